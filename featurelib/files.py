@@ -1,0 +1,140 @@
+"""Files that are whole or absent: written aside, synced, renamed.
+
+Ground floor: it knows paths and bytes, not what they mean.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+ASIDE = ".aside"
+"""The suffix of a file that is still being written; nobody reads such a file."""
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in `folder` durable where the system can do so (Windows cannot open a folder)."""
+    if os.name == "nt":
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def write_aside(path: Path, write: Callable[[Path], None]) -> None:
+    """Let `write` fill a file beside `path`, then put it in its place in one step.
+
+    A crash at any moment leaves either the old file, or the new one, or an .aside file that the next write replaces.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(path.name + ASIDE)
+    try:
+        write(aside)
+        with aside.open("rb+") as opened:
+            os.fsync(opened.fileno())
+        os.replace(aside, path)
+    except BaseException:
+        aside.unlink(missing_ok=True)
+        raise
+    sync_folder(path.parent)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write UTF-8 text with Unix line ends."""
+    write_aside(path, lambda aside: aside.write_bytes(text.encode()))
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write JSON with sorted keys, so that equal values are equal bytes."""
+    write_text(path, json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """Read what `write_json` wrote."""
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def write_parquet(path: Path, batches: pa.Table | Iterable[pa.RecordBatch], schema: pa.Schema) -> int:
+    """Write one Parquet file (zstd, page checksums) and return its number of rows.
+
+    `batches` may be a stream; row groups are 100,000 rows whatever the size of the batches, so that equal rows give
+    equal bytes.
+    """
+    rows = 0
+    stream = batches.to_batches() if isinstance(batches, pa.Table) else batches
+
+    def write(aside: Path) -> None:
+        nonlocal rows
+        with pq.ParquetWriter(
+            aside, schema, compression="zstd", compression_level=9, write_page_checksum=True
+        ) as writer:
+            for group in _row_groups(stream, schema):
+                writer.write_table(group, row_group_size=ROW_GROUP)
+                rows += group.num_rows
+
+    write_aside(path, write)
+    return rows
+
+
+ROW_GROUP = 100_000
+
+
+def _row_groups(stream: Iterable[pa.RecordBatch], schema: pa.Schema) -> Iterable[pa.Table]:
+    pending: list[pa.Table] = []
+    held = 0
+    for batch in stream:
+        pending.append(
+            pa.table(batch.columns, schema=schema) if batch.schema != schema else pa.Table.from_batches([batch])
+        )
+        held += batch.num_rows
+        if held >= ROW_GROUP:
+            joined = pa.concat_tables(pending)
+            whole = held - held % ROW_GROUP
+            yield joined.slice(0, whole)
+            pending, held = [joined.slice(whole)], held - whole
+    if held:
+        yield pa.concat_tables(pending).combine_chunks()
+
+
+def sha256_file(path: Path) -> str:
+    """Return the hexadecimal sha256 of a file's bytes."""
+    with path.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
+
+
+def fingerprint(value: Any) -> str:
+    """Return a hash of a JSON value; strings, numbers, lists and dicts that differ give different hashes."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True, ensure_ascii=False).encode()).hexdigest()[:20]
+
+
+def link_or_copy(source: Path, target: Path) -> None:
+    """Give `target` the bytes of `source`: a hard link where the file system allows it, else a copy."""
+
+    def place(aside: Path) -> None:
+        aside.unlink(missing_ok=True)
+        try:
+            os.link(source, aside)
+        except OSError:
+            shutil.copyfile(source, aside)
+
+    write_aside(target, place)
+
+
+def remove(path: Path) -> None:
+    """Remove a file or a folder, if it is there."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        with contextlib.suppress(FileNotFoundError):
+            path.unlink()

@@ -1,0 +1,164 @@
+"""The command line: python -m precompute build | status | verify."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import errno
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from featurelib.runs import find_runs
+from featurelib.schema import STAGES, Refusal
+from precompute import config as configuration
+
+DATA_FOLDER = Path(__file__).resolve().parent.parent / "data"
+REFUSED = 2
+INTERRUPTED = 130
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """End with one sentence instead of the usage text; an unknown flag names the nearest one."""
+        unknown = message.removeprefix("unrecognized arguments: ").split()
+        if message.startswith("unrecognized arguments") and unknown[0].startswith("-"):
+            flags = [configuration.flag(name) for name in configuration.fields()] + [
+                "--only",
+                "--from",
+                "--data",
+                "--config",
+            ]
+            near = difflib.get_close_matches(unknown[0].split("=")[0], flags, n=1)
+            message = f"{unknown[0]} is not a flag; " + (
+                f"did you mean {near[0]}?" if near else "see --help for those there are."
+            )
+        raise Refusal(message)
+
+
+def parser() -> argparse.ArgumentParser:
+    """The flags of every command; those of build are the fields of BuildConfig."""
+    top = _Parser(
+        prog="python -m precompute",
+        description="Turn a corpus into a run that the dashboard shows.",
+        allow_abbrev=False,
+    )
+    commands = top.add_subparsers(dest="command", required=True, parser_class=_Parser)
+    build = commands.add_parser("build", help="build a run, or go on with one", allow_abbrev=False)
+    build.add_argument("source", nargs="?", help=configuration.fields()["source"].metadata["help"])
+    build.add_argument("--config", type=Path, help="YAML file with the same keys as the flags; flags win")
+    for name, one in configuration.fields().items():
+        if name != "source":
+            _add_flag(build, name, one.metadata)
+    build.add_argument("--only", choices=STAGES, help="build only this stage")
+    build.add_argument("--from", dest="start", choices=STAGES, help="make everything again from this stage on")
+    status = commands.add_parser("status", help="the stages of every run")
+    status.add_argument("name", nargs="?", help="one run (default: all)")
+    verify = commands.add_parser("verify", help="compare every file of a run with its manifest")
+    verify.add_argument("name", help="the run")
+    for command in (build, status, verify):
+        command.add_argument(
+            "--data", type=Path, default=DATA_FOLDER, help="data folder (default: data/ of the project)"
+        )
+    return top
+
+
+def _add_flag(command: argparse.ArgumentParser, name: str, metadata: Any) -> None:
+    wanted = configuration.plain_type(name)
+    if wanted is bool:
+        command.add_argument(
+            configuration.flag(name), action=argparse.BooleanOptionalAction, default=None, help=metadata["help"]
+        )
+    else:
+        choices = metadata["choices"] or None
+        command.add_argument(configuration.flag(name), type=wanted, choices=choices, help=metadata["help"])
+
+
+def say(sentence: str) -> None:
+    """Tell the user one sentence, above any progress bar."""
+    from tqdm import tqdm
+
+    tqdm.write(sentence, file=sys.stdout)
+    sys.stdout.flush()
+
+
+def read_config(given: argparse.Namespace) -> configuration.BuildConfig:
+    """Join YAML file and flags into a BuildConfig; an existing .yaml given as SOURCE is the file of keys."""
+    keys: dict[str, Any] = {}
+    source, yaml_file = given.source, given.config
+    if yaml_file is None and source and Path(source).suffix in (".yaml", ".yml") and Path(source).is_file():
+        yaml_file, source = Path(source), None
+    if yaml_file is not None:
+        if not yaml_file.is_file():
+            raise Refusal(f"there is no file {yaml_file}; give --config a YAML file of build keys.")
+        keys = configuration.read_yaml(yaml_file)
+    flags = {name: getattr(given, name) for name in configuration.fields() if name != "source"} | {"source": source}
+    keys |= {name: value for name, value in flags.items() if value is not None}
+    for name, mend in (
+        ("source", "give a file, a folder or a dataset id"),
+        ("name", "give the run a name with --name NAME"),
+    ):
+        if not keys.get(name):
+            raise Refusal(f"the build has no {name}; {mend}.")
+    return configuration.BuildConfig(**keys)
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Carry out one command; return its exit code."""
+    given = parser().parse_args(arguments)
+    if given.command == "build":
+        from precompute.build import Span, build
+
+        build(read_config(given), given.data, Span(given.only, given.start), say)
+        return 0
+    from precompute import status
+
+    if given.command == "status":
+        return status.status(given.data, given.name, say)
+    return status.verify(_known_run(given.data, given.name), say)
+
+
+def _known_run(data_folder: Path, name: str) -> Path:
+    runs = find_runs(data_folder)
+    if name not in runs:
+        raise Refusal(f"there is no run '{name[:64]}' in {data_folder}; runs there: {', '.join(runs) or 'none'}.")
+    return runs[name].path
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line: 0, or 2 with one sentence on standard error, or 130 when interrupted."""
+    try:
+        return run(sys.argv[1:] if arguments is None else arguments)
+    except Refusal as refusal:
+        complaint = str(refusal)
+    except KeyboardInterrupt:
+        print("\nstopped; the same command goes on where it was.", file=sys.stderr)  # noqa: T201
+        return INTERRUPTED
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return REFUSED
+    except OSError as error:
+        complaint = _disk_complaint(error)
+    print(f"error: {complaint}", file=sys.stderr)  # noqa: T201
+    return REFUSED
+
+
+def _disk_complaint(error: OSError) -> str:
+    where = f" ({error.filename})" if error.filename else ""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return (
+            f"no space is left on the disk{where}; free some and give the same command again, it goes on where it was."
+        )
+    if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
+        return (
+            f"a file may not be read or written{where}: {error.strerror}; mend its permissions or use another --data."
+        )
+    if error.errno is None:
+        raise error
+    return f"the system refused a file operation{where}: {error.strerror}; mend that and give the same command again."
+
+
+if __name__ == "__main__":
+    sys.exit(main())

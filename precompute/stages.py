@@ -1,0 +1,91 @@
+"""The stage table: the whole pipeline in order, what each stage depends on and what it writes."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+
+from featurelib import files
+from featurelib.runs import SAE_FOLDER
+from featurelib.schema import STAGES, TABLES
+from precompute.config import BuildConfig
+from precompute.job import Job, Made
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One verb of the pipeline; its module is precompute/<name>.py, imported when it is needed."""
+
+    name: str
+    """The verb, one of schema.STAGES."""
+    after: tuple[str, ...]
+    """The stages whose output it reads."""
+    options: tuple[str, ...]
+    """The fields of BuildConfig that change its output."""
+    folders: tuple[str, ...] = ()
+    """What it writes besides its tables."""
+
+    @property
+    def module(self) -> ModuleType:
+        """The module that does the work."""
+        return importlib.import_module(f"precompute.{self.name}")
+
+    @property
+    def verb(self) -> Callable[[Job], Made]:
+        """The function that does the work."""
+        return getattr(self.module, self.name)
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """The files and folders of the generation that are this stage's own."""
+        return tuple(table.path for table in TABLES if table.stage == self.name) + self.folders
+
+
+PIPELINE: tuple[Stage, ...] = (
+    Stage("ingest", (), ("text_column", "title_column", "id_column", "sample", "shuffle")),
+    Stage("embed", ("ingest",), ("prompt", "normalize", "max_seq_length", "embedding_dtype")),
+    Stage(
+        "train", ("ingest", "embed"), ("features", "k", "architecture", "epochs", "threshold", "seed"), (SAE_FOLDER,)
+    ),
+    Stage("encode", ("embed", "train"), ("seed",)),
+    Stage("summarise", ("encode",), ()),
+    Stage(
+        "label",
+        ("ingest", "embed", "summarise"),
+        ("keyword_texts", "merge_at", "pair_at", "cluster_at", "keyword_embedder"),
+    ),
+    Stage("arrange", ("train",), ("seed",)),
+)
+
+if tuple(stage.name for stage in PIPELINE) != STAGES:
+    raise AssertionError("precompute.stages.PIPELINE and featurelib.schema.STAGES name different stages")
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What a stage's output must have been made from to stand."""
+
+    fingerprint: str
+    """The hash that done/<stage>.json must hold."""
+    slices: dict[str, Any]
+    """What was hashed, so that a difference can be told in words."""
+
+
+def expect(config: BuildConfig) -> dict[str, Expected]:
+    """The fingerprint of every stage: a hash of its options, its code version, its sources and the stages before it."""
+    expected: dict[str, Expected] = {}
+    for stage in PIPELINE:
+        slices = {
+            "stage": stage.name,
+            "version": stage.module.VERSION,
+            "options": {name: getattr(config, name) for name in stage.options},
+            "identity": stage.module.identity(config),
+            "after": {name: expected[name].fingerprint for name in stage.after},
+        }
+        if "seed" not in stage.options and config.shuffle and stage.name == "ingest":
+            slices["options"]["seed"] = config.seed
+        expected[stage.name] = Expected(files.fingerprint(slices), slices)
+    return expected

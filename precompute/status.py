@@ -1,0 +1,60 @@
+"""Say how far every run is, and whether its files are still those that were built."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from featurelib.runs import Generation, Run, find_runs, stages_done
+from featurelib.schema import Refusal
+from precompute.job import Say
+
+
+def status(data_folder: Path, name: str | None, say: Say) -> int:
+    """Say one line per stage of each run (or of one run); return the exit code."""
+    runs = find_runs(data_folder)
+    if name is not None and name not in runs:
+        raise Refusal(f"there is no run '{name[:64]}' in {data_folder}; runs there: {', '.join(runs) or 'none'}.")
+    chosen = [runs[name]] if name else list(runs.values())
+    if not chosen:
+        say(f"{data_folder} holds no run; make one with: python -m precompute build SOURCE --name NAME")
+    for run in chosen:
+        for generation in _shown(run):
+            _say_generation(run, generation, say)
+    return 0
+
+
+def _shown(run: Run) -> list[Generation]:
+    """The current generation, and a newer one that is being built."""
+    current = run.current()
+    return [current] + [one for one in run.generations()[-1:] if one.path != current.path]
+
+
+def _say_generation(run: Run, generation: Generation, say: Say) -> None:
+    state = "complete" if generation.complete else "being built"
+    say(f"{run.name} · {generation.name} · {state}")
+    seconds = generation.volatile()
+    for stage, done in stages_done(generation).items():
+        took = f"  {seconds[stage]['seconds']:.1f} s" if stage in seconds else ""
+        begun = "begun" if generation.work(stage).is_dir() else "to do"
+        say(f"  {stage:<10} {done.line + took if done else begun}")
+    for sentence in generation.check_sizes() if generation.complete else []:
+        say(f"  damaged: {sentence}")
+
+
+def verify(path: Path, say: Say) -> int:
+    """Hash every file of the run's current generation against its manifest; exit code 0, or 2 when one differs."""
+    generation = Run(path).current()
+    wrong = 0
+    checked = 0
+    for _, sentence in generation.verify():
+        checked += 1
+        if sentence:
+            wrong += 1
+            say(sentence)
+    if wrong:
+        raise Refusal(
+            f"{wrong} of {checked} files of run '{path.name}' are not as they were built; "
+            "copy the run again or build it again."
+        )
+    say(f"run '{path.name}' ({generation.name}): {checked} files, all as they were built.")
+    return 0

@@ -1,0 +1,45 @@
+"""A tiny true world: a planted corpus, a stand-in embedder, one complete run made by the real command."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from featurelib.runs import Run
+from precompute.__main__ import main
+from tests.planted import Planted, plant
+
+ROOT = Path(__file__).resolve().parent.parent
+STAND_IN = "stand-in:64"
+TINY_FLAGS = (
+    *("--text-column", "abstract", "--title-column", "title", "--id-column", "id"),
+    *("--embedder", STAND_IN, "--keyword-embedder", STAND_IN, "--features", "32", "--k", "3"),
+)
+
+
+@pytest.fixture(scope="session")
+def planted(tmp_path_factory: pytest.TempPathFactory) -> Planted:
+    """The planted corpus as a Parquet file."""
+    return plant(tmp_path_factory.mktemp("corpus"))
+
+
+@pytest.fixture(scope="session")
+def tiny_data(planted: Planted, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data folder that holds the complete run 'tiny', built once; read it, never write to it."""
+    folder = tmp_path_factory.mktemp("data")
+    assert main(["build", str(planted.path), "--name", "tiny", "--data", str(folder), *TINY_FLAGS]) == 0
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny(tiny_data: Path) -> Run:
+    """The tiny run."""
+    return Run(tiny_data / "tiny")
+
+
+@pytest.fixture
+def own_data(tiny_data: Path, tmp_path: Path) -> Path:
+    """A copy of the data folder for tests that write."""
+    return shutil.copytree(tiny_data, tmp_path / "data")
