@@ -25,11 +25,11 @@ def sync_folder(folder: Path) -> None:
     """Make the names in `folder` durable where the system can do so (Windows cannot open a folder)."""
     if os.name == "nt":
         return
-    handle = os.open(folder, os.O_RDONLY)
+    opened = os.open(folder, os.O_RDONLY)
     try:
-        os.fsync(handle)
+        os.fsync(opened)
     finally:
-        os.close(handle)
+        os.close(opened)
 
 
 def write_aside(path: Path, write: Callable[[Path], None]) -> None:
@@ -65,11 +65,17 @@ def read_json(path: Path) -> Any:
     return json.loads(path.read_text(encoding="utf-8"))
 
 
-def write_parquet(path: Path, batches: pa.Table | Iterable[pa.RecordBatch], schema: pa.Schema) -> int:
+ROW_GROUP = 100_000
+"""Rows read or skipped together: enough to compress well, few enough that one feature's rows are found quickly."""
+
+
+def write_parquet(
+    path: Path, batches: pa.Table | Iterable[pa.RecordBatch], schema: pa.Schema, row_group: int = ROW_GROUP
+) -> int:
     """Write one Parquet file (zstd, page checksums) and return its number of rows.
 
-    `batches` may be a stream; row groups are 100,000 rows whatever the size of the batches, so that equal rows give
-    equal bytes.
+    `batches` may be a stream; row groups are `row_group` rows whatever the size of the batches, so that equal rows
+    give equal bytes. One row group is held in memory: give fewer rows where rows are large.
     """
     rows = 0
     stream = batches.to_batches() if isinstance(batches, pa.Table) else batches
@@ -79,18 +85,15 @@ def write_parquet(path: Path, batches: pa.Table | Iterable[pa.RecordBatch], sche
         with pq.ParquetWriter(
             aside, schema, compression="zstd", compression_level=9, write_page_checksum=True
         ) as writer:
-            for group in _row_groups(stream, schema):
-                writer.write_table(group, row_group_size=ROW_GROUP)
+            for group in _row_groups(stream, schema, row_group):
+                writer.write_table(group, row_group_size=row_group)
                 rows += group.num_rows
 
     write_aside(path, write)
     return rows
 
 
-ROW_GROUP = 100_000
-
-
-def _row_groups(stream: Iterable[pa.RecordBatch], schema: pa.Schema) -> Iterable[pa.Table]:
+def _row_groups(stream: Iterable[pa.RecordBatch], schema: pa.Schema, size: int) -> Iterable[pa.Table]:
     pending: list[pa.Table] = []
     held = 0
     for batch in stream:
@@ -98,9 +101,9 @@ def _row_groups(stream: Iterable[pa.RecordBatch], schema: pa.Schema) -> Iterable
             pa.table(batch.columns, schema=schema) if batch.schema != schema else pa.Table.from_batches([batch])
         )
         held += batch.num_rows
-        if held >= ROW_GROUP:
-            joined = pa.concat_tables(pending)
-            whole = held - held % ROW_GROUP
+        if held >= size:
+            joined = pa.concat_tables(pending).combine_chunks()
+            whole = held - held % size
             yield joined.slice(0, whole)
             pending, held = [joined.slice(whole)], held - whole
     if held:

@@ -16,6 +16,7 @@ from featurelib.schema import STAGES, Refusal
 from precompute import config as configuration
 
 DATA_FOLDER = Path(__file__).resolve().parent.parent / "data"
+OTHER_FLAGS = ["--config", "--data", "--from", "--only", "--to"]
 REFUSED = 2
 INTERRUPTED = 130
 
@@ -25,16 +26,10 @@ class _Parser(argparse.ArgumentParser):
         """End with one sentence instead of the usage text; an unknown flag names the nearest one."""
         unknown = message.removeprefix("unrecognized arguments: ").split()
         if message.startswith("unrecognized arguments") and unknown[0].startswith("-"):
-            flags = [configuration.flag(name) for name in configuration.fields()] + [
-                "--only",
-                "--from",
-                "--data",
-                "--config",
-            ]
+            flags = [configuration.flag(name) for name in configuration.fields()] + OTHER_FLAGS
             near = difflib.get_close_matches(unknown[0].split("=")[0], flags, n=1)
-            message = f"{unknown[0]} is not a flag; " + (
-                f"did you mean {near[0]}?" if near else "see --help for those there are."
-            )
+            mend = f"did you mean {near[0]}?" if near else "see --help for those there are."
+            message = f"{unknown[0]} is not a flag; {mend}"
         raise Refusal(message)
 
 
@@ -54,6 +49,7 @@ def parser() -> argparse.ArgumentParser:
             _add_flag(build, name, one.metadata)
     build.add_argument("--only", choices=STAGES, help="build only this stage")
     build.add_argument("--from", dest="start", choices=STAGES, help="make everything again from this stage on")
+    build.add_argument("--to", dest="end", choices=STAGES, help="build no further than this stage")
     status = commands.add_parser("status", help="the stages of every run")
     status.add_argument("name", nargs="?", help="one run (default: all)")
     verify = commands.add_parser("verify", help="compare every file of a run with its manifest")
@@ -111,7 +107,7 @@ def run(arguments: Sequence[str]) -> int:
     if given.command == "build":
         from precompute.build import Span, build
 
-        build(read_config(given), given.data, Span(given.only, given.start), say)
+        build(read_config(given), given.data, Span(given.only, given.start, given.end), say)
         return 0
     from precompute import status
 

@@ -31,10 +31,13 @@ class Span:
     """The one stage to build, or None for all."""
     start: str | None = None
     """The stage from which everything is made again, even if it stands."""
+    end: str | None = None
+    """The last stage to build, or None for all."""
 
     def allows(self, stage: str) -> bool:
         """Whether `stage` may be built."""
-        return self.only in (None, stage)
+        names = [one.name for one in PIPELINE]
+        return self.only in (None, stage) and (self.end is None or names.index(stage) <= names.index(self.end))
 
     def forces(self, stage: str) -> bool:
         """Whether `stage` is made again although it stands."""
@@ -144,7 +147,7 @@ def _advance(stage: Stage, job: Job, expected: Expected, span: Span, data_folder
         job.say(f"{name}: skipped, done before with the same {_grounds(stage)}")
         return
     if not span.allows(name):
-        job.say(f"{name}: left alone (--only)")
+        job.say(f"{name}: left alone, as asked for")
         return
     if done:
         job.say(f"{name}: made again, {_difference(done, expected)}")

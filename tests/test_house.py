@@ -27,7 +27,7 @@ MAY_IMPORT = {
     "app": GROUND | {"guard", "ui"},
 }
 DOORS = {
-    "torch": {"sae", "embedder"},
+    "torch": {"sae", "embedder", "live"},
     "sentence_transformers": {"embedder"},
     "transformers": {"embedder"},
     "keybert": {"keywords"},

@@ -1,0 +1,187 @@
+"""From a source to texts: which rows are kept and why the others are not, and the kept rows as the table texts."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from itertools import chain
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from featurelib.corpus import cells
+from featurelib.corpus.sources import Roles, Rows, Source
+from featurelib.schema import DROPPED, TEXTS, Refusal
+
+NULL = "null text"
+EMPTY = "empty text"
+WHITESPACE = "only whitespace"
+INVISIBLE = "only invisible characters"
+FOREIGN = "text is not a string"
+DUPLICATE = "duplicate id"
+LONGEST_TEXT = 100_000
+"""Characters of a text that are kept; the number of texts that were cut is recorded."""
+_INVISIBLE = r"^[\s\pZ\p{Cc}\p{Cf}\x{FFFD}]*$"
+Advance = Callable[[int], object]
+
+
+@dataclass
+class Selection:
+    """Which rows of a source become texts."""
+
+    kept: np.ndarray
+    """int64: the row numbers of the texts, ascending."""
+    dropped: pa.Table
+    """The table dropped: source_row, source_id, reason, in the order of the source."""
+    n_rows: int
+    """Rows looked at: all, or those up to the last text of a sample."""
+
+    def reasons(self) -> dict[str, int]:
+        """How many rows were dropped for each reason, by falling number, then name."""
+        counted = Counter(self.dropped["reason"].to_pylist())
+        return dict(sorted(counted.items(), key=lambda pair: (-pair[1], pair[0])))
+
+
+@dataclass
+class _Survey:
+    kept: list[np.ndarray] = field(default_factory=list)
+    dropped: list[tuple[int, str | None, str]] = field(default_factory=list)
+    seen: set[str] = field(default_factory=set)
+    n_kept: int = 0
+    last: int = -1
+
+
+def select(
+    source: Source, roles: Roles, *, sample: int | None = None, shuffle_seed: int | None = None, advance: Advance
+) -> Selection:
+    """Read the role columns of `source` once and decide about every row.
+
+    `sample` keeps the first so many usable texts, or, with `shuffle_seed`, as many drawn from all of them; drawn texts
+    stay in the order of the source. Raises Refusal when no row is usable.
+    """
+    survey = _Survey()
+    first = sample if shuffle_seed is None else None
+    for rows in source.survey(roles):
+        _judge_rows(rows, roles, survey)
+        advance(rows.weight)
+        if first is not None and survey.n_kept >= first:
+            break
+    kept = np.concatenate([*survey.kept, np.empty(0, np.int64)]).astype(np.int64)
+    n_rows = survey.last + 1
+    if first is not None and len(kept) >= first:
+        kept = kept[:first]
+        n_rows = int(kept[-1]) + 1
+    elif sample is not None and sample < len(kept):
+        kept = np.sort(np.random.default_rng(shuffle_seed).choice(kept, sample, replace=False))
+    dropped = sorted((row for row in survey.dropped if row[0] < n_rows), key=lambda row: row[0])
+    table = pa.table([list(column) for column in zip(*dropped, strict=True)] or [[], [], []], schema=DROPPED.schema)
+    selection = Selection(kept, table, n_rows)
+    if not len(kept):
+        reasons = ", ".join(f"{n} {reason}" for reason, n in selection.reasons().items()) or "it has no rows"
+        raise Refusal(
+            f"{source.name} holds no usable text in column '{roles.text}' ({reasons}); one at least is expected."
+        )
+    return selection
+
+
+def _judge_rows(rows: Rows, roles: Roles, survey: _Survey) -> None:
+    """Take one batch into the survey: kept row numbers, dropped rows with their reason, ids seen."""
+    reasons = _unusable(rows)
+    ids, generated = _ids(rows)
+    listed = ids.to_pylist()
+    if roles.id:
+        for place in np.flatnonzero((reasons == "") & ~generated):
+            if listed[place] in survey.seen:
+                reasons[place] = DUPLICATE
+            survey.seen.add(listed[place])
+    kept = rows.numbers[reasons == ""]
+    survey.kept.append(kept)
+    survey.n_kept += len(kept)
+    survey.dropped += [(int(rows.numbers[i]), listed[i], str(reasons[i])) for i in np.flatnonzero(reasons != "")]
+    survey.dropped += [(number, None if roles.id else str(number), reason) for number, reason in rows.broken]
+    survey.last = max(survey.last, *rows.numbers[-1:].tolist(), *(number for number, _ in rows.broken))
+
+
+def _unusable(rows: Rows) -> np.ndarray:
+    """Why each row cannot be a text; "" where it can. Returns object [n]."""
+    reasons = np.full(len(rows.text), "", object)
+    hidden = _mask(pc.match_substring_regex(rows.text, _INVISIBLE))
+    if hidden.any():
+        reasons[hidden] = INVISIBLE
+        reasons[_mask(pc.match_substring_regex(rows.text, r"^[\s\pZ]*$"))] = WHITESPACE
+        reasons[_mask(pc.equal(rows.text, ""))] = EMPTY
+    reasons[rows.text.is_null().to_numpy(zero_copy_only=False)] = NULL
+    if rows.foreign is not None:
+        reasons[rows.foreign] = FOREIGN
+    return reasons
+
+
+def _mask(column: pa.Array) -> np.ndarray:
+    return pc.fill_null(column, False).to_numpy(zero_copy_only=False)
+
+
+def _ids(rows: Rows) -> tuple[pa.Array, np.ndarray]:
+    """Return the ids (string [n]) and which of them were made from the row number because the source has none."""
+    numbers = pa.array(rows.numbers).cast(pa.string())
+    if rows.id is None:
+        return numbers, np.zeros(len(rows.numbers), bool)
+    missing = pc.fill_null(pc.equal(rows.id, ""), True)
+    made = pc.binary_join_element_wise("row-", numbers, "")
+    return pc.if_else(missing, made, rows.id), missing.to_numpy(zero_copy_only=False)
+
+
+class Texts:
+    """The kept rows of a source as batches of the table texts; `counts` is complete when they are exhausted."""
+
+    def __init__(self, source: Source, roles: Roles, selection: Selection) -> None:
+        """A survey of the source must be over: it settles the types of the metadata."""
+        self._source = source
+        self._roles = roles
+        self._selection = selection
+        fields = source.fields(roles)
+        self.renamed = dict(zip(fields.names, _free_names(fields.names), strict=True))
+        """The metadata columns of the source and their names in the table."""
+        metadata = [pa.field(self.renamed[one.name], one.type) for one in fields]
+        self.schema = pa.schema([*TEXTS.schema, *metadata])
+        self.counts: Counter[str] = Counter()
+        """Texts cut to 100,000 characters, ids made from row numbers, texts without title."""
+
+    def batches(self, advance: Advance) -> Iterator[pa.RecordBatch]:
+        """Yield the texts with their metadata, in the order of the source."""
+        kept, done = self._selection.kept, 0
+        for rows in self._source.rows(self._roles):
+            end = int(np.searchsorted(kept, rows.numbers[-1], side="right")) if len(rows.numbers) else done
+            if end > done:
+                places = np.searchsorted(rows.numbers, kept[done:end])
+                yield self._batch(rows, places, np.arange(done, end, dtype=np.int64))
+            done = end
+            advance(rows.weight)
+            if done == len(kept):
+                return
+
+    def _batch(self, rows: Rows, places: np.ndarray, text_ids: np.ndarray) -> pa.RecordBatch:
+        ids, generated = _ids(rows)
+        self.counts["ids made from row numbers"] += int(generated[places].sum())
+        text = self._composed(rows.text.take(places), rows.title.take(places) if rows.title is not None else None)
+        metadata = [column.take(places) for column in rows.metadata.values()]
+        columns = [pa.array(text_ids), pa.array(rows.numbers[places]), ids.take(places), text, *metadata]
+        return pa.RecordBatch.from_arrays(columns, schema=self.schema)
+
+    def _composed(self, text: pa.Array, title: pa.Array | None) -> pa.Array:
+        """Put the title in front where there is one and cut what is too long."""
+        if title is not None:
+            blank = pc.fill_null(pc.match_substring_regex(title, _INVISIBLE), True)
+            self.counts["texts without title"] += pc.sum(blank).as_py() or 0
+            text = pc.if_else(blank, text, pc.binary_join_element_wise(title, text, ". "))
+        long = pc.sum(pc.greater(pc.utf8_length(text), LONGEST_TEXT)).as_py() or 0
+        self.counts[f"texts cut to {LONGEST_TEXT:,} characters"] += long
+        return pc.utf8_slice_codeunits(text, 0, LONGEST_TEXT) if long else text
+
+
+def _free_names(names: list[str]) -> list[str]:
+    """Call a metadata column source_<name> where a column of ours has its name, whatever the case."""
+    ours = {name.casefold() for name in TEXTS.schema.names}
+    wanted = [f"source_{name}" if name.casefold() in ours else name for name in names]
+    return cells.unique_names([*chain(TEXTS.schema.names, wanted)])[len(TEXTS.schema.names) :]

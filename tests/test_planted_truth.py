@@ -1,0 +1,60 @@
+"""The tiny run finds what was planted: a feature for every topic, named by the topic's own words."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+import featurelib
+from featurelib.runs import Run
+from featurelib.schema import BY_TEXT, TEXTS
+from tests.planted import TOPICS, Planted
+
+
+@pytest.fixture(scope="module")
+def activations(tiny: Run, planted: Planted) -> np.ndarray:
+    """The dense activations [n_texts, n_features], read from the by-text parts."""
+    generation = tiny.current()
+    n_features = generation.describe()["sae"]["n_features"]
+    dense = np.zeros((len(planted.texts), n_features), np.float32)
+    for part in generation.parts(BY_TEXT):
+        rows = pq.read_table(part)
+        dense[rows["text_id"].to_numpy(), rows["feature_id"].to_numpy()] = rows["activation"].to_numpy()
+    return dense
+
+
+def test_texts_are_title_then_body_in_the_order_of_the_source(tiny: Run, planted: Planted) -> None:
+    texts = pq.read_table(tiny.current().file(TEXTS))
+    assert texts["text"].to_pylist() == planted.texts
+    assert texts["source_id"].to_pylist() == planted.ids
+    assert texts["text_id"].to_pylist() == list(range(len(planted.texts)))
+    assert {"title", "group", "year", "labels"} <= set(texts.column_names)
+
+
+@pytest.mark.parametrize("topic", TOPICS)
+def test_each_topic_has_a_feature_that_tells_it_from_the_others(
+    activations: np.ndarray, planted: Planted, topic: str
+) -> None:
+    has = np.array([topic in topics for topics in planted.topics])
+    ranks = np.apply_along_axis(lambda column: column.argsort().argsort(), 0, activations)
+    chance = has.sum() * (~has).sum()
+    auroc = (ranks[has].sum(0) - has.sum() * (has.sum() - 1) / 2) / chance
+    best = int(auroc.argmax())
+    fires = activations[:, best] > 0
+    assert auroc[best] > 0.9
+    assert (fires & has).sum() / max(fires.sum(), 1) > 0.8
+
+
+def test_the_label_of_a_topics_feature_is_made_of_its_words(
+    tiny: Run, activations: np.ndarray, planted: Planted
+) -> None:
+    run = featurelib.open(tiny.path)
+    named = 0
+    for topic, words in TOPICS.items():
+        has = np.array([topic in topics for topics in planted.topics])
+        fires = activations > 0
+        f1 = 2 * (fires & has[:, None]).sum(0) / (fires.sum(0) + has.sum())
+        keywords = run.keywords(int(f1.argmax()))["keyword"].head(3)
+        named += any(word in words.split() for keyword in keywords for word in keyword.split())
+    assert named >= len(TOPICS) - 1
