@@ -136,6 +136,9 @@ def _link_stage(stage: Stage, source: Generation, target: Generation, done: Done
         for path in [place] if place.is_file() else sorted(place.rglob("*")):
             if path.is_file() and path.suffix != files.ASIDE:
                 files.link_or_copy(path, target.path / path.relative_to(source.path))
+    record = source.volatile().get(stage.name)
+    if record:
+        files.write_json(target.path / "volatile.json", target.volatile() | {stage.name: record})
     target.mark_done(stage.name, done)
 
 
@@ -147,10 +150,10 @@ def _advance(stage: Stage, job: Job, expected: Expected, span: Span, data_folder
         job.say(f"{name}: skipped, done before with the same {_grounds(stage)}")
         return
     if not span.allows(name):
-        job.say(f"{name}: left alone, as asked for")
         return
-    if done:
-        job.say(f"{name}: made again, {_difference(done, expected)}")
+    before = done or _done_before(generation, name)
+    if before:
+        job.say(f"{name}: made again, {_difference(before, expected)}")
     twin = None if span.forces(name) else _twin(name, expected, data_folder, generation)
     if twin:
         _link_stage(stage, twin, generation, twin.done(name))
@@ -158,6 +161,12 @@ def _advance(stage: Stage, job: Job, expected: Expected, span: Span, data_folder
     else:
         _make(stage, job, expected)
     _describe(generation)
+
+
+def _done_before(generation: Generation, name: str) -> Done | None:
+    """The stage's marker in the generation before this one."""
+    older = [one for one in Run(generation.path.parent).generations() if one.name < generation.name]
+    return older[-1].done(name) if older else None
 
 
 def _make(stage: Stage, job: Job, expected: Expected) -> None:

@@ -11,8 +11,8 @@ from precompute.config import BuildConfig
 from precompute.job import Job, Made
 
 VERSION = 1
-TEXTS_PER_GROUP = 10_000
-"""A row group is held in memory, and texts may be long."""
+TEXTS_PER_GROUP = 2_048
+"""Texts may be long, a row group is held in memory, and a page reads a few texts at a time."""
 
 
 def identity(config: BuildConfig) -> dict[str, Any]:

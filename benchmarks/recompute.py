@@ -1,0 +1,393 @@
+"""Recompute a run's summaries with numpy and compare them with its tables: python benchmarks/recompute.py RUN_FOLDER.
+
+Independent of the project on purpose: it reads the embeddings and the saved SAE itself, encodes in float64, and shares
+no code and no SQL with featurelib or precompute. Whole numbers must be equal and floats within 1e-5. What lies within
+1e-6 of a gate, of a bin's edge or of a tie may fall on either side in float32: such cases are listed and follow the
+table. Exit code 1 on a difference.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+
+NEAR = 1e-6
+CLOSE = 1e-5
+TOP, BINS, NEIGHBOURS, COACTIVATIONS, MIN_BOTH = 10, 40, 50, 50, 5
+BLOCK = 1024
+SHOWN = 5
+
+
+@dataclass
+class Comparison:
+    """What was compared in one table."""
+
+    table: str
+    compared: int = 0
+    equal: int = 0
+    largest: float = 0.0
+    """The largest difference between floats."""
+    listed: list[str] = field(default_factory=list)
+    """Cases too near to a gate, an edge or a tie to be decided."""
+    wrong: list[str] = field(default_factory=list)
+
+    def check(self, same: bool, what: str) -> None:
+        """Count one comparison."""
+        self.compared += 1
+        self.equal += same
+        if not same:
+            self.wrong.append(what)
+
+    def floats(self, ours: np.ndarray, theirs: np.ndarray, what: str) -> None:
+        """Compare floats of one shape; NaN equals NaN."""
+        ours, theirs = np.asarray(ours, float), np.asarray(theirs, float)
+        if ours.shape != theirs.shape or (np.isnan(ours) != np.isnan(theirs)).any():
+            self.check(False, f"{what}: {ours.shape} against {theirs.shape}, or a null where a number is")
+            return
+        apart = np.abs(ours - theirs)[~np.isnan(ours)]
+        self.largest = max(self.largest, float(apart.max(initial=0)))
+        self.check(bool((apart <= CLOSE * np.maximum(1, np.abs(ours[~np.isnan(ours)]))).all()), what)
+
+    def __str__(self) -> str:
+        """One line, then the first cases of each kind."""
+        line = (
+            f"{self.table:14} compared {self.compared:>9,}   equal {self.equal:>9,}   listed {len(self.listed):>4}   "
+            f"largest difference {self.largest:.1e}"
+        )
+        more = [f"    listed: {case}" for case in self.listed[:SHOWN]]
+        more += [f"    DIFFERENT: {case}" for case in self.wrong[:SHOWN]]
+        return "\n".join([line, *more])
+
+
+@dataclass(frozen=True)
+class Active:
+    """All activations in two orders: by text (rows sorted by text_id) and by feature (activation desc, text_id)."""
+
+    n_texts: int
+    n_features: int
+    text_ids: np.ndarray
+    feature_ids: np.ndarray
+    activations: np.ndarray
+    """float64, as recomputed."""
+
+    def by_feature(self) -> tuple[np.ndarray, np.ndarray]:
+        """The order of the rows by feature, and where each feature begins in it, [n_features + 1]."""
+        order = np.lexsort((self.text_ids, -self.activations, self.feature_ids))
+        return order, np.searchsorted(self.feature_ids[order], np.arange(self.n_features + 1))
+
+
+def read_safetensors(path: Path) -> dict[str, np.ndarray]:
+    """Read a safetensors file: eight bytes of length, a JSON header, the tensors' bytes."""
+    raw = path.read_bytes()
+    length = int.from_bytes(raw[:8], "little")
+    kinds = {"F32": np.float32, "F64": np.float64, "F16": np.float16}
+    tensors = {}
+    for name, entry in json.loads(raw[8 : 8 + length]).items():
+        if name != "__metadata__":
+            first, last = (8 + length + offset for offset in entry["data_offsets"])
+            tensors[name] = np.frombuffer(raw[first:last], kinds[entry["dtype"]]).reshape(entry["shape"])
+    return tensors
+
+
+def normalised(x: np.ndarray, norm: str) -> np.ndarray:
+    """Apply SAELens' normalize_activations to the rows of x [n, d_in]."""
+    if norm == "layer_norm":
+        centred = x - x.mean(1, keepdims=True)
+        return centred / (centred.std(1, ddof=1, keepdims=True) + 1e-5)
+    if norm == "constant_norm_rescale":
+        return x * np.sqrt(x.shape[1]) / np.linalg.norm(x, axis=1, keepdims=True)
+    return x
+
+
+def gate(config: dict, w: dict[str, np.ndarray], z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the activations a feature has if it fires, and by how much it passes its gate, both [n, n_features]."""
+    if config["architecture"] == "gated":
+        return z * np.exp(w["r_mag"]) + w["b_mag"], np.minimum(z + w["b_gate"], z * np.exp(w["r_mag"]) + w["b_mag"])
+    if config["architecture"] == "jumprelu":
+        return z, np.minimum(z - w["threshold"], z)
+    if config["architecture"] == "topk":
+        k = min(config["k"], z.shape[1])
+        ranked = -np.partition(-z, [k - 1, min(k, z.shape[1] - 1)], axis=1)
+        # Between the k-th and the next: whoever is near to either is near to the other side.
+        inside = ranked[:, [k - 1]] if k == z.shape[1] else (ranked[:, [k - 1]] + ranked[:, [k]]) / 2
+        return z, np.minimum(z - inside if k < z.shape[1] else z, z)
+    return z, z
+
+
+def encode(run: Path, doubts: Comparison) -> Active:
+    """Encode every embedding in float64; pairs within 1e-6 of the gate are listed and follow the run's own table."""
+    config = json.loads((run / "sae" / "cfg.json").read_text())
+    w = {
+        name: tensor.astype(np.float64)
+        for name, tensor in read_safetensors(run / "sae/sae_weights.safetensors").items()
+    }
+    found: list[tuple[np.ndarray, ...]] = []
+    n_texts = 0
+    for part in sorted((run / "embeddings").glob("part-*.parquet")):
+        table = pq.read_table(part, columns=["text_id", "embedding"])
+        x = np.array(table["embedding"].to_pylist(), dtype=np.float64)
+        for start in range(0, len(x), BLOCK):
+            text_ids = table["text_id"].to_numpy()[start : start + BLOCK]
+            inner = normalised(x[start : start + BLOCK], config.get("normalize_activations") or "none")
+            inner = inner - (w["b_dec"] if config.get("apply_b_dec_to_input", True) else 0)
+            a, margin = gate(config, w, inner @ w["W_enc"] + w.get("b_enc", 0))
+            rows, feature_ids = np.nonzero(margin > -NEAR)
+            found.append((text_ids[rows], feature_ids, a[rows, feature_ids], margin[rows, feature_ids]))
+            n_texts += len(text_ids)
+    text_ids, feature_ids, activations, margin = (np.concatenate(column) for column in zip(*found, strict=True))
+    fires = decided(run, text_ids, feature_ids, margin, doubts, w["W_dec"].shape[0])
+    return Active(n_texts, w["W_dec"].shape[0], text_ids[fires], feature_ids[fires], activations[fires])
+
+
+def stored_pairs(run: Path, n_features: int) -> tuple[np.ndarray, np.ndarray]:
+    """The run's own (text, feature) pairs as one sorted number each, and their activations."""
+    tables = [pq.read_table(part) for part in sorted((run / "activations/by_text").glob("part-*.parquet"))]
+    keys = np.concatenate([t["text_id"].to_numpy() * n_features + t["feature_id"].to_numpy() for t in tables])
+    activations = np.concatenate([t["activation"].to_numpy() for t in tables])
+    order = np.argsort(keys)
+    return keys[order], activations[order]
+
+
+def decided(
+    run: Path,
+    text_ids: np.ndarray,
+    feature_ids: np.ndarray,
+    margin: np.ndarray,
+    doubts: Comparison,
+    n_features: int,
+) -> np.ndarray:
+    """Which candidate pairs fire; also compare the pairs themselves with the run's table."""
+    keys, _ = stored_pairs(run, n_features)
+    ours = text_ids * n_features + feature_ids
+    doubtful = np.abs(margin) <= NEAR
+    fires = np.where(doubtful, np.isin(ours, keys), margin > 0)
+    for text_id, feature_id, by in zip(text_ids[doubtful], feature_ids[doubtful], margin[doubtful], strict=True):
+        doubts.listed.append(f"text {text_id}, feature {feature_id}: {by:+.1e} from its gate")
+    extra = np.setdiff1d(keys, ours[fires])
+    lacking = np.setdiff1d(ours[fires], keys)
+    doubts.compared = int(fires.sum()) + len(extra)
+    doubts.equal = doubts.compared - len(extra) - len(lacking)
+    doubts.wrong += [f"text {key // n_features}, feature {key % n_features} only in the table" for key in extra]
+    doubts.wrong += [f"text {key // n_features}, feature {key % n_features} only recomputed" for key in lacking]
+    return fires
+
+
+def compare_activations(run: Path, active: Active, pairs: Comparison) -> Comparison:
+    """Both orders of the activations against the recomputed ones."""
+    keys, stored = stored_pairs(run, active.n_features)
+    ours = active.text_ids * active.n_features + active.feature_ids
+    order = np.argsort(ours)
+    if np.array_equal(keys, ours[order]):
+        pairs.floats(active.activations[order], stored, "activations by text")
+    tables = [pq.read_table(part) for part in sorted((run / "activations/by_feature").glob("part-*.parquet"))]
+    feature_ids, text_ids, activations = (
+        np.concatenate([t[name].to_numpy() for t in tables]) for name in ("feature_id", "text_id", "activation")
+    )
+    in_order = np.lexsort((text_ids, -activations.astype(np.float64), feature_ids))
+    pairs.check(np.array_equal(in_order, np.arange(len(in_order))), "activations by feature are not in their order")
+    again = np.argsort(text_ids * active.n_features + feature_ids)
+    same = np.array_equal((text_ids * active.n_features + feature_ids)[again], keys) and np.array_equal(
+        activations[again], stored
+    )
+    pairs.check(same, "activations by feature and by text are not the same rows")
+    return pairs
+
+
+def compare_features(run: Path, active: Active) -> Comparison:
+    """Density and the numbers beside it, for every feature."""
+    found = Comparison("density")
+    table = pq.read_table(run / "summaries/features.parquet")
+    n_active = np.bincount(active.feature_ids, minlength=active.n_features)
+    found.check(np.array_equal(table["feature_id"].to_numpy(), np.arange(active.n_features)), "the ids of the features")
+    for feature_id, (ours, theirs) in enumerate(zip(n_active, table["n_active"].to_pylist(), strict=True)):
+        found.check(ours == theirs, f"feature {feature_id}: n_active {ours} recomputed, {theirs} in the table")
+    greatest = np.zeros(active.n_features)
+    np.maximum.at(greatest, active.feature_ids, active.activations)
+    sums = np.bincount(active.feature_ids, weights=active.activations, minlength=active.n_features)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        logs = np.where(n_active > 0, np.log10(n_active / active.n_texts), np.nan)
+    found.floats(n_active / active.n_texts, table["density"].to_numpy(), "density")
+    found.floats(logs, table["log10_density"].to_numpy(zero_copy_only=False), "log10_density")
+    found.floats(greatest, table["max_activation"].to_numpy(), "max_activation")
+    found.floats(sums / np.maximum(n_active, 1), table["mean_activation"].to_numpy(), "mean_activation")
+    found.check(np.array_equal(n_active == 0, table["dead"].to_numpy(zero_copy_only=False)), "dead")
+    return found
+
+
+def rows_of(table: dict[str, np.ndarray], n_features: int) -> list[slice]:
+    """Where each feature's rows lie in a table that is sorted by feature_id."""
+    starts = np.searchsorted(table["feature_id"], np.arange(n_features + 1))
+    return [slice(first, last) for first, last in zip(starts, starts[1:], strict=False)]
+
+
+def read_columns(path: Path) -> dict[str, np.ndarray]:
+    """A table of numbers as numpy columns."""
+    table = pq.read_table(path)
+    return {name: table[name].to_numpy(zero_copy_only=False) for name in table.column_names}
+
+
+def compare_top_texts(run: Path, active: Active) -> Comparison:
+    """The ten strongest texts of every feature, rank by rank."""
+    found = Comparison("top texts")
+    table = read_columns(run / "summaries/top_texts.parquet")
+    order, starts = active.by_feature()
+    for feature_id, rows in enumerate(rows_of(table, active.n_features)):
+        mine = order[starts[feature_id] : starts[feature_id + 1]]
+        theirs, values = table["text_id"][rows][:TOP], table["activation"][rows][:TOP]
+        what = f"feature {feature_id}"
+        found.check(rows.stop - rows.start == min(100, len(mine)), f"{what}: the number of top texts")
+        found.check(np.array_equal(table["rank"][rows], np.arange(1, rows.stop - rows.start + 1)), f"{what}: the ranks")
+        compare_ranked(found, what, active.text_ids[mine], active.activations[mine], theirs, values)
+    return found
+
+
+def compare_ranked(
+    found: Comparison, what: str, ids: np.ndarray, values: np.ndarray, table_ids: np.ndarray, table_values: np.ndarray
+) -> None:
+    """Compare the first of a descending ranking; another id at a rank is a tie if its value is within 1e-6 of ours."""
+    count = len(table_ids)
+    found.floats(values[:count], table_values, f"{what}: values")
+    if len(ids) < count or np.array_equal(ids[:count], table_ids):
+        found.check(len(ids) >= count, f"{what}: {count} rows, {len(ids)} recomputed")
+        return
+    value_of = dict(zip(ids.tolist(), values.tolist(), strict=True))
+    for rank in np.nonzero(ids[:count] != table_ids)[0]:
+        theirs = value_of.get(int(table_ids[rank]), -np.inf)
+        if abs(theirs - values[rank]) <= NEAR and len(set(table_ids.tolist())) == count:
+            found.listed.append(f"{what}, rank {rank + 1}: {ids[rank]} and {table_ids[rank]} are within 1e-6")
+        else:
+            found.check(False, f"{what}, rank {rank + 1}: {ids[rank]} recomputed, {table_ids[rank]} in the table")
+
+
+def compare_histograms(run: Path, active: Active) -> Comparison:
+    """All 40 bins of every live feature; texts within 1e-6 of an edge may lie on either side of it."""
+    found = Comparison("histograms")
+    table = read_columns(run / "summaries/histograms.parquet")
+    order, starts = active.by_feature()
+    for feature_id, rows in enumerate(rows_of(table, active.n_features)):
+        values = active.activations[order[starts[feature_id] : starts[feature_id + 1]]]
+        what = f"feature {feature_id}"
+        if not len(values):
+            found.check(rows.stop == rows.start, f"{what} is dead but has bins")
+            continue
+        edges = values.max() * np.arange(BINS + 1) / BINS
+        found.check(np.array_equal(table["bin"][rows], np.arange(BINS)), f"{what}: its bins")
+        found.floats(edges[:-1], table["left"][rows], f"{what}: left")
+        found.floats(edges[1:], table["right"][rows], f"{what}: right")
+        compare_bins(found, what, values, edges, table["n_texts"][rows])
+    return found
+
+
+def compare_bins(found: Comparison, what: str, values: np.ndarray, edges: np.ndarray, theirs: np.ndarray) -> None:
+    """Compare counts in right-closed bins."""
+    if len(theirs) != BINS:
+        return
+    ours = np.bincount(np.clip(np.searchsorted(edges, values, side="left") - 1, 0, BINS - 1), minlength=BINS)
+    if np.array_equal(ours, theirs):
+        found.compared += BINS
+        found.equal += BINS
+        return
+    # At or under an inner edge lie at least the sure ones and at most the doubtful ones too.
+    least = (values[:, None] <= edges[None, 1:-1] - NEAR).sum(0)
+    most = (values[:, None] <= edges[None, 1:-1] + NEAR).sum(0)
+    under = np.cumsum(theirs)
+    possible = (least <= under[:-1]) & (under[:-1] <= most)
+    found.listed += [f"{what}: {n} text within 1e-6 of edge {edge + 1}" for edge, n in enumerate(most - least) if n]
+    found.check(bool(possible.all()) and under[-1] == len(values), f"{what}: {ours} recomputed, {theirs} in the table")
+
+
+def compare_neighbours(run: Path, name: str = "neighbours") -> Comparison:
+    """The nearest (or most opposite) directions of every feature."""
+    found = Comparison(name)
+    table = read_columns(run / f"summaries/{name}.parquet")
+    directions = read_safetensors(run / "sae/sae_weights.safetensors")["W_dec"].astype(np.float64)
+    lengths = np.linalg.norm(directions, axis=1, keepdims=True)
+    directions = directions / np.where(lengths == 0, 1, lengths)
+    sign = 1 if name == "neighbours" else -1
+    for feature_id, rows in enumerate(rows_of(table, len(directions))):
+        cosines = directions @ directions[feature_id]
+        others = np.delete(np.arange(len(directions)), feature_id)
+        ranked = others[np.lexsort((others, -sign * cosines[others]))]
+        what, ids = f"feature {feature_id}", table["neighbour_id"][rows]
+        found.check(np.array_equal(table["rank"][rows], np.arange(1, len(ids) + 1)), f"{what}: the ranks")
+        if name == "neighbours":
+            found.check(len(ids) == min(NEIGHBOURS, len(others)), f"{what}: {len(ids)} neighbours")
+        compare_ranked(found, what, ranked, sign * cosines[ranked], ids, sign * table["cosine"][rows])
+    return found
+
+
+def compare_coactivations(run: Path, active: Active) -> Comparison:
+    """The coactivations of every feature, by counting the features on its texts."""
+    found = Comparison("coactivations")
+    table = read_columns(run / "summaries/coactivations.parquet")
+    order, starts = active.by_feature()
+    by_text = np.argsort(active.text_ids, kind="stable")
+    features_by_text = active.feature_ids[by_text]
+    text_starts = np.searchsorted(active.text_ids[by_text], np.arange(active.n_texts + 1))
+    n_active = np.bincount(active.feature_ids, minlength=active.n_features)
+    for feature_id, rows in enumerate(rows_of(table, active.n_features)):
+        texts = active.text_ids[order[starts[feature_id] : starts[feature_id + 1]]]
+        together = [features_by_text[text_starts[text] : text_starts[text + 1]] for text in texts]
+        both = np.bincount(np.concatenate([*together, np.empty(0, int)]).astype(int), minlength=active.n_features)
+        both[feature_id] = 0
+        others = np.nonzero(both >= MIN_BOTH)[0]
+        n_both, n_here, n_other = both[others], n_active[feature_id], n_active[others]
+        lift = (n_both * active.n_texts) / (n_here * n_other)
+        best = np.lexsort((others, -n_both, -lift))[:COACTIVATIONS]
+        what = f"feature {feature_id}"
+        found.check(np.array_equal(others[best], table["other_id"][rows]), f"{what}: other_id")
+        found.check(np.array_equal(n_both[best], table["n_both"][rows]), f"{what}: n_both")
+        found.check(np.array_equal(table["rank"][rows], np.arange(1, len(best) + 1)), f"{what}: the ranks")
+        if len(best) == rows.stop - rows.start:
+            found.floats((n_both / (n_here + n_other - n_both))[best], table["jaccard"][rows], f"{what}: jaccard")
+            found.floats((n_both / max(n_here, 1))[best], table["conditional"][rows], f"{what}: conditional")
+            found.floats(lift[best], table["lift"][rows], f"{what}: lift")
+    return found
+
+
+def compare_l0(run: Path, active: Active) -> Comparison:
+    """The number of active features of every text."""
+    found = Comparison("l0 per text")
+    table = read_columns(run / "summaries/texts.parquet")
+    ours = np.bincount(active.text_ids, minlength=active.n_texts)
+    same = ours == table["n_active"] if len(ours) == len(table["n_active"]) else np.zeros(1, bool)
+    found.compared, found.equal = len(ours), int(same.sum())
+    found.wrong += [f"text {text_id}" for text_id in np.nonzero(~same)[0]]
+    return found
+
+
+def compare(run: Path) -> list[Comparison]:
+    """Compare every table of a generation's folder."""
+    pairs = Comparison("activations")
+    active = encode(run, pairs)
+    return [
+        compare_activations(run, active, pairs),
+        compare_l0(run, active),
+        compare_features(run, active),
+        compare_top_texts(run, active),
+        compare_histograms(run, active),
+        compare_neighbours(run),
+        compare_neighbours(run, "opposites"),
+        compare_coactivations(run, active),
+    ]
+
+
+def main(arguments: list[str]) -> int:
+    """Compare the run whose folder is named; 0 when everything agrees."""
+    if len(arguments) != 1:
+        print("usage: python benchmarks/recompute.py RUN_FOLDER")
+        return 2
+    folder = Path(arguments[0])
+    run = folder / (folder / "current").read_text().strip()
+    found = compare(run)
+    print("\n".join(str(one) for one in found))
+    return int(any(one.wrong for one in found))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,21 @@
+"""Rows → Plotly figures. It knows neither Streamlit nor DuckDB; the colours of the reader's theme are arguments.
+
+Figures have transparent grounds, no frames, legends or toolbars, and say on hover in plain words what a mark is.
+"""
+
+from featurelib.charts.bars import TextRange, bin_ranges, count_bars, density_bars, density_choice, text_counts
+from featurelib.charts.featuremap import chosen_ids, feature_map
+from featurelib.charts.ground import Colours, share
+
+__all__ = [
+    "Colours",
+    "TextRange",
+    "bin_ranges",
+    "chosen_ids",
+    "count_bars",
+    "density_bars",
+    "density_choice",
+    "feature_map",
+    "share",
+    "text_counts",
+]

@@ -1,0 +1,129 @@
+"""Bars: how often features fire, as a way in; small histograms of texts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import plotly.graph_objects as go
+import pyarrow as pa
+
+from featurelib.charts.ground import ACCENT, GREY, density_marks, quiet, share
+
+DEAD_AT = -2.0
+"""Where the bar of dead features stands: this many bins left of the first one."""
+FAINT = 0.38
+
+
+@dataclass(frozen=True)
+class TextRange:
+    """A range of features by the number of texts on which they fire; both ends are included."""
+
+    least: int
+    most: int
+
+    def __contains__(self, other: object) -> bool:
+        """Whether another range lies inside this one."""
+        return isinstance(other, TextRange) and self.least <= other.least and other.most <= self.most
+
+
+def text_counts(left: float, right: float, n_texts: int, *, last: bool) -> TextRange:
+    """The numbers of texts whose log10 density lies in [left, right), or in [left, right] for the last bin."""
+    # A density is a whole number over n_texts: a hundredth of a text is far more than rounding and far less than one.
+    least = int(np.ceil(10**left * n_texts - 0.01))
+    most = int(np.floor(10**right * n_texts + 0.01)) if last else int(np.ceil(10**right * n_texts - 0.01)) - 1
+    return TextRange(max(least, 1), max(most, 0))
+
+
+def bin_ranges(bins: pa.Table, n_texts: int) -> list[TextRange]:
+    """The range of each bin of `density_bins`, in numbers of texts."""
+    ends = list(zip(bins["left"].to_pylist(), bins["right"].to_pylist(), strict=True))
+    return [text_counts(left, right, n_texts, last=place == len(ends) - 1) for place, (left, right) in enumerate(ends)]
+
+
+def density_bars(
+    bins: pa.Table, n_dead: int, n_texts: int, chosen: TextRange | None = None, *, accent: str = ACCENT
+) -> go.Figure:
+    """How often features fire: a bar for each bin of log10 density, and one for the dead features, to be brushed.
+
+    `bins` has left, right (log10 density) and n_features; a bar's customdata are the least and most texts of its range.
+    Bars outside `chosen` are faint.
+    """
+    left, right = bins["left"].to_numpy(), bins["right"].to_numpy()
+    ranges = bin_ranges(bins, n_texts)
+    width = float(right[0] - left[0]) if len(left) else 1.0
+    first = float(left[0]) if len(left) else 0.0
+    centres = [first + DEAD_AT * width, *((left + right) / 2)]
+    ranges = [TextRange(0, 0), *ranges]
+    names = ["fire on no text of this corpus", *(_range_words(one, n_texts) for one in ranges[1:])]
+    figure = go.Figure(
+        go.Bar(
+            x=centres,
+            y=[n_dead, *bins["n_features"].to_pylist()],
+            width=width * 0.94,
+            customdata=[[one.least, one.most] for one in ranges],
+            text=names,
+            textposition="none",
+            marker={
+                "color": [GREY, *[accent] * (len(ranges) - 1)],
+                "opacity": [1 if chosen is None or one in chosen else FAINT for one in ranges],
+                "line": {"width": 0},
+            },
+            hovertemplate="%{y:,} features<br>%{text}<extra></extra>",
+        )
+    )
+    quiet(figure, 260)
+    end = float(right[-1]) if len(right) else 0.0
+    marks = density_marks(first, end)
+    figure.update_xaxes(
+        tickvals=[centres[0], *marks],
+        ticktext=["dead", *(share(10.0**mark) for mark in marks)],
+        range=[centres[0] - 1.6 * width, max(end, marks[-1] if marks else end) + width / 2],
+    )
+    figure.update_layout(dragmode="select", selectdirection="h", newselection={"line": {"width": 1, "dash": "dot"}})
+    return figure
+
+
+def _range_words(one: TextRange, n_texts: int) -> str:
+    if one.least >= one.most:
+        return f"fire on {one.least:,} of {n_texts:,} texts"
+    return f"fire on {one.least:,} to {one.most:,} texts ({share(one.least / n_texts)} to {share(one.most / n_texts)})"
+
+
+def density_choice(selection: dict, bins: pa.Table, n_texts: int) -> TextRange | None:
+    """The range of the bars that a brush over `density_bars` touches; None when it touches none."""
+    if not selection.get("box") or not bins.num_rows:
+        return None
+    low, high = sorted(float(x) for x in selection["box"][0]["x"][:2])
+    left, right = bins["left"].to_numpy(), bins["right"].to_numpy()
+    ranges = bin_ranges(bins, n_texts)
+    held = [one for one, a, b in zip(ranges, left, right, strict=True) if a < high and b > low]
+    if held:
+        return TextRange(min(one.least for one in held), max(one.most for one in held))
+    return TextRange(0, 0) if high < left[0] else None
+
+
+def count_bars(
+    bins: pa.Table, what: str, *, accent: str = ACCENT, counted: str = "n_texts", height: int = 120, ticks: str = ""
+) -> go.Figure:
+    """A small histogram of rows with left, right and a count; `what` says in words what is counted in a bar."""
+    left, right = bins["left"].to_numpy().astype(float), bins["right"].to_numpy().astype(float)
+    whole = pa.types.is_integer(bins["left"].type)
+    shown = [
+        (f"{a:.0f}" if b - a == 1 else f"{a:.0f}–{b - 1:.0f}") if whole else f"{a:.3g} to {b:.3g}"
+        for a, b in zip(left, right, strict=True)
+    ]
+    figure = go.Figure(
+        go.Bar(
+            x=left if whole and len(left) and right[0] - left[0] == 1 else (left + right) / 2,
+            y=bins[counted].to_numpy(),
+            width=(right - left) * 0.94,
+            text=shown,
+            textposition="none",
+            marker={"color": accent, "opacity": 0.75, "line": {"width": 0}},
+            hovertemplate=f"%{{y:,}} texts<br>{what} %{{text}}<extra></extra>",
+        )
+    )
+    quiet(figure, height, bottom=22)
+    figure.update_xaxes(nticks=6, tickformat=ticks)
+    return figure

@@ -1,0 +1,35 @@
+"""Text → embedding: any sentence-transformers model, or the stand-in embedder.
+
+Finding an embedder needs no torch; loading one does, unless it is the stand-in.
+"""
+
+from __future__ import annotations
+
+from featurelib.embedder.facts import Embedder, EmbedderFacts, TokenCounts
+from featurelib.embedder.finding import DEFAULT_EMBEDDER, Found, find_embedder
+
+__all__ = ["DEFAULT_EMBEDDER", "Embedder", "EmbedderFacts", "Found", "TokenCounts", "find_embedder", "load_embedder"]
+
+
+def load_embedder(
+    name: str | None = None,
+    *,
+    revision: str | None = None,
+    prompt: str | None = None,
+    normalize: bool | None = None,
+    max_seq_length: int | None = None,
+    device: str = "auto",
+) -> Embedder:
+    """Find the embedder `name` (see `find_embedder`) and load it.
+
+    `prompt` None means the model's own default prompt, `normalize` None and `max_seq_length` None what the model says;
+    `device` is auto, cpu or cuda. Computes in float32 on a cpu and with float16 autocast on a GPU. Raises Refusal.
+    """
+    found = find_embedder(name, revision=revision)
+    if found.folder is None:
+        from featurelib.embedder.stand_in import StandIn
+
+        return StandIn(found, prompt=prompt, normalize=normalize, max_seq_length=max_seq_length)
+    from featurelib.embedder.transformer import SentenceEmbedder
+
+    return SentenceEmbedder(found, prompt=prompt, normalize=normalize, max_seq_length=max_seq_length, device=device)

@@ -1,0 +1,81 @@
+"""The stand-in embedder: no weights, no torch, no network; for tests, continuous integration and trying things out.
+
+It knows words, not meaning: every distinct word has a fixed random direction (drawn from its hash), an embedding is
+the sum of the directions of a text's words, brought to length 1. Texts that share words are near each other.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from featurelib.embedder.facts import EmbedderFacts, TokenCounts
+from featurelib.embedder.finding import Found
+
+WORD = re.compile(r"\S+")
+MAX_WORDS = 64
+
+
+class StandIn:
+    """An embedder of `dimension` numbers that reads the first 64 words (split at white space, case ignored).
+
+    A text without words gives the zero vector.
+    """
+
+    precision = "float32"
+    device = "cpu"
+
+    def __init__(self, found: Found, *, prompt: str | None, normalize: bool | None, max_seq_length: int | None) -> None:
+        dimension = int(found.name.partition(":")[2])
+        self._directions: dict[str, np.ndarray] = {}
+        self.facts = EmbedderFacts(
+            name=found.name,
+            origin=found.origin,
+            revision=None,
+            weights_sha256=found.weights_sha256,
+            prompt=prompt or None,
+            pooling="sum",
+            normalize=normalize is not False,
+            max_seq_length=min(max_seq_length or MAX_WORDS, MAX_WORDS),
+            dimension=dimension,
+        )
+
+    def embed(
+        self,
+        texts: Sequence[str],
+        *,
+        batch_size: int | None = None,
+        with_prompt: bool = True,
+        on_batch: Callable[[int], None] | None = None,
+    ) -> np.ndarray:
+        """Return float32 [n, dimension]; see `Embedder.embed`."""
+        prompt = (self.facts.prompt or "") if with_prompt else ""
+        embeddings = np.zeros((len(texts), self.facts.dimension), dtype=np.float32)
+        for row, text in enumerate(texts):
+            for word in (prompt + text).lower().split()[: self.facts.max_seq_length]:
+                embeddings[row] += self._direction(word)
+        if on_batch:
+            on_batch(len(texts))
+        if self.facts.normalize:
+            embeddings /= np.maximum(np.linalg.norm(embeddings, axis=1, keepdims=True), 1e-12)
+        return embeddings
+
+    def tokens(self, texts: Sequence[str]) -> TokenCounts:
+        """Return the words of each text, its prompt included; see `Embedder.tokens`."""
+        prompt, limit = self.facts.prompt or "", self.facts.max_seq_length
+        spans = [[match.span() for match in WORD.finditer(prompt + text)] for text in texts]
+        n_tokens = np.array([len(words) for words in spans], dtype=np.int32)
+        cut = [max(words[limit - 1][1] - len(prompt), 0) if len(words) > limit else -1 for words in spans]
+        return TokenCounts(n_tokens, n_tokens > limit, np.array(cut, dtype=np.int32))
+
+    def _direction(self, word: str) -> np.ndarray:
+        if word not in self._directions:
+            if len(self._directions) >= 100_000:
+                self._directions.clear()
+            seed = int.from_bytes(hashlib.sha256(word.encode("utf-8", "surrogatepass")).digest()[:8], "little")
+            drawn = np.random.Generator(np.random.PCG64(seed)).standard_normal(self.facts.dimension)
+            self._directions[word] = (drawn / np.sqrt(self.facts.dimension)).astype(np.float32)
+        return self._directions[word]

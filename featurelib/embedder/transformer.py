@@ -1,0 +1,238 @@
+"""A sentence-transformers model as an embedder: the one door to sentence-transformers."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+
+from featurelib.embedder.facts import EmbedderFacts, TokenCounts
+from featurelib.embedder.finding import Found
+from featurelib.schema import Refusal
+
+BATCH_TOKENS = {"cpu": 2048, "cuda": 131_072}
+"""Tokens, padding included, that go through the model at a time: measured to be the quickest."""
+BATCH_TEXTS = {"cpu": 256, "cuda": 1024}
+"""The most texts that go through the model at a time."""
+NO_LIMIT = 1_000_000
+"""A max_seq_length from here on stands for none."""
+
+
+class SentenceEmbedder:
+    """A sentence-transformers model that is loaded; made by `load_embedder`."""
+
+    def __init__(
+        self,
+        found: Found,
+        *,
+        prompt: str | None,
+        normalize: bool | None,
+        max_seq_length: int | None,
+        device: str,
+    ) -> None:
+        self.device = _choose_device(device)
+        self._model = _load(found, self.device)
+        self._model.eval()
+        self._tokenizing = threading.Lock()
+        own_normalize = type(self._model[-1]).__name__ == "Normalize"
+        if own_normalize and normalize is False:
+            del self._model[-1]
+        self.precision = "float16" if self.device == "cuda" else "float32"
+        self._renormalize = normalize is True and not own_normalize
+        _limit(self._model, found.name, max_seq_length)
+        self._prompt = self._model.prompts.get(self._model.default_prompt_name) if prompt is None else prompt
+        limit = self._model.max_seq_length
+        self.facts = EmbedderFacts(
+            name=found.name,
+            origin=found.origin,
+            revision=found.revision,
+            weights_sha256=found.weights_sha256,
+            prompt=self._prompt or None,
+            pooling=_pooling(self._model),
+            normalize=own_normalize if normalize is None else normalize,
+            max_seq_length=int(limit) if limit is not None and limit < NO_LIMIT else None,
+            dimension=int(self._model.get_embedding_dimension()),
+        )
+
+    def embed(
+        self,
+        texts: Sequence[str],
+        *,
+        batch_size: int | None = None,
+        with_prompt: bool = True,
+        on_batch: Callable[[int], None] | None = None,
+    ) -> np.ndarray:
+        """Return float32 [n, dimension]; see `Embedder.embed`.
+
+        Texts go through the model in the order of their length, longest first, so that little is spent on padding;
+        `batch_size` fixes the number of texts in a batch, which otherwise follows from their length.
+        """
+        texts = list(texts)
+        prompt = (self._prompt or "") if with_prompt else ""
+        embeddings = np.zeros((len(texts), self.facts.dimension), dtype=np.float32)
+        batches = list(self._batches(self._lengths(texts), batch_size))
+        with _workers(self.device, len(batches)) as each:
+            for batch, embedded in each(lambda batch: self._embed_batch([texts[i] for i in batch], prompt), batches):
+                embeddings[batch] = embedded
+                if on_batch:
+                    on_batch(len(batch))
+        return embeddings
+
+    def tokens(self, texts: Sequence[str]) -> TokenCounts:
+        """Return the tokens of each text and where reading stops; see `Embedder.tokens`."""
+        prompted = [(self._prompt or "") + text for text in texts]
+        n_tokens = np.array([len(ids) for ids in self._token_ids(prompted)], dtype=np.int32)
+        limit = self.facts.max_seq_length
+        truncated = n_tokens > limit if limit is not None else np.zeros(len(prompted), dtype=bool)
+        cut = np.full(len(prompted), -1, dtype=np.int32)
+        long = np.flatnonzero(truncated)
+        if len(long):
+            ends = np.array(self._ends([prompted[i] for i in long]), dtype=np.int32)
+            cut[long] = np.where(ends < 0, -1, np.maximum(ends - len(self._prompt or ""), 0))
+        return TokenCounts(n_tokens, truncated, cut)
+
+    def _lengths(self, texts: list[str]) -> np.ndarray:
+        """int64 [n]: tokens that the model will read, without the prompt."""
+        lengths = np.array([len(ids) for ids in self._token_ids(texts)], dtype=np.int64)
+        return np.minimum(lengths, self.facts.max_seq_length or NO_LIMIT)
+
+    def _token_ids(self, texts: list[str]) -> list[list[int]]:
+        if not texts:
+            return []
+        tokenizer = self._model.tokenizer
+        if _is_bare(tokenizer):
+            return [one.ids for one in tokenizer.encode_batch(texts)]
+        return tokenizer(texts, truncation=False, padding=False, return_attention_mask=False, verbose=False)[
+            "input_ids"
+        ]
+
+    def _ends(self, texts: list[str]) -> list[int]:
+        """The character at which the last token that is read ends, for each text; -1 where it cannot be told."""
+        tokenizer = self._model.tokenizer
+        if _is_bare(tokenizer) or not tokenizer.is_fast or tokenizer.truncation_side != "right":
+            return [-1] * len(texts)
+        read = tokenizer(
+            texts, truncation="longest_first", max_length=self.facts.max_seq_length, return_offsets_mapping=True
+        )
+        return [max(end for _, end in offsets) for offsets in read["offset_mapping"]]
+
+    def _batches(self, lengths: np.ndarray, batch_size: int | None) -> Iterator[np.ndarray]:
+        order = np.argsort(-lengths, kind="stable")
+        budget, most = BATCH_TOKENS[self.device], BATCH_TEXTS[self.device]
+        start = 0
+        while start < len(order):
+            longest = max(int(lengths[order[start]]), 1)
+            size = batch_size or max(1, min(most, budget // longest))
+            yield order[start : start + size]
+            start += size
+
+    def _embed_batch(self, texts: list[str], prompt: str) -> np.ndarray:
+        import torch
+
+        try:
+            return self._forward(texts, prompt)
+        except torch.OutOfMemoryError as error:
+            raise Refusal(
+                f"the GPU has no memory for {len(texts)} texts at a time; give a smaller --batch-size, or --device cpu."
+            ) from error
+
+    def _forward(self, texts: list[str], prompt: str) -> np.ndarray:
+        import torch
+
+        on_gpu = self.device == "cuda"
+        with self._tokenizing:
+            features = self._model.preprocess(texts, prompt=prompt)
+        with torch.inference_mode(), torch.autocast("cuda", torch.float16, enabled=on_gpu):
+            features = {name: _moved(value, self.device) for name, value in features.items()}
+            embedded = self._model(features)["sentence_embedding"].float()
+            if self._renormalize or (on_gpu and self.facts.normalize):
+                embedded = torch.nn.functional.normalize(embedded, p=2, dim=1)
+        return embedded.cpu().numpy()
+
+
+@contextlib.contextmanager
+def _workers(device: str, n_batches: int) -> Iterator[Callable[..., Iterator[tuple[Any, Any]]]]:
+    """Give a function that maps over batches: on a cpu with a thread for each core, each computing alone.
+
+    One thread for each batch beats all threads on one batch: nothing waits at the end of every matrix product, and an
+    embedding does not depend on the number of cores.
+    """
+    import torch
+
+    n_threads = torch.get_num_threads()
+    if device != "cpu":
+        yield lambda work, batches: ((batch, work(batch)) for batch in batches)
+        return
+    torch.set_num_threads(1)
+    pool = ThreadPoolExecutor(max(1, min(n_threads, n_batches)), initializer=torch.set_num_threads, initargs=(1,))
+    try:
+        yield lambda work, batches: zip(batches, pool.map(work, batches), strict=True)
+    finally:
+        pool.shutdown(cancel_futures=True)
+        torch.set_num_threads(n_threads)
+
+
+def _moved(value: Any, device: str) -> Any:
+    return value.to(device) if hasattr(value, "to") else value
+
+
+def _choose_device(device: str) -> str:
+    import torch
+
+    if device == "cuda" and not torch.cuda.is_available():
+        raise Refusal("the device cuda was asked for but torch finds no GPU; leave --device out or give --device cpu.")
+    return "cuda" if device == "cuda" or (device == "auto" and torch.cuda.is_available()) else "cpu"
+
+
+def _load(found: Found, device: str) -> Any:
+    import torch
+    from sentence_transformers import SentenceTransformer
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    try:
+        return SentenceTransformer(
+            str(found.folder),
+            device=device,
+            trust_remote_code=False,
+            local_files_only=True,
+            model_kwargs={"use_safetensors": True, "dtype": torch.float32},
+        )
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, ImportError, RuntimeError) as error:
+        reason = " ".join(str(error).split()).replace(str(found.folder), found.name)[:160]
+        raise Refusal(
+            f"the embedder {found.name} cannot be loaded ({type(error).__name__}: {reason}); "
+            "give a model that sentence-transformers loads without code of its own."
+        ) from error
+
+
+def _limit(model: Any, name: str, max_seq_length: int | None) -> None:
+    """Set the number of tokens that is read; Refusal when the model has no positions for so many."""
+    if max_seq_length is None:
+        return
+    for place, module in model.named_modules():
+        if place.endswith("position_embeddings") and hasattr(module, "num_embeddings"):
+            room = module.num_embeddings - (0 if module.padding_idx is None else module.padding_idx + 1)
+            if max_seq_length > room:
+                raise Refusal(
+                    f"--max-seq-length is {max_seq_length} but {name} has positions for {room} tokens; "
+                    "give at most that."
+                )
+    model.max_seq_length = max_seq_length
+
+
+def _pooling(model: Any) -> str:
+    for module in model:
+        mode = getattr(module, "pooling_mode", None)
+        if mode is not None:
+            return mode if isinstance(mode, str) else "+".join(mode)
+    return "mean" if type(model[0]).__name__ == "StaticEmbedding" else type(model[0]).__name__
+
+
+def _is_bare(tokenizer: Any) -> bool:
+    """Whether it is a tokenizer of the tokenizers library, as static embeddings have, which reads texts whole."""
+    return hasattr(tokenizer, "encode_batch") and not hasattr(tokenizer, "is_fast")

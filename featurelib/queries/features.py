@@ -1,0 +1,235 @@
+"""Questions about features: one, some, all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+
+import pyarrow as pa
+
+from featurelib.schema import Refusal
+from featurelib.store import Store
+
+SORTS = (
+    "feature_id",
+    "label",
+    "density",
+    "n_active",
+    "max_activation",
+    "mean_activation",
+    "gate",
+    "cluster",
+    "dead",
+)
+"""The columns that `features` sorts by."""
+
+# `maybe.` names a table that may not have been made yet: it is empty then.
+CARDS = """
+with words as (
+    select feature_id, string_agg(keyword, ', ' order by rank) as keywords
+    from maybe.keywords
+    group by feature_id
+), cards as (
+    select f.*, coalesce(l.label, 'feature ' || f.feature_id) as label, coalesce(l.source, 'none') as label_source,
+        coalesce(w.keywords, '') as keywords, g.gate, p.cluster
+    from features f
+    left join maybe.labels l on l.feature_id = f.feature_id
+    left join words w on w.feature_id = f.feature_id
+    left join maybe.gates g on g.feature_id = f.feature_id
+    left join maybe.layout p on p.feature_id = f.feature_id
+)
+"""
+
+MATCHES = """
+where ($density_low::double is null or density >= $density_low::double)
+    and ($density_high::double is null or density <= $density_high::double)
+    and ($activation_low::double is null or max_activation >= $activation_low::double)
+    and ($activation_high::double is null or max_activation <= $activation_high::double)
+    and ($dead::boolean is null or dead = $dead::boolean)
+    and ($cluster::integer is null or cluster = $cluster::integer)
+    and ($ids::integer[] is null or feature_id in (select unnest($ids::integer[])))
+    and (feature_id::varchar = $words::varchar
+        or len(list_filter(string_split_regex(lower($words::varchar), '\\s+'),
+            lambda word: not contains(lower(label || ' ' || keywords), word))) = 0)
+"""
+
+
+@dataclass(frozen=True)
+class FeatureFilter:
+    """Which features are wanted; a field left at its default lets all through."""
+
+    words: str = ""
+    """Words that must all occur in the label or a keyword (any case), or a feature's id."""
+    density_low: float | None = None
+    """The least density, 0 to 1."""
+    density_high: float | None = None
+    """The greatest density, 0 to 1."""
+    activation_low: float | None = None
+    """The least maximum activation."""
+    activation_high: float | None = None
+    """The greatest maximum activation."""
+    dead: bool | None = None
+    """Only dead features (True) or only live ones (False)."""
+    cluster: int | None = None
+    """The cluster of the layout; -1 holds the features of none."""
+    ids: tuple[int, ...] | None = None
+    """Only these features."""
+
+    def values(self) -> dict[str, object]:
+        """What is bound in the SQL."""
+        ids = None if self.ids is None else [int(one) for one in self.ids]
+        return asdict(self) | {"words": self.words.strip(), "ids": ids}
+
+
+@dataclass(frozen=True)
+class Feature:
+    """One unit of the SAE and what is known of it on this corpus."""
+
+    feature_id: int
+    label: str
+    label_source: str
+    """keywords, or none when the label is only the feature's number."""
+    n_active: int
+    """The number of texts on which it fires."""
+    n_texts: int
+    """The number of texts of the corpus."""
+    density: float
+    """n_active / n_texts."""
+    log10_density: float | None
+    """None when dead."""
+    max_activation: float
+    mean_activation: float
+    """The mean over the texts on which it fires; 0 when dead."""
+    dead: bool
+    """Whether it fires on no text of this corpus."""
+    gate: float | None
+    """What the pre-activation must exceed, None when the run does not say."""
+    cluster: int | None
+    """Its cluster in the layout, -1 for none; None when there is no layout yet."""
+
+
+def features(
+    store: Store,
+    which: FeatureFilter = FeatureFilter(),
+    *,
+    sort: str = "density",
+    descending: bool = True,
+    limit: int | None = 50,
+    offset: int = 0,
+) -> pa.Table:
+    """A page of the features that the filter lets through; ties are in the order of feature_id, `limit=None` gives all.
+
+    Columns: feature_id, label, keywords, density, n_active, max_activation, mean_activation, gate, cluster, dead.
+    Refusal for a `sort` that is none of SORTS.
+    """
+    if sort not in SORTS:
+        raise Refusal(f"features cannot be sorted by '{str(sort)[:40]}'; use one of {', '.join(SORTS)}.")
+    return store.ask(
+        f"""{CARDS}
+        select feature_id, label, keywords, density, n_active, max_activation, mean_activation, gate, cluster, dead
+        from cards
+        {MATCHES}
+        order by {sort} {"desc" if descending else "asc"} nulls last, feature_id
+        limit $limit::bigint offset $offset::bigint""",
+        **which.values(),
+        limit=limit,
+        offset=offset,
+    )
+
+
+def count_features(store: Store, which: FeatureFilter = FeatureFilter()) -> int:
+    """The number of features that the filter lets through."""
+    return store.ask(f"{CARDS} select count(*) as n from cards {MATCHES}", **which.values())["n"][0].as_py()
+
+
+def feature(store: Store, feature_id: int) -> Feature:
+    """One feature; Refusal naming the range when there is none with this id."""
+    found = store.ask(
+        """
+        select f.feature_id, coalesce(l.label, 'feature ' || f.feature_id) as label,
+            coalesce(l.source, 'none') as label_source, f.n_active, (select count(*) from texts) as n_texts, f.density,
+            f.log10_density, f.max_activation, f.mean_activation, f.dead, g.gate, p.cluster
+        from features f
+        left join maybe.labels l on l.feature_id = f.feature_id
+        left join maybe.gates g on g.feature_id = f.feature_id
+        left join maybe.layout p on p.feature_id = f.feature_id
+        where f.feature_id = $feature_id::hugeint""",
+        feature_id=int(feature_id),
+    ).to_pylist()
+    if not found:
+        last = store.ask("select max(feature_id) as last from features")["last"][0].as_py()
+        raise Refusal(f"there is no feature {feature_id}; this run's features are 0 to {last}.")
+    return Feature(**found[0])
+
+
+def keywords(store: Store, feature_id: int) -> pa.Table:
+    """A feature's keywords: rank, keyword, score, n_texts; empty when it has none."""
+    return store.ask(
+        """
+        select rank, keyword, score, n_texts
+        from keywords
+        where feature_id = $feature_id
+        order by rank""",
+        feature_id=feature_id,
+    )
+
+
+def labels(store: Store, ids: Iterable[int]) -> dict[int, str]:
+    """The labels of some features, by id; unknown ids are left out."""
+    found = store.ask(
+        """
+        select f.feature_id, coalesce(l.label, 'feature ' || f.feature_id) as label
+        from features f
+        left join maybe.labels l on l.feature_id = f.feature_id
+        where f.feature_id in (select unnest($ids::bigint[]))
+        order by f.feature_id""",
+        ids=[int(one) for one in ids],
+    )
+    return dict(zip(found["feature_id"].to_pylist(), found["label"].to_pylist(), strict=True))
+
+
+def find_features(store: Store, words: str, *, limit: int = 20) -> pa.Table:
+    """Features by id, or by words that all occur in label or keywords: feature_id, label, density.
+
+    The feature with this id comes first, then labels that begin with the words, then the densest. No words, no feature.
+    """
+    return store.ask(
+        f"""{CARDS}
+        select feature_id, label, density
+        from cards
+        {MATCHES}
+            and $words::varchar <> ''
+        order by feature_id::varchar = $words::varchar desc, starts_with(lower(label), lower($words::varchar)) desc,
+            density desc, feature_id
+        limit $limit""",
+        **FeatureFilter(words=words).values(),
+        limit=limit,
+    )
+
+
+def layout(store: Store) -> pa.Table:
+    """All features on the map, by id: feature_id, x, y, density, log10_density, max_activation, cluster, dead."""
+    return store.ask(
+        """
+        select p.feature_id, p.x, p.y, f.density::float as density, f.log10_density::float as log10_density,
+            f.max_activation, p.cluster, f.dead
+        from layout p
+        join features f on f.feature_id = p.feature_id
+        order by p.feature_id"""
+    )
+
+
+def random_feature(store: Store, draw: float) -> int:
+    """The live feature at `draw` (0 to 1, 1 excluded) of the way through them; Refusal when all are dead."""
+    found = store.ask(
+        """
+        select feature_id
+        from features
+        where not dead
+        order by feature_id
+        limit 1 offset (select floor($draw::double * count(*))::bigint from features where not dead)""",
+        draw=min(max(float(draw), 0.0), 1 - 1e-9),
+    )
+    if not found.num_rows:
+        raise Refusal("every feature of this run is dead on its corpus, so there is none to draw.")
+    return found["feature_id"][0].as_py()

@@ -1,0 +1,116 @@
+"""Questions about the source's own columns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from featurelib.schema import TEXTS, Refusal
+from featurelib.store import Store, quoted
+
+FIXED = {
+    *("rank", "text_id", "activation", "text", "source_id", "source_row", "n_tokens", "truncated", "cut", "sae_split"),
+    *("n_active", "fvu", "cosine", "feature_id", "band"),
+}
+"""Columns of an answer that a metadata column of the same name must not hide."""
+
+
+@dataclass(frozen=True)
+class MetadataColumn:
+    """One of the source's own columns."""
+
+    name: str
+    """Its name in the table texts."""
+    type: str
+    """Its type in DuckDB, such as VARCHAR, BIGINT or VARCHAR[]."""
+    n_distinct: int
+    """The number of its different values; of a list, of its members."""
+
+    @property
+    def shown(self) -> str:
+        """Its name in an answer: source_<name> where the answer has a column of that name itself."""
+        return shown(self.name)
+
+    @property
+    def is_list(self) -> bool:
+        """Whether a text may have several values."""
+        return self.type.endswith("[]")
+
+
+def shown(name: str) -> str:
+    """The name of a metadata column in an answer."""
+    return f"source_{name}" if name.casefold() in FIXED else name
+
+
+def metadata_columns(store: Store) -> list[MetadataColumn]:
+    """The source's own columns in their order; asked of the files once per generation."""
+    return store.once("metadata_columns", lambda: _metadata_columns(store))
+
+
+def _metadata_columns(store: Store) -> list[MetadataColumn]:
+    known = {field.name for field in TEXTS.schema}
+    types = {
+        row["column_name"]: row["column_type"]
+        for row in store.ask("select column_name, column_type from (describe texts)").to_pylist()
+        if row["column_name"] not in known
+    }
+    if not types:
+        return []
+    counted = ", ".join(f"({_count(name, kind)}) as {quoted(name)}" for name, kind in types.items())
+    distinct = store.ask(f"select {counted}").to_pylist()[0]
+    return [MetadataColumn(name, kind, distinct[name]) for name, kind in types.items()]
+
+
+def _count(name: str, kind: str) -> str:
+    one = f"unnest({quoted(name)})" if kind.endswith("[]") else quoted(name)
+    return f"select count(distinct v) from (select {one} as v from texts)"
+
+
+def metadata_column(store: Store, name: str) -> MetadataColumn:
+    """One column by name; Refusal with the known names when there is none."""
+    for column in metadata_columns(store):
+        if column.name == name:
+            return column
+    known = ", ".join(column.name for column in metadata_columns(store)) or "none"
+    raise Refusal(f"the texts have no column '{str(name)[:64]}'; their own columns are: {known}.")
+
+
+def metadata_values(store: Store, feature_id: int, column: str, *, limit: int = 12) -> pa.Table:
+    """The values of a column among the texts on which a feature fires: value, n_texts, share, corpus_share, lift.
+
+    share = n_texts / the feature's texts; corpus_share = the value's texts / all texts; lift = share / corpus_share.
+    Texts without a value are in no row, but count in both denominators.
+    """
+    found = metadata_column(store, column)
+    one = f"unnest(list_distinct({quoted(column)}))" if found.is_list else quoted(column)
+    return store.ask(
+        f"""
+        with valued as (
+            select text_id, ({one})::varchar as value
+            from texts
+        ), fires as (
+            select text_id
+            from activations_by_feature
+            where feature_id = $feature_id
+        ), here as (
+            select value, count(*) as n_texts
+            from valued
+            join fires using (text_id)
+            group by value
+        ), everywhere as (
+            select value, count(*) as n_corpus
+            from valued
+            where value is not null
+            group by value
+        )
+        select value, n_texts, n_texts / (select count(*) from fires) as share,
+            n_corpus / (select count(*) from texts) as corpus_share,
+            (n_texts / (select count(*) from fires)) / (n_corpus / (select count(*) from texts)) as lift
+        from here
+        join everywhere using (value)
+        order by n_texts desc, value
+        limit $limit""",
+        feature_id=feature_id,
+        limit=limit,
+    )

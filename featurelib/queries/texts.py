@@ -1,0 +1,106 @@
+"""Questions about texts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+
+from featurelib.queries.metadata import metadata_columns
+from featurelib.schema import Refusal
+from featurelib.store import Store, quoted
+
+
+@dataclass(frozen=True)
+class TextRow:
+    """One text of the corpus with all that is known of it."""
+
+    text_id: int
+    source_id: str | None
+    source_row: int
+    text: str
+    title: str | None
+    """The value of the run's title column, None when it has none."""
+    metadata: dict[str, Any]
+    """The source's own columns, by name."""
+    n_active: int | None
+    """The number of features that fire on it; None before the stage encode."""
+    fvu: float | None
+    """The share of its variance that the SAE leaves unexplained."""
+    cosine: float | None
+    """Its cosine to its reconstruction."""
+    n_tokens: int | None
+    """The tokens that the embedder read; None for precomputed embeddings."""
+    truncated: bool | None
+    cut: int | None
+    """The character at which the embedder stopped reading, -1 when it read everything."""
+    sae_split: str | None
+    """train, held_out or unknown."""
+
+
+def text(store: Store, text_id: int) -> TextRow:
+    """One text; Refusal naming the range when there is none with this id."""
+    columns = metadata_columns(store)
+    own = "".join(f', t.{quoted(column.name)} as "own {number}"' for number, column in enumerate(columns))
+    found = store.ask(
+        f"""
+        select t.text_id, t.source_id, t.source_row, t.text,
+            s.n_active, s.fvu, s.cosine, s.n_tokens, s.truncated, s.cut, s.sae_split{own}
+        from texts t
+        left join maybe.text_summaries s on s.text_id = t.text_id
+        where t.text_id = $text_id::hugeint""",
+        text_id=int(text_id),
+    ).to_pylist()
+    if not found:
+        n_texts = store.ask("select count(*) as n from texts")["n"][0].as_py()
+        raise Refusal(f"there is no text {text_id}; this run's texts are 0 to {n_texts - 1}.")
+    row = found[0]
+    metadata = {column.name: row.pop(f"own {number}") for number, column in enumerate(columns)}
+    return TextRow(**row, title=_title(store, metadata), metadata=metadata)
+
+
+def _title(store: Store, metadata: dict[str, Any]) -> str | None:
+    done = store.generation.done("ingest")
+    column = (done.facts.get("columns") or {}).get("title") if done else None
+    value = metadata.get(column) if column else None
+    return None if value is None else str(value)
+
+
+def text_features(store: Store, text_id: int) -> pa.Table:
+    """The features that fire on a text, strongest first: feature_id, label, activation, max_activation, density."""
+    return store.ask(
+        """
+        select a.feature_id, coalesce(l.label, 'feature ' || a.feature_id) as label, a.activation, f.max_activation,
+            f.density
+        from activations_by_text a
+        left join maybe.features f on f.feature_id = a.feature_id
+        left join maybe.labels l on l.feature_id = a.feature_id
+        where a.text_id = $text_id
+        order by a.activation desc, a.feature_id""",
+        text_id=text_id,
+    )
+
+
+def active_features(
+    store: Store, text_ids: Iterable[int], *, per_text: int = 5, without: int | None = None
+) -> pa.Table:
+    """The strongest features of some texts: text_id, feature_id, label, activation; `without` leaves one out."""
+    return store.ask(
+        """
+        with strongest as (
+            select text_id, feature_id, activation
+            from activations_by_text
+            where text_id in (select unnest($text_ids::bigint[]))
+                and ($without::integer is null or feature_id <> $without::integer)
+            qualify row_number() over (partition by text_id order by activation desc, feature_id) <= $per_text
+        )
+        select s.text_id, s.feature_id, coalesce(l.label, 'feature ' || s.feature_id) as label, s.activation
+        from strongest s
+        left join maybe.labels l on l.feature_id = s.feature_id
+        order by s.text_id, s.activation desc, s.feature_id""",
+        text_ids=[int(one) for one in text_ids],
+        per_text=per_text,
+        without=without,
+    )

@@ -1,0 +1,137 @@
+"""Gates: what turns a feature's pre-activation into its activation.
+
+Every gate maps z, float32 [n, n_features], to activations of the same shape that are zero where the feature does not
+fire; all comparisons are strict. No gate looks at more than one row, so a text's features never depend on its
+batch-mates.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    import torch
+
+
+class Gate(Protocol):
+    """What all gates can do."""
+
+    name: str
+    """The architecture's name in SAELens' layout: standard, topk, jumprelu or gated."""
+
+    def pre_activations(self, z: torch.Tensor) -> torch.Tensor:
+        """Return what the activation would be were the gate open, float32 [n, n_features]."""
+
+    def __call__(self, z: torch.Tensor) -> torch.Tensor:
+        """Return the activations of z, float32 [n, n_features]."""
+
+    def values(self, n_features: int) -> torch.Tensor:
+        """Return the pre-activation that each feature must pass to fire, float32 [n_features]."""
+
+    def tensors(self) -> dict[str, torch.Tensor]:
+        """Return the gate's own parameters by their names in SAELens' layout, each [n_features]."""
+
+
+class Relu:
+    """a = max(z, 0)."""
+
+    name = "standard"
+
+    def pre_activations(self, z: torch.Tensor) -> torch.Tensor:
+        """Return z itself."""
+        return z
+
+    def __call__(self, z: torch.Tensor) -> torch.Tensor:
+        """Return max(z, 0)."""
+        return z.relu()
+
+    def values(self, n_features: int) -> torch.Tensor:
+        """Return zeros."""
+        import torch
+
+        return torch.zeros(n_features)
+
+    def tensors(self) -> dict[str, torch.Tensor]:
+        """Return nothing: the gate has no parameters."""
+        return {}
+
+
+@dataclass(frozen=True)
+class TopK(Relu):
+    """The k largest z of each row, then max(·, 0): fewer than k fire where fewer are positive.
+
+    What a feature must pass depends on the row; `values` gives the part of it that holds for all rows, 0.
+    """
+
+    k: int
+    """How many features may fire on a text."""
+    name = "topk"
+
+    def __call__(self, z: torch.Tensor) -> torch.Tensor:
+        """Return max(z, 0) at each row's k largest entries and 0 elsewhere."""
+        import torch
+
+        top = z.topk(self.k, dim=1)
+        return torch.zeros_like(z).scatter_(1, top.indices, top.values.relu())
+
+
+@dataclass(frozen=True, eq=False)
+class JumpReLU:
+    """a = max(z, 0)·[z > θ], with a threshold θ per feature.
+
+    BatchTopK (Bussmann et al., arXiv 2412.06410) is this gate at inference, with one θ for all features.
+    """
+
+    threshold: torch.Tensor
+    """θ, float32 [n_features], in the unit of z."""
+    name = "jumprelu"
+
+    def pre_activations(self, z: torch.Tensor) -> torch.Tensor:
+        """Return z itself."""
+        return z
+
+    def __call__(self, z: torch.Tensor) -> torch.Tensor:
+        """Return max(z, 0) where z > θ."""
+        return z.relu() * (z > self.threshold)
+
+    def values(self, n_features: int) -> torch.Tensor:
+        """Return θ, or 0 where it is negative."""
+        return self.threshold.clamp(min=0)
+
+    def tensors(self) -> dict[str, torch.Tensor]:
+        """Return θ as `threshold`."""
+        return {"threshold": self.threshold}
+
+
+@dataclass(frozen=True, eq=False)
+class Gated:
+    """a = [z + b_gate > 0]·max(m, 0) with the magnitude m = z·exp(r_mag) + b_mag.
+
+    Rajamanoharan et al., arXiv 2404.16014. Its pre-activation is m; z + b_gate > 0 is the same as
+    m > b_mag − b_gate·exp(r_mag).
+    """
+
+    b_gate: torch.Tensor
+    """The gate's bias, float32 [n_features]."""
+    b_mag: torch.Tensor
+    """The magnitude's bias, float32 [n_features]."""
+    r_mag: torch.Tensor
+    """The logarithm of the magnitude's scale, float32 [n_features]."""
+    name = "gated"
+
+    def pre_activations(self, z: torch.Tensor) -> torch.Tensor:
+        """Return the magnitudes m."""
+        return z * self.r_mag.exp() + self.b_mag
+
+    def __call__(self, z: torch.Tensor) -> torch.Tensor:
+        """Return max(m, 0) where z + b_gate > 0."""
+        return self.pre_activations(z).relu() * (z + self.b_gate > 0)
+
+    def values(self, n_features: int) -> torch.Tensor:
+        """Return max(b_mag − b_gate·exp(r_mag), 0)."""
+        return (self.b_mag - self.b_gate * self.r_mag.exp()).clamp(min=0)
+
+    def tensors(self) -> dict[str, torch.Tensor]:
+        """Return b_gate, b_mag and r_mag."""
+        return {"b_gate": self.b_gate, "b_mag": self.b_mag, "r_mag": self.r_mag}

@@ -1,0 +1,63 @@
+"""The activations that a training step keeps, and the sparse products with them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from featurelib.sae.model import csr
+
+if TYPE_CHECKING:
+    import torch
+
+
+class Kept(NamedTuple):
+    """The kept entries of a batch's activations, ordered by row: sparse [n, n_features]."""
+
+    shape: tuple[int, int]
+    """n and n_features."""
+    rows: torch.Tensor
+    """int64."""
+    columns: torch.Tensor
+    """int64."""
+    values: torch.Tensor
+    """float32."""
+
+    @classmethod
+    def largest(cls, z: torch.Tensor, count: int) -> Kept:
+        """Keep the `count` largest entries of z [n, n_features] that are above 0."""
+        if z.device.type == "cpu":
+            # numpy selects among a million numbers twenty times as fast as torch.topk sorts them.
+            flat = z.numpy().ravel()
+            cut = float(np.partition(flat, flat.size - count)[flat.size - count])
+        else:
+            cut = float(z.flatten().topk(count).values[-1])
+        rows, columns = ((z >= cut) & (z > 0)).nonzero(as_tuple=True)
+        return cls((z.shape[0], z.shape[1]), rows, columns, z[rows, columns])
+
+    def with_values(self, values: torch.Tensor) -> Kept:
+        """Return the same entries with other values."""
+        return self._replace(values=values)
+
+    def times(self, dense: torch.Tensor) -> torch.Tensor:
+        """Return self @ dense, [n, m]."""
+        return self._csr() @ dense
+
+    def transposed_times(self, dense: torch.Tensor) -> torch.Tensor:
+        """Return selfᵀ @ dense, [n_features, m]."""
+        columns, order = self.columns.sort(stable=True)
+        return csr(columns, self.rows[order], self.values[order], self.shape[::-1]) @ dense
+
+    def dots(self, left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
+        """Return left[row] · right[column] for each entry."""
+        import torch
+
+        return torch.sparse.sampled_addmm(self._csr(), left, right.T, beta=0.0).values()
+
+    def column_sums(self) -> torch.Tensor:
+        """Return the sums of the columns, [n_features]."""
+        return self.values.new_zeros(self.shape[1]).index_add_(0, self.columns, self.values)
+
+    def _csr(self) -> torch.Tensor:
+        return csr(self.rows, self.columns, self.values, self.shape)

@@ -1,0 +1,58 @@
+"""One threshold for all features: what BatchTopK's choice within a batch becomes at inference."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from featurelib.sae.gates import JumpReLU
+
+if TYPE_CHECKING:
+    from featurelib.sae.embeddings import EmbeddingParts
+    from featurelib.sae.model import SAE
+
+MOST_TEXTS = 65_536
+"""The threshold is found on at most this many training texts, evenly drawn."""
+BLOCK = 1024
+"""Texts whose pre-activations are held at a time."""
+
+
+def with_threshold(sae: SAE, threshold: float) -> SAE:
+    """Return `sae` with one threshold for all features, in the unit of its pre-activations."""
+    import torch
+
+    return replace(sae, gate=JumpReLU(torch.full((sae.n_features,), threshold)))
+
+
+def find_threshold(sae: SAE, embeddings: EmbeddingParts, k: float) -> float:
+    """Return the threshold at which `sae` has k active features per text on at most MOST_TEXTS of `embeddings`.
+
+    It lies in the middle of the widest gap between pre-activations near that place (within a ten-thousandth of their
+    number), so that another order of additions, in another library or machine, pushes none of them across.
+    """
+    held, n = _largest(sae, embeddings, k)
+    ordered = np.sort(np.maximum(held, 0))[::-1]
+    wanted = round(k * n)
+    near = max(4, wanted // 10_000)
+    around = ordered[max(0, wanted - near) : wanted + near].astype(np.float64)
+    if len(around) < 2 or around[-1] <= 0:
+        return 0.0
+    widest = int(np.argmax(around[:-1] - around[1:]))
+    return float((around[widest] + around[widest + 1]) / 2)
+
+
+def _largest(sae: SAE, embeddings: EmbeddingParts, k: float) -> tuple[np.ndarray, int]:
+    """Return the largest pre-activations, four times as many as are wanted of each block, and the number of texts."""
+    stride = -(-embeddings.n // MOST_TEXTS)
+    held, n, seen = [], 0, 0
+    for part in embeddings.in_order():
+        rows = part[(-seen) % stride :: stride]
+        seen += len(part)
+        n += len(rows)
+        for start in range(0, len(rows), BLOCK):
+            z = sae.pre_activations(rows[start : start + BLOCK]).numpy().ravel()
+            keep = min(len(z), int(4 * k * BLOCK))
+            held.append(np.partition(z, len(z) - keep)[len(z) - keep :])
+    return np.concatenate(held), n

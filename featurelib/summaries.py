@@ -1,0 +1,128 @@
+"""SQL text that turns activations into features, top texts, histograms and coactivations.
+
+The views are those of `schema`. A summary `in_ranges` is asked for one range of features at a time ($first to $last,
+both included), so that the memory it takes is bounded by the range. $n_texts is the number of texts of the corpus.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from featurelib import schema
+from featurelib.schema import Table
+
+ROWS_PER_RANGE = 4_000_000
+PAIRS_PER_RANGE = 8_000_000
+
+
+@dataclass(frozen=True)
+class Summary:
+    """One table and the question that makes it."""
+
+    table: Table
+    sql: str
+    in_ranges: bool = True
+    """Whether it is asked for one range of features at a time; else once."""
+
+
+# The mean is a sum of floats: asked with one thread, it is taken in the order of the file and so always the same.
+FEATURES = """
+with fired as (
+    select feature_id, count(*) as n_active, max(activation) as max_activation,
+        avg(activation::double) as mean_activation
+    from activations_by_feature
+    group by feature_id
+)
+select g.feature_id, coalesce(n_active, 0) as n_active, coalesce(n_active, 0) / $n_texts as density,
+    log10(n_active / $n_texts) as log10_density, coalesce(max_activation, 0) as max_activation,
+    coalesce(mean_activation, 0) as mean_activation, n_active is null as dead
+from gates g
+left join fired f on f.feature_id = g.feature_id
+order by g.feature_id
+"""
+
+TOP_TEXTS = f"""
+select feature_id, row_number() over strongest as rank, text_id, activation
+from activations_by_feature
+where feature_id between $first and $last
+window strongest as (partition by feature_id order by activation desc, text_id)
+qualify row_number() over strongest <= {schema.TOP_TEXTS}
+order by feature_id, rank
+"""
+
+HISTOGRAMS = f"""
+with here as (
+    select feature_id, activation::double as activation
+    from activations_by_feature
+    where feature_id between $first and $last
+), greatest_of as (
+    select feature_id, max(activation) as greatest
+    from here
+    group by feature_id
+), counted as (
+    select feature_id, greatest(0, least({schema.HISTOGRAM_BINS - 1},
+            ceil(activation * {schema.HISTOGRAM_BINS} / greatest) - 1))::integer as bin, count(*) as n_texts
+    from here
+    join greatest_of using (feature_id)
+    group by feature_id, bin
+)
+select g.feature_id, b.bin, greatest * b.bin / {schema.HISTOGRAM_BINS} as left,
+    greatest * (b.bin + 1) / {schema.HISTOGRAM_BINS} as right, coalesce(n_texts, 0) as n_texts
+from greatest_of g
+cross join range({schema.HISTOGRAM_BINS}) b(bin)
+left join counted c on c.feature_id = g.feature_id and c.bin = b.bin
+order by g.feature_id, b.bin
+"""
+
+# n_both·N and n_feature·n_other are whole numbers below 2^53, so the one division rounds equal lifts equally.
+COACTIVATIONS = f"""
+with fired as (
+    select feature_id, count(*) as n
+    from activations_by_feature
+    group by feature_id
+), both_fire as (
+    select x.feature_id, y.feature_id as other_id, count(*) as n_both
+    from activations_by_text y
+    join activations_by_feature x on x.text_id = y.text_id
+    where x.feature_id between $first and $last and x.feature_id <> y.feature_id
+    group by x.feature_id, y.feature_id
+    having count(*) >= {schema.MIN_BOTH}
+), measured as (
+    select b.feature_id, other_id, n_both, n_both / (f.n + o.n - n_both) as jaccard, n_both / f.n as conditional,
+        (n_both * $n_texts)::double / (f.n * o.n)::double as lift
+    from both_fire b
+    join fired f on f.feature_id = b.feature_id
+    join fired o on o.feature_id = other_id
+)
+select feature_id, row_number() over best as rank, other_id, n_both, jaccard, conditional, lift
+from measured
+window best as (partition by feature_id order by lift desc, n_both desc, other_id)
+qualify row_number() over best <= {schema.COACTIVATIONS}
+order by feature_id, rank
+"""
+
+SUMMARIES: tuple[Summary, ...] = (
+    Summary(schema.FEATURES, FEATURES, in_ranges=False),
+    Summary(schema.TOP_TEXT_ROWS, TOP_TEXTS),
+    Summary(schema.HISTOGRAMS, HISTOGRAMS),
+    Summary(schema.COACTIVATION_ROWS, COACTIVATIONS),
+)
+"""The tables in the order in which they are made."""
+
+
+def feature_ranges(
+    n_active: Sequence[int], *, max_rows: int = ROWS_PER_RANGE, max_pairs: int = PAIRS_PER_RANGE
+) -> list[tuple[int, int]]:
+    """Cut features 0, 1, … into ranges (first, last) of at most `max_rows` activations and `max_pairs` feature pairs.
+
+    `n_active` holds the number of texts of every feature. A feature that alone passes a limit is a range of its own.
+    """
+    ranges, first, rows = [], 0, 0
+    for feature_id, active in enumerate(n_active):
+        full = rows + active > max_rows or (feature_id + 1 - first) * len(n_active) > max_pairs
+        if full and feature_id > first:
+            ranges.append((first, feature_id - 1))
+            first, rows = feature_id, 0
+        rows += active
+    return [*ranges, (first, len(n_active) - 1)] if len(n_active) else []

@@ -1,0 +1,168 @@
+"""What every page is drawn with; the only part of featurelib that imports Streamlit.
+
+The run (opened, about):
+    open_run()          the run of this rerun: .name .run .generation .store; a sentence if there is none
+    live()              the client of the worker that holds embedder and SAE
+    part()              `with ui.part():` turns a missing or refused part into a sentence in its place
+    run_title, run_sentence, provenance, metric_number, text_range, fires_on, range_title    what a run says of itself
+The address (address): the only truth about what is shown; whatever is wrong in it is said in a sentence
+    whole_number_param("feature")       int, or None when absent; anything else ends the page
+    param("q"), choice_param("colour", CHOICES), number_param("low"), count_param("least"), page_param()
+    set_params(q="x", page=None)        change the address (None removes); `run` stays
+    text_box, choice_box, segments, toggle, number_box, count_box, pager    widgets whose value lives in the address
+    feature_link(7, label), text_link(3, label), page_link("map.py", "…", q="x")    escaped links that keep the run
+    open_feature(7), open_text(3), go("features.py", low="0.1")    switch page, keeping the run; address(…) to be copied
+Drawing (elements, rows, downloads):
+    page(title, lead)  heading(title, note, help=…)  sentence("…")  stop_with("…")  strip([Number(…)])
+    tag("span", "any text", cls="muted") → Html, everything escaped and isolated; html(*pieces) draws them
+    chips([…])  facts([(name, value)])  full_text(text, cut)  text_card(Card(…))
+    feature_rows([(id, label, "0.44")])  text_rows([(id, opening, "1.2")])  feature_table(rows, …): every name is a link
+    chart(figure, key=…, select=…, chosen=…)    a Plotly figure without frame and toolbar; returns the selection
+    download(name, make, key=…)         CSV and Parquet buttons that make the file when they are clicked
+    percent(x)  number(x)  count(x)  opening(text)  colours()
+"""
+
+from __future__ import annotations
+
+from featurelib.ui.about import (
+    fires_on,
+    metric_number,
+    provenance,
+    range_title,
+    run_sentence,
+    run_title,
+    short_name,
+    text_range,
+)
+from featurelib.ui.address import (
+    address,
+    choice_box,
+    choice_param,
+    count_box,
+    count_param,
+    feature_link,
+    go,
+    number_box,
+    number_param,
+    open_feature,
+    open_text,
+    page_link,
+    page_param,
+    pager,
+    param,
+    segments,
+    set_params,
+    text_box,
+    text_link,
+    toggle,
+    whole_number_param,
+)
+from featurelib.ui.downloads import download
+from featurelib.ui.elements import (
+    Html,
+    Number,
+    chart,
+    chips,
+    count,
+    facts,
+    full_text,
+    heading,
+    html,
+    number,
+    opening,
+    page,
+    part,
+    percent,
+    plain,
+    sentence,
+    stop_with,
+    strip,
+    tag,
+)
+from featurelib.ui.opened import (
+    Opened,
+    data_folder,
+    data_folder_of,
+    fail,
+    known_runs,
+    lifespan,
+    live,
+    open_run,
+    settle,
+    use_data_folder,
+)
+from featurelib.ui.rows import Card, activation_bar, feature_rows, feature_table, text_card, text_rows
+from featurelib.ui.sidebar import sidebar
+from featurelib.ui.style import Colours, colours, style
+
+__all__ = [
+    "Card",
+    "Html",
+    "Number",
+    "Opened",
+    "activation_bar",
+    "address",
+    "chart",
+    "chips",
+    "choice_box",
+    "choice_param",
+    "count",
+    "count_param",
+    "data_folder",
+    "data_folder_of",
+    "download",
+    "facts",
+    "fail",
+    "feature_link",
+    "feature_rows",
+    "feature_table",
+    "fires_on",
+    "full_text",
+    "go",
+    "heading",
+    "html",
+    "known_runs",
+    "lifespan",
+    "live",
+    "metric_number",
+    "number",
+    "number_param",
+    "open_feature",
+    "open_run",
+    "open_text",
+    "opening",
+    "page",
+    "page_link",
+    "page_param",
+    "pager",
+    "colours",
+    "Colours",
+    "number_box",
+    "count_box",
+    "param",
+    "part",
+    "percent",
+    "plain",
+    "provenance",
+    "range_title",
+    "run_sentence",
+    "run_title",
+    "segments",
+    "sentence",
+    "set_params",
+    "settle",
+    "short_name",
+    "sidebar",
+    "stop_with",
+    "strip",
+    "style",
+    "tag",
+    "text_box",
+    "text_card",
+    "text_link",
+    "text_range",
+    "text_rows",
+    "toggle",
+    "use_data_folder",
+    "whole_number_param",
+]

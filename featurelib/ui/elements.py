@@ -1,0 +1,206 @@
+"""Small pieces of a page, as HTML in which every text is escaped and isolated, and charts.
+
+Texts of a corpus are hostile: Markdown would render them (and fetch the images that they name). `tag` escapes all that
+is not `Html`, and `Html` is only made here.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import html as escaping
+import math
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+import streamlit as st
+
+from featurelib.schema import Refusal
+
+UNSHOWABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
+SHOWN = 20_000
+PLOTLY = {"displayModeBar": False, "displaylogo": False, "scrollZoom": False, "showTips": False}
+
+
+class Html(str):
+    """Markup in which every text has been escaped."""
+
+    __slots__ = ()
+
+
+@dataclass(frozen=True)
+class Number:
+    """One number of a strip."""
+
+    value: str
+    """As it is shown, with its unit."""
+    name: str
+    """What it is, in a few words."""
+    help: str = ""
+    """The formula, the split, the space: shown on hover, tap or keyboard focus."""
+    aside: str = ""
+    """Shown small beside the value, such as an interval."""
+
+
+def plain(text: str) -> str:
+    """Text with a visible mark for each character that no page can show: control characters and lone surrogates."""
+    return UNSHOWABLE.sub("�", text.replace("\r\n", "\n").replace("\r", "\n"))
+
+
+def tag(name: str, *children: object, cls: str = "", style: str = "", help: str = "") -> Html:
+    """An element around `children`: Html stays as it is, all else is escaped and isolated (`<bdi>`)."""
+    inner = "".join(child if isinstance(child, Html) else _text(child) for child in children)
+    attributes = {"class": cls, "style": style, "data-help": plain(help), "tabindex": "0" if help else ""}
+    written = "".join(f' {key}="{escaping.escape(value)}"' for key, value in attributes.items() if value)
+    return Html(f"<{name}{written}>{inner}</{name}>")
+
+
+def _text(value: object) -> str:
+    return f"<bdi>{escaping.escape(plain(str(value)))}</bdi>" if str(value) else ""
+
+
+def html(*pieces: object, width: Any = "stretch") -> None:
+    """Draw the pieces one after the other; what is not Html is escaped."""
+    st.html(tag("div", *pieces, cls="fb"), width=width)
+
+
+def count(value: float | None) -> str:
+    """A whole number with separated thousands."""
+    return "–" if value is None else f"{int(value):,}"
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    """A number with `digits` significant digits, without an exponent where people do not expect one."""
+    if value is None or not math.isfinite(value):
+        return "–"
+    if value == 0 or 1e-4 <= abs(value) < 1e6:
+        shown = max(0, digits - 1 - math.floor(math.log10(abs(value)))) if value else 0
+        return f"{value:,.{shown}f}"
+    return f"{value:.{digits - 1}e}"
+
+
+def percent(share: float | None) -> str:
+    """A share from 0 to 1 as a percentage with two or three significant digits."""
+    if share is None:
+        return "–"
+    return "0 %" if share == 0 else f"{number(100 * share, 2 if share < 0.1 else 3)} %"
+
+
+def page(title: str, lead: object = "", *, crumbs: str = "") -> None:
+    """The head of a page: its title, and one sentence under it."""
+    html(
+        tag("div", crumbs, cls="crumbs") if crumbs else "",
+        tag("h1", title),
+        tag("p", lead, cls="lead") if lead else "",
+    )
+
+
+def heading(title: str, note: str = "", *, help: str = "") -> None:
+    """The head of a part of a page: a few words, a note in grey, an explanation on hover."""
+    html(tag("h3", tag("span", title, cls="term" if help else "", help=help), tag("span", note, cls="note")))
+
+
+def sentence(text: str) -> None:
+    """One calm sentence in the place of what cannot be shown."""
+    html(tag("p", text[:1].upper() + text[1:], cls="sentence"))
+
+
+def stop_with(text: str) -> NoReturn:
+    """End the page with one sentence."""
+    sentence(text)
+    st.stop()
+
+
+@contextlib.contextmanager
+def part() -> Iterator[None]:
+    """Turn a Refusal, such as RunNotReady, inside the block into a sentence in its place; the page goes on."""
+    try:
+        yield
+    except Refusal as refusal:
+        sentence(str(refusal))
+
+
+def strip(numbers: Iterable[Number]) -> None:
+    """The few numbers that matter, each with what it is."""
+    cells = []
+    for one in numbers:
+        value = tag("div", one.value, tag("span", one.aside, cls="aside") if one.aside else "", cls="value")
+        cells.append(
+            tag(
+                "div",
+                value,
+                tag("div", tag("span", one.name, cls="term" if one.help else "", help=one.help), cls="name"),
+            )
+        )
+    html(tag("div", *cells, cls="strip"))
+
+
+def chips(words: Iterable[tuple[str, str]]) -> None:
+    """Words in rounded boxes, each with a small number behind it."""
+    html(tag("div", *(tag("span", word, tag("small", value), cls="chip") for word, value in words), cls="chips"))
+
+
+def facts(rows: Iterable[tuple[str, object]]) -> None:
+    """A quiet table of names and values; a value may be Html."""
+    html(
+        tag(
+            "div", *(tag("div", tag("span", name), tag("span", value), cls="fact") for name, value in rows), cls="facts"
+        )
+    )
+
+
+def opening(text: str, title: str = "", length: int = 240) -> str:
+    """The beginning of a text without its title, cut between words."""
+    body = text[len(title) :].lstrip(". \n") if title and text.startswith(title) else text
+    body = " ".join(body[: 2 * length].split())
+    return body if len(body) <= length else body[:length].rsplit(" ", 1)[0] + " …"
+
+
+def full_text(text: str, cut: int | None = None) -> None:
+    """A text as it is, line breaks kept, with a mark where the embedder stopped reading (`cut`, in characters)."""
+    shown = text[:SHOWN]
+    where = cut if cut is not None and 0 <= cut < len(shown) else len(shown)
+    pieces: list[object] = [tag("span", shown[:where])]
+    if where < len(shown):
+        pieces += [
+            tag("span", "the embedder stopped reading here", cls="cut"),
+            tag("span", shown[where:], cls="unread"),
+        ]
+    if len(text) > SHOWN:
+        pieces.append(tag("span", f"{len(text) - SHOWN:,} more characters are not shown", cls="cut"))
+    html(tag("div", *pieces, cls="full-text"))
+
+
+def chart(
+    figure: Any,
+    *,
+    key: str,
+    select: str | Sequence[str] | None = None,
+    chosen: Callable[[dict[str, Any]], None] | None = None,
+    zoom: bool = False,
+    help: str = "",
+) -> dict[str, Any]:
+    """Draw a Plotly figure without frame and toolbar; `select` ("points", "box", "lasso") makes it a control.
+
+    `zoom` lets the wheel zoom. `chosen` is called with each new selection, before the page is drawn. Returns the
+    selection that holds now, with empty lists when there is none: {"points": [{"customdata": …}], "box": [{"x": […]}]}.
+    """
+    config = PLOTLY | {"scrollZoom": zoom}
+    if select is None:
+        st.plotly_chart(figure, key=key, config=config, alt=help or None)
+        return selection_of(key)
+
+    def changed() -> None:
+        if chosen is not None:
+            chosen(selection_of(key))
+
+    st.plotly_chart(figure, key=key, config=config, on_select=changed, selection_mode=select, alt=help or None)
+    return selection_of(key)
+
+
+def selection_of(key: str) -> dict[str, Any]:
+    """What is selected in the chart or table with this key; empty lists when nothing is."""
+    nothing: dict[str, Any] = {"points": [], "box": [], "lasso": [], "rows": []}
+    held = st.session_state.get(key)
+    return nothing | dict(held["selection"] or {}) if held else nothing

@@ -1,0 +1,151 @@
+"""The pieces of the page of one feature: its head, its numbers, what is said of it and of its relations."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import streamlit as st
+
+from featurelib.queries import Feature
+from featurelib.ui.address import choice_box, param, text_box
+from featurelib.ui.elements import Number, count, heading, html, number, page, percent, sentence, strip, tag
+from featurelib.ui.lists import Line, feature_line, line_list
+from featurelib.ui.ways import moves
+
+Rows = Sequence[Mapping[str, Any]]
+
+BANDS = ("Strongest quarter", "Second quarter", "Third quarter", "Weakest quarter")
+SOURCES = {
+    "keywords": "Named from KeyBERT keywords of its top texts; how well that predicts firing is not measured yet.",
+    "none": "It has no keywords, so it goes by its number.",
+}
+ALL = "-"
+DEAD = "It fires on none of the {} texts of this corpus: it is dead here. Its direction still has neighbours."
+DENSITY = "The share of the corpus's texts on which it fires."
+MEAN = "The mean activation over the texts on which it fires."
+GATE = "A pre-activation that does not exceed the gate counts as 0: the feature does not fire."
+TEST = "The sentence is embedded and encoded as the texts of the corpus were, for this one feature."
+LIFT = (
+    "How many times more often both fire on one text than if they were independent, and on how many texts both fire. "
+    "With few texts lift is uncertain: raise the minimum."
+)
+COSINE = "Cosine between the directions (decoder rows) of the two features: 1 the same, 0 unrelated, -1 opposite."
+WHERE = (
+    "Share: of the texts on which it fires, how many have this value. Lift: that share over the value's share of the "
+    "whole corpus. A click shows these texts."
+)
+
+
+def feature_head(run: str, feature: Feature, *, last: int, drawn: int) -> None:
+    """The feature's name, how it was named, and the ways on."""
+    name, onward = st.columns([5, 3], gap="medium")
+    with name:
+        source = SOURCES.get(feature.label_source, f"Named by {feature.label_source}.")
+        page(feature.label, source, crumbs=f"{run} › features › {feature.feature_id}")
+    with onward:
+        moves("feature.py", "feature", feature.feature_id, last=last, drawn=drawn, view=param("view"))
+
+
+def feature_strip(feature: Feature) -> None:
+    """Density, maximum, mean and gate."""
+    of = f"{count(feature.n_active)} of {count(feature.n_texts)} texts"
+    strip(
+        [
+            Number(percent(feature.density), f"density · {of}", DENSITY),
+            Number(number(feature.max_activation), "maximum activation"),
+            Number(number(feature.mean_activation), "mean where it fires", MEAN),
+            Number(number(feature.gate), "gate", GATE),
+        ]
+    )
+
+
+def column_box(columns: Sequence[str]) -> str:
+    """A list of metadata columns to narrow the texts by; ALL for none of them."""
+    return choice_box(
+        "Filter by",
+        "column",
+        [ALL, *columns],
+        show=lambda name: "all texts" if name == ALL else f"{name} is",
+        resets=("value", "page"),
+        label_visibility="collapsed",
+        width=150,
+    )
+
+
+def value_box(counted: Mapping[str, int]) -> str | None:
+    """A list of the values of that column, each with its number of texts; None when no text has one."""
+    if not counted:
+        sentence("None of its texts has a value there.")
+        return None
+
+    def shown(value: str) -> str:
+        return f"{value or '(empty)'} ({count(counted[value])})"
+
+    return choice_box("Value", "value", list(counted), show=shown, label_visibility="collapsed", width=230)
+
+
+def band_head(rows: Rows) -> None:
+    """The head of one quarter of the activations: its range, how many of its texts are shown."""
+    first = rows[0]
+    span = f"{number(first['low'])} to {number(first['high'])}"
+    heading(BANDS[first["band"] - 1], f"{span} · {len(rows)} of its {count(first['n_band'])} texts, drawn at random")
+
+
+def test_line() -> str:
+    """The box for a sentence to test."""
+    heading("Test a sentence", help=TEST)
+    hint = "type a sentence, then Enter"
+    return text_box("Test a sentence", "test", resets=(), label_visibility="collapsed", placeholder=hint)
+
+
+def verdict(tested: Any) -> None:
+    """Whether the feature fires on a tested sentence, and how far from its gate."""
+    gate = number(tested.gate)
+    words = f"{number(tested.activation)}, gate {gate}"
+    if not tested.fires:
+        words = f"{number(tested.pre_activation)} is below its gate {gate}"
+    html(tag("p", tag("b", "fires: " if tested.fires else "does not fire: "), words, cls="read-verdict"))
+
+
+def together_head(supports: Sequence[str]) -> int:
+    """The head of the features that fire on the same texts; returns the chosen least number of common texts."""
+    head, chooser = st.columns([3, 2], vertical_alignment="center", wrap=False)
+    with head:
+        heading("Fires together with", help=LIFT)
+    with chooser:
+        words = "on ≥ {} texts".format
+        return int(choice_box("At least", "support", supports, show=words, resets=(), label_visibility="collapsed"))
+
+
+def together(rows: Rows, support: int) -> None:
+    """Features that fire on the same texts: lift, number of common texts."""
+    if not rows:
+        sentence(f"With no feature on {support} texts or more.")
+        return
+    line_list(
+        "together",
+        [
+            feature_line(row["feature_id"], row["label"], f"×{number(row['lift'])}", f"{count(row['n_both'])} texts")
+            for row in rows
+        ],
+    )
+
+
+def cosines(key: str, title: str, rows: Rows) -> None:
+    """Features by the cosine of their directions."""
+    lines = [feature_line(row["feature_id"], row["label"], f"{row['cosine']:.2f}") for row in rows]
+    line_list(key, lines, title=title, help=COSINE, names=("cosine",))
+
+
+def values_list(feature_id: int, column: str, rows: Rows) -> None:
+    """Metadata values among a feature's texts; each leads to the texts that have it."""
+    lines = [
+        Line(
+            row["value"] or "(empty)",
+            {"feature": feature_id, "column": column, "value": row["value"]},
+            (percent(row["share"]), f"×{number(row['lift'], 2)}"),
+        )
+        for row in rows
+    ]
+    line_list("values", lines, title="Where it fires", note=f"by {column}", help=WHERE, names=("share", "lift"))

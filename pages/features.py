@@ -1,0 +1,103 @@
+"""All features as a table: search, filter, sort, page, download; a row opens its feature."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pyarrow as pa
+import streamlit as st
+
+from featurelib import queries, ui
+from featurelib.schema import Refusal
+
+PER_PAGE = 50
+SORTS = {
+    "density": "density",
+    "max_activation": "maximum activation",
+    "mean_activation": "mean activation",
+    "label": "name",
+    "cluster": "cluster",
+    "gate": "gate",
+    "feature_id": "id",
+}
+STATES = {"all": "all features", "live": "live features", "dead": "dead features"}
+FILTERS = ("least", "most", "low", "high", "state", "cluster")
+COLUMNS = {
+    "feature_id": st.column_config.NumberColumn("id", width=50, format="%d"),
+    "label": st.column_config.TextColumn("feature", width=190),
+    "keywords": st.column_config.TextColumn("keywords", width=330),
+    "n_active": st.column_config.NumberColumn(
+        "texts", width=62, format="localized", help="The number of texts on which it fires."
+    ),
+    "density": st.column_config.NumberColumn(
+        "density", width=72, format="percent", help="The share of texts on which it fires."
+    ),
+    "max_activation": st.column_config.NumberColumn("maximum", width=80, format="%.3f", help="Its largest activation."),
+    "mean_activation": st.column_config.NumberColumn(
+        "mean", width=70, format="%.3f", help="Its mean activation where it fires."
+    ),
+    "gate": st.column_config.NumberColumn(
+        "gate", width=62, format="%.3f", help="What its pre-activation must exceed to fire."
+    ),
+    "cluster": st.column_config.NumberColumn(
+        "cluster", width=65, format="%d", help="Its group on the map; −1 is none."
+    ),
+}
+
+
+run = ui.open_run()
+store = run.store
+ui.page("Features", "Every unit of the SAE with what it fires on. Click a row to open its feature.")
+try:
+    counted = queries.counts(store)
+except Refusal as refusal:
+    ui.stop_with(str(refusal))
+
+n_filters = sum(name in st.query_params for name in FILTERS)
+with st.container(horizontal=True, vertical_alignment="bottom", key="filters"):
+    words = ui.text_box("Search", "q", placeholder="words of labels and keywords, or an id", type="search")
+    sort = ui.choice_box("Sort by", "sort", list(SORTS), show=SORTS.get, width=180)
+    order = ui.choice_box("Order", "order", ["falling", "rising"], width=110)
+    with st.popover(f"Filter ({n_filters})" if n_filters else "Filter"):
+        state = ui.choice_box("Show", "state", list(STATES), show=STATES.get)
+        least = ui.count_box(
+            "Fires on at least … texts", "least", help=f"Density is this number over {counted.n_texts:,}."
+        )
+        most = ui.count_box("Fires on at most … texts", "most")
+        low = ui.number_box("Maximum activation at least", "low")
+        high = ui.number_box("Maximum activation at most", "high")
+        cluster = ui.count_box("Cluster on the map", "cluster")
+    if (n_filters or words) and st.button("Clear", type="tertiary"):
+        ui.set_params(**dict.fromkeys((*FILTERS, "q", "page")))
+        st.rerun()
+
+which = replace(
+    ui.fires_on(ui.text_range(least, most, counted.n_texts), counted.n_texts),
+    words=words,
+    activation_low=low,
+    activation_high=high,
+    cluster=cluster,
+)
+if state != "all":
+    which = replace(which, dead=state == "dead")
+n_found = queries.count_features(store, which)
+found = f"{n_found:,} of {counted.n_features:,} features"
+falling = order == "falling"
+
+
+def all_found() -> pa.Table:
+    """The whole selection, for a download."""
+    return queries.features(store, which, sort=sort, descending=falling, limit=None)
+
+
+with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute", key="above-table"):
+    ui.html(ui.tag("span", found, cls="muted"), width="content")
+    ui.download(f"{run.name}-features", all_found, key="features", what="Download")
+if n_found == 0:
+    ui.stop_with("No feature is like that; take a word or a filter away.")
+above = st.container()
+with st.container(horizontal=True, horizontal_alignment="center", key="below-table"):
+    offset = ui.pager(n_found, PER_PAGE)
+with above:
+    rows = queries.features(store, which, sort=sort, descending=falling, limit=PER_PAGE, offset=offset)
+    ui.feature_table(rows, key=f"table {offset}", columns=COLUMNS)

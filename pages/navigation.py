@@ -1,0 +1,22 @@
+"""The script of the app: names the pages (order, titles, sections), draws the sidebar, runs the page asked for."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from featurelib import ui
+
+MENU = {
+    "Explore": [("overview.py", "Overview"), ("features.py", "Features"), ("feature.py", "Feature"), ("map.py", "Map")],
+    "Texts": [("search.py", "Search"), ("try.py", "Try a text")],
+}
+HIDDEN = [("text.py", "Text")]
+NAMED = [page for section in MENU.values() for page in section] + HIDDEN
+
+st.set_page_config(page_title="Feature browser", layout="wide")
+ui.style()
+pages = [st.Page(file, title=title, default=file == "overview.py") for file, title in NAMED]
+shown = st.navigation(pages, position="hidden")
+ui.sidebar(MENU, f"{shown.url_path or 'overview'}.py")
+shown.run()
+ui.settle(shown.title)

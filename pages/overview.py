@@ -1,0 +1,101 @@
+"""What this run is made of, how good its SAE is, and the densities as a way in."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+import streamlit as st
+
+from featurelib import charts, queries, ui
+from featurelib.schema import RunNotReady
+
+
+def terms(run: ui.Opened) -> None:
+    """The strip of numbers, as far as they are measured."""
+    held_out = queries.metric(run.store, "fvu", "held_out") or queries.metric(run.store, "fvu", "all")
+    l0 = queries.metric(run.store, "l0", "all") or queries.metric(run.store, "l0", "held_out")
+    numbers = [
+        ui.metric_number(held_out, "FVU, fraction of variance unexplained"),
+        ui.metric_number(l0, "L0, active features per text"),
+    ]
+    with suppress(RunNotReady):
+        counted = queries.counts(run.store)
+        dead = f"dead on this corpus ({ui.percent(counted.n_dead / counted.n_features)})"
+        numbers += [
+            ui.Number(
+                ui.count(counted.n_dead), dead, "Features that fire on no text of this corpus; they may on others."
+            ),
+            ui.Number(
+                ui.count(counted.n_dense), "dense, fire on > 10 % of texts", "Dense features seldom mean one thing."
+            ),
+            ui.Number(ui.count(counted.n_features), "features", "The units of the SAE; papers also call them latents."),
+        ]
+    ui.strip(numbers)
+
+
+def navigator(run: ui.Opened) -> None:
+    """The density histogram and the features of the range that is chosen in it."""
+    counted, bins = queries.counts(run.store), queries.density_bins(run.store)
+    ui.heading(
+        "How often features fire",
+        "drag over a range to see its features",
+        help="Density: the share of texts on which a feature fires, on a logarithmic scale. Dead features stand apart.",
+    )
+    least, most = ui.count_param("least"), ui.count_param("most")
+    chosen = ui.text_range(least, most, counted.n_texts)
+
+    def choose(selection: dict) -> None:
+        picked = charts.density_choice(selection, bins, counted.n_texts)
+        ui.set_params(least=picked and picked.least, most=picked and picked.most)
+
+    figure = charts.density_bars(bins, counted.n_dead, counted.n_texts, chosen, accent=ui.colours().accent)
+    # The key changes with the range, so that what is drawn is what the address says, after a link as after a brush.
+    ui.chart(figure, key=f"densities {least} {most}", select="box", chosen=choose)
+    which = ui.fires_on(chosen, counted.n_texts)
+    listed = queries.features(run.store, which, limit=8).to_pylist()
+    total = queries.count_features(run.store, which)
+    ui.heading(ui.range_title(total, chosen, counted.n_texts))
+    ui.feature_rows(
+        (
+            (row["feature_id"], row["label"], ui.percent(row["density"]), ui.number(row["max_activation"]))
+            for row in listed
+        ),
+        key="range",
+        names=("fires on", "maximum"),
+    )
+    with st.container(horizontal=True):
+        ui.page_link("features.py", f"All {total:,} in the table", least=least, most=most)
+        if chosen is not None:
+            ui.page_link("overview.py", "Show every density")
+
+
+def quality(run: ui.Opened) -> None:
+    """Per text: how many features, how well rebuilt, which worst."""
+    ui.heading("Active features per text", help="The number of features that fire on a text; its mean is L0.")
+    ui.chart(charts.count_bars(queries.l0_bins(run.store), "active features:", accent=ui.colours().accent), key="l0")
+    ui.heading(
+        "How well texts are rebuilt",
+        "cosine",
+        help="The cosine between a text's embedding and its reconstruction by the SAE.",
+    )
+    ui.chart(charts.count_bars(queries.cosine_bins(run.store), "cosine", accent=ui.colours().accent), key="cosines")
+    ui.heading(
+        "Rebuilt worst", "FVU", help="‖x−x̂‖² / ‖x−x̄‖² of one text; above 1 the mean of all texts would be nearer."
+    )
+    worst = queries.worst_texts(run.store).to_pylist()
+    ui.text_rows(((row["text_id"], row["opening"][:70], ui.number(row["fvu"])) for row in worst), key="worst")
+
+
+run = ui.open_run()
+made = run.generation.describe()
+ui.page(ui.run_title(made, run.name), ui.run_sentence(made))
+with ui.part():
+    terms(run)
+wide, narrow = st.columns([1.85, 1], gap="large")
+with wide, ui.part():
+    navigator(run)
+with narrow:
+    with ui.part():
+        quality(run)
+    ui.heading("Made from")
+    ui.facts(ui.provenance(made))

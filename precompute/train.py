@@ -1,0 +1,226 @@
+"""train: embeddings → SAE, trained here or taken from elsewhere, and which texts it has seen."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from featurelib import files
+from featurelib.runs import Generation
+from featurelib.sae.checkpoints import find_sae, load_sae
+from featurelib.sae.checkpoints.saelens import CONFIG_FILE, WEIGHTS_FILE, read_config, save_saelens
+from featurelib.sae.embeddings import EmbeddingParts
+from featurelib.sae.evaluation import measure_sae
+from featurelib.schema import EMBEDDINGS, SPLIT, TEXTS, Refusal
+from precompute.job import Job, Made
+
+if TYPE_CHECKING:
+    from featurelib.sae.model import SAE
+    from featurelib.sae.recipe import Recipe
+    from featurelib.sae.training import Reading
+    from precompute.config import BuildConfig
+
+VERSION = 1
+
+HELD_OUT_SHARE = 0.1
+MAX_HELD_OUT = 10_000
+FEWEST_TEXTS = 20
+"""Fewer texts than this teach nothing that could be held out and judged."""
+TRAINED_HERE = "trained here"
+
+
+def identity(config: BuildConfig) -> dict[str, Any]:
+    """Return what an SAE that exists is known by: the sha256 of its files, and of the texts its run trained on."""
+    if config.sae is None:
+        return {}
+    folder = find_sae(config.sae)
+    read_config(folder / CONFIG_FILE)
+    known = [folder / CONFIG_FILE, folder / WEIGHTS_FILE, folder.parent / SPLIT.path]
+    return {path.name: files.sha256_file(path) for path in known if path.is_file()}
+
+
+def train(job: Job) -> Made:
+    """Train a SAE, or take `config.sae`; write it to sae/ and the split of the texts to split.parquet."""
+    parts = tuple(job.generation.parts(EMBEDDINGS))
+    n_texts = sum(pq.read_metadata(part).num_rows for part in parts)
+    return _take(job, parts, n_texts) if job.config.sae else _train(job, parts, n_texts)
+
+
+def _train(job: Job, parts: tuple[Path, ...], n_texts: int) -> Made:
+    from featurelib.sae.recipe import find_recipe
+    from featurelib.sae.training import find_device, train
+
+    config = job.config
+    if n_texts < FEWEST_TEXTS:
+        raise Refusal(
+            f"{n_texts} texts are too few to train a SAE on; give at least {FEWEST_TEXTS}, or an SAE with --sae."
+        )
+    held_out = draw_held_out(n_texts, config.seed)
+    embeddings = EmbeddingParts(parts, ~held_out)
+    recipe = find_recipe(
+        embeddings.n, embeddings.d, n_features=config.features, k=config.k, epochs=config.epochs, seed=config.seed
+    )
+    job.say(
+        f"training {recipe.n_features:,} features with L0 {recipe.k} on {embeddings.n:,} texts, "
+        f"{recipe.n_samples / embeddings.n:.0f} times each"
+    )
+    device = find_device(config.device)
+    state_file = job.generation.work("train") / "state.safetensors"
+    with _Bar(job, recipe) as report:
+        sae = train(embeddings, recipe, state_file=state_file, device=device, report=report)
+    if config.threshold is not None:
+        sae = _at_threshold(sae, config.threshold)
+    _write_split(job.generation, np.where(held_out, "held_out", "train"))
+    save_saelens(sae, job.generation.sae_folder)
+    facts = _facts(job.generation, sae, TRAINED_HERE) | {
+        "mean_centred": True,
+        "n_train": embeddings.n,
+        "n_samples": recipe.steps * recipe.batch,
+    }
+    return _judge(sae, parts, held_out, facts, device)
+
+
+def _take(job: Job, parts: tuple[Path, ...], n_texts: int) -> Made:
+    config = job.config
+    folder = find_sae(config.sae)
+    sae = load_sae(folder)
+    d_in = EmbeddingParts(parts, np.ones(n_texts, bool)).d
+    if sae.d_in != d_in:
+        raise Refusal(
+            f"the embeddings have dimension {d_in} but the SAE '{Path(config.sae).name}' was trained on dimension "
+            f"{sae.d_in}; use the embedder it was trained with, or another SAE."
+        )
+    if config.threshold is not None:
+        sae = _at_threshold(sae, config.threshold)
+    split = _split_of_source(job.generation, folder.parent, n_texts)
+    _write_split(job.generation, split)
+    save_saelens(sae, job.generation.sae_folder)
+    facts = _facts(job.generation, sae, Path(config.sae).name) | {
+        "source_sha256": files.sha256_file(folder / WEIGHTS_FILE),
+        "n_train": int((split == "train").sum()),
+    }
+    return _judge(sae, parts, split == "held_out", facts, "cpu")
+
+
+def draw_held_out(n_texts: int, seed: int) -> np.ndarray:
+    """Return which texts are held out, bool [n_texts]: a tenth, at least 1 and at most 10,000, drawn by seed."""
+    count = min(MAX_HELD_OUT, max(1, round(HELD_OUT_SHARE * n_texts)))
+    held_out = np.zeros(n_texts, bool)
+    held_out[np.random.default_rng([seed, 0]).choice(n_texts, count, replace=False)] = True
+    return held_out
+
+
+def _at_threshold(sae: SAE, threshold: float) -> SAE:
+    from featurelib.sae.threshold import with_threshold
+
+    if not math.isfinite(threshold) or threshold < 0:
+        raise Refusal(f"--threshold is {threshold}; give a number from 0.")
+    if sae.gate.name == "gated":
+        raise Refusal("--threshold cannot replace the gate of a gated SAE; leave it out.")
+    return with_threshold(sae, threshold)
+
+
+def _write_split(generation: Generation, split: np.ndarray) -> None:
+    table = pa.table([pa.array(np.arange(len(split))), pa.array(split.tolist(), pa.string())], schema=SPLIT.schema)
+    files.write_parquet(generation.file(SPLIT), table, SPLIT.schema)
+
+
+def _split_of_source(generation: Generation, source: Path, n_texts: int) -> np.ndarray:
+    """Return train for the texts that the SAE of the run in `source` was trained on, held_out for the others.
+
+    Texts are the same when their source_id is (where both runs have an id column) or the text itself is. Where the SAE
+    does not come from a run that trained it, all that is not known to be seen is unknown.
+    """
+    origin = Generation(source)
+    done = origin.done("train") if origin.path.is_dir() else None
+    if done is None or not origin.file(SPLIT).is_file() or not origin.file(TEXTS).is_file():
+        return np.full(n_texts, "unknown", dtype="<U8")
+    trained = pq.read_table(origin.file(SPLIT))["sae_split"].to_numpy(zero_copy_only=False) == "train"
+    by_id = all(_has_ids(one) for one in (generation, origin))
+    rest = "held_out" if done.facts.get("source") == TRAINED_HERE else "unknown"
+    seen = np.zeros(n_texts, bool)
+    for own, known in zip(_keys(generation, by_id), _keys(origin, by_id, trained), strict=True):
+        known = set(known)
+        seen |= np.array([key in known for key in own])
+    return np.where(seen, "train", rest)
+
+
+def _has_ids(generation: Generation) -> bool:
+    done = generation.done("ingest")
+    return bool(done and (done.facts.get("columns") or {}).get("id"))
+
+
+def _keys(generation: Generation, by_id: bool, chosen: np.ndarray | None = None) -> list[list[bytes]]:
+    """Return what each text is recognised by: a hash of it, and its source_id where that means something."""
+    names = ["text", "source_id"] if by_id else ["text"]
+    table = pq.read_table(generation.file(TEXTS), columns=names)
+    if chosen is not None:
+        table = table.filter(pa.array(chosen))
+    return [
+        [hashlib.blake2b((value or "").encode(), digest_size=8).digest() for value in table[name].to_pylist()]
+        for name in names
+    ]
+
+
+def _facts(generation: Generation, sae: SAE, source: str) -> dict[str, Any]:
+    gates = sae.gate_values()
+    one = bool((gates == gates[0]).all())
+    return {
+        "architecture": sae.architecture,
+        "saved_as": sae.gate.name,
+        "d_in": sae.d_in,
+        "n_features": sae.n_features,
+        "k": sae.k,
+        "threshold": float(gates[0]) if one and sae.gate.name == "jumprelu" else None,
+        "source": source,
+        "sha256": files.sha256_file(generation.sae_folder / WEIGHTS_FILE),
+    }
+
+
+def _judge(sae: SAE, parts: tuple[Path, ...], held_out: np.ndarray, facts: dict[str, Any], device: str) -> Made:
+    """Measure the SAE on the held-out texts, or on at most 10,000 texts where none are known to be held out."""
+    n_held_out = int(held_out.sum())
+    judged = held_out if n_held_out else draw_held_out(len(held_out), 0)
+    measured = measure_sae(sae, EmbeddingParts(parts, judged))
+    trained_here = facts["source"] == TRAINED_HERE
+    counted = ~held_out if trained_here else np.ones_like(held_out)
+    dead = measure_sae(sae, EmbeddingParts(parts, counted))["dead_share"]
+    facts |= {"n_held_out": n_held_out, "dead_share": dead}
+    facts |= {"held_out": measured if n_held_out else None, "measured": measured | {"n_texts": int(judged.sum())}}
+    where = "the training" if trained_here else "all"
+    line = (
+        f"{sae.n_features:,} features, L0 {measured['l0']:.1f}, {'held-out ' if n_held_out else ''}FVU "
+        f"{measured['fvu']:.3f}, {dead:.1%} dead on {where} texts "
+        f"({facts['source']}, {facts['architecture']} saved as {facts['saved_as']})"
+    )
+    return Made(line, facts, {"device": device})
+
+
+class _Bar:
+    """A bar of embeddings seen, with a note now and then."""
+
+    def __init__(self, job: Job, recipe: Recipe) -> None:
+        self._job, self._recipe = job, recipe
+        self._context: Any = None
+        self._seen = 0
+
+    def __enter__(self) -> _Bar:
+        self._context = self._job.progress(self._recipe.steps * self._recipe.batch, "embeddings")
+        self._bar = self._context.__enter__()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._context.__exit__(*error)
+
+    def __call__(self, reading: Reading) -> None:
+        done = reading.step * self._recipe.batch
+        self._bar.advance(done - self._seen)
+        self._seen = done
+        if reading.step % 20 == 0:
+            self._bar.note(f"loss {reading.loss:.3f} FVU {reading.fvu:.3f} L0 {reading.l0:.0f} dead {reading.dead}")
