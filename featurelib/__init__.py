@@ -23,7 +23,7 @@ def open(path: str | Path) -> OpenRun:  # noqa: A001  (featurelib.open reads wel
 
 
 def load_sae(source: str | Path) -> SAE:
-    """Load a sparse autoencoder from a folder in SAELens inference layout; needs torch."""
-    from featurelib import sae
+    """Load a sparse autoencoder from a folder in SAELens inference layout, or from a run; needs torch."""
+    from featurelib.sae import checkpoints
 
-    return sae.load_sae(source)
+    return checkpoints.load_sae(source)

@@ -17,6 +17,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from featurelib.schema import Refusal
+
 ASIDE = ".aside"
 """The suffix of a file that is still being written; nobody reads such a file."""
 
@@ -61,8 +63,17 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """Read what `write_json` wrote."""
-    return json.loads(path.read_text(encoding="utf-8"))
+    """Read what `write_json` wrote; Refusal when the file is damaged."""
+    try:
+        return json.loads(path.read_bytes())
+    except ValueError as error:
+        raise damaged(path, "JSON is expected") from error
+
+
+def damaged(path: Path, expected: str) -> Refusal:
+    """The Refusal of a file of a run that is not as it was written."""
+    place = "/".join(path.parts[-4:] if path.parent.name == "done" else path.parts[-3:])
+    return Refusal(f"{place} is damaged ({expected}); remove it and build the run again, or copy the run once more.")
 
 
 ROW_GROUP = 100_000
@@ -78,12 +89,19 @@ def write_parquet(
     give equal bytes. One row group is held in memory: give fewer rows where rows are large.
     """
     rows = 0
+    leaves = dict(_leaf(field.name, field.type) for field in schema)
     stream = batches.to_batches() if isinstance(batches, pa.Table) else batches
 
     def write(aside: Path) -> None:
         nonlocal rows
         with pq.ParquetWriter(
-            aside, schema, compression="zstd", compression_level=9, write_page_checksum=True
+            aside,
+            schema,
+            compression="zstd",
+            compression_level=9,
+            write_page_checksum=True,
+            use_dictionary=[name for name, is_float in leaves.items() if not is_float],
+            use_byte_stream_split=[name for name, is_float in leaves.items() if is_float],
         ) as writer:
             for group in _row_groups(stream, schema, row_group):
                 writer.write_table(group, row_group_size=row_group)
@@ -91,6 +109,13 @@ def write_parquet(
 
     write_aside(path, write)
     return rows
+
+
+def _leaf(name: str, kind: pa.DataType) -> tuple[str, bool]:
+    """The Parquet path of a column's values, and whether they are floats: those compress better split by byte."""
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
+        return _leaf(f"{name}.list.element", kind.value_type)
+    return name, pa.types.is_float32(kind) or pa.types.is_float64(kind)
 
 
 def _row_groups(stream: Iterable[pa.RecordBatch], schema: pa.Schema, size: int) -> Iterable[pa.Table]:

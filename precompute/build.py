@@ -208,7 +208,11 @@ def _twin(name: str, expected: Expected, data_folder: Path, not_this: Generation
 
 def _describe(generation: Generation) -> None:
     """Write run.json from what the finished stages found."""
-    facts = {stage.name: done.facts for stage in PIPELINE if (done := generation.done(stage.name))}
+    markers = {stage.name: done for stage in PIPELINE if (done := generation.done(stage.name))}
+    facts = {name: done.facts for name, done in markers.items()}
+    seeds = {
+        name: done.made_from["options"]["seed"] for name, done in markers.items() if "seed" in done.made_from["options"]
+    }
     files.write_json(
         generation.path / "run.json",
         {
@@ -220,6 +224,7 @@ def _describe(generation: Generation) -> None:
             "summaries": facts.get("summarise"),
             "keywords": facts.get("label"),
             "layout": facts.get("arrange"),
+            "seeds": seeds,
             "packages": {package: importlib.metadata.version(package) for package in PACKAGES},
         },
     )

@@ -8,7 +8,7 @@ import pytest
 
 import featurelib
 from featurelib.runs import Run
-from featurelib.schema import BY_TEXT, TEXTS
+from featurelib.schema import BY_TEXT, EMBEDDINGS, TEXTS
 from tests.planted import TOPICS, Planted
 
 
@@ -58,3 +58,12 @@ def test_the_label_of_a_topics_feature_is_made_of_its_words(
         keywords = run.keywords(int(f1.argmax()))["keyword"].head(3)
         named += any(word in words.split() for keyword in keywords for word in keyword.split())
     assert named >= len(TOPICS) - 1
+
+
+def test_the_library_encodes_the_embeddings_to_the_stored_activations(tiny: Run, activations: np.ndarray) -> None:
+    parts = [pq.read_table(part)["embedding"].combine_chunks() for part in tiny.current().parts(EMBEDDINGS)]
+    embeddings = np.concatenate([part.flatten().to_numpy().reshape(len(part), -1) for part in parts])
+    sae = featurelib.load_sae(tiny.path)
+    assert (sae.encode(embeddings).numpy() == activations).all()
+    rebuilt = activations @ sae.W_dec.numpy() + sae.b_dec.numpy()
+    np.testing.assert_allclose(sae.reconstruct(embeddings).numpy(), rebuilt, atol=1e-5)
