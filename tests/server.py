@@ -41,7 +41,7 @@ def free_port() -> int:
 
 
 @contextmanager
-def serve(data: Path, log: Path) -> Iterator[tuple[str, int]]:
+def serve(data: Path, log: Path, **variables: str) -> Iterator[tuple[str, int]]:
     """Run `streamlit run app.py -- --data DATA`; give its address and process id once it answers."""
     port = free_port()
     command = [
@@ -55,7 +55,7 @@ def serve(data: Path, log: Path) -> Iterator[tuple[str, int]]:
         "--server.address",
         "127.0.0.1",
     ]
-    environment = {**os.environ, "HF_HUB_OFFLINE": "1"}
+    environment = {**os.environ, "HF_HUB_OFFLINE": "1", **variables}
     with log.open("w") as opened:
         server = subprocess.Popen(
             [*command, "--", "--data", str(data)], cwd=ROOT, stdout=opened, stderr=opened, env=environment

@@ -4,17 +4,26 @@ from __future__ import annotations
 
 import os
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 
 import featurelib
+from featurelib.runs import Generation, Run
+from featurelib.schema import LABELS, TOP_TEXT_ROWS
+from tests.conftest import ROOT, TINY_FLAGS
+from tests.planted import Planted
 from tests.server import CHROMIUM_FLAGS, find_chromium, serve
 
 pytestmark = pytest.mark.browser
 SECONDS = 30_000
+DRAWN = """() => document.querySelector('[data-testid="stApp"]')?.dataset.testScriptState === 'notRunning'
+    && !document.querySelector('[data-stale="true"]') && !!document.querySelector('h1')"""
 
 
 @pytest.fixture(scope="module")
@@ -61,12 +70,15 @@ class Visit:
         self.settle()
 
     def settle(self) -> None:
-        """Wait until the page has been drawn."""
-        self.page.wait_for_selector("h1, h2")
-        self.page.wait_for_function(
-            "() => !document.querySelector('[data-testid=\"stStatusWidget\"]') "
-            "&& !document.querySelector('[data-stale=\"true\"]')"
-        )
+        """Wait until the script has run to its end and what is shown no longer changes."""
+        before = None
+        while True:
+            self.page.wait_for_function(DRAWN)
+            shown = self.page.locator('[data-testid="stMain"]').inner_html()
+            if shown == before:
+                return
+            before = shown
+            self.page.wait_for_timeout(150)
 
     @property
     def text(self) -> str:
@@ -175,3 +187,45 @@ def test_nothing_is_wider_than_a_telephone(browser: Any, address: str, scheme: s
         assert width <= 390, f"{path} is {width} px wide"
     visit.check()
     context.close()
+
+
+def shown_feature(visit: Visit) -> tuple[str, tuple[int, ...]]:
+    """What the feature page shows: the label and the ids of the top texts."""
+    links = visit.page.locator('a[href*="text="]').evaluate_all("found => found.map(one => one.href)")
+    ids = dict.fromkeys(int(re.search(r"text=(\d+)", link)[1]) for link in links if "/text" in link)
+    return visit.page.locator("h1").first.inner_text().strip(), tuple(ids)
+
+
+def true_feature(generation: Generation, feature_id: int) -> tuple[str, tuple[int, ...]]:
+    """The same, read from the generation's files."""
+    label = pq.read_table(generation.file(LABELS))["label"][feature_id].as_py()
+    top = pq.read_table(generation.file(TOP_TEXT_ROWS), filters=[("feature_id", "=", feature_id), ("rank", "<=", 10)])
+    return label, tuple(top.sort_by("rank")["text_id"].to_pylist())
+
+
+def test_a_rebuild_under_an_open_page_shows_the_old_generation_whole_then_the_new_one_whole(
+    browser: Any, own_data: Path, planted: Planted, tmp_path: Path
+) -> None:
+    run = Run(own_data / "tiny")
+    old = run.current()
+    flags = [*TINY_FLAGS, "--k", "2", "--data", str(own_data)]
+    command = [sys.executable, "-m", "precompute", "build", str(planted.path), "--name", "tiny", *flags]
+    seen = []
+    with serve(own_data, tmp_path / "log.txt") as (served, _):
+        context = browser.new_context(viewport={"width": 1440, "height": 900})
+        visit = Visit(context.new_page(), served)
+        building = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        while building.poll() is None:
+            visit.open("/feature?run=tiny&feature=5")
+            seen.append(shown_feature(visit))
+        assert building.returncode == 0
+        visit.open("/feature?run=tiny&feature=5")
+        seen.append(shown_feature(visit))
+        visit.check()
+        context.close()
+    new = run.current()
+    assert (old.name, new.name) == ("g0001", "g0002")
+    before, after = true_feature(old, 5), true_feature(new, 5)
+    assert before != after and seen[0] == before and seen[-1] == after
+    first_new = seen.index(after)
+    assert seen == [before] * first_new + [after] * (len(seen) - first_new)

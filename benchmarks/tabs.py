@@ -1,0 +1,230 @@
+"""Ten browser tabs clicking at once: every row drawn is compared with numpy's answer for the address that is shown.
+
+Usage: python -m benchmarks.tabs [RUN_FOLDER] [--tabs 10] [--clicks 20] [--seed 0] [--shared-connection]
+
+The answers come from the run's activations, texts and directions read with pyarrow, not from the dashboard's queries.
+A click is timed from the mouse to the page drawn. --shared-connection starts the server with one DuckDB connection
+for all sessions in place of a cursor per question: the same comparison must then go red.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import random
+import re
+import sys
+import tempfile
+import time
+from collections import defaultdict
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from featurelib.runs import Run
+from featurelib.schema import BY_TEXT, FEATURES, LABELS
+from tests.server import CHROMIUM_FLAGS, find_chromium, serve
+
+ROWS = 10
+PAUSE = 0.1
+"""Seconds for which what is shown must not change to count as drawn; taken off the times."""
+SHARED = """
+from featurelib.store import Store
+Store._cursor = lambda self: self._con
+Store._close = lambda self, cursor: None
+"""
+LINKS = ", ".join(f'[data-testid="stMain"] a[href*="{one}="]:visible' for one in ("feature", "text"))
+READ_TEXT_LINKS = """() => [...document.querySelectorAll('[class*="st-key-read-texts-top"] a[href*="text="]')]
+    .map(link => Number(new URL(link.href).searchParams.get('text')))"""
+READ_ACTIVATIONS = """() => [...document.querySelectorAll('[class*="st-key-read-texts-top"] .activation bdi')]
+    .map(shown => shown.innerText)"""
+READ_FEATURES = """() => [...document.querySelectorAll('[data-testid="stMain"] a[href*="feature="]')].map(link => [
+        Number(new URL(link.href).searchParams.get('feature')), link.innerText])"""
+DRAWN = """() => document.querySelector('[data-testid="stApp"]')?.dataset.testScriptState === 'notRunning'
+    && !document.querySelector('[data-stale="true"]') && !!document.querySelector('h1')"""
+
+
+class Oracle:
+    """What numpy says each address must show."""
+
+    def __init__(self, folder: Path) -> None:
+        generation = Run(folder).current()
+        rows = pa.concat_tables(pq.read_table(part) for part in generation.parts(BY_TEXT))
+        self.text_ids = rows["text_id"].to_numpy()
+        self.feature_ids = rows["feature_id"].to_numpy()
+        self.activations = rows["activation"].to_numpy()
+        self.labels = pq.read_table(generation.file(LABELS))["label"].to_pylist()
+        self.n_texts = generation.describe()["corpus"]["n_texts"]
+        self.n_features = pq.read_metadata(generation.file(FEATURES)).num_rows
+
+    def top_texts(self, feature_id: int, count: int) -> list[int]:
+        """The ids of the texts on which the feature is strongest; the smaller id first where two are equal."""
+        own = self.feature_ids == feature_id
+        texts, activations = self.text_ids[own], self.activations[own]
+        return texts[np.lexsort((texts, -activations))][:count].tolist()
+
+    def activation(self, text_id: int, feature_id: int) -> float:
+        """The feature's activation on the text."""
+        return float(self.activations[(self.text_ids == text_id) & (self.feature_ids == feature_id)][0])
+
+    def features_of(self, text_id: int) -> list[int]:
+        """The ids of the features that fire on the text, the strongest first."""
+        own = self.text_ids == text_id
+        features, activations = self.feature_ids[own], self.activations[own]
+        return features[np.lexsort((features, -activations))].tolist()
+
+    def densest(self, count: int) -> list[int]:
+        """The ids of the densest features; the smaller id first where two are equal."""
+        fired = np.bincount(self.feature_ids, minlength=self.n_features)
+        return np.lexsort((np.arange(self.n_features), -fired))[:count].tolist()
+
+
+@dataclass
+class Tally:
+    """What the tabs saw."""
+
+    compared: int = 0
+    rows: int = 0
+    wrong: list[str] = field(default_factory=list)
+    seconds: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
+
+
+async def compare(page: Any, oracle: Oracle, tally: Tally) -> None:
+    """Compare what the page shows with numpy's answer for its address."""
+    asked = parse_qs(urlsplit(page.url).query)
+    place = urlsplit(page.url).path.strip("/") or "overview"
+    if await page.locator('[data-testid="stException"]').count():
+        tally.wrong.append(f"{page.url}: an exception is shown")
+    if place == "feature" and "feature" in asked:
+        number = int(asked["feature"][0])
+        title = await page.locator("h1").first.inner_text()
+        shown = list(dict.fromkeys(await page.evaluate(READ_TEXT_LINKS)))
+        expected = oracle.top_texts(number, ROWS)
+        numbers = [float(one) for one in await page.evaluate(READ_ACTIVATIONS)]
+        close = np.allclose(numbers, [oracle.activation(one, number) for one in expected], rtol=6e-3)
+        same = shown == expected and close and title.strip() == oracle.labels[number]
+    elif place == "text" and "text" in asked:
+        number = int(asked["text"][0])
+        shown = list(dict.fromkeys(one for one, _ in await page.evaluate(READ_FEATURES)))
+        expected = oracle.features_of(number)
+        same = shown == expected
+    elif place == "overview":
+        shown = list(dict.fromkeys(one for one, label in await page.evaluate(READ_FEATURES) if label))[:8]
+        expected = oracle.densest(8)
+        same = shown == expected
+    else:
+        return
+    tally.compared += 1
+    tally.rows += len(expected)
+    if not same:
+        tally.wrong.append(f"{page.url}: shows {shown[:6]}…, numpy says {expected[:6]}…")
+
+
+async def settle(page: Any, before: str | None = None) -> None:
+    """Wait until another address than `before` is shown and nothing changes any more."""
+    if before is not None:
+        await page.wait_for_function("before => location.href !== before", arg=before)
+    shown = None
+    while True:
+        await page.wait_for_function(DRAWN)
+        now = await page.locator('[data-testid="stMain"]').inner_html()
+        if now == shown:
+            return
+        shown = now
+        await page.wait_for_timeout(PAUSE * 1000)
+
+
+async def click_through(browser: Any, address: str, oracle: Oracle, tally: Tally, draw: random.Random, n: int) -> None:
+    """One tab: open the overview, then click links at random, as a person who is curious does."""
+    context = await browser.new_context(viewport={"width": 1440, "height": 1200})
+    page = await context.new_page()
+    page.set_default_timeout(60_000)
+    started = time.perf_counter()
+    await page.goto(address)
+    await settle(page)
+    tally.seconds["first visit"].append(time.perf_counter() - started - PAUSE)
+    for _ in range(n):
+        await compare(page, oracle, tally)
+        links = await page.locator(LINKS).all()
+        link = draw.choice(links) if links else page.locator('[data-testid="stSidebar"] a').first
+        before = page.url
+        target = await link.get_attribute("href")
+        started = time.perf_counter()
+        await link.click()
+        if target and target.split("?")[-1] != before.split("?")[-1]:
+            await settle(page, before)
+        else:
+            await settle(page)
+        place = urlsplit(page.url).path.strip("/") or "overview"
+        tally.seconds[place].append(time.perf_counter() - started - PAUSE)
+    await compare(page, oracle, tally)
+    await context.close()
+
+
+def memory(process: int) -> float:
+    """The resident memory of a process, in MB (Linux)."""
+    held = Path(f"/proc/{process}/status").read_text(encoding="utf-8")
+    return int(re.search(r"VmRSS:\s+(\d+)", held)[1]) / 1024
+
+
+async def measure(address: str, process: int, oracle: Oracle, given: argparse.Namespace) -> Tally:
+    """Let all tabs click at once."""
+    from playwright.async_api import async_playwright
+
+    tally = Tally()
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=find_chromium(), args=CHROMIUM_FLAGS)
+        draws = [random.Random(f"{given.seed}-{number}") for number in range(given.tabs)]
+        tabs = [click_through(browser, address, oracle, tally, draw, given.clicks) for draw in draws]
+        for ended in await asyncio.gather(*tabs, return_exceptions=True):
+            if isinstance(ended, BaseException):
+                tally.wrong.append(f"a tab ended: {' '.join(str(ended).split())[:200]}")
+        print(f"server memory with {given.tabs} tabs open: {memory(process):.0f} MB")
+        await browser.close()
+    return tally
+
+
+def shared_connection(folder: Path, given: argparse.Namespace) -> dict[str, str]:
+    """The environment of a server whose sessions share one connection, if that was asked for."""
+    if not given.shared_connection:
+        return {}
+    (folder / "sitecustomize.py").write_text(SHARED, encoding="utf-8")
+    return {"PYTHONPATH": os.pathsep.join((str(folder), str(Path.cwd())))}
+
+
+def main() -> int:
+    """Run the tabs and print the figures; 0 when every row was right."""
+    arguments = argparse.ArgumentParser(description=__doc__)
+    arguments.add_argument("run", nargs="?", type=Path, default=Path("data/demo"))
+    arguments.add_argument("--tabs", type=int, default=10)
+    arguments.add_argument("--clicks", type=int, default=20)
+    arguments.add_argument("--seed", type=int, default=0)
+    arguments.add_argument("--shared-connection", action="store_true")
+    given = arguments.parse_args()
+    oracle = Oracle(given.run)
+    with tempfile.TemporaryDirectory() as folder:
+        log = Path(folder) / "server.txt"
+        with serve(given.run.parent, log, **shared_connection(Path(folder), given)) as (address, process):
+            print(f"server memory before the first visit: {memory(process):.0f} MB")
+            tally = asyncio.run(measure(f"{address}/?run={given.run.name}", process, oracle, given))
+        tracebacks = log.read_text(encoding="utf-8").count("Traceback")
+    for place, seconds in sorted(tally.seconds.items()):
+        middle, late = np.percentile(seconds, [50, 95])
+        print(f"{place:<12} {len(seconds):>5} times   median {middle:.2f} s   95th percentile {late:.2f} s")
+    for sentence in tally.wrong[:10]:
+        print(f"wrong: {sentence}")
+    print(
+        f"{tally.compared} pages with {tally.rows} rows compared with numpy: {len(tally.wrong)} wrong; "
+        f"{tracebacks} tracebacks in the server's log"
+    )
+    return 1 if tally.wrong or tracebacks else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
