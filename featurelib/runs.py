@@ -94,16 +94,19 @@ class Generation:
         if not marker.is_file():
             return None
         held = files.read_json(marker)
-        return Done(held["fingerprint"], held["facts"], held["line"], held.get("made_from", {}))
+        try:
+            return Done(held["fingerprint"], held["facts"], held["line"], held.get("made_from", {}))
+        except (TypeError, KeyError, AttributeError) as error:
+            raise files.damaged(marker, "fingerprint, facts and line are expected") from error
 
     def describe(self) -> dict[str, Any]:
-        """The content of run.json: config and provenance."""
-        return files.read_json(self.path / "run.json")
+        """The content of run.json: config and provenance; Refusal when it is damaged."""
+        return _read_object(self.path / "run.json")
 
     def volatile(self) -> dict[str, Any]:
         """What may differ between two equal builds: seconds, host, speeds, by stage; empty when nothing is recorded."""
         path = self.path / "volatile.json"
-        return files.read_json(path) if path.is_file() else {}
+        return _read_object(path) if path.is_file() else {}
 
     def manifest_files(self) -> Iterator[Path]:
         """Every file that a manifest lists: all but the manifest itself, volatile.json and work in progress."""
@@ -114,9 +117,16 @@ class Generation:
             if inside.as_posix() not in ("manifest.json", "volatile.json"):
                 yield path
 
-    def check_sizes(self) -> list[str]:
-        """Compare the files with the manifest by presence and size, cheaply; return one sentence per difference."""
-        return [sentence for _, sentence in self._differences(deep=False)]
+    def _manifest(self) -> dict[str, dict[str, Any]]:
+        path = self.path / "manifest.json"
+        listed = _read_object(path).get("files")
+        if not isinstance(listed, dict) or not all({"bytes", "sha256"} <= set(one) for one in listed.values()):
+            raise files.damaged(path, "bytes and sha256 of every file are expected")
+        return listed
+
+    def check_sizes(self) -> dict[str, str]:
+        """Compare the files with the manifest by presence and size, cheaply; a sentence for each file that differs."""
+        return {name: sentence for name, sentence in self._differences(deep=False) if sentence}
 
     def verify(self) -> Iterator[tuple[str, str | None]]:
         """Hash every file of the manifest; yield its name and None, or a sentence that says what is wrong with it."""
@@ -126,7 +136,7 @@ class Generation:
         if not self.complete:
             yield "manifest.json", f"{self.path.parent.name}/{self.name} has no manifest: its build has not finished."
             return
-        for name, expected in files.read_json(self.path / "manifest.json")["files"].items():
+        for name, expected in self._manifest().items():
             path = self.path / name
             if not path.is_file():
                 yield name, f"{name} is missing; the manifest lists it with {expected['bytes']} bytes."
@@ -169,7 +179,7 @@ class Run:
             raise RunNotReady(
                 f"'{self.name}' is not a run: {self.path.name}/current is missing; build it or copy it whole."
             )
-        name = pointer.read_text(encoding="utf-8").strip()
+        name = pointer.read_text(encoding="utf-8", errors="replace").strip()
         generation = Generation(self.path / name)
         if not GENERATION.fullmatch(name) or not (generation.path / "run.json").is_file():
             raise RunNotReady(
@@ -191,6 +201,13 @@ class Run:
         existing = self.generations()
         number = int(existing[-1].name[1:]) + 1 if existing else 1
         return Generation(self.path / f"g{number:04d}")
+
+
+def _read_object(path: Path) -> dict[str, Any]:
+    held = files.read_json(path)
+    if not isinstance(held, dict):
+        raise files.damaged(path, "a JSON object is expected")
+    return held
 
 
 def check_name(name: str) -> str:

@@ -171,7 +171,7 @@ class Store:
     def _check_files(self) -> None:
         if not self.generation.complete:
             return
-        wrong = self.generation.check_sizes()
+        wrong = list(self.generation.check_sizes().values())
         if wrong:
             raise Refusal(f"run '{self._run}' is damaged: {wrong[0]} Build it again, or copy it once more.")
 

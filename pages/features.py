@@ -20,12 +20,13 @@ SORTS = {
     "gate": "gate",
     "feature_id": "id",
 }
+SORTING = "This orders all features; the menu in a column's head orders the page that is shown."
 STATES = {"all": "all features", "live": "live features", "dead": "dead features"}
 FILTERS = ("least", "most", "low", "high", "state", "cluster")
 COLUMNS = {
     "feature_id": st.column_config.NumberColumn("id", width=50, format="%d"),
-    "label": st.column_config.TextColumn("feature", width=190),
-    "keywords": st.column_config.TextColumn("keywords", width=330),
+    "label": st.column_config.TextColumn("feature", width=320),
+    "keywords": st.column_config.TextColumn("keywords", width=270),
     "n_active": st.column_config.NumberColumn(
         "texts", width=62, format="localized", help="The number of texts on which it fires."
     ),
@@ -56,7 +57,7 @@ except Refusal as refusal:
 n_filters = sum(name in st.query_params for name in FILTERS)
 with st.container(horizontal=True, vertical_alignment="bottom", key="filters"):
     words = ui.text_box("Search", "q", placeholder="words of labels and keywords, or an id", type="search")
-    sort = ui.choice_box("Sort by", "sort", list(SORTS), show=SORTS.get, width=180)
+    sort = ui.choice_box("Sort by", "sort", list(SORTS), show=SORTS.get, width=180, help=SORTING)
     order = ui.choice_box("Order", "order", ["falling", "rising"], width=110)
     with st.popover(f"Filter ({n_filters})" if n_filters else "Filter"):
         state = ui.choice_box("Show", "state", list(STATES), show=STATES.get)
@@ -100,4 +101,6 @@ with st.container(horizontal=True, horizontal_alignment="center", key="below-tab
     offset = ui.pager(n_found, PER_PAGE)
 with above:
     rows = queries.features(store, which, sort=sort, descending=falling, limit=PER_PAGE, offset=offset)
-    ui.feature_table(rows, key=f"table {offset}", columns=COLUMNS)
+    # Where all features have one gate, as after BatchTopK, a column of it says nothing.
+    shown = {name: column for name, column in COLUMNS.items() if name != "gate" or len(rows["gate"].unique()) > 1}
+    ui.feature_table(rows, key=f"table {offset}", columns=shown)

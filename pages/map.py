@@ -2,38 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-import pyarrow as pa
 import streamlit as st
 
 from featurelib import charts, queries, ui
+from featurelib.ui.picked import beside, listed
 
 COLOURS = {"density": "Density", "activation": "Max. activation", "cluster": "Cluster"}
 DRAGS = {"pan": "Move", "lasso": "Lasso"}
-LISTED = 25
-TOP = 3
-
-
-def beside(store: Any, feature_id: int) -> None:
-    """One feature, beside the map."""
-    feature = queries.feature(store, feature_id)
-    ui.heading(feature.label, f"feature {feature.feature_id}")
-    words = [(row["keyword"], "") for row in queries.keywords(store, feature_id).slice(0, 6).to_pylist()]
-    ui.chips(words)
-    ui.facts(
-        [
-            (
-                "fires on",
-                f"{ui.percent(feature.density)} · {ui.count(feature.n_active)} of {ui.count(feature.n_texts)} texts",
-            ),
-            ("maximum activation", ui.number(feature.max_activation)),
-        ]
-    )
-    for row in queries.top_texts(store, feature_id, limit=TOP).to_pylist():
-        card = ui.Card(row["text_id"], row["text"], activation=row["activation"], maximum=feature.max_activation)
-        ui.text_card(card, key=f"map {row['text_id']}", length=150)
-    ui.page_link("feature.py", "Open this feature", feature=feature_id)
+BEGIN = 10
+NAMED = 5_000
+"""With more features the browser gets no names, and no figure anew at each click for a ring around the chosen one."""
 
 
 def matching(run: ui.Opened, words: str) -> list[int] | None:
@@ -43,19 +21,12 @@ def matching(run: ui.Opened, words: str) -> list[int] | None:
     return queries.features(run.store, queries.FeatureFilter(words=words), limit=None)["feature_id"].to_pylist()
 
 
-def listed(run: ui.Opened, ids: list[int], title: str, key: str) -> None:
-    """Features that were searched for or lassoed, as a list with its download."""
-    which = queries.FeatureFilter(ids=tuple(ids))
-    ui.heading(title, "the densest first" if len(ids) > 1 else "")
-    rows = queries.features(run.store, which, limit=LISTED).to_pylist()
-    ui.feature_rows(((row["feature_id"], row["label"], ui.percent(row["density"])) for row in rows), key=key)
-    if len(ids) > LISTED:
-        ui.sentence(f"{len(ids) - LISTED:,} more are in the download.")
-
-    def all_found() -> pa.Table:
-        return queries.features(run.store, which, limit=None)
-
-    ui.download(f"{run.name}-{key}", all_found, key=key, what="Download")
+def names(run: ui.Opened, ids: list[int]) -> list[str] | None:
+    """The names that the points tell on hover; None where they are too many."""
+    if len(ids) > NAMED:
+        return None
+    known = queries.labels(run.store, ids)
+    return [known[one] for one in ids]
 
 
 @st.fragment
@@ -68,11 +39,20 @@ def draw(run: ui.Opened) -> None:
     with ui.part():
         places = queries.layout(run.store)
         lit = matching(run, words)
+        chosen = ui.count_param("feature")
         wide, narrow = st.columns([1.85, 1], gap="large")
         with wide:
-            figure = charts.feature_map(places, colour, ui.colours(), lit=lit, drag=drag)
+            told = names(run, places["feature_id"].to_pylist())
+            figure = charts.feature_map(
+                places,
+                colour,
+                ui.colours(),
+                lit=lit,
+                drag=drag,
+                names=told,
+                marked=None if told is None else chosen,
+            )
             ids = charts.chosen_ids(ui.chart(figure, key="map", select=("points", "lasso"), chosen=choose, zoom=True))
-        chosen = ui.count_param("feature")
         with narrow, ui.part():
             if len(ids) > 1:
                 listed(run, ids, f"{len(ids):,} features in the lasso", "lasso")
@@ -84,6 +64,10 @@ def draw(run: ui.Opened) -> None:
                 )
             else:
                 ui.sentence("Click a point to see its feature here; choose Lasso and draw around some to list them.")
+                ui.heading("Or begin with one of the strongest")
+                rows = queries.features(run.store, sort="max_activation", limit=BEGIN).to_pylist()
+                lines = ((row["feature_id"], row["label"], ui.number(row["max_activation"])) for row in rows)
+                ui.feature_rows(lines, key="begin", names=("maximum activation",))
 
 
 def choose(selection: dict) -> None:

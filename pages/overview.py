@@ -51,8 +51,15 @@ def navigator(run: ui.Opened) -> None:
     figure = charts.density_bars(bins, counted.n_dead, counted.n_texts, chosen, accent=ui.colours().accent)
     # The key changes with the range, so that what is drawn is what the address says, after a link as after a brush.
     ui.chart(figure, key=f"densities {least} {most}", select="box", chosen=choose)
+    # Streamlit lets no bar be clicked in a chart that is brushed: these are ranges to click.
+    with st.container(horizontal=True, gap="small", vertical_alignment="center", key="onward ranges"):
+        ui.html(ui.tag("span", "or click:", cls="muted"), width="content")
+        for name, one in ui.density_ranges(counted.n_texts):
+            ui.page_link("overview.py", name, least=one.least, most=one.most)
+        if chosen is not None:
+            ui.page_link("overview.py", "all")
     which = ui.fires_on(chosen, counted.n_texts)
-    listed = queries.features(run.store, which, limit=8).to_pylist()
+    listed = queries.features(run.store, which, sort="max_activation", limit=10).to_pylist()
     total = queries.count_features(run.store, which)
     ui.heading(ui.range_title(total, chosen, counted.n_texts))
     ui.feature_rows(
@@ -63,10 +70,8 @@ def navigator(run: ui.Opened) -> None:
         key="range",
         names=("fires on", "maximum"),
     )
-    with st.container(horizontal=True):
-        ui.page_link("features.py", f"All {total:,} in the table", least=least, most=most)
-        if chosen is not None:
-            ui.page_link("overview.py", "Show every density")
+    with st.container(horizontal=True, key="onward"):
+        ui.page_link("features.py", f"all {total:,} in the table ›", least=least, most=most, sort="max_activation")
 
 
 def quality(run: ui.Opened) -> None:

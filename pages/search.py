@@ -17,10 +17,17 @@ ways.begin_at_top(ui.param("q"), ui.param("by"), ui.param("page"))
 ui.page("Search")
 with st.container(horizontal=True, vertical_alignment="center"):
     typed = ui.text_box(
-        "Search", "q", label_visibility="collapsed", placeholder="words, or a sentence", icon=":material/search:"
+        "Search",
+        "q",
+        resets=("page", "near"),
+        longest=2000,
+        label_visibility="collapsed",
+        placeholder="words, or a sentence",
+        icon=":material/search:",
     )
     by = ui.segments("Search", "by", list(WAYS), show=WAYS.get, label_visibility="collapsed")
-if not typed.strip():
+near = ui.count_param("near")
+if not typed.strip() and near is None:
     ui.sentence(
         'By words: all words must occur; "a phrase", prefix* and -without work too. '
         "By meaning: the texts whose embeddings are nearest to that of what you type."
@@ -34,7 +41,13 @@ with ui.part():
         lists.inline_list("found", [lists.feature_line(row["feature_id"], row["label"]) for row in features])
 
 with ui.part():
-    if by == "words":
+    if not typed.strip():
+        found = finding.near_text(opened, near)
+        ui.heading("Texts", f"the {len(found)} nearest in meaning to “{finding.name_of(store, near)}”, by cosine")
+        place = st.container()
+        first = ui.pager(len(found), PER_PAGE)
+        shown = finding.texts_of(store, found[first : first + PER_PAGE])
+    elif by == "words":
         index = finding.by_words(opened, typed)
         n_texts = index.count(typed)
         ui.heading("Texts", f"{ui.count(n_texts)} of {ui.count(reading.count_texts(store))} hold these words")

@@ -22,8 +22,7 @@ ways.begin_at_top(number)
 
 head, onward = st.columns([5, 3], gap="medium")
 with head:
-    crumbs = f"{opened.name} › texts › {number}"
-    ui.page(text.title or f"Text {number}", f"{text.source_id}" if text.source_id else "", crumbs=crumbs)
+    ui.page(text.title or f"Text {number}", crumbs=f"{opened.name} · text {number}")
 with onward:
     ways.moves("text.py", "text", number, last=reading.count_texts(store) - 1)
 
@@ -33,7 +32,7 @@ words, beside = st.columns([1.5, 1], gap="large")
 with words:
     ui.html(reading.cut_text(text.text, text.cut, start=reading.after_title(text.text, text.title or "")))
     with st.container(key="read-near"):
-        ui.page_link("search.py", "texts near it in meaning ›", by="meaning", q=text.text[:300])
+        ui.page_link("search.py", "texts near it in meaning ›", near=number)
     ui.heading("About this text")
     ui.facts(reading.text_facts(text, store))
 with beside, ui.part():

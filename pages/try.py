@@ -11,7 +11,9 @@ from featurelib.ui import lists, reading, reading_style, ways
 opened = ui.open_run()
 store = opened.store
 reading_style.style()
-ui.page("Try a text", "Type a text of your own and see which features it turns on. It is kept in the address alone.")
+ui.page(
+    "Try a text", "Type a text of your own and see which features it turns on. It is kept in this page's address alone."
+)
 words, beside = st.columns([1, 1], gap="large")
 with words:
     typed = ways.long_text_box("Your text", "t", placeholder="a sentence, a title, an abstract …")
@@ -55,4 +57,4 @@ with beside, ui.part():
         ui.heading("What the embedder read")
         ui.html(reading.cut_text(typed, tried.cut))
     with st.container(key="read-near"):
-        ui.page_link("search.py", "texts near it in meaning ›", by="meaning", q=typed[:300])
+        ui.page_link("search.py", "texts near it in meaning ›", by="meaning", q=typed)

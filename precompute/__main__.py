@@ -105,7 +105,8 @@ def run(arguments: Sequence[str]) -> int:
     """Carry out one command; return its exit code."""
     given = parser().parse_args(arguments)
     if given.command == "build":
-        from precompute.build import Span, build
+        from precompute.build import build
+        from precompute.span import Span
 
         build(read_config(given), given.data, Span(given.only, given.start, given.end), say)
         return 0
@@ -151,9 +152,8 @@ def _disk_complaint(error: OSError) -> str:
         return (
             f"a file may not be read or written{where}: {error.strerror}; mend its permissions or use another --data."
         )
-    if error.errno is None:
-        raise error
-    return f"the system refused a file operation{where}: {error.strerror}; mend that and give the same command again."
+    reason = error.strerror or " ".join(str(error).split())[:160] or type(error).__name__
+    return f"the system refused a file operation{where}: {reason}; mend that and give the same command again."
 
 
 if __name__ == "__main__":

@@ -2,47 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import platform
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from featurelib import files
 from featurelib.runs import WORK_FOLDER, Done, Generation, Run, find_runs
-from featurelib.schema import FORMAT_VERSION, Refusal
-from precompute.config import BuildConfig, flag
+from featurelib.schema import FORMAT_VERSION, STAGES, Refusal
+from precompute.config import BuildConfig
 from precompute.estimate import foretell
 from precompute.job import Job, Say
-from precompute.stages import PIPELINE, Expected, Stage, expect
+from precompute.span import Span
+from precompute.stages import PIPELINE, Expected, Stage, difference, expect, readers_of, stage_of
 
 PACKAGES = ("torch", "sentence-transformers", "keybert", "umap-learn", "duckdb", "pyarrow", "numpy", "scikit-learn")
 KEPT_GENERATIONS = 2
-
-
-@dataclass(frozen=True)
-class Span:
-    """Which stages a build may touch."""
-
-    only: str | None = None
-    """The one stage to build, or None for all."""
-    start: str | None = None
-    """The stage from which everything is made again, even if it stands."""
-    end: str | None = None
-    """The last stage to build, or None for all."""
-
-    def allows(self, stage: str) -> bool:
-        """Whether `stage` may be built."""
-        names = [one.name for one in PIPELINE]
-        return self.only in (None, stage) and (self.end is None or names.index(stage) <= names.index(self.end))
-
-    def forces(self, stage: str) -> bool:
-        """Whether `stage` is made again although it stands."""
-        names = [one.name for one in PIPELINE]
-        return self.start is not None and names.index(stage) >= names.index(self.start)
+FROM = "from.json"
+"""The file, among the work in progress, that says which stages --from has already taken away."""
 
 
 def build(config: BuildConfig, data_folder: Path, span: Span, say: Say) -> Generation:
@@ -52,23 +33,23 @@ def build(config: BuildConfig, data_folder: Path, span: Span, say: Say) -> Gener
     linked, the rest is made. Raises Refusal when another process builds the same run or an input cannot be used.
     """
     run = Run(data_folder / config.name)
+    expected = expect(config)
     with alone(run):
-        expected = expect(config)
+        span = _from_damage(run, span, say)
         generation = _generation_to_build(run, expected, span)
         if generation is None:
-            newest = run.generations()[-1]
-            run.point_to(newest)
-            for stage in PIPELINE:
-                say(f"{stage.name}: skipped, done before with the same {_grounds(stage)}")
-            say(f"run '{run.name}' is complete ({newest.name}).")
-            return newest
+            return _leave(run, expected, say)
+        before = {stage.name: _done_before(generation, stage.name) for stage in PIPELINE}
+        _forget(generation, expected, span)
         for stage in PIPELINE:
-            _advance(stage, Job(generation, config, say), expected[stage.name], span, data_folder)
+            job = Job(generation, config, say)
+            _advance(stage, job, expected, span, data_folder, before[stage.name])
+        files.remove(generation.path / WORK_FOLDER / FROM)
         _finish(run, generation, expected, say)
         return generation
 
 
-@contextmanager
+@contextlib.contextmanager
 def alone(run: Run) -> Iterator[None]:
     """Hold the run's lock; Refusal when another process holds it. The system frees the lock of a killed process."""
     from filelock import FileLock, Timeout
@@ -83,55 +64,115 @@ def alone(run: Run) -> Iterator[None]:
         ) from error
 
 
-def _generation_to_build(run: Run, expected: dict[str, Expected], span: Span) -> Generation | None:
+def _from_damage(run: Run, span: Span, say: Say) -> Span:
+    """Begin no later than the first stage of which the complete newest generation lacks a file, or has half of one."""
     generations = run.generations()
-    newest = generations[-1] if generations else None
-    if newest is None:
-        newest = run.next_generation()
-    elif newest.complete:
+    wrong = generations[-1].check_sizes() if generations and generations[-1].complete else {}
+    if not wrong:
+        return span
+    first = min(wrong, key=lambda file: STAGES.index(stage_of(file)))
+    say(f"run '{run.name}' is damaged: {wrong[first]}")
+    return replace(span, start=min(filter(None, (span.start, stage_of(first))), key=STAGES.index))
+
+
+def _generation_to_build(run: Run, expected: dict[str, Expected], span: Span) -> Generation | None:
+    """The newest generation where it is unfinished, a new one where that is complete; None when nothing is to do."""
+    generations = run.generations()
+    newest = generations[-1] if generations else run.next_generation()
+    _check_grounds(newest, expected, span)
+    if newest.complete:
         if not _stale(newest, expected, span):
             return None
         newest = _carry_over(newest, run.next_generation(), expected, span)
     newest.path.mkdir(parents=True, exist_ok=True)
-    _forget(newest, expected, span)
     _describe(newest)
     if len(run.generations()) == 1:
         run.point_to(newest)
     return newest
 
 
+def _check_grounds(generation: Generation, expected: dict[str, Expected], span: Span) -> None:
+    """Refuse --only where what that stage reads is missing or was made with other options: it would be mixed in."""
+    for stage in PIPELINE:
+        if any(one.name == span.only and stage.name in one.after for one in PIPELINE) and not _stands(
+            generation, stage, expected
+        ):
+            raise Refusal(
+                f"--only {span.only} needs the stage '{stage.name}', which is not done with these options; leave "
+                f"--only out, or give the options with which '{stage.name}' was built."
+            )
+
+
+def _leave(run: Run, expected: dict[str, Expected], say: Say) -> Generation:
+    """Say why each stage of the complete newest generation is left as it is."""
+    newest = run.generations()[-1]
+    run.point_to(newest)
+    for stage in PIPELINE:
+        if _stands(newest, stage, expected):
+            say(_skipped(stage))
+        else:
+            say(f"{stage.name}: left as it is, made with other options, because it was not asked for")
+    say(f"run '{run.name}' is complete ({newest.name}).")
+    return newest
+
+
+def _skipped(stage: Stage) -> str:
+    return f"{stage.name}: skipped, done before with the same {stage.grounds}"
+
+
 def _forget(generation: Generation, expected: dict[str, Expected], span: Span) -> None:
-    """Unmark, once, the stages that --from makes again; a killed build then goes on where it was."""
+    """Take away, once, what --from makes again; a killed build then goes on where it was."""
     forced = {stage.name: expected[stage.name].fingerprint for stage in PIPELINE if span.forces(stage.name)}
-    begun = generation.path / WORK_FOLDER / "from.json"
+    begun = generation.path / WORK_FOLDER / FROM
     if forced and not (begun.is_file() and files.read_json(begun) == forced):
-        for name in forced:
-            (generation.path / "done" / f"{name}.json").unlink(missing_ok=True)
+        for stage in reversed(PIPELINE):
+            if stage.name in forced:
+                _clear(generation, stage)
         files.write_json(begun, forced)
 
 
 def _stale(generation: Generation, expected: dict[str, Expected], span: Span) -> list[str]:
     return [
-        stage.name for stage in PIPELINE if span.allows(stage.name) and not _stands(generation, stage, expected, span)
+        stage.name
+        for stage in PIPELINE
+        if span.allows(stage.name) and (span.forces(stage.name) or not _stands(generation, stage, expected))
     ]
 
 
-def _stands(generation: Generation, stage: Stage, expected: dict[str, Expected], span: Span) -> bool:
+def _stands(generation: Generation, stage: Stage, expected: dict[str, Expected]) -> bool:
+    """Whether a stage is done, as it is expected now, and what it wrote is there."""
     done = generation.done(stage.name)
-    return done is not None and done.fingerprint == expected[stage.name].fingerprint and not span.forces(stage.name)
+    return (
+        done is not None
+        and done.fingerprint == expected[stage.name].fingerprint
+        and all((generation.path / output).exists() for output in stage.outputs)
+    )
 
 
 def _carry_over(old: Generation, new: Generation, expected: dict[str, Expected], span: Span) -> Generation:
     for stage in PIPELINE:
-        done = old.done(stage.name)
-        if done and (_stands(old, stage, expected, span) or not span.allows(stage.name)):
-            _link_stage(stage, old, new, done)
+        if _stands(old, stage, expected) and not span.forces(stage.name):
+            _link_stage(stage, old, new)
     return new
 
 
-def _link_stage(stage: Stage, source: Generation, target: Generation, done: Done) -> None:
+def _clear(generation: Generation, stage: Stage) -> None:
+    """Take away a stage's marker first, then its files, whole or half made."""
+    files.remove(generation.path / "done" / f"{stage.name}.json")
+    files.remove(generation.work(stage.name))
     for output in stage.outputs:
-        files.remove(target.path / output)
+        files.remove(generation.path / output)
+    files.remove(_begun(generation, stage))
+
+
+def _begun(generation: Generation, stage: Stage) -> Path:
+    """The file that holds the fingerprint of a stage that is being made."""
+    return generation.path / WORK_FOLDER / f"{stage.name}.json"
+
+
+def _link_stage(stage: Stage, source: Generation, target: Generation) -> None:
+    _clear(target, stage)
+    for output in stage.outputs:
         place = source.path / output
         for path in [place] if place.is_file() else sorted(place.rglob("*")):
             if path.is_file() and path.suffix != files.ASIDE:
@@ -139,44 +180,43 @@ def _link_stage(stage: Stage, source: Generation, target: Generation, done: Done
     record = source.volatile().get(stage.name)
     if record:
         files.write_json(target.path / "volatile.json", target.volatile() | {stage.name: record})
-    target.mark_done(stage.name, done)
+    target.mark_done(stage.name, source.done(stage.name))
 
 
-def _advance(stage: Stage, job: Job, expected: Expected, span: Span, data_folder: Path) -> None:
+def _advance(
+    stage: Stage, job: Job, expected: dict[str, Expected], span: Span, data_folder: Path, before: Done | None
+) -> None:
     """Bring one stage to its expected fingerprint: skip it, link it, or make it."""
     generation, name = job.generation, stage.name
-    done = generation.done(name)
-    if done and done.fingerprint == expected.fingerprint:
-        job.say(f"{name}: skipped, done before with the same {_grounds(stage)}")
+    if _stands(generation, stage, expected):
+        job.say(_skipped(stage))
         return
     if not span.allows(name):
         return
-    before = done or _done_before(generation, name)
-    if before:
-        job.say(f"{name}: made again, {_difference(before, expected)}")
-    twin = None if span.forces(name) else _twin(name, expected, data_folder, generation)
+    for reader in readers_of(name):
+        files.remove(generation.path / "done" / f"{reader.name}.json")
+    twin = None if span.forces(name) else _twin(stage, expected, data_folder, generation)
+    if before and not twin:
+        job.say(f"{name}: made again, {difference(before.made_from, expected[name].slices)}")
     if twin:
-        _link_stage(stage, twin, generation, twin.done(name))
-        job.say(f"{name}: taken from {twin.path.parent.name}/{twin.name}, made from the same {_grounds(stage)}")
+        _link_stage(stage, twin, generation)
+        job.say(f"{name}: taken from {twin.path.parent.name}/{twin.name}, made from the same {stage.grounds}")
     else:
-        _make(stage, job, expected)
+        _make(stage, job, expected[name])
     _describe(generation)
 
 
 def _done_before(generation: Generation, name: str) -> Done | None:
-    """The stage's marker in the generation before this one."""
+    """The stage's marker here, or in the generation before this one."""
     older = [one for one in Run(generation.path.parent).generations() if one.name < generation.name]
-    return older[-1].done(name) if older else None
+    return generation.done(name) or (older[-1].done(name) if older else None)
 
 
 def _make(stage: Stage, job: Job, expected: Expected) -> None:
     generation, name = job.generation, stage.name
-    begun = generation.path / WORK_FOLDER / f"{name}.json"
+    begun = _begun(generation, stage)
     if not (begun.is_file() and files.read_json(begun) == expected.fingerprint):
-        (generation.path / "done" / f"{name}.json").unlink(missing_ok=True)
-        files.remove(generation.work(name))
-        for output in stage.outputs:
-            files.remove(generation.path / output)
+        _clear(generation, stage)
         files.write_json(begun, expected.fingerprint)
     if name == "embed":
         foretell(job)
@@ -196,13 +236,14 @@ def _make(stage: Stage, job: Job, expected: Expected) -> None:
     job.say(f"{name}: {made.line} ({seconds:.1f} s)")
 
 
-def _twin(name: str, expected: Expected, data_folder: Path, not_this: Generation) -> Generation | None:
-    """A generation of any run in the data folder in which this very stage is done."""
+def _twin(stage: Stage, expected: dict[str, Expected], data_folder: Path, not_this: Generation) -> Generation | None:
+    """A generation of any run in the data folder in which this very stage is done and whole."""
     for run in find_runs(data_folder).values():
         for generation in reversed(run.generations()):
-            done = generation.done(name) if generation.path != not_this.path else None
-            if done and done.fingerprint == expected.fingerprint:
-                return generation
+            with contextlib.suppress(Refusal):
+                damaged = generation.complete and generation.check_sizes()
+                if generation.path != not_this.path and not damaged and _stands(generation, stage, expected):
+                    return generation
     return None
 
 
@@ -253,31 +294,3 @@ def _write_manifest(generation: Generation) -> None:
             entry["rows"] = pq.read_metadata(path).num_rows
         listed[path.relative_to(generation.path).as_posix()] = entry
     files.write_json(generation.path / "manifest.json", {"files": listed})
-
-
-def _grounds(stage: Stage) -> str:
-    return {
-        "ingest": "source and columns",
-        "embed": "texts and embedder",
-        "train": "embeddings and SAE options",
-        "encode": "embeddings and SAE",
-        "summarise": "activations",
-        "label": "top texts and keyword options",
-        "arrange": "directions and seed",
-    }[stage.name]
-
-
-def _difference(done: Done, expected: Expected) -> str:
-    """Say in words why a marker is stale."""
-    before, now = done.made_from, expected.slices
-    changed = [
-        f"{flag(name)} was {before['options'].get(name)} and is {value}"
-        for name, value in now["options"].items()
-        if before.get("options", {}).get(name, value) != value
-    ]
-    changed += [
-        f"{name} has changed" for name in now["after"] if before.get("after", {}).get(name) != now["after"][name]
-    ]
-    changed += ["its source has changed"] if before.get("identity") != now["identity"] else []
-    changed += ["its code has changed"] if before.get("version") != now["version"] else []
-    return "; ".join(changed) or "as asked for"

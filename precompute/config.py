@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, get_type_hints
 
+from featurelib.embedder import DEFAULT_EMBEDDER
 from featurelib.runs import check_name
-from featurelib.schema import Refusal
+from featurelib.schema import TOP_TEXTS, Refusal
 
-DEFAULT_EMBEDDER = "sentence-transformers/all-MiniLM-L6-v2"
+SEEDS = 2**32
+"""Every library that draws takes so many."""
 
 
 def _option(default: Any, text: str, *, choices: tuple[str, ...] = ()) -> Any:
@@ -58,13 +61,7 @@ class BuildConfig:
     def __post_init__(self) -> None:
         """Refuse values that contradict each other or their range."""
         check_name(self.name)
-        for name in ("sample", "features", "k", "epochs", "batch_size", "keyword_texts", "max_seq_length"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise Refusal(f"{flag(name)} is {value}; give a whole number from 1.")
-        for name in ("merge_at", "pair_at", "cluster_at"):
-            if not -1 <= getattr(self, name) <= 1:
-                raise Refusal(f"{flag(name)} is {getattr(self, name)}; it is a cosine: give a number from -1 to 1.")
+        self._check_ranges()
         if self.features and self.k and self.k > self.features:
             raise Refusal(f"--k is {self.k} but there are only {self.features} features; give a smaller --k.")
         for name in ("features", "k", "epochs"):
@@ -72,8 +69,28 @@ class BuildConfig:
                 raise Refusal(
                     f"{flag(name)} has no meaning together with --sae, which is not trained; leave one of them out."
                 )
+        for name in ("prompt", "normalize", "revision"):
+            if self.embeddings and not self.embedder and getattr(self, name) is not None:
+                raise Refusal(
+                    f"{flag(name)} has no meaning for --embeddings without --embedder; name the one that made them."
+                )
         if self.shuffle and self.sample is None:
             raise Refusal("--shuffle draws a sample; give its size with --sample N.")
+
+    def _check_ranges(self) -> None:
+        for name in ("sample", "features", "k", "epochs", "batch_size", "keyword_texts", "max_seq_length"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise Refusal(f"{flag(name)} is {value}; give a whole number from 1.")
+        if self.keyword_texts > TOP_TEXTS:
+            raise Refusal(f"--keyword-texts is {self.keyword_texts}; of a feature {TOP_TEXTS} top texts are kept.")
+        for name in ("merge_at", "pair_at", "cluster_at"):
+            if not -1 <= getattr(self, name) <= 1:
+                raise Refusal(f"{flag(name)} is {getattr(self, name)}; it is a cosine: give a number from -1 to 1.")
+        if self.threshold is not None and not 0 <= self.threshold < math.inf:
+            raise Refusal(f"--threshold is {self.threshold}; give a number from 0.")
+        if not 0 <= self.seed < SEEDS:
+            raise Refusal(f"--seed is {self.seed}; give a whole number from 0 to {SEEDS - 1}.")
 
 
 def flag(name: str) -> str:

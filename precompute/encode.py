@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -170,17 +171,20 @@ def _evaluate(sae: SAE, measured: pa.Table, counts: np.ndarray, split: np.ndarra
 def _made(sae: SAE, metrics: list[Metric], n_activations: int, n_texts: int) -> Made:
     values = {(metric.split, metric.metric): metric for metric in metrics}
     fvu = values.get(("held_out", "fvu"), values["all", "fvu"])
+    known = math.isfinite(fvu.value)
     dead = values["all", "dead_share"].value
     facts = {
         "n_texts": n_texts,
         "n_features": sae.n_features,
         "n_activations": n_activations,
         "l0": n_activations / n_texts,
-        "fvu": {"value": fvu.value, "low": fvu.low, "high": fvu.high, "split": fvu.split},
+        "fvu": {"value": fvu.value, "low": fvu.low, "high": fvu.high, "split": fvu.split} if known else None,
         "dead_share": dead,
     }
+    split = fvu.split.replace("_", "-")
+    measured = f"FVU {fvu.value:.3f} ({fvu.low:.3f}–{fvu.high:.3f}, {split})"
     line = (
-        f"{n_activations:,} activations of {n_texts:,} texts, {n_activations / n_texts:.1f} per text; FVU "
-        f"{fvu.value:.3f} ({fvu.low:.3f}–{fvu.high:.3f}, {fvu.split.replace('_', '-')}), {dead:.1%} of features dead"
+        f"{n_activations:,} activations of {n_texts:,} texts, {n_activations / n_texts:.1f} per text; "
+        f"{measured if known else f'no FVU (the {split} texts are all the same)'}, {dead:.1%} of features dead"
     )
     return Made(line, facts)

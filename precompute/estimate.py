@@ -11,8 +11,12 @@ from precompute.job import Job
 
 PROBE = 24
 """Texts embedded to measure the rate: enough to be right within a third or so."""
-OTHER_SECONDS_PER_TEXT = 0.02
-"""What train, encode, summarise, label and arrange took together per text on two cores (measured on 1,000 to 8,000)."""
+LABEL_SECONDS = 0.02
+"""Per text that is among the top texts of a feature (measured on two cores, 1,000 to 8,000 texts)."""
+MOST_LABELLED = 160_000
+"""There are at most ten such texts for each of at most 16,384 features."""
+OTHER_SECONDS_PER_TEXT = 0.001
+"""What train, encode and summarise take together per text, after the first."""
 OTHER_SECONDS = 30.0
 """What these stages take on the smallest corpus: mostly imports and the map's compilation."""
 WORTH_SAYING = 120.0
@@ -43,7 +47,9 @@ def _rate(job: Job, texts: object) -> float:
 
 
 def _seconds(n_texts: int, rate: float | None) -> float:
-    return (n_texts / rate if rate else 0.0) + OTHER_SECONDS + OTHER_SECONDS_PER_TEXT * n_texts
+    embedding = n_texts / rate if rate else 0.0
+    labelling = LABEL_SECONDS * min(n_texts, MOST_LABELLED)
+    return embedding + labelling + OTHER_SECONDS_PER_TEXT * n_texts + OTHER_SECONDS
 
 
 def _spoken(seconds: float) -> str:

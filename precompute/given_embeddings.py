@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,14 +38,20 @@ class Given:
     def matched_by(self, n_texts: int, n_source_rows: int, sampled: bool) -> str:
         """Return "text_id" when there is a row for each kept text, "source_row" when for each row of the source.
 
-        Of a sampled source only the first `n_source_rows` rows were read, so there may be more. Raises Refusal when
-        neither fits.
+        Of a sampled source only the first `n_source_rows` rows were read, so there may be more; which is which can
+        then be told only where each of these is a text. Raises Refusal when neither fits.
         """
         n_rows = len(self.matrix)
         if n_rows == n_texts:
             return "text_id"
-        if n_rows == n_source_rows or (sampled and n_rows > n_source_rows):
+        if n_rows == n_source_rows or (sampled and n_rows > n_source_rows == n_texts):
             return "source_row"
+        if sampled and n_rows > n_source_rows:
+            raise Refusal(
+                f"{self.path.name} has {n_rows:,} rows, and of the first {n_source_rows:,} rows of the source "
+                f"{n_source_rows - n_texts:,} are no texts, so it cannot be told which embedding is whose; "
+                "give embeddings of the sample alone, or leave --sample out."
+            )
         source = f" or {n_source_rows:,} (the rows of the source)" if n_source_rows != n_texts else ""
         raise Refusal(
             f"{self.path.name} has {n_rows:,} rows; {n_texts:,} (the texts kept){source} are expected: "
@@ -141,7 +148,7 @@ def _copy_column(path: Path, column: str, target: Path) -> None:
         for batch in opened.iter_batches(batch_size=BATCH_ROWS, columns=[column]):
             rows = _matrix(batch.column(0), path, column, start)
             if matrix is None:
-                matrix = np.lib.format.open_memmap(target, "w+", np.float32, (n_rows, rows.shape[1]))
+                matrix = _new_matrix(target, n_rows, rows.shape[1])
             if rows.shape[1] != matrix.shape[1]:
                 raise Refusal(
                     f"column {column} of {path.name} has {matrix.shape[1]} numbers in row 0 and {rows.shape[1]} in row "
@@ -152,6 +159,15 @@ def _copy_column(path: Path, column: str, target: Path) -> None:
         if matrix is None:
             raise Refusal(f"{path.name} has no rows; one row for each text is expected.")
         matrix.flush()
+
+
+def _new_matrix(target: Path, n_rows: int, d: int) -> np.ndarray:
+    """Map a new float32 matrix [n_rows, d] whose room on the disk is there: a page without would kill the process."""
+    matrix = np.lib.format.open_memmap(target, "w+", np.float32, (n_rows, d))
+    if hasattr(os, "posix_fallocate"):
+        with target.open("rb+") as opened:
+            os.posix_fallocate(opened.fileno(), 0, target.stat().st_size)
+    return matrix
 
 
 def _matrix(column: pa.Array, path: Path, name: str, start: int) -> np.ndarray:

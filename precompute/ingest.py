@@ -6,7 +6,7 @@ from typing import Any
 
 from featurelib import files
 from featurelib.corpus import Roles, Selection, Source, Texts, choose_roles, identify, open_source, select
-from featurelib.schema import DROPPED, TEXTS
+from featurelib.schema import DROPPED, TEXTS, Refusal
 from precompute.config import BuildConfig
 from precompute.job import Job, Made
 
@@ -26,6 +26,7 @@ def ingest(job: Job) -> Made:
     Raises Refusal when the source, a column or every row of it cannot be used.
     """
     config = job.config
+    source_then = identity(config)
     source = open_source(config.source)
     roles, guessed = choose_roles(source, config.text_column, config.title_column, config.id_column)
     tell(job, source)
@@ -43,6 +44,8 @@ def ingest(job: Job) -> Made:
         batches = texts.batches(bar.advance)
         n_texts = files.write_parquet(job.generation.file(TEXTS), batches, texts.schema, row_group=TEXTS_PER_GROUP)
     facts = _facts(config, source, roles, selection, texts)
+    if any(facts[name] != value for name, value in source_then.items()):
+        raise Refusal(f"{source.name} was changed while it was read; give the same command again when it is whole.")
     tell_counts(job, facts)
     return Made(_line(n_texts, selection), facts | {"guessed": guessed})
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import io
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -147,11 +148,10 @@ def _embed_once(job: Job, name: str, strings: Sequence[str], embedder: _Embedder
 
 
 def _save(path: Path, vectors: np.ndarray) -> None:
-    def write(aside: Path) -> None:
-        with aside.open("wb") as opened:
-            np.save(opened, vectors)
-
-    files.write_aside(path, write)
+    # Through memory: numpy's own writing to a file does not say that a full disk is full.
+    held = io.BytesIO()
+    np.save(held, vectors)
+    files.write_aside(path, lambda aside: aside.write_bytes(held.getbuffer()))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -11,7 +11,7 @@ from typing import Any
 from featurelib import files
 from featurelib.runs import SAE_FOLDER
 from featurelib.schema import STAGES, TABLES
-from precompute.config import BuildConfig
+from precompute.config import BuildConfig, flag
 from precompute.job import Job, Made
 
 
@@ -25,6 +25,8 @@ class Stage:
     """The stages whose output it reads."""
     options: tuple[str, ...]
     """The fields of BuildConfig that change its output."""
+    grounds: str
+    """In words, what is the same when it need not be made again."""
     folders: tuple[str, ...] = ()
     """What it writes besides its tables."""
 
@@ -45,19 +47,24 @@ class Stage:
 
 
 PIPELINE: tuple[Stage, ...] = (
-    Stage("ingest", (), ("text_column", "title_column", "id_column", "sample", "shuffle")),
-    Stage("embed", ("ingest",), ("prompt", "normalize", "max_seq_length", "embedding_dtype")),
+    Stage("ingest", (), ("text_column", "title_column", "id_column", "sample", "shuffle"), "source and columns"),
+    Stage("embed", ("ingest",), ("prompt", "normalize", "max_seq_length", "embedding_dtype"), "texts and embedder"),
     Stage(
-        "train", ("ingest", "embed"), ("features", "k", "architecture", "epochs", "threshold", "seed"), (SAE_FOLDER,)
+        "train",
+        ("ingest", "embed"),
+        ("features", "k", "architecture", "epochs", "threshold", "seed"),
+        "embeddings and SAE options",
+        (SAE_FOLDER,),
     ),
-    Stage("encode", ("embed", "train"), ("seed",)),
-    Stage("summarise", ("encode",), ()),
+    Stage("encode", ("embed", "train"), ("seed",), "embeddings and SAE"),
+    Stage("summarise", ("encode",), (), "activations"),
     Stage(
         "label",
         ("ingest", "embed", "summarise"),
         ("keyword_texts", "merge_at", "pair_at", "cluster_at", "keyword_embedder"),
+        "top texts and keyword options",
     ),
-    Stage("arrange", ("train",), ("seed",)),
+    Stage("arrange", ("train",), ("seed",), "directions and seed"),
 )
 
 if tuple(stage.name for stage in PIPELINE) != STAGES:
@@ -89,3 +96,34 @@ def expect(config: BuildConfig) -> dict[str, Expected]:
             slices["options"]["seed"] = config.seed
         expected[stage.name] = Expected(files.fingerprint(slices), slices)
     return expected
+
+
+def difference(made_from: dict[str, Any], now: dict[str, Any]) -> str:
+    """Say in words why what was made from the slices `made_from` does not stand for the slices `now`."""
+    before = made_from.get("options", {})
+    changed = [
+        f"{flag(name)} was {before[name]} and is {value}"
+        for name, value in now["options"].items()
+        if before.get(name, value) != value
+    ]
+    after = made_from.get("after", {})
+    changed += [f"{name} has changed" for name, value in now["after"].items() if after.get(name) != value]
+    changed += ["its source has changed"] if made_from.get("identity") != now["identity"] else []
+    changed += ["its code has changed"] if made_from.get("version") != now["version"] else []
+    return "; ".join(changed) or "as asked for"
+
+
+def stage_of(file: str) -> str:
+    """The stage that writes a file of a generation; the last one for what is written after every stage (run.json)."""
+    for stage in PIPELINE:
+        if file == f"done/{stage.name}.json" or any(f"{file}/".startswith(f"{one}/") for one in stage.outputs):
+            return stage.name
+    return PIPELINE[-1].name
+
+
+def readers_of(name: str) -> list[Stage]:
+    """The stages that read what the stage `name` writes, or what is made from that, in order."""
+    readers = {name}
+    for stage in PIPELINE:
+        readers |= {stage.name} if readers & set(stage.after) else set()
+    return [stage for stage in PIPELINE if stage.name in readers - {name}]

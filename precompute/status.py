@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from featurelib.runs import Generation, Run, find_runs, stages_done
-from featurelib.schema import Refusal
+from featurelib.schema import STAGES, Refusal
 from precompute.job import Say
+from precompute.stages import stage_of
 
 
 def status(data_folder: Path, name: str | None, say: Say) -> int:
@@ -18,8 +19,13 @@ def status(data_folder: Path, name: str | None, say: Say) -> int:
     if not chosen:
         say(f"{data_folder} holds no run; make one with: python -m precompute build SOURCE --name NAME")
     for run in chosen:
-        for generation in _shown(run):
-            _say_generation(run, generation, say)
+        try:
+            for generation in _shown(run):
+                _say_generation(run, generation, say)
+        except Refusal as damage:
+            if name:
+                raise
+            say(f"{run.name} · {damage}")
     return 0
 
 
@@ -37,24 +43,24 @@ def _say_generation(run: Run, generation: Generation, say: Say) -> None:
         took = f"  {seconds[stage]['seconds']:.1f} s" if stage in seconds else ""
         begun = "begun" if generation.work(stage).is_dir() else "to do"
         say(f"  {stage:<10} {done.line + took if done else begun}")
-    for sentence in generation.check_sizes() if generation.complete else []:
+    for sentence in generation.check_sizes().values() if generation.complete else []:
         say(f"  damaged: {sentence}")
 
 
 def verify(path: Path, say: Say) -> int:
     """Hash every file of the run's current generation against its manifest; exit code 0, or 2 when one differs."""
     generation = Run(path).current()
-    wrong = 0
-    checked = 0
-    for _, sentence in generation.verify():
-        checked += 1
-        if sentence:
-            wrong += 1
-            say(sentence)
-    if wrong:
+    checked = dict(generation.verify())
+    wrong = {file: sentence for file, sentence in checked.items() if sentence}
+    for sentence in wrong.values():
+        say(sentence)
+    if wrong and generation.complete:
+        first = min(map(stage_of, wrong), key=STAGES.index)
         raise Refusal(
-            f"{wrong} of {checked} files of run '{path.name}' are not as they were built; "
-            "copy the run again or build it again."
+            f"{len(wrong)} of {len(checked)} files of run '{path.name}' are not as they were built; "
+            f"copy the run again, or give its build command with --from {first}."
         )
-    say(f"run '{path.name}' ({generation.name}): {checked} files, all as they were built.")
+    if wrong:
+        raise Refusal(f"run '{path.name}' has nothing to compare with yet; give its build command once more.")
+    say(f"run '{path.name}' ({generation.name}): {len(checked)} files, all as they were built.")
     return 0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -61,7 +60,9 @@ def _train(job: Job, parts: tuple[Path, ...], n_texts: int) -> Made:
         raise Refusal(
             f"{n_texts} texts are too few to train a SAE on; give at least {FEWEST_TEXTS}, or an SAE with --sae."
         )
-    held_out = draw_held_out(n_texts, config.seed)
+    held_out = draw_held_out(first_rows(job.generation), config.seed)
+    if held_out.all():
+        raise Refusal(f"the {n_texts} texts are all the same; there is nothing to learn: check --text-column.")
     embeddings = EmbeddingParts(parts, ~held_out)
     recipe = find_recipe(
         embeddings.n, embeddings.d, n_features=config.features, k=config.k, epochs=config.epochs, seed=config.seed
@@ -108,19 +109,29 @@ def _take(job: Job, parts: tuple[Path, ...], n_texts: int) -> Made:
     return _judge(sae, parts, split == "held_out", facts, "cpu")
 
 
-def draw_held_out(n_texts: int, seed: int) -> np.ndarray:
-    """Return which texts are held out, bool [n_texts]: a tenth, at least 1 and at most 10,000, drawn by seed."""
-    count = min(MAX_HELD_OUT, max(1, round(HELD_OUT_SHARE * n_texts)))
-    held_out = np.zeros(n_texts, bool)
-    held_out[np.random.default_rng([seed, 0]).choice(n_texts, count, replace=False)] = True
-    return held_out
+def first_rows(generation: Generation) -> np.ndarray:
+    """Return for each text the text_id of the first text with the same words, int64 [n_texts]: its own where new."""
+    with pq.ParquetFile(generation.file(TEXTS)) as opened:
+        hashes = [_hash(text) for batch in opened.iter_batches(columns=["text"]) for text in batch["text"].to_pylist()]
+    _, first, inverse = np.unique(np.array(hashes), return_index=True, return_inverse=True)
+    return first[inverse]
+
+
+def draw_held_out(first_rows: np.ndarray, seed: int) -> np.ndarray:
+    """Return which texts are held out, bool [n_texts]: a tenth, at least 1 and at most 10,000, drawn by seed.
+
+    Texts that are there several times (`first_rows` tells) are drawn together, so that no held-out text was seen in
+    training.
+    """
+    distinct = np.unique(first_rows)
+    count = min(MAX_HELD_OUT, max(1, round(HELD_OUT_SHARE * len(distinct))))
+    drawn = np.random.default_rng([seed, 0]).choice(len(distinct), count, replace=False)
+    return np.isin(first_rows, distinct[drawn])
 
 
 def _at_threshold(sae: SAE, threshold: float) -> SAE:
     from featurelib.sae.threshold import with_threshold
 
-    if not math.isfinite(threshold) or threshold < 0:
-        raise Refusal(f"--threshold is {threshold}; give a number from 0.")
     if sae.gate.name == "gated":
         raise Refusal("--threshold cannot replace the gate of a gated SAE; leave it out.")
     return with_threshold(sae, threshold)
@@ -162,10 +173,11 @@ def _keys(generation: Generation, by_id: bool, chosen: np.ndarray | None = None)
     table = pq.read_table(generation.file(TEXTS), columns=names)
     if chosen is not None:
         table = table.filter(pa.array(chosen))
-    return [
-        [hashlib.blake2b((value or "").encode(), digest_size=8).digest() for value in table[name].to_pylist()]
-        for name in names
-    ]
+    return [[_hash(value or "") for value in table[name].to_pylist()] for name in names]
+
+
+def _hash(value: str) -> bytes:
+    return hashlib.blake2b(value.encode(), digest_size=8).digest()
 
 
 def _facts(generation: Generation, sae: SAE, source: str) -> dict[str, Any]:
@@ -186,7 +198,8 @@ def _facts(generation: Generation, sae: SAE, source: str) -> dict[str, Any]:
 def _judge(sae: SAE, parts: tuple[Path, ...], held_out: np.ndarray, facts: dict[str, Any], device: str) -> Made:
     """Measure the SAE on the held-out texts, or on at most 10,000 texts where none are known to be held out."""
     n_held_out = int(held_out.sum())
-    judged = held_out if n_held_out else draw_held_out(len(held_out), 0)
+    every = -(-len(held_out) // MAX_HELD_OUT)
+    judged = held_out if n_held_out else np.arange(len(held_out)) % every == 0
     measured = measure_sae(sae, EmbeddingParts(parts, judged))
     trained_here = facts["source"] == TRAINED_HERE
     counted = ~held_out if trained_here else np.ones_like(held_out)
@@ -194,9 +207,10 @@ def _judge(sae: SAE, parts: tuple[Path, ...], held_out: np.ndarray, facts: dict[
     facts |= {"n_held_out": n_held_out, "dead_share": dead}
     facts |= {"held_out": measured if n_held_out else None, "measured": measured | {"n_texts": int(judged.sum())}}
     where = "the training" if trained_here else "all"
+    fvu = "no FVU (its texts are all the same)" if measured["fvu"] is None else f"FVU {measured['fvu']:.3f}"
     line = (
-        f"{sae.n_features:,} features, L0 {measured['l0']:.1f}, {'held-out ' if n_held_out else ''}FVU "
-        f"{measured['fvu']:.3f}, {dead:.1%} dead on {where} texts "
+        f"{sae.n_features:,} features, L0 {measured['l0']:.1f}, {'held-out ' if n_held_out else ''}{fvu}, "
+        f"{dead:.1%} dead on {where} texts "
         f"({facts['source']}, {facts['architecture']} saved as {facts['saved_as']})"
     )
     return Made(line, facts, {"device": device})

@@ -141,3 +141,16 @@ def test_small_bars_say_in_words_what_they_count() -> None:
 @pytest.mark.parametrize(("value", "said"), [(0.00123, "0.12 %"), (0.05, "5 %"), (0.123, "12 %"), (1.0, "100 %")])
 def test_shares_are_read_as_percentages(value: float, said: str) -> None:
     assert charts.share(value) == said
+
+
+def test_the_map_says_names_on_hover_letter_by_letter_and_rings_the_marked_one() -> None:
+    rows, names = layout(50), [f"a & <b>{one}</b>" for one in range(50)]
+    figure = charts.feature_map(rows, "density", LIGHT, names=names, marked=7)
+    told = {
+        int(one): text for trace in figure.data for one, text in zip(trace.customdata, trace.hovertext, strict=True)
+    }
+    assert told == {one: f"a &amp; &lt;b&gt;{one}&lt;/b&gt;" for one in range(50)}
+    ring = figure.data[-1]
+    assert ring.marker.symbol == "circle-open" and [int(one) for one in ring.customdata] == [7]
+    bare = charts.feature_map(rows, "density", LIGHT)
+    assert all(trace.hovertext is None for trace in bare.data) and len(bare.data) == 2

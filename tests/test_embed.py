@@ -14,6 +14,7 @@ from featurelib.embedder import load_embedder
 from featurelib.runs import Done, Generation
 from featurelib.schema import EMBEDDINGS, TEXTS, Refusal
 from precompute import embed as verb
+from precompute import given_embeddings
 from precompute.config import BuildConfig
 from precompute.job import Job
 
@@ -102,6 +103,21 @@ def test_given_embeddings_go_to_their_texts(generation, tmp_path, by):
     assert (embeddings_of(generation) == (matrix if by == "text_id" else matrix[SOURCE_ROWS])).all()
     assert (made.facts["origin"], made.facts["name"], made.facts["matched_by"]) == ("precomputed", "e.npy", by)
     assert pq.read_table(generation.parts(EMBEDDINGS)[0])["n_tokens"].null_count == 256
+
+
+def test_embeddings_of_more_rows_than_a_sample_are_matched_only_where_that_is_sure():
+    matrix = np.zeros((900, 4), np.float32)
+    more = given_embeddings.Given(Path("e.npy"), None, matrix)
+    assert more.matched_by(100, 100, True) == "source_row"
+    with pytest.raises(Refusal, match="it cannot be told which embedding is whose"):
+        more.matched_by(100, 103, True)
+    with pytest.raises(Refusal, match="900 rows"):
+        more.matched_by(100, 103, False)
+
+
+def test_options_of_an_embedder_that_is_not_named_are_refused():
+    with pytest.raises(Refusal, match="--normalize has no meaning for --embeddings without --embedder"):
+        BuildConfig(source="x", name="run", embeddings="e.npy", normalize=True)
 
 
 @pytest.mark.parametrize("kind", [pa.list_(pa.float64()), pa.list_(pa.float16(), 8), pa.large_list(pa.float32())])

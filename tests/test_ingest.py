@@ -112,3 +112,15 @@ def test_a_dataset_id_without_the_datasets_package_names_the_command(monkeypatch
     monkeypatch.setattr(builtins, "__import__", without)
     with pytest.raises(Refusal, match="pip install datasets"):
         identity(BuildConfig(source="owner/name", name="x"))
+
+
+def test_a_source_that_changes_while_it_is_read_is_refused(tmp_path):
+    path = tmp_path / "growing.jsonl"
+    path.write_text('{"text": "one"}\n{"text": "two"}\n')
+
+    def grow(sentence: str) -> None:
+        with path.open("a") as opened:
+            opened.write('{"text": "three"}\n')
+
+    with pytest.raises(Refusal, match="growing.jsonl was changed while it was read"):
+        ingest(Job(Generation(tmp_path / "g0001"), BuildConfig(source=str(path), name="x"), grow))

@@ -73,6 +73,12 @@ def labels(block: object) -> list[str]:
     return [re.sub(r"\\(.)", r"\1", link.proto.label) for link in block.get("page_link")]
 
 
+def listed(app: AppTest) -> list[str]:
+    """The labels of the features that the page links to."""
+    links = zip(labels(app.main), app.main.get("page_link"), strict=True)
+    return [label for label, link in links if "feature=" in link.proto.query_string]
+
+
 def param(app: AppTest, name: str) -> str | None:
     held = app.query_params.get(name)
     return held[0] if isinstance(held, list) else held
@@ -87,6 +93,12 @@ def falling(made: NumpyRun, which: np.ndarray) -> list[int]:
     """Some features, the densest first, ties by id."""
     counts = densities(made)
     return sorted(which.tolist(), key=lambda one: (-counts[one], one))
+
+
+def strongest(made: NumpyRun, which: np.ndarray) -> list[str]:
+    """The labels of some features, the highest maximum first, ties by id."""
+    peak = made.activations.max(axis=0)
+    return [made.labels[one] for one in sorted(which.tolist(), key=lambda one: (-peak[one], one))]
 
 
 def table(app: AppTest) -> list[int]:
@@ -152,7 +164,7 @@ def test_the_overview_counts_what_numpy_counts(show: Open, made: NumpyRun) -> No
     said = words(app.main)
     assert f"{len(DEAD)} dead on this corpus" in said
     assert f"{(counts > N_TEXTS / 10).sum()} dense, fire on > 10 % of texts" in said
-    assert labels(app.main)[:8] == [made.labels[one] for one in falling(made, np.arange(N_FEATURES))[:8]]
+    assert listed(app) == strongest(made, np.arange(N_FEATURES))[:10]
 
 
 @pytest.mark.parametrize(("least", "most"), [(0, 0), (1, 50), (60, 90), (40, None), (None, 70)])
@@ -164,7 +176,7 @@ def test_a_range_of_densities_in_the_address_lists_its_features(
     low, high = least or 0, N_TEXTS if most is None else most
     inside = falling(made, np.flatnonzero((counts >= low) & (counts <= high)))
     assert re.search(rf"\b{len(inside)} features? fires? on", words(app.main))
-    assert labels(app.main)[: min(8, len(inside))] == [made.labels[one] for one in inside[:8]]
+    assert listed(app) == strongest(made, np.array(inside))[:10]
     assert table(show("features.py", **given)) == inside[:50]
 
 
@@ -340,6 +352,17 @@ def test_the_range_of_a_brush_is_the_range_of_the_list() -> None:
     which = ui.fires_on(charts.TextRange(3, 9), 300)
     inside = [n for n in range(301) if which.density_low <= n / 300 <= which.density_high]
     assert inside == list(range(3, 10))
+
+
+@pytest.mark.parametrize("n_texts", [1, 9, 10, 99, 300, 8000, 8001])
+def test_the_ranges_to_click_hold_every_density_once(n_texts: int) -> None:
+    held = [n for _, one in ui.density_ranges(n_texts) for n in range(one.least, one.most + 1)]
+    assert held == list(range(n_texts + 1))
+    for name, one in ui.density_ranges(n_texts):
+        if name == "0.1 to 1 %":
+            assert one.least / n_texts >= 0.001 and one.most / n_texts < 0.01
+        if name == "above 10 %":
+            assert one.least / n_texts > 0.1
 
 
 def test_the_server_never_imports_torch(made: NumpyRun) -> None:

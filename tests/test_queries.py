@@ -219,7 +219,7 @@ def test_top_texts(store: Store, made: NumpyRun, feature_id: int) -> None:
     assert found["text"].tolist() == made.texts["text"][found["text_id"]].tolist()
     assert {"source_id", "n_tokens", "truncated", "cut", "sae_split", "title", "group", "year", "labels"} <= set(found)
     for name in CLASHING:
-        shown = name if name in ("low", "value") else f"source_{name}"
+        shown = name if name == "value" else f"source_{name}"
         assert found[shown].tolist() == made.texts[name][found["text_id"]].tolist()
     page = queries.top_texts(store, feature_id, limit=5, offset=5)
     assert page["rank"].to_pylist() == found["rank"].tolist()[5:10]
@@ -322,6 +322,17 @@ def test_bands_are_equally_large_and_drawn_by_the_seed(store: Store, made: Numpy
     one, other = (queries.bands(store, SOME[0], seed=seed)["text_id"].to_pylist() for seed in (1, 2))
     assert one != other
     assert queries.bands(store, DEAD[0]).num_rows == 0
+
+
+def test_bands_and_texts_bring_what_top_texts_bring(store: Store) -> None:
+    top = {row["text_id"]: row for row in queries.top_texts(store, SOME[0], limit=100).to_pylist()}
+    shared = set(next(iter(top.values()))) - {"rank", "activation"}
+    for row in queries.bands(store, SOME[0]).to_pylist():
+        if row["text_id"] in top:
+            assert {name: row[name] for name in shared} == {name: top[row["text_id"]][name] for name in shared}
+    ids = [*list(top)[:5][::-1], 10**9]
+    found = queries.texts(store, [*ids, ids[0]]).to_pylist()
+    assert found == [{name: top[one][name] for name in found[0]} for one in ids[:-1]] and set(found[0]) == shared
 
 
 def test_bands_of_fewer_texts_than_bands(store: Store, made: NumpyRun) -> None:

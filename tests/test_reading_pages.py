@@ -16,6 +16,8 @@ from featurelib import ui
 from featurelib.runs import Run
 from featurelib.ui.elements import number
 from featurelib.ui.finding import _split
+from featurelib.ui.lists import short
+from featurelib.ui.portrait import FIRST
 from featurelib.ui.reading import OPENING, ShownText, cut_text, text_html
 from tests.numpy_run import DEAD, HOSTILE, N_FEATURES, N_TEXTS, NumpyRun, make_run, weights
 
@@ -163,8 +165,8 @@ def test_before_and_after_lead_on_and_the_address_follows(open_page: Open) -> No
 
 def test_a_page_without_its_number_shows_the_first_there_is(made: NumpyRun, open_page: Open) -> None:
     first = int(np.flatnonzero((made.activations > 0).any(0))[0])
-    assert f"features › {first}" in words(open_page("feature.py", run="small"))
-    assert "texts › 0" in words(open_page("text.py", run="small"))
+    assert f"small · feature {first}" in words(open_page("feature.py", run="small"))
+    assert "small · text 0" in words(open_page("text.py", run="small"))
 
 
 @pytest.mark.parametrize(
@@ -297,3 +299,33 @@ def test_a_text_is_the_nearest_to_itself_by_meaning(tiny: Run, open_tiny: Open) 
     app = open_tiny("search.py", by="meaning", q=text["text"])
     cards = [one.value for one in app.main.html if 'class="card' in one.value]
     assert text["title"] in cards[0] and "1.00" in cards[0]
+
+
+def test_the_texts_near_a_text_are_those_of_its_stored_embedding(tiny: Run, open_tiny: Open) -> None:
+    held = featurelib.open(tiny.path).ask("select text_id, embedding::float[] as e from embeddings order by text_id")
+    vectors = np.stack(held["e"].to_list()).astype(float)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    cosines = vectors @ vectors[3]
+    cosines[3] = -2
+    app = open_tiny("search.py", near=3)
+    cards = [one.value for one in app.main.html if 'class="card' in one.value]
+    shown = [float(re.search(r"<bdi>(-?[\d.]+)</bdi>", card).group(1)) for card in cards]
+    assert shown == pytest.approx(sorted(cosines, reverse=True)[:10], abs=0.006)
+    assert "nearest in meaning to" in words(app)
+    assert "no embedding of a text 9999" in words(open_tiny("search.py", near=9999))
+
+
+def test_a_label_is_shortened_between_its_words_and_never_to_nothing() -> None:
+    assert short("graphs · subgraph · graphs eigengaps") == "graphs · subgraph"
+    assert short("a" * 60 + " · b") == "a" * 60 and short("one") == "one"
+    assert short("a · " + "b" * 30 + " · c") == "a"
+
+
+def test_keywords_after_the_first_open_on_a_click(made: NumpyRun, open_page: Open) -> None:
+    scores = made.keywords.query("feature_id == @FEATURE").sort_values("rank")
+    drawn = next(
+        one.value for one in open_page("feature.py", run="small", feature=FEATURE).main.html if "chips" in one.value
+    )
+    shown = [html.unescape(word) for word in re.findall(r'class="chip"><bdi>(.*?)</bdi>', drawn)]
+    assert shown == scores["keyword"].tolist()
+    assert ("<details>" in drawn) == (len(scores) > FIRST)

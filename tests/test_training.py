@@ -12,7 +12,7 @@ import torch
 from featurelib import files
 from featurelib.sae import training
 from featurelib.sae.embeddings import EmbeddingParts
-from featurelib.sae.recipe import Recipe, find_recipe
+from featurelib.sae.recipe import Recipe, check_sizes, find_recipe
 from featurelib.sae.threshold import find_threshold, with_threshold
 from featurelib.sae.training import train
 from featurelib.schema import Refusal
@@ -136,6 +136,9 @@ def test_sizes_are_chosen_from_the_corpus_and_can_be_given():
     small, large = find_recipe(900, 384), find_recipe(5_000_000, 384)
     assert small.n_features < 900 and small.k <= small.n_features
     assert large.n_features == 16_384
+    for n_texts in (18, 27, 63, 64, 90):
+        check_sizes(find_recipe(n_texts, 64), n_texts)
+    assert [find_recipe(n_texts, 64).n_features for n_texts in (18, 27, 63, 64)] == [16, 16, 32, 64]
     given = find_recipe(900, 384, n_features=100, k=7, epochs=2, seed=5)
     assert (given.n_features, given.k, given.n_samples, given.seed) == (100, 7, 1800, 5)
 

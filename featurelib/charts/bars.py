@@ -72,14 +72,16 @@ def density_bars(
             hovertemplate="%{y:,} features<br>%{text}<extra></extra>",
         )
     )
-    quiet(figure, 260)
+    quiet(figure, 284, left=38, bottom=50)
     end = float(right[-1]) if len(right) else 0.0
     marks = density_marks(first, end)
     figure.update_xaxes(
         tickvals=[centres[0], *marks],
         ticktext=["dead", *(share(10.0**mark) for mark in marks)],
+        title={"text": "share of texts on which a feature fires, on a logarithmic scale", "font": {"size": 12}},
         range=[centres[0] - 1.6 * width, max(end, marks[-1] if marks else end) + width / 2],
     )
+    figure.update_yaxes(visible=True, showgrid=False, ticks="", nticks=5, tickfont={"size": 11})
     figure.update_layout(dragmode="select", selectdirection="h", newselection={"line": {"width": 1, "dash": "dot"}})
     return figure
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import plotly.graph_objects as go
@@ -12,10 +13,18 @@ from featurelib.charts.ground import GREY, Colours, density_marks, quiet, share
 
 
 def feature_map(
-    rows: pa.Table, colour: str, colours: Colours, *, lit: Sequence[int] | None = None, drag: str = "pan"
+    rows: pa.Table,
+    colour: str,
+    colours: Colours,
+    *,
+    lit: Sequence[int] | None = None,
+    drag: str = "pan",
+    names: Sequence[str] | None = None,
+    marked: int | None = None,
 ) -> go.Figure:
     """Every feature as a point at its x, y: float32 arrays and int ids only (customdata), so that 100,000 are 2.6 MB.
 
+    `names`, one for each row, are said on hover (50 bytes a feature more); `marked` is a feature that gets a ring.
     `colour` is density (log10), activation or cluster; dead features and those of no cluster are grey. Features in
     `lit` stand out in the accent colour and the others step back. `drag` is pan or lasso.
     """
@@ -25,11 +34,21 @@ def feature_map(
     opacity = 0.85 if lit is None else 0.2
     known, marker = _map_marker(rows, colour, colours)
     figure = go.Figure()
-    _points(figure, places, ids, ~known, {"color": GREY, "size": size * 0.8, "opacity": opacity * 0.6})
-    _points(figure, places, ids, known, {**marker, "size": size, "opacity": opacity})
+    points = _Points(ids, *places, None if names is None else np.array([_escaped(one) for one in names], dtype=object))
+    _draw(figure, points, ~known, {"color": GREY, "size": size * 0.8, "opacity": opacity * 0.6})
+    _draw(figure, points, known, {**marker, "size": size, "opacity": opacity})
     if lit is not None:
         here = np.isin(ids, np.asarray(lit, dtype=np.int64))
-        _points(figure, places, ids, here, {"color": colours.accent, "size": size * 1.6, "opacity": 1.0})
+        _draw(figure, points, here, {"color": colours.accent, "size": size * 1.6, "opacity": 1.0})
+    if marked is not None:
+        ring = {
+            "color": colours.palette[1],
+            "size": size * 3,
+            "symbol": "circle-open",
+            "opacity": 1.0,
+            "line": {"width": 2.5},
+        }
+        _draw(figure, points, ids == marked, ring)
     quiet(figure, 640)
     figure.update_xaxes(visible=False, fixedrange=False)
     figure.update_yaxes(visible=False, fixedrange=False, scaleanchor="x", rangemode="normal")
@@ -71,19 +90,31 @@ def _ends(numbers: np.ndarray) -> dict:
     return {"cmin": float(low), "cmax": float(high)}
 
 
-def _points(
-    figure: go.Figure, places: tuple[np.ndarray, np.ndarray], ids: np.ndarray, here: np.ndarray, marker: dict
-) -> None:
+@dataclass(frozen=True)
+class _Points:
+    ids: np.ndarray
+    x: np.ndarray
+    y: np.ndarray
+    names: np.ndarray | None
+
+
+def _escaped(name: str) -> str:
+    """A name as Plotly shows it letter by letter: it reads some tags."""
+    return name.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def _draw(figure: go.Figure, points: _Points, here: np.ndarray, marker: dict) -> None:
     figure.add_trace(
         go.Scattergl(
-            x=places[0][here],
-            y=places[1][here],
-            customdata=ids[here],
+            x=points.x[here],
+            y=points.y[here],
+            customdata=points.ids[here],
+            hovertext=None if points.names is None else points.names[here],
             mode="markers",
-            marker={**marker, "line": {"width": 0}},
+            marker={"line": {"width": 0}, **marker},
             selected={"marker": {"opacity": 1, "size": marker["size"] * 1.3}},
             unselected={"marker": {"opacity": 0.22}},
-            hovertemplate="feature %{customdata}<extra></extra>",
+            hovertemplate=f"{'' if points.names is None else '%{hovertext}<br>'}feature %{{customdata}}<extra></extra>",
         )
     )
 

@@ -29,7 +29,7 @@ from featurelib.queries.overview import (
     worst_texts,
 )
 from featurelib.queries.relations import coactivations, neighbours, opposites
-from featurelib.queries.texts import TextRow, active_features, text, text_features
+from featurelib.queries.texts import TextRow, active_features, text, text_features, texts
 from featurelib.queries.toptexts import bands, histogram, top_texts
 
 __all__ = [
@@ -64,6 +64,7 @@ __all__ = [
     "random_feature",
     "text",
     "text_features",
+    "texts",
     "top_texts",
     "worst_texts",
 ]

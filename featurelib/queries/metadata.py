@@ -11,7 +11,7 @@ from featurelib.store import Store, quoted
 
 FIXED = {
     *("rank", "text_id", "activation", "text", "source_id", "source_row", "n_tokens", "truncated", "cut", "sae_split"),
-    *("n_active", "fvu", "cosine", "feature_id", "band"),
+    *("n_active", "fvu", "cosine", "feature_id", "band", "low", "high", "n_band"),
 }
 """Columns of an answer that a metadata column of the same name must not hide."""
 
@@ -65,6 +65,11 @@ def _metadata_columns(store: Store) -> list[MetadataColumn]:
 def _count(name: str, kind: str) -> str:
     one = f"unnest({quoted(name)})" if kind.endswith("[]") else quoted(name)
     return f"select count(distinct v) from (select {one} as v from texts)"
+
+
+def own_columns(store: Store) -> str:
+    """The source's own columns of `texts t` as they are written in a select list, each after a comma."""
+    return "".join(f", t.{quoted(one.name)} as {quoted(one.shown)}" for one in metadata_columns(store))
 
 
 def metadata_column(store: Store, name: str) -> MetadataColumn:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from featurelib.queries.metadata import metadata_columns
+from featurelib.queries.metadata import metadata_columns, own_columns
 from featurelib.schema import Refusal
 from featurelib.store import Store, quoted
 
@@ -59,6 +59,24 @@ def text(store: Store, text_id: int) -> TextRow:
     row = found[0]
     metadata = {column.name: row.pop(f"own {number}") for number, column in enumerate(columns)}
     return TextRow(**row, title=_title(store, metadata), metadata=metadata)
+
+
+def texts(store: Store, text_ids: Iterable[int]) -> pa.Table:
+    """Some texts in the order of their ids as given; an unknown or repeated id gives no row of its own.
+
+    Columns: text_id, text, source_id, n_tokens, truncated, cut, sae_split, then the source's own as
+    `MetadataColumn.shown`.
+    """
+    ids = list(dict.fromkeys(int(one) for one in text_ids))
+    return store.ask(
+        f"""
+        select t.text_id, t.text, t.source_id, s.n_tokens, s.truncated, s.cut, s.sae_split{own_columns(store)}
+        from texts t
+        left join maybe.text_summaries s on s.text_id = t.text_id
+        where t.text_id in (select unnest($ids::bigint[]))
+        order by list_position($ids::bigint[], t.text_id)""",
+        ids=ids,
+    )
 
 
 def _title(store: Store, metadata: dict[str, Any]) -> str | None:

@@ -6,7 +6,7 @@ import random
 
 import pyarrow as pa
 
-from featurelib.queries.metadata import metadata_column, metadata_columns
+from featurelib.queries.metadata import metadata_column, own_columns
 from featurelib.store import Store, quoted
 
 
@@ -26,12 +26,12 @@ def top_texts(
     text, source_id, n_tokens, truncated, cut, sae_split, then the source's own as `MetadataColumn.shown`.
     """
     chosen = _RANKED if column is None else _matching(store, column)
-    own = "".join(f", t.{quoted(one.name)} as {quoted(one.shown)}" for one in metadata_columns(store))
     wanted = {} if column is None else {"value": None if value is None else str(value)}
     return store.ask(
         f"""
         with chosen as ({chosen})
-        select c.rank, c.text_id, c.activation, t.text, t.source_id, s.n_tokens, s.truncated, s.cut, s.sae_split{own}
+        select c.rank, c.text_id, c.activation, t.text, t.source_id, s.n_tokens, s.truncated, s.cut,
+            s.sae_split{own_columns(store)}
         from chosen c
         join texts t on t.text_id = c.text_id
         left join maybe.text_summaries s on s.text_id = c.text_id
@@ -82,10 +82,11 @@ def bands(store: Store, feature_id: int, *, n_bands: int = 4, per_band: int = 3,
     """Texts drawn by `seed` from quantile bands of a feature's activations, band 1 the strongest quarter.
 
     Columns: band, low, high (its least and greatest activation), n_band (its texts; the bands are equally large, give
-    or take one), rank (among the feature's texts), text_id, activation, text, source_id, n_tokens, truncated, cut.
+    or take one), rank (among the feature's texts), text_id, activation, text, source_id, n_tokens, truncated, cut,
+    sae_split, then the source's own as `MetadataColumn.shown`.
     """
     return store.ask(
-        """
+        f"""
         with ranked as (
             select text_id, activation, row_number() over (order by activation desc, text_id) as rank,
                 ntile($n_bands) over (order by activation desc, text_id) as band
@@ -97,7 +98,7 @@ def bands(store: Store, feature_id: int, *, n_bands: int = 4, per_band: int = 3,
             group by band
         )
         select r.band::integer as band, b.low, b.high, b.n_band, r.rank, r.text_id, r.activation, t.text, t.source_id,
-            s.n_tokens, s.truncated, s.cut
+            s.n_tokens, s.truncated, s.cut, s.sae_split{own_columns(store)}
         from ranked r
         join measured b on b.band = r.band
         join texts t on t.text_id = r.text_id

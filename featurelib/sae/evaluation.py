@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from featurelib.sae.model import SAE
 
 NORMAL_95 = 1.959963984540054
+EQUAL = 1e-14
+"""A text that is nearer to the mean than this share of its own squared length is the mean, but for rounding."""
 BLOCK = 512
 """Features whose cosines with all others are held at a time."""
 
@@ -107,17 +109,25 @@ def measure_texts(
     x, rebuilt = x.astype(np.float64), rebuilt.astype(np.float64)
     lengths = np.linalg.norm(x, axis=1) * np.linalg.norm(rebuilt, axis=1)
     products = (x * rebuilt).sum(axis=1)
+    rounding = EQUAL * (x**2).sum(axis=1)
     return Quality(
         n_active=n_active.astype(np.int32),
         error=((x - rebuilt) ** 2).sum(axis=1),
-        spread=((x - mean) ** 2).sum(axis=1),
-        split_spread=((x - split_means) ** 2).sum(axis=1),
+        spread=_above(((x - mean) ** 2).sum(axis=1), rounding),
+        split_spread=_above(((x - split_means) ** 2).sum(axis=1), rounding),
         cosine=np.divide(products, lengths, out=np.zeros_like(products), where=lengths > 0),
     )
 
 
-def measure_sae(sae: SAE, embeddings: EmbeddingParts) -> dict[str, float]:
-    """Return FVU (raw space, x̄ the mean of these texts), L0 and the share of features that fire on none of them."""
+def _above(spread: np.ndarray, rounding: np.ndarray) -> np.ndarray:
+    return np.where(spread > rounding, spread, 0.0)
+
+
+def measure_sae(sae: SAE, embeddings: EmbeddingParts) -> dict[str, float | None]:
+    """Return FVU (raw space, x̄ the mean of these texts), L0 and the share of features that fire on none of them.
+
+    There is no FVU (None) of texts that are all the same.
+    """
     mean = sum((Moments.none(embeddings.d).add(rows).total for rows in embeddings.in_order()), np.zeros(embeddings.d))
     mean = mean / max(1, embeddings.n)
     error, spread, n_active = 0.0, 0.0, 0
@@ -126,11 +136,12 @@ def measure_sae(sae: SAE, embeddings: EmbeddingParts) -> dict[str, float]:
         sparse = sae.encode_sparse(rows)
         rebuilt = sae.decode(sparse, sae.scale(rows), n=len(rows)).numpy()
         error += float(((rows.astype(np.float64) - rebuilt) ** 2).sum())
-        spread += float(((rows - mean) ** 2).sum())
+        rounding = EQUAL * (rows.astype(np.float64) ** 2).sum(axis=1)
+        spread += float(_above(((rows - mean) ** 2).sum(axis=1), rounding).sum())
         n_active += len(sparse.rows)
         fired[sparse.feature_ids.numpy()] = True
     return {
-        "fvu": error / spread if spread else float("nan"),
+        "fvu": error / spread if spread else None,
         "l0": n_active / max(1, embeddings.n),
         "dead_share": float(1 - fired.mean()),
     }

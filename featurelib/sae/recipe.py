@@ -82,11 +82,13 @@ def find_recipe(
 ) -> Recipe:
     """Return the recipe for a corpus of n_texts training texts of dimension d_in; what is None is chosen from them.
 
-    Features: the power of two nearest to an eighth of the texts; at k 32 a feature then learns from some 250 texts.
+    Features: the power of two nearest to an eighth of the texts; at k 32 a feature then learns from some 250 texts. 64
+    at least, or, of a corpus with fewer texts than that, as many as there are texts (a power of two again).
     k: a sixteenth of the features, from 4 to 32: with more, most features of a small SAE fire on a tenth of the texts.
     """
     wanted = 2 ** round(math.log2(max(1.0, n_texts / 8)))
-    n_features = n_features or min(MOST_FEATURES, max(FEWEST_FEATURES, wanted))
+    fewest = min(FEWEST_FEATURES, 2 ** math.floor(math.log2(max(1, n_texts))))
+    n_features = n_features or min(MOST_FEATURES, max(fewest, wanted))
     k = k or min(n_features, max(4, min(32, n_features // 16, d_in // 2)))
     n_samples = n_texts * epochs if epochs else max(n_texts, min(MOST_SAMPLES, max(FEWEST_SAMPLES, EPOCHS * n_texts)))
     return Recipe(

@@ -9,6 +9,16 @@ from featurelib.schema import Refusal
 from featurelib.store import Store
 
 
+def embedding_of(store: Store, text_id: int) -> np.ndarray:
+    """The stored embedding of a text of the run, float32 [d]; Refusal when there is none with this id."""
+    found = store.ask(
+        "select embedding::float[] as embedding from embeddings where text_id = $text_id::hugeint", text_id=int(text_id)
+    )
+    if not found.num_rows:
+        raise Refusal(f"there is no embedding of a text {text_id}; open a text from a list of this run.")
+    return np.array(found["embedding"][0].as_py(), dtype=np.float32)
+
+
 def texts_by_meaning(store: Store, vector: np.ndarray, *, limit: int = 20) -> pa.Table:
     """The texts nearest to an embedding (float32 [d]) by cosine: text_id, cosine; every text is compared.
 

@@ -4,7 +4,7 @@ The run (opened, about):
     open_run()          the run of this rerun: .name .run .generation .store; a sentence if there is none
     live()              the client of the worker that holds embedder and SAE
     part()              `with ui.part():` turns a missing or refused part into a sentence in its place
-    run_title, run_sentence, provenance, metric_number, text_range, fires_on, range_title    what a run says of itself
+    run_title, run_sentence, provenance, metric_number, text_range, density_ranges, fires_on, range_title
 The address (address): the only truth about what is shown; whatever is wrong in it is said in a sentence
     whole_number_param("feature")       int, or None when absent; anything else ends the page
     param("q"), choice_param("colour", CHOICES), number_param("low"), count_param("least"), page_param()
@@ -25,6 +25,7 @@ Drawing (elements, rows, downloads):
 from __future__ import annotations
 
 from featurelib.ui.about import (
+    density_ranges,
     fires_on,
     metric_number,
     provenance,
@@ -110,6 +111,7 @@ __all__ = [
     "count_param",
     "data_folder",
     "data_folder_of",
+    "density_ranges",
     "download",
     "facts",
     "fail",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -23,6 +24,7 @@ ARCHITECTURES = {
     "matryoshka": "Matryoshka",
 }
 HALF = 0.5
+TRAINED_HERE = "trained here"
 
 
 def _of(made: Mapping[str, Any], part: str) -> dict[str, Any]:
@@ -51,7 +53,7 @@ def run_sentence(made: Mapping[str, Any]) -> str:
     )
     if not sae:
         return f"{told}; no SAE has been trained yet."
-    k = sae.get("k") or _of(sae, "held_out").get("l0")
+    k = _of(made, "evaluation").get("l0") or sae.get("k")
     told += f", read by a sparse autoencoder with {count(sae.get('n_features'))} features."
     return f"{told} It describes each text by about {k:.0f} of them." if k else told
 
@@ -80,7 +82,7 @@ def provenance(made: Mapping[str, Any]) -> list[tuple[str, str]]:
         rows.append(("reads at most", _reading(embedder)))
     if sae:
         rows.append(("SAE", _joined(_architecture(sae), f"k {sae['k']}" if sae.get("k") else "", _threshold(sae))))
-        rows.append(("trained on", _joined(sae.get("source"), _trained(sae))))
+        rows.append(_trained(sae))
     packages = _of(made, "packages")
     if packages:
         rows.append(("made with", ", ".join(f"{name} {version}" for name, version in sorted(packages.items()))))
@@ -105,8 +107,11 @@ def _threshold(sae: Mapping[str, Any]) -> str:
     return f"threshold {number(sae['threshold'])}" if isinstance(sae.get("threshold"), int | float) else ""
 
 
-def _trained(sae: Mapping[str, Any]) -> str:
-    return f"{count(sae['n_train'])} texts, {count(sae.get('n_held_out', 0))} held out" if sae.get("n_train") else ""
+def _trained(sae: Mapping[str, Any]) -> tuple[str, str]:
+    source, n_train, n_held_out = sae.get("source"), sae.get("n_train"), count(sae.get("n_held_out", 0))
+    if source == TRAINED_HERE:
+        return "trained on", f"{count(n_train)} of these texts, {n_held_out} held out"
+    return "SAE made in", _joined(source, f"had seen {count(n_train)} of these texts" if n_train is not None else "")
 
 
 def _reading(embedder: Mapping[str, Any]) -> str:
@@ -120,6 +125,19 @@ def _reading(embedder: Mapping[str, Any]) -> str:
 def text_range(least: int | None, most: int | None, n_texts: int) -> TextRange | None:
     """The range that two numbers of an address mean, None when neither is given."""
     return None if least is None and most is None else TextRange(least or 0, n_texts if most is None else most)
+
+
+def density_ranges(n_texts: int) -> list[tuple[str, TextRange]]:
+    """The ranges of densities that can be clicked, by name; those that no number of texts falls into are left out."""
+    rare, usual, dense = math.ceil(n_texts / 1000), math.ceil(n_texts / 100), n_texts // 10 + 1
+    named = [
+        ("dead", TextRange(0, 0)),
+        ("below 0.1 %", TextRange(1, rare - 1)),
+        ("0.1 to 1 %", TextRange(max(rare, 1), usual - 1)),
+        ("1 to 10 %", TextRange(max(usual, 1), dense - 1)),
+        ("above 10 %", TextRange(dense, n_texts)),
+    ]
+    return [(name, one) for name, one in named if one.least <= one.most]
 
 
 def fires_on(chosen: TextRange | None, n_texts: int) -> FeatureFilter:
@@ -140,8 +158,11 @@ def range_title(n_features: int, chosen: TextRange | None, n_texts: int) -> str:
     """The head of a list of features in a range."""
     features = f"{count(n_features)} feature{'s' if n_features != 1 else ''}"
     if chosen is None:
-        return f"{features}, the densest first"
+        return f"{features}, the strongest first"
     if chosen.most == 0:
         return f"{features} fire{'s' if n_features == 1 else ''} on no text"
+    if chosen.least == chosen.most:
+        texts = f"{count(chosen.least)} text{'s' if chosen.least != 1 else ''}"
+        return f"{features} fire{'s' if n_features == 1 else ''} on {texts}, the strongest first"
     low, high = percent(chosen.least / n_texts), percent(min(chosen.most, n_texts) / n_texts)
-    return f"{features} fire{'s' if n_features == 1 else ''} on {low} to {high} of texts"
+    return f"{features} fire{'s' if n_features == 1 else ''} on {low} to {high} of texts, the strongest first"

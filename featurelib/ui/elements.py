@@ -138,7 +138,12 @@ def strip(numbers: Iterable[Number]) -> None:
 
 def chips(words: Iterable[tuple[str, str]]) -> None:
     """Words in rounded boxes, each with a small number behind it."""
-    html(tag("div", *(tag("span", word, tag("small", value), cls="chip") for word, value in words), cls="chips"))
+    html(tag("div", *(chip(word, value) for word, value in words), cls="chips"))
+
+
+def chip(word: str, value: str = "") -> Html:
+    """A word in a rounded box, with a small number behind it."""
+    return tag("span", word, tag("small", value) if value else "", cls="chip")
 
 
 def facts(rows: Iterable[tuple[str, object]]) -> None:

@@ -9,12 +9,11 @@ from dataclasses import replace
 import streamlit as st
 
 from featurelib import queries, search
-from featurelib.queries import TextRow
 from featurelib.search import MARK_END, MARK_START
 from featurelib.store import Store
-from featurelib.ui.elements import Html, sentence, tag
+from featurelib.ui.elements import Html, opening, sentence, tag
 from featurelib.ui.opened import Opened, live
-from featurelib.ui.reading import ShownText, about, after_title
+from featurelib.ui.reading import ShownText, after_title, text_of
 from featurelib.ui.ways import STARTING
 
 NEAREST = 50
@@ -34,7 +33,8 @@ def by_words(opened: Opened, typed: str) -> search.WordIndex:
 def texts_with_words(store: Store, index: search.WordIndex, typed: str, *, limit: int, offset: int) -> list[ShownText]:
     """A page of the texts that hold the words, what matches marked."""
     rows = index.texts(typed, limit=limit, offset=offset).to_pylist()
-    return [of_text(queries.text(store, row["text_id"]), store, snippet=row["snippet"]) for row in rows]
+    snippets = {row["text_id"]: row["snippet"] for row in rows}
+    return [with_snippet(one, snippets[one.text_id]) for one in _shown(store, list(snippets))]
 
 
 def by_meaning(opened: Opened, typed: str) -> list[tuple[int, float]]:
@@ -45,22 +45,37 @@ def by_meaning(opened: Opened, typed: str) -> list[tuple[int, float]]:
     return list(zip(found["text_id"].to_pylist(), found["cosine"].to_pylist(), strict=True))
 
 
+def near_text(opened: Opened, text_id: int) -> list[tuple[int, float]]:
+    """The texts whose embeddings are nearest to that of a text of the run, without itself: text_id and cosine."""
+    vector = search.embedding_of(opened.store, text_id)
+    found = search.texts_by_meaning(opened.store, vector, limit=NEAREST + 1)
+    pairs = zip(found["text_id"].to_pylist(), found["cosine"].to_pylist(), strict=True)
+    return [pair for pair in pairs if pair[0] != text_id][:NEAREST]
+
+
+def name_of(store: Store, text_id: int) -> str:
+    """The title of a text, or its beginning."""
+    row = queries.text(store, text_id)
+    return opening(row.title or row.text, length=90)
+
+
 def texts_of(store: Store, found: Sequence[tuple[int, float]]) -> list[ShownText]:
     """Texts with their cosines."""
-    return [of_text(queries.text(store, text_id), store, value=cosine) for text_id, cosine in found]
+    cosines = dict(found)
+    return [replace(one, value=cosines[one.text_id]) for one in _shown(store, list(cosines))]
 
 
-def of_text(row: TextRow, store: Store, *, snippet: str = "", value: float | None = None) -> ShownText:
-    """A whole text as a list shows it: with a `snippet` in place of its beginning, or a cosine in the margin."""
-    columns = {one.name: one.shown for one in queries.metadata_columns(store)}
-    own = {columns[name]: held for name, held in row.metadata.items()}
-    shown = ShownText(row.text_id, row.text, row.title or "", row.cut, value, 1.0, about(own, store))
-    if not snippet:
-        return shown
+def _shown(store: Store, text_ids: Sequence[int]) -> list[ShownText]:
+    """Some texts as a list shows them, in the order of their ids."""
+    return [replace(text_of(row, store), split="") for row in queries.texts(store, text_ids).to_pylist()]
+
+
+def with_snippet(shown: ShownText, snippet: str) -> ShownText:
+    """A text with a `snippet` of the word search in place of its beginning."""
     bare = snippet.replace(MARK_START, "").replace(MARK_END, "")
     at = after_title(bare, shown.title)
-    title, opening = _split(snippet, at)
-    return replace(shown, opening=opening, marked_title=title if at else None)
+    title, rest = _split(snippet, at)
+    return replace(shown, opening=rest, marked_title=title if at else None)
 
 
 def _split(snippet: str, at: int) -> tuple[Html, Html]:

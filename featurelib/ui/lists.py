@@ -19,6 +19,8 @@ BAR = (
     "Density is the share of the texts of the corpus on which the feature fires."
 )
 
+DOT = " · "
+
 
 @dataclass(frozen=True)
 class Line:
@@ -75,8 +77,25 @@ def inline_list(key: str, lines: Sequence[Line], *, before: str = "") -> None:
             link(line)
 
 
-def link(line: Line, *, alone: bool = False) -> None:
-    """Draw one line; `alone` in its row, its label ends in an ellipsis where there is no room."""
+def short(label: str, longest: int = 28) -> str:
+    """The first words of a label, as many of them as `longest` characters hold, at least one."""
+    kept, *others = label.split(DOT)
+    for words in others:
+        if len(kept) + len(DOT) + len(words) > longest:
+            break
+        kept += DOT + words
+    return kept
+
+
+def link(line: Line, *, alone: bool = False, shorten: bool = False) -> None:
+    """Draw one line; `alone` in its row, its label ends in an ellipsis where there is no room.
+
+    With `shorten` only the first words of the label are shown, and all of it on hover.
+    """
+    if shorten and short(line.label) != line.label:
+        full = label_of(line.label)
+        st.page_link(line.page, label=label_of(short(line.label)), query_params=with_run(line.where), help=full)
+        return
     values = "".join(f" :gray[{label_of(value)}]" for value in line.values)
     label = f"**{label_of(line.label)}**{values}" if alone else label_of(line.label)
     st.page_link(line.page, label=label, query_params=with_run(line.where))

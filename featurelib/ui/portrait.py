@@ -9,7 +9,7 @@ import streamlit as st
 
 from featurelib.queries import Feature
 from featurelib.ui.address import choice_box, param, text_box
-from featurelib.ui.elements import Number, count, heading, html, number, page, percent, sentence, strip, tag
+from featurelib.ui.elements import Number, chip, count, heading, html, number, page, percent, sentence, strip, tag
 from featurelib.ui.lists import Line, feature_line, line_list
 from featurelib.ui.ways import moves
 
@@ -21,6 +21,8 @@ SOURCES = {
     "none": "It has no keywords, so it goes by its number.",
 }
 ALL = "-"
+FIRST = 7
+"""Keywords that are shown before a click."""
 DEAD = "It fires on none of the {} texts of this corpus: it is dead here. Its direction still has neighbours."
 DENSITY = "The share of the corpus's texts on which it fires."
 MEAN = "The mean activation over the texts on which it fires."
@@ -29,6 +31,11 @@ TEST = "The sentence is embedded and encoded as the texts of the corpus were, fo
 LIFT = (
     "How many times more often both fire on one text than if they were independent, and on how many texts both fire. "
     "With few texts lift is uncertain: raise the minimum."
+)
+HISTOGRAM = "How many texts have which activation, from the gate to the maximum; texts below the gate are not counted."
+SCORES = (
+    "Words of its top texts, each with its score (S/N)·ln(1+N): N of these texts hold the word, S is the sum of its "
+    "cosines to them (KeyBERT)."
 )
 COSINE = "Cosine between the directions (decoder rows) of the two features: 1 the same, 0 unrelated, -1 opposite."
 WHERE = (
@@ -39,12 +46,22 @@ WHERE = (
 
 def feature_head(run: str, feature: Feature, *, last: int, drawn: int) -> None:
     """The feature's name, how it was named, and the ways on."""
-    name, onward = st.columns([5, 3], gap="medium")
+    name, onward = st.columns([2, 1], gap="medium")
     with name:
         source = SOURCES.get(feature.label_source, f"Named by {feature.label_source}.")
-        page(feature.label, source, crumbs=f"{run} › features › {feature.feature_id}")
+        page(feature.label, source, crumbs=f"{run} · feature {feature.feature_id}")
     with onward:
         moves("feature.py", "feature", feature.feature_id, last=last, drawn=drawn, view=param("view"))
+
+
+def keywords(rows: Rows) -> None:
+    """Its keywords with their scores, the best first; those after the first few open on a click."""
+    if not rows:
+        return
+    chips = [chip(row["keyword"], number(row["score"])) for row in rows]
+    more = [tag("details", tag("summary", f"{len(rows) - FIRST} more"), *chips[FIRST:])] if len(rows) > FIRST else []
+    head = tag("span", "keywords", cls="term muted", help=SCORES)
+    html(tag("div", head, *chips[:FIRST], *more, cls="chips"))
 
 
 def feature_strip(feature: Feature) -> None:
@@ -54,7 +71,7 @@ def feature_strip(feature: Feature) -> None:
         [
             Number(percent(feature.density), f"density · {of}", DENSITY),
             Number(number(feature.max_activation), "maximum activation"),
-            Number(number(feature.mean_activation), "mean where it fires", MEAN),
+            Number(number(feature.mean_activation), "mean activation where it fires", MEAN),
             Number(number(feature.gate), "gate", GATE),
         ]
     )

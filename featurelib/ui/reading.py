@@ -182,7 +182,7 @@ def text_list(key: str, rows: Sequence[tuple[ShownText, Sequence[Line]]], *, bef
                 if lines:
                     html(tag("span", before, cls="muted"), width="content")
                 for line in lines:
-                    link(line)
+                    link(line, shorten=True)
 
 
 def with_features(
@@ -204,4 +204,5 @@ def text_facts(text: TextRow, store: Store) -> list[tuple[str, object]]:
     title = title_column(store)
     own = [(name, _words(value)) for name, value in text.metadata.items() if _words(value) and name != title]
     split = [("in the SAE's training", split_tag(text.sae_split))] if text.sae_split in SPLITS else []
-    return [("row of the source", str(text.source_row)), *own, *split]
+    number = [("id in the source", text.source_id)] if text.source_id else []
+    return [*number, ("row of the source", str(text.source_row)), *own, *split]

@@ -61,12 +61,21 @@ def _menu(menu: Mapping[str, Sequence[tuple[str, str]]], current: str) -> None:
 
 
 def _run_of_address(runs: Mapping[str, Run]) -> str | None:
-    """The run that the address names, else the one last shown, else the first; None when it names an unknown one."""
+    """The run of the address, else the one last shown, else the first complete one; None when that one is unknown."""
     named = st.query_params.get("run")
     if named is not None:
         return named if named in runs else None
     last = st.session_state.get(REMEMBERED)
-    return last if last in runs else next(iter(runs), None)
+    if last in runs:
+        return last
+    return next((name for name, run in runs.items() if _is_complete(run)), next(iter(runs), None))
+
+
+def _is_complete(run: Run) -> bool:
+    try:
+        return run.current().complete
+    except Refusal:
+        return False
 
 
 def _run_picker(names: list[str], shown: str | None) -> None:
@@ -87,7 +96,7 @@ def _jump() -> None:
     words = st.text_input(
         "Jump to a feature",
         key="jump words",
-        placeholder="go to a feature: name or id",
+        placeholder="go to a feature: words or id",
         label_visibility="collapsed",
         max_chars=80,
     )
@@ -98,9 +107,11 @@ def _jump() -> None:
     except Refusal as refusal:
         sentence(str(refusal))
         return
-    if found and words.strip() == str(found[0]["feature_id"]) and st.session_state.get("jumped to") != words:
-        st.session_state["jumped to"] = words
-        open_feature(found[0]["feature_id"])
+    if found and words.strip() == str(found[0]["feature_id"]):
+        if st.session_state.get("jumped to") != words:
+            st.session_state["jumped to"] = words
+            open_feature(found[0]["feature_id"])
+        found = found[:1]
     with st.container(key="jump found", gap=None):
         for row in found:
             page_link(

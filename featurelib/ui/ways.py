@@ -50,8 +50,8 @@ def _rebuilt(n_active: int | None, fvu: float | None, cosine: float | None) -> l
     explained = percent(max(0.0, 1 - fvu)) if fvu is not None else "–"
     return [
         *fires,
-        Number(explained, "of it explained by them", EXPLAINED),
-        Number(number(cosine), "cosine to its rebuilding", REBUILT),
+        Number(explained, "of its variance explained", EXPLAINED),
+        Number(number(cosine), "cosine to its reconstruction", REBUILT),
     ]
 
 
@@ -64,7 +64,7 @@ def moves(page: str, name: str, shown: int, *, last: int, drawn: int | None = No
             page_link(page, "random", **{name: drawn}, **kept)
         if shown < last:
             page_link(page, f"{shown + 1} ›", **{name: shown + 1}, **kept)
-        with st.popover("link"):
+        with st.popover("copy link"):
             root = (st.context.url or "").rpartition("/")[0]
             params = st.query_params.to_dict() | {name: str(shown)}
             here = f"{root}/{page.removesuffix('.py')}?{urlencode(params)}"
