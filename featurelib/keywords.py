@@ -35,6 +35,8 @@ CLOSE = 4e-7
 SAME = 1 - 1e-5
 """Words with a larger cosine have the same tokens (naïve, naive): which of them is named is left to chance."""
 LABEL_KEYWORDS = 3
+LABEL_TEXTS = 2
+"""A word of one top text alone says little of the feature, however near to that text it is."""
 
 
 @dataclass(frozen=True)
@@ -265,17 +267,23 @@ def _groups(near: np.ndarray) -> list[list[int]]:
 
 
 def label(feature_id: int, keywords: Sequence[Keyword]) -> tuple[str, str]:
-    """Return a feature's label and its source: the first three keywords that add a word, or "feature 12" and "none"."""
+    """Return a feature's label and its source: the first three keywords that add a word.
+
+    Only keywords that two or more top texts hold are taken (source "keywords"); where no two texts share one, the best
+    of single texts are (source "single texts"); without any it is "feature 12" (source "none").
+    """
     chosen: list[str] = []
     used: set[str] = set()
-    for keyword in keywords:
+    shared = [keyword for keyword in keywords if keyword.n_texts >= LABEL_TEXTS]
+    source = "keywords" if shared else "single texts"
+    for keyword in shared or keywords:
         words = set(keyword.keyword.split())
         if not words <= used:
             chosen.append(keyword.keyword)
             used |= words
         if len(chosen) == LABEL_KEYWORDS:
             break
-    return (" · ".join(chosen), "keywords") if chosen else (f"feature {feature_id}", "none")
+    return (" · ".join(chosen), source) if chosen else (f"feature {feature_id}", "none")
 
 
 def keywords_of(texts: Sequence[str], embed: Embed, method: Method | None = None) -> list[Keyword]:

@@ -25,7 +25,7 @@ from featurelib.schema import EMBEDDINGS, FEATURES, KEYWORDS, LABELS, TEXTS, TOP
 from precompute.config import BuildConfig
 from precompute.job import Job, Made
 
-VERSION = 1
+VERSION = 2
 STRINGS_PER_PART = 4096
 TEXTS_PER_PART = 256
 TUTORIAL_BATCH = 32
@@ -63,11 +63,13 @@ def label(job: Job) -> Made:
             bar.advance()
     labels = [keywords.label(feature_id, found) for feature_id, found in enumerate(by_feature)]
     _write(job.generation, by_feature, labels)
-    n_named = sum(source == "keywords" for _, source in labels)
-    counts |= {"n_labelled": n_named, "n_keywords": sum(map(len, by_feature))}
+    n_named = sum(source != "none" for _, source in labels)
+    n_shared = sum(source == "keywords" for _, source in labels)
+    counts |= {"n_labelled": n_named, "n_shared": n_shared, "n_keywords": sum(map(len, by_feature))}
     counts |= {"keyword_embedder": embedder.facts.name, "weights_sha256": embedder.facts.weights_sha256}
     line = (
-        f"{n_named:,} of {n_features:,} features labelled from {len(text_ids):,} top texts; "
+        f"{n_named:,} of {n_features:,} features labelled from {len(text_ids):,} top texts, "
+        f"{n_shared:,} of them by words that these share; "
         f"{counts['n_words']:,} words and {counts['n_pairs']:,} pairs embedded once each"
     )
     return Made(line, counts)

@@ -185,9 +185,15 @@ def test_a_cosine_at_its_rounding_is_a_close_call_and_one_in_the_middle_is_not()
 
 
 def test_a_label_takes_three_keywords_that_each_add_a_word() -> None:
-    found = [Keyword(word, 1.0, 1) for word in ("graph", "graph tree", "tree graph", "tree", "cell", "wave")]
+    found = [Keyword(word, 1.0, 2) for word in ("graph", "graph tree", "tree graph", "tree", "cell", "wave")]
     assert keywords.label(3, found) == ("graph · graph tree · cell", "keywords")
     assert keywords.label(12, []) == ("feature 12", "none")
+
+
+def test_a_label_is_of_words_that_texts_share_and_says_when_there_are_none() -> None:
+    found = [Keyword("bubbles", 1.2, 1), Keyword("gene", 1.0, 4), Keyword("genome", 0.5, 2), Keyword("cell", 0.4, 1)]
+    assert keywords.label(3, found) == ("gene · genome", "keywords")
+    assert keywords.label(3, found[:1] + found[3:]) == ("bubbles · cell", "single texts")
 
 
 @dataclass
@@ -250,7 +256,7 @@ def test_the_verb_writes_what_the_method_gives_feature_by_feature(tmp_path: Path
         assert [row["n_texts"] for row in own] == [one.n_texts for one in expected]
     labels = pq.read_table(world.generation.file(LABELS)).to_pylist()
     sources = {row["feature_id"]: row["source"] for row in labels}
-    assert sources == {0: "none", 1: "none", 2: "keywords", 3: "keywords", 4: "keywords", 5: "none"}
+    assert sources == {0: "none", 1: "none", 2: "single texts", 3: "keywords", 4: "keywords", 5: "none"}
     assert labels[5]["label"] == "feature 5"
     assert made.facts["n_without_words"] == 1
     assert made.facts["n_labelled"] == 3

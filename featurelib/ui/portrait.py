@@ -17,6 +17,7 @@ Rows = Sequence[Mapping[str, Any]]
 
 BANDS = ("Strongest quarter", "Second quarter", "Third quarter", "Weakest quarter")
 SOURCES = {
+    "single texts": "Named from keywords of single top texts, for no two of them share one: a weak name.",
     "keywords": "Named from KeyBERT keywords of its top texts; how well that predicts firing is not measured yet.",
     "none": "It has no keywords, so it goes by its number.",
 }
