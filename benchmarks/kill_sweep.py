@@ -1,6 +1,6 @@
 """Kill a build with SIGKILL at random moments of each stage, give the same command again, compare every file's sha256.
 
-Usage: python benchmarks/kill_sweep.py SOURCE [--trials 3] [--seed 0] [-- flags of the build…]
+Usage: python -m benchmarks.kill_sweep SOURCE [--trials 3] [--seed 0] [-- flags of the build…]
 
 A reference is built without a kill. For each stage and trial, the reference's earlier stages are laid in a fresh data
 folder, the build is started, killed once the stage has begun and a random share of its measured seconds has gone by,
@@ -19,12 +19,11 @@ import tempfile
 import time
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
+from featurelib import files
+from featurelib.runs import WORK_FOLDER, Generation, Run
+from precompute.stages import PIPELINE, Stage
 
-from featurelib import files  # noqa: E402
-from featurelib.runs import WORK_FOLDER, Generation, Run  # noqa: E402
-from precompute.stages import PIPELINE, Stage  # noqa: E402
+ROOT = Path(__file__).resolve().parent.parent
 
 NAME = "killed"
 
