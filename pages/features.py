@@ -12,8 +12,8 @@ from featurelib.schema import Refusal
 
 PER_PAGE = 50
 SORTS = {
-    "density": "density",
     "max_activation": "maximum activation",
+    "density": "density",
     "mean_activation": "mean activation",
     "label": "name",
     "cluster": "cluster",

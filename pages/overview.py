@@ -71,7 +71,7 @@ def navigator(run: ui.Opened) -> None:
         names=("fires on", "maximum"),
     )
     with st.container(horizontal=True, key="onward"):
-        ui.page_link("features.py", f"all {total:,} in the table ›", least=least, most=most, sort="max_activation")
+        ui.page_link("features.py", f"all {total:,} in the table ›", least=least, most=most)
 
 
 def quality(run: ui.Opened) -> None:

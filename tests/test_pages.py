@@ -97,8 +97,13 @@ def falling(made: NumpyRun, which: np.ndarray) -> list[int]:
 
 def strongest(made: NumpyRun, which: np.ndarray) -> list[str]:
     """The labels of some features, the highest maximum first, ties by id."""
+    return [made.labels[one] for one in peaking(made, which)]
+
+
+def peaking(made: NumpyRun, which: np.ndarray) -> list[int]:
+    """Some features, the highest maximum first, ties by id."""
     peak = made.activations.max(axis=0)
-    return [made.labels[one] for one in sorted(which.tolist(), key=lambda one: (-peak[one], one))]
+    return sorted(which.tolist(), key=lambda one: (-peak[one], one))
 
 
 def table(app: AppTest) -> list[int]:
@@ -142,7 +147,7 @@ def test_choosing_another_run_leaves_nothing_of_the_old_one_in_the_address(
     assert app.sidebar.selectbox[0].options == ["first", "second"]
     app.sidebar.selectbox[0].select("second").run()
     assert {name: param(app, name) for name in app.query_params} == {"run": "second"}
-    assert table(app) == falling(second, np.arange(N_FEATURES)) != falling(first, np.arange(N_FEATURES))
+    assert table(app) == peaking(second, np.arange(N_FEATURES)) != peaking(first, np.arange(N_FEATURES))
 
 
 @pytest.mark.parametrize(
@@ -174,7 +179,7 @@ def test_a_range_of_densities_in_the_address_lists_its_features(
     given = {name: value for name, value in (("least", least), ("most", most)) if value is not None}
     app, counts = show(**given), densities(made)
     low, high = least or 0, N_TEXTS if most is None else most
-    inside = falling(made, np.flatnonzero((counts >= low) & (counts <= high)))
+    inside = peaking(made, np.flatnonzero((counts >= low) & (counts <= high)))
     assert re.search(rf"\b{len(inside)} features? fires? on", words(app.main))
     assert listed(app) == strongest(made, np.array(inside))[:10]
     assert table(show("features.py", **given)) == inside[:50]
@@ -197,7 +202,7 @@ def test_the_table_shows_the_features_that_numpy_finds(
 ) -> None:
     inside = np.flatnonzero(rule(densities(made), made.activations.max(axis=0), N_FEATURES))
     app = show("features.py", **params)
-    assert table(app) == falling(made, inside)
+    assert table(app) == peaking(made, inside)
     assert f"{len(inside)} of {N_FEATURES} features" in words(app.main)
 
 
@@ -222,7 +227,7 @@ def test_a_click_on_a_row_opens_its_feature(show: Open, made: NumpyRun) -> None:
     app = show("features.py")
     app.session_state["table 0"] = {"selection": {"rows": [], "columns": [], "cells": [(2, "label")]}}
     app.run()
-    assert param(app, "feature") == str(falling(made, np.arange(N_FEATURES))[2])
+    assert param(app, "feature") == str(peaking(made, np.arange(N_FEATURES))[2])
     assert "q" not in app.query_params
 
 
@@ -304,9 +309,9 @@ def test_a_page_keeps_to_one_generation_and_the_next_rerun_shows_the_new_one(
     folder(tmp_path)
     app = page_of("features.py", {"run": "again"})
     new = make_run(tmp_path / "again", seed=3)
-    assert table(app) == falling(old, np.arange(N_FEATURES))
+    assert table(app) == peaking(old, np.arange(N_FEATURES))
     app.run()
-    assert table(app) == falling(new, np.arange(N_FEATURES)) != falling(old, np.arange(N_FEATURES))
+    assert table(app) == peaking(new, np.arange(N_FEATURES)) != peaking(old, np.arange(N_FEATURES))
     assert Run(tmp_path / "again").current().name == "g0002"
 
 
