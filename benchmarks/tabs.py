@@ -2,9 +2,9 @@
 
 Usage: python -m benchmarks.tabs [RUN_FOLDER] [--tabs 10] [--clicks 20] [--seed 0] [--shared-connection]
 
-The answers come from the run's activations, texts and directions read with pyarrow, not from the dashboard's queries.
-A click is timed from the mouse to the page drawn. --shared-connection starts the server with one DuckDB connection
-for all sessions in place of a cursor per question: the same comparison must then go red.
+The answers come from the run's activations and texts read with pyarrow, not from the dashboard's queries. A click is
+timed from the mouse to the page that shows numpy's answer. --shared-connection starts the server with one DuckDB
+connection for all sessions in place of a cursor per question: the same comparison must then go red.
 """
 
 from __future__ import annotations
@@ -28,12 +28,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from featurelib.runs import Run
-from featurelib.schema import BY_TEXT, FEATURES, LABELS
+from featurelib.schema import BY_TEXT, FEATURES, LABELS, TEXTS
 from tests.server import CHROMIUM_FLAGS, find_chromium, serve
 
 ROWS = 10
-PAUSE = 0.1
-"""Seconds for which what is shown must not change to count as drawn; taken off the times."""
+PAUSE = 0.05
+"""Seconds between two looks at a page."""
+PATIENCE = 30.0
+"""Seconds after which a page that does not show numpy's answer is wrong."""
+ROUNDED = 6e-3
+"""Activations are shown with three digits."""
 SHARED = """
 from featurelib.store import Store
 Store._cursor = lambda self: self._con
@@ -60,14 +64,24 @@ class Oracle:
         self.feature_ids = rows["feature_id"].to_numpy()
         self.activations = rows["activation"].to_numpy()
         self.labels = pq.read_table(generation.file(LABELS))["label"].to_pylist()
-        self.n_texts = generation.describe()["corpus"]["n_texts"]
+        self.texts = pq.read_table(generation.file(TEXTS))
         self.n_features = pq.read_metadata(generation.file(FEATURES)).num_rows
 
-    def top_texts(self, feature_id: int, count: int) -> list[int]:
-        """The ids of the texts on which the feature is strongest; the smaller id first where two are equal."""
+    def top_texts(self, feature_id: int, count: int, column: str | None, value: str | None) -> list[int]:
+        """The ids of the texts on which the feature is strongest; the smaller id first where two are equal.
+
+        With a `column` of the texts, only those count whose value there is, or holds, `value`.
+        """
         own = self.feature_ids == feature_id
+        if column:
+            own = own & self.having(column, value)[self.text_ids]
         texts, activations = self.text_ids[own], self.activations[own]
         return texts[np.lexsort((texts, -activations))][:count].tolist()
+
+    def having(self, column: str, value: str | None) -> np.ndarray:
+        """Which texts have the value, bool [n_texts]."""
+        held = self.texts[column].to_pylist()
+        return np.array([value in map(str, one) if isinstance(one, list) else str(one) == value for one in held])
 
     def activation(self, text_id: int, feature_id: int) -> float:
         """The feature's activation on the text."""
@@ -96,49 +110,49 @@ class Tally:
     seconds: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
 
 
-async def compare(page: Any, oracle: Oracle, tally: Tally) -> None:
-    """Compare what the page shows with numpy's answer for its address."""
+async def read(page: Any, oracle: Oracle) -> tuple[list[Any], list[Any]] | None:
+    """What the page shows and what numpy says it must show; None for a page that is not compared."""
     asked = parse_qs(urlsplit(page.url).query)
     place = urlsplit(page.url).path.strip("/") or "overview"
-    if await page.locator('[data-testid="stException"]').count():
-        tally.wrong.append(f"{page.url}: an exception is shown")
     if place == "feature" and "feature" in asked:
         number = int(asked["feature"][0])
         title = await page.locator("h1").first.inner_text()
-        shown = list(dict.fromkeys(await page.evaluate(READ_TEXT_LINKS)))
-        expected = oracle.top_texts(number, ROWS)
+        ids = list(dict.fromkeys(await page.evaluate(READ_TEXT_LINKS)))
         numbers = [float(one) for one in await page.evaluate(READ_ACTIVATIONS)]
-        close = np.allclose(numbers, [oracle.activation(one, number) for one in expected], rtol=6e-3)
-        same = shown == expected and close and title.strip() == oracle.labels[number]
-    elif place == "text" and "text" in asked:
-        number = int(asked["text"][0])
-        shown = list(dict.fromkeys(one for one, _ in await page.evaluate(READ_FEATURES)))
-        expected = oracle.features_of(number)
-        same = shown == expected
-    elif place == "overview":
-        shown = list(dict.fromkeys(one for one, label in await page.evaluate(READ_FEATURES) if label))[:8]
-        expected = oracle.strongest(8)
-        same = shown == expected
-    else:
-        return
-    tally.compared += 1
-    tally.rows += len(expected)
-    if not same:
-        tally.wrong.append(f"{page.url}: shows {shown[:6]}…, numpy says {expected[:6]}…")
+        top = oracle.top_texts(number, ROWS, asked.get("column", [None])[0], asked.get("value", [None])[0])
+        true = [oracle.activation(one, number) for one in top]
+        same = len(numbers) == len(true) and np.allclose(numbers, true, rtol=ROUNDED)
+        return [title.strip(), *ids, same], [oracle.labels[number], *top, True]
+    shown = list(dict.fromkeys(one for one, label in await page.evaluate(READ_FEATURES) if label))
+    if place == "text" and "text" in asked:
+        return shown, oracle.features_of(int(asked["text"][0]))
+    if place == "overview":
+        return shown[:ROWS], oracle.strongest(ROWS)
+    return None
 
 
-async def settle(page: Any, before: str | None = None) -> None:
-    """Wait until another address than `before` is shown and nothing changes any more."""
-    if before is not None:
-        await page.wait_for_function("before => location.href !== before", arg=before)
-    shown = None
+async def compare(page: Any, oracle: Oracle, tally: Tally) -> None:
+    """Wait until the page shows numpy's answer for its address; a page that never does is wrong.
+
+    A wrong answer stays: a page that was drawn is not drawn again by itself.
+    """
+    end = time.perf_counter() + PATIENCE
     while True:
-        await page.wait_for_function(DRAWN)
-        now = await page.locator('[data-testid="stMain"]').inner_html()
-        if now == shown:
-            return
-        shown = now
+        found = None
+        if await page.evaluate(DRAWN):
+            found = await read(page, oracle)
+            if found is None or found[0] == found[1]:
+                break
+        if time.perf_counter() > end:
+            shown, expected = found or ([], [])
+            tally.wrong.append(f"{page.url}: shows {shown[:6]}…, numpy says {expected[:6]}…")
+            break
         await page.wait_for_timeout(PAUSE * 1000)
+    if found:
+        tally.compared += 1
+        tally.rows += len(found[1])
+    if await page.locator('[data-testid="stException"]').count():
+        tally.wrong.append(f"{page.url}: an exception is shown")
 
 
 async def click_through(browser: Any, address: str, oracle: Oracle, tally: Tally, draw: random.Random, n: int) -> None:
@@ -148,23 +162,19 @@ async def click_through(browser: Any, address: str, oracle: Oracle, tally: Tally
     page.set_default_timeout(60_000)
     started = time.perf_counter()
     await page.goto(address)
-    await settle(page)
-    tally.seconds["first visit"].append(time.perf_counter() - started - PAUSE)
+    await compare(page, oracle, tally)
+    tally.seconds["first visit"].append(time.perf_counter() - started)
     for _ in range(n):
-        await compare(page, oracle, tally)
-        links = await page.locator(LINKS).all()
-        link = draw.choice(links) if links else page.locator('[data-testid="stSidebar"] a').first
-        before = page.url
+        link = draw.choice(await page.locator(LINKS).all())
         target = await link.get_attribute("href")
+        same = target.split("?")[-1] == page.url.split("?")[-1]
+        before = page.url
         started = time.perf_counter()
         await link.click()
-        if target and target.split("?")[-1] != before.split("?")[-1]:
-            await settle(page, before)
-        else:
-            await settle(page)
-        place = urlsplit(page.url).path.strip("/") or "overview"
-        tally.seconds[place].append(time.perf_counter() - started - PAUSE)
-    await compare(page, oracle, tally)
+        if not same:
+            await page.wait_for_function("before => location.href !== before", arg=before)
+        await compare(page, oracle, tally)
+        tally.seconds[urlsplit(page.url).path.strip("/") or "overview"].append(time.perf_counter() - started)
     await context.close()
 
 
