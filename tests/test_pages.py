@@ -28,10 +28,10 @@ from featurelib import charts, ui
 from featurelib.runs import Run
 from featurelib.ui.address import MARKDOWN, label_of
 from featurelib.ui.downloads import csv_bytes, parquet_bytes
+from tests.apppage import NAVIGATION, page_of
 from tests.numpy_run import DEAD, N_FEATURES, N_TEXTS, NumpyRun, make_run
 
 ROOT = Path(__file__).resolve().parent.parent
-NAVIGATION = ROOT / "pages" / "navigation.py"
 PAGES = ["overview.py", "features.py", "feature.py", "map.py", "search.py", "try.py", "text.py"]
 Open = Callable[..., AppTest]
 
@@ -46,15 +46,6 @@ def folder() -> Iterator[Callable[[Path], None]]:
     before = ui.data_folder()
     yield ui.use_data_folder
     ui.use_data_folder(before)
-
-
-def page_of(file: str, params: dict[str, object]) -> AppTest:
-    app = AppTest.from_file(str(NAVIGATION), default_timeout=60)
-    for name, value in params.items():
-        app.query_params[name] = str(value)
-    app.switch_page(file).run()
-    assert not app.exception
-    return app
 
 
 @pytest.fixture

@@ -19,9 +19,9 @@ from featurelib.ui.finding import _split
 from featurelib.ui.lists import short
 from featurelib.ui.portrait import FIRST
 from featurelib.ui.reading import OPENING, ShownText, cut_text, text_html
+from tests.apppage import page_of
 from tests.numpy_run import DEAD, HOSTILE, N_FEATURES, N_TEXTS, NumpyRun, make_run, weights
 
-NAVIGATION = Path(__file__).resolve().parent.parent / "pages" / "navigation.py"
 FEATURE = 20
 Open = Callable[..., AppTest]
 
@@ -36,15 +36,6 @@ def keep_folder() -> Iterator[None]:
     before = ui.data_folder()
     yield
     ui.use_data_folder(before)
-
-
-def page_of(file: str, params: dict[str, object]) -> AppTest:
-    app = AppTest.from_file(str(NAVIGATION), default_timeout=60)
-    for name, value in params.items():
-        app.query_params[name] = str(value)
-    app.switch_page(file).run()
-    assert not app.exception
-    return app
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
@@ -38,21 +39,21 @@ class _Group:
 class RowSource(Source):
     """A source that yields rows of untyped cells; a subclass says how rows and their columns are read."""
 
+    @abstractmethod
     def raw(self) -> Iterator[Any]:
         """Yield every row in order, or Broken in its place."""
-        raise NotImplementedError
 
+    @abstractmethod
     def consumed(self) -> int:
         """How much of `size` the pass under way has read."""
-        raise NotImplementedError
 
+    @abstractmethod
     def columns(self, rows: list[Any]) -> dict[str, Sequence[Any]]:
         """Turn rows into columns of cells; names not seen before come last."""
-        raise NotImplementedError
 
+    @abstractmethod
     def evidence(self) -> Evidence:
         """Empty evidence on one column."""
-        raise NotImplementedError
 
     def peek(self) -> pa.Table:
         """The first thousand rows that can be read, with the types that they speak for."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -55,7 +56,7 @@ class Rows:
 
 
 @dataclass
-class Source:
+class Source(ABC):
     """Texts with columns, read twice: a survey (role columns only) and, after it, everything up to where it got."""
 
     name: str
@@ -81,21 +82,21 @@ class Source:
         """The names of all columns, for which the whole source may have to be read."""
         return self.peek().column_names
 
+    @abstractmethod
     def peek(self) -> pa.Table:
         """The first rows, each column with its likely type: enough to choose columns by."""
-        raise NotImplementedError
 
+    @abstractmethod
     def survey(self, roles: Roles) -> Iterator[Rows]:
         """Yield all rows with the role columns only, learning the types of the others."""
-        raise NotImplementedError
 
+    @abstractmethod
     def fields(self, roles: Roles) -> pa.Schema:
         """The metadata columns with their types, after a survey."""
-        raise NotImplementedError
 
+    @abstractmethod
     def rows(self, roles: Roles) -> Iterator[Rows]:
         """Yield all rows again with their metadata."""
-        raise NotImplementedError
 
     def counts(self) -> dict[str, int]:
         """What the last pass met that is neither a row nor a repaired cell, such as blank lines; zeros left out."""
@@ -105,13 +106,13 @@ class Source:
 class ArrowSource(Source):
     """A source whose rows come as Arrow batches with a schema known from the start."""
 
+    @abstractmethod
     def batches(self, columns: list[str] | None) -> Iterator[pa.RecordBatch]:
         """Yield the rows in order with these columns (by their unique names), or with all."""
-        raise NotImplementedError
 
+    @abstractmethod
     def schema(self) -> pa.Schema:
         """All columns under unique names."""
-        raise NotImplementedError
 
     def survey(self, roles: Roles) -> Iterator[Rows]:
         """Yield the role columns of all rows."""

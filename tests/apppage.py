@@ -1,0 +1,19 @@
+"""A page as Streamlit runs it without a browser: through the navigation, at an address."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from streamlit.testing.v1 import AppTest
+
+NAVIGATION = Path(__file__).resolve().parent.parent / "pages" / "navigation.py"
+
+
+def page_of(file: str, params: dict[str, object]) -> AppTest:
+    """The page `file`, drawn with `params` in its address; it must not have raised."""
+    app = AppTest.from_file(str(NAVIGATION), default_timeout=60)
+    for name, value in params.items():
+        app.query_params[name] = str(value)
+    app.switch_page(file).run()
+    assert not app.exception
+    return app
