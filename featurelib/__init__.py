@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pathlib import Path
 
+    import numpy as np
+
     from featurelib.queries import OpenRun
-    from featurelib.sae import SAE
+    from featurelib.sae.model import SAE
 
 __all__ = ["load_sae", "open"]
 
@@ -22,8 +24,19 @@ def open(path: str | Path) -> OpenRun:  # noqa: A001  (featurelib.open reads wel
     return OpenRun(run.name, run.current())
 
 
-def load_sae(source: str | Path) -> SAE:
-    """Load a sparse autoencoder from a folder in SAELens inference layout, or from a run; needs torch."""
+def load_sae(
+    source: str | Path,
+    *,
+    k: int | None = None,
+    threshold: float | None = None,
+    architecture: str | None = None,
+    embeddings: np.ndarray | None = None,
+) -> SAE:
+    """Load a sparse autoencoder from a file, a folder, a run, the hub or W&B, whatever library wrote it; needs torch.
+
+    `k`, `threshold` and `architecture` say what some files leave open. With `embeddings`, float32 [n, d_in], a
+    threshold that the file lacks is found on them. What was assumed is said as warnings; Refusal names what is wrong.
+    """
     from featurelib.sae import checkpoints
 
-    return checkpoints.load_sae(source)
+    return checkpoints.load_sae(source, k=k, threshold=threshold, architecture=architecture, embeddings=embeddings)

@@ -12,8 +12,9 @@ import pyarrow.parquet as pq
 
 from featurelib import files
 from featurelib.runs import Generation
-from featurelib.sae.checkpoints import find_sae, load_sae
-from featurelib.sae.checkpoints.saelens import CONFIG_FILE, WEIGHTS_FILE, read_config, save_saelens
+from featurelib.sae.checkpoints import Asked, find_place, give_threshold, read_checkpoint, save_sae
+from featurelib.sae.checkpoints.own import FOREIGN
+from featurelib.sae.checkpoints.saelens import WEIGHTS_FILE, expressible
 from featurelib.sae.embeddings import EmbeddingParts
 from featurelib.sae.evaluation import measure_sae
 from featurelib.schema import EMBEDDINGS, SPLIT, TEXTS, Refusal
@@ -38,9 +39,8 @@ def identity(config: BuildConfig) -> dict[str, Any]:
     """Return what an SAE that exists is known by: the sha256 of its files, and of the texts its run trained on."""
     if config.sae is None:
         return {}
-    folder = find_sae(config.sae)
-    read_config(folder / CONFIG_FILE)
-    known = [folder / CONFIG_FILE, folder / WEIGHTS_FILE, folder.parent / SPLIT.path]
+    place = find_place(config.sae)
+    known = [place.weights, place.weights.parent.parent / SPLIT.path, *([place.config] if place.config else [])]
     return {path.name: files.sha256_file(path) for path in known if path.is_file()}
 
 
@@ -78,7 +78,7 @@ def _train(job: Job, parts: tuple[Path, ...], n_texts: int) -> Made:
     if config.threshold is not None:
         sae = _at_threshold(sae, config.threshold)
     _write_split(job.generation, np.where(held_out, "held_out", "train"))
-    save_saelens(sae, job.generation.sae_folder)
+    save_sae(sae, job.generation.sae_folder)
     facts = _facts(job.generation, sae, TRAINED_HERE) | {
         "mean_centred": True,
         "n_train": embeddings.n,
@@ -89,21 +89,28 @@ def _train(job: Job, parts: tuple[Path, ...], n_texts: int) -> Made:
 
 def _take(job: Job, parts: tuple[Path, ...], n_texts: int) -> Made:
     config = job.config
-    folder = find_sae(config.sae)
-    sae = load_sae(folder)
-    d_in = EmbeddingParts(parts, np.ones(n_texts, bool)).d
-    if sae.d_in != d_in:
+    place = find_place(config.sae)
+    embeddings = EmbeddingParts(parts, np.ones(n_texts, bool))
+    checkpoint = read_checkpoint(place, Asked(config.k, config.threshold, config.architecture))
+    if checkpoint.sae.d_in != embeddings.d:
         raise Refusal(
-            f"the embeddings have dimension {d_in} but the SAE '{Path(config.sae).name}' was trained on dimension "
-            f"{sae.d_in}; use the embedder it was trained with, or another SAE."
+            f"the embeddings have dimension {embeddings.d} but the SAE '{Path(config.sae).name}' was trained on "
+            f"dimension {checkpoint.sae.d_in}; use the embedder it was trained with, or another SAE."
         )
+    if checkpoint.lacks_threshold_for is not None:
+        checkpoint = give_threshold(checkpoint, embeddings)
+    for remark in checkpoint.remarks:
+        job.say(f"{place.weights.name}: {remark}")
+    sae = checkpoint.sae
     if config.threshold is not None:
         sae = _at_threshold(sae, config.threshold)
-    split = _split_of_source(job.generation, folder.parent, n_texts)
+    split = _split_of_source(job.generation, place.weights.parent.parent, n_texts)
     _write_split(job.generation, split)
-    save_saelens(sae, job.generation.sae_folder)
+    save_sae(sae, job.generation.sae_folder)
     facts = _facts(job.generation, sae, Path(config.sae).name) | {
-        "source_sha256": files.sha256_file(folder / WEIGHTS_FILE),
+        "format": checkpoint.format,
+        "remarks": list(checkpoint.remarks),
+        "source_sha256": files.sha256_file(place.weights),
         "n_train": int((split == "train").sum()),
     }
     return _judge(sae, parts, split == "held_out", facts, "cpu")
@@ -185,7 +192,7 @@ def _facts(generation: Generation, sae: SAE, source: str) -> dict[str, Any]:
     one = bool((gates == gates[0]).all())
     return {
         "architecture": sae.architecture,
-        "saved_as": sae.gate.name,
+        "saved_as": sae.gate.name if expressible(sae) else FOREIGN,
         "d_in": sae.d_in,
         "n_features": sae.n_features,
         "k": sae.k,

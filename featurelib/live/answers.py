@@ -48,7 +48,7 @@ def try_text(generation: Path, text: str) -> dict[str, Any]:
     feature_ids, activations = found.feature_ids.numpy(), found.activations.numpy()
     order = np.lexsort((feature_ids, -activations))
     mean = _mean(generation, _stamp(generation / EMBEDDINGS.path))
-    rebuilt = sae.decode(found, sae.scale(x), n=1).numpy()
+    rebuilt = sae.rebuild(x, found).numpy()
     quality = measure_texts(x, rebuilt, np.array([len(order)]), mean, mean[None])
     counts = _open_embedder(generation).tokens([text])
     return {

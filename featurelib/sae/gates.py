@@ -18,7 +18,7 @@ class Gate(Protocol):
     """What all gates can do."""
 
     name: str
-    """The architecture's name in SAELens' layout: standard, topk, jumprelu or gated."""
+    """The architecture's name in SAELens' layout (standard, topk, jumprelu or gated), or one that it lacks."""
 
     def pre_activations(self, z: torch.Tensor) -> torch.Tensor:
         """Return what the activation would be were the gate open, float32 [n, n_features]."""
@@ -135,3 +135,54 @@ class Gated:
     def tensors(self) -> dict[str, torch.Tensor]:
         """Return b_gate, b_mag and r_mag."""
         return {"b_gate": self.b_gate, "b_mag": self.b_mag, "r_mag": self.r_mag}
+
+
+@dataclass(frozen=True)
+class GroupMax(Relu):
+    """max(z, 0) at the largest z of each of k groups of n_features/k features in a row (sparsify's groupmax)."""
+
+    k: int
+    """How many groups there are; so many features fire at most."""
+    name = "groupmax"
+
+    def __call__(self, z: torch.Tensor) -> torch.Tensor:
+        """Return max(z, 0) at each group's largest entry and 0 elsewhere."""
+        import torch
+
+        groups = z.unflatten(1, (self.k, -1))
+        top = groups.max(dim=2, keepdim=True)
+        return torch.zeros_like(groups).scatter_(2, top.indices, top.values.relu()).flatten(1)
+
+
+@dataclass(frozen=True, eq=False)
+class KeepsMax(JumpReLU):
+    """JumpReLU under which each text keeps its largest feature: θ is lowered to just under the row's maximum.
+
+    OpenSAE's jumprelu (modeling_open_sae.py): θ' = max − 1e-6 where no activation of the row passes θ.
+    """
+
+    name = "keepsmax"
+
+    def __call__(self, z: torch.Tensor) -> torch.Tensor:
+        """Return max(z, 0) where it is above min(θ, row's maximum − 1e-6)."""
+        import torch
+
+        a = z.relu()
+        return a * (a > torch.minimum(self.threshold, a.amax(1, keepdim=True) - 1e-6))
+
+
+@dataclass(frozen=True, eq=False)
+class Capped(JumpReLU):
+    """JumpReLU of which at most the k largest activations of a row stay (latent-sae's jumprelu and batchtopk)."""
+
+    k: int
+    """How many features may fire on a text."""
+    name = "capped"
+
+    def __call__(self, z: torch.Tensor) -> torch.Tensor:
+        """Return JumpReLU's activations where they are among the row's k largest."""
+        import torch
+
+        a = super().__call__(z)
+        top = a.topk(self.k, dim=1)
+        return torch.zeros_like(a).scatter_(1, top.indices, top.values)

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
     from featurelib.sae.gates import Gate
 
-NORMS = ("none", "layer_norm", "constant_norm_rescale")
-LAYER_NORM_EPS = 1e-5
+NORMS = ("none", "layer_norm", "standardise", "constant_norm_rescale")
+NORM_EPS = 1e-5
 BLOCK = 256
 """Rows of one matrix product. Every product has this many, the last one filled up with zeros, because the library that
 multiplies picks another order of additions for another shape: so a text alone has the same bits as in its corpus."""
@@ -39,7 +39,8 @@ class Scale(NamedTuple):
     mean: torch.Tensor
     """float32 [n, 1]."""
     std: torch.Tensor
-    """float32 [n, 1]: the sample standard deviation of the row, or ‖x‖/√d_in for constant_norm_rescale."""
+    """float32 [n, 1]: the sample standard deviation of the row (with 1e-5 for standardise), or ‖x‖/√d_in for
+    constant_norm_rescale."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,12 +50,14 @@ class SAE:
         xn = norm(x)
         z  = (xn − p·b_dec) @ W_enc + b_enc        p = 1 if subtract_b_dec else 0
         a  = gate(z)
-        x̂  = unnorm(a @ W_dec + b_dec)
+        x̂  = unnorm(a @ W_dec + b_dec) [+ x @ W_skip]
 
     norm is one of
         none                   xn = x
         layer_norm             xn = (x − mean) / (std + 1e-5), back: r·std + mean (per row, sample std)
+        standardise            xn as layer_norm, back: r·(std + 1e-5) + mean
         constant_norm_rescale  xn = x·√d_in/‖x‖, back: r·‖x‖/√d_in
+    and unnorm its way back, or nothing where shift_back is false.
 
     All parameters are float32 on the CPU; wrong shapes and values that are not finite raise Refusal.
     """
@@ -73,6 +76,10 @@ class SAE:
     """Whether b_dec is taken from the input before encoding."""
     norm: str = "none"
     """How each row is normalised before encoding."""
+    shift_back: bool = True
+    """Whether the reconstruction takes the norm's way back; OpenSAE's default does not, and is trained so."""
+    W_skip: torch.Tensor | None = None
+    """A linear road past the features, [d_in, d_in], as sparsify's skip connections have."""
     trained_as: str | None = None
     """The architecture it was trained as where its gate does not tell, such as batchtopk; None if unknown."""
     target_k: int | None = None
@@ -139,10 +146,19 @@ class SAE:
 
         x = self._rows(x)
         blocks = [
-            self.decode(self.gate(z), self.scale(x[number * BLOCK : (number + 1) * BLOCK]))
+            self.rebuild(x[number * BLOCK : (number + 1) * BLOCK], self.gate(z))
             for number, z in enumerate(self._blocks(x))
         ]
         return torch.cat(blocks) if len(x) else x
+
+    def rebuild(self, x: torch.Tensor | np.ndarray, a: torch.Tensor | np.ndarray | Sparse) -> torch.Tensor:
+        """Return the reconstruction of embeddings x [n, d_in] from their activations a, raw space, float32 [n, d_in].
+
+        a is what `encode` or `encode_sparse` gave for x, or was changed from it.
+        """
+        x = self._rows(x)
+        rebuilt = self.decode(a, self.scale(x) if self.shift_back else None, n=len(x))
+        return rebuilt if self.W_skip is None else rebuilt + x @ self.W_skip
 
     def decode(
         self, a: torch.Tensor | np.ndarray | Sparse, scale: Scale | None = None, *, n: int | None = None
@@ -151,7 +167,7 @@ class SAE:
 
         a is dense [n, n_features] or Sparse; then `n` says how many rows there are (default: the length of `scale`,
         else the last row that has a feature, plus one). Without `scale` the answer stays in the normalised space, which
-        for norm "none" is the raw one.
+        for norm "none" is the raw one. A skip connection is no part of it: `rebuild` adds that.
         """
         import torch
 
@@ -176,9 +192,10 @@ class SAE:
         x = self._rows(x)
         if self.norm == "none":
             return None
-        if self.norm == "layer_norm":
+        if self.norm in ("layer_norm", "standardise"):
             mean = x.mean(1, keepdim=True)
-            return Scale(mean, (x - mean).std(1, keepdim=True))
+            std = (x - mean).std(1, keepdim=True)
+            return Scale(mean, std + NORM_EPS if self.norm == "standardise" else std)
         length = x.norm(dim=1, keepdim=True) / self.d_in**0.5
         return Scale(torch.zeros_like(length), torch.where(length > 0, length, 1.0))
 
@@ -186,7 +203,7 @@ class SAE:
         scale = self.scale(x)
         if scale is None:
             return x
-        return (x - scale.mean) / (scale.std + (LAYER_NORM_EPS if self.norm == "layer_norm" else 0.0))
+        return (x - scale.mean) / (scale.std + (NORM_EPS if self.norm == "layer_norm" else 0.0))
 
     def _blocks(self, x: torch.Tensor) -> Iterator[torch.Tensor]:
         """Yield z, [BLOCK, n_features] (the last one shorter), for the rows of x in order."""
@@ -234,6 +251,10 @@ def check_parameters(sae: SAE) -> None:
     d_in, n_features = sae.W_enc.shape
     expected = {"b_enc": (n_features,), "W_dec": (n_features, d_in), "b_dec": (d_in,)}
     named = {name: getattr(sae, name) for name in expected} | sae.gate.tensors()
+    if sae.W_skip is not None:
+        expected["W_skip"], named["W_skip"] = (d_in, d_in), sae.W_skip
+    if not d_in or not n_features:
+        raise Refusal(f"W_enc has shape {(d_in, n_features)}; a SAE has at least one dimension and one feature.")
     for name, tensor in named.items():
         shape = expected.get(name, (n_features,))
         if tuple(tensor.shape) != shape:

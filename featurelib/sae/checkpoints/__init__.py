@@ -1,40 +1,103 @@
-"""SAEs on disk: one small file per format; `load_sae` finds which it is."""
+"""SAEs on disk: one small file per format; `read_checkpoint` finds which it is, `load_sae` is the short way."""
 
 from __future__ import annotations
 
+import warnings
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from featurelib.sae.checkpoints.saelens import CONFIG_FILE, WEIGHTS_FILE, load_saelens
+from featurelib.sae.checkpoints.checkpoint import Asked, Checkpoint
+from featurelib.sae.checkpoints.source import Place, find_place
 from featurelib.schema import Refusal
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import numpy as np
+
+    from featurelib.sae.embeddings import EmbeddingParts
     from featurelib.sae.model import SAE
 
+__all__ = ["Asked", "Checkpoint", "Place", "find_place", "load_sae", "read_checkpoint", "save_sae"]
 
-def find_sae(source: str | Path) -> Path:
-    """Return the folder that holds the SAE meant by `source`.
 
-    `source` is a folder in SAELens' inference layout, a file in it, a run (its current generation is taken) or one
-    generation of a run. Anything else raises Refusal.
+def load_sae(
+    source: str | Path,
+    *,
+    k: int | None = None,
+    threshold: float | None = None,
+    architecture: str | None = None,
+    embeddings: np.ndarray | None = None,
+) -> SAE:
+    """Return the SAE that `source` names, on the CPU in float32; Refusal when it cannot be trusted.
+
+    `source` is a file, a folder, a run, an id on the Hugging Face hub or a W&B artifact. `k`, `threshold` and
+    `architecture` say what some files leave open. With `embeddings` [n, d_in] a missing threshold is found on them.
+    What was assumed is said as warnings.
     """
-    path = Path(source)
-    if not path.exists():
-        raise Refusal(f"there is no SAE at '{source}'; give a folder with {CONFIG_FILE} and {WEIGHTS_FILE}, or a run.")
-    folder = path.parent if path.is_file() else path
-    if (folder / "current").is_file():
-        folder = folder / (folder / "current").read_text(encoding="utf-8").strip()
-    if not (folder / CONFIG_FILE).is_file() and (folder / "sae").is_dir():
-        folder = folder / "sae"
-    missing = [name for name in (CONFIG_FILE, WEIGHTS_FILE) if not (folder / name).is_file()]
-    if missing:
+    checkpoint = read_checkpoint(find_place(source), Asked(k, threshold, architecture))
+    if checkpoint.lacks_threshold_for is not None:
+        checkpoint = give_threshold(checkpoint, None if embeddings is None else Rows(embeddings))
+    for remark in checkpoint.remarks:
+        warnings.warn(f"{Path(source).name}: {remark}", stacklevel=2)
+    return checkpoint.sae
+
+
+def read_checkpoint(place: Place, asked: Asked = Asked()) -> Checkpoint:  # noqa: B008  (frozen, so shared safely)
+    """Return what the files of one SAE mean, in the first format that knows them."""
+    from featurelib.sae.checkpoints.contents import read_contents
+    from featurelib.sae.checkpoints.formats import find_reader
+
+    contents = read_contents(*place)
+    checkpoint = find_reader(contents).read(contents, asked)
+    if checkpoint.lacks_threshold_for is not None and asked.threshold is not None:
+        return _with_threshold(checkpoint, asked.threshold, "the threshold asked for")
+    return checkpoint
+
+
+class Rows(NamedTuple):
+    """Embeddings in memory, where embeddings on disk could stand."""
+
+    rows: np.ndarray
+    """float32 [n, d_in]."""
+
+    @property
+    def n(self) -> int:
+        """How many there are."""
+        return len(self.rows)
+
+    def in_order(self) -> Iterator[np.ndarray]:
+        """Yield them all."""
+        yield self.rows
+
+
+def give_threshold(checkpoint: Checkpoint, embeddings: EmbeddingParts | Rows | None) -> Checkpoint:
+    """Return the checkpoint with the threshold at which it has its L0 on `embeddings`; Refusal where there are none."""
+    from featurelib.sae.threshold import find_threshold
+
+    k = checkpoint.lacks_threshold_for
+    if embeddings is None:
         raise Refusal(
-            f"'{source}' holds no {' and no '.join(missing)}; expected a run or a folder in SAELens' inference layout "
-            f"({CONFIG_FILE} and {WEIGHTS_FILE})."
+            f"this {checkpoint.format} SAE is a BatchTopK with k {k} whose file holds no threshold, and without one a "
+            "text's features would depend on its batch-mates; give --threshold T, or embeddings to find it on."
         )
-    return folder
+    found = find_threshold(checkpoint.sae, embeddings, k)
+    return _with_threshold(checkpoint, found, f"a threshold found on {embeddings.n:,} embeddings, for an L0 of {k}")
 
 
-def load_sae(source: str | Path) -> SAE:
-    """Return the SAE that `source` names (see `find_sae`), on the CPU in float32; Refusal when it cannot be trusted."""
-    return load_saelens(find_sae(source))
+def _with_threshold(checkpoint: Checkpoint, threshold: float, origin: str) -> Checkpoint:
+    from featurelib.sae.threshold import with_threshold
+
+    remark = f"its file holds no threshold; {origin} is used ({threshold:.6g})."
+    sae = with_threshold(checkpoint.sae, threshold)
+    return replace(checkpoint, sae=sae, remarks=(*checkpoint.remarks, remark), lacks_threshold_for=None)
+
+
+def save_sae(sae: SAE, folder: Path) -> str:
+    """Write `sae` to `folder`: in SAELens' layout where that can hold it, else in ours; return which, by its name."""
+    from featurelib.sae.checkpoints import own, saelens
+
+    layout = saelens if saelens.expressible(sae) else own
+    (saelens.save_saelens if layout is saelens else own.save_own)(sae, folder)
+    return layout.NAME
