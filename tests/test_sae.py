@@ -236,7 +236,6 @@ def edit_bytes(change):
     [
         (edit_config(architecture="batchtopk"), "names the architecture 'batchtopk'"),
         (edit_config(architecture="standard"), "also holds threshold"),
-        (edit_config(activation_fn_str="relu"), "key 'activation_fn_str', unknown"),
         (edit_config(hidden_scale=3), "key 'hidden_scale', unknown"),
         (edit_config(k=8), "key 'k', unknown"),
         (edit_config(dtype=...), "dtype = None"),

@@ -158,17 +158,18 @@ class GroupMax(Relu):
 class KeepsMax(JumpReLU):
     """JumpReLU under which each text keeps its largest feature: θ is lowered to just under the row's maximum.
 
-    OpenSAE's jumprelu (modeling_open_sae.py): θ' = max − 1e-6 where no activation of the row passes θ.
+    OpenSAE's jumprelu (modeling_open_sae.py): θ' = max − 1e-6 where the row's maximum is below θ.
     """
 
     name = "keepsmax"
 
     def __call__(self, z: torch.Tensor) -> torch.Tensor:
-        """Return max(z, 0) where it is above min(θ, row's maximum − 1e-6)."""
+        """Return max(z, 0) where it is above θ, or above the row's maximum − 1e-6 where that maximum is below θ."""
         import torch
 
         a = z.relu()
-        return a * (a > torch.minimum(self.threshold, a.amax(1, keepdim=True) - 1e-6))
+        largest = a.amax(1, keepdim=True)
+        return a * (a > torch.where(largest < self.threshold, largest - 1e-6, self.threshold))
 
 
 @dataclass(frozen=True, eq=False)

@@ -106,8 +106,8 @@ class SAE:
 
     @property
     def k(self) -> int | None:
-        """The L0 aimed at: the gate's k, or the one it was trained for; None if unknown."""
-        return getattr(self.gate, "k", None) or self.target_k
+        """The L0 aimed at: the one it was trained for, or the gate's k; None if unknown."""
+        return self.target_k or getattr(self.gate, "k", None)
 
     def gate_values(self) -> torch.Tensor:
         """Return the pre-activation that each feature must pass to fire, float32 [n_features]; 0 for relu and topk."""
@@ -199,7 +199,9 @@ class SAE:
         length = x.norm(dim=1, keepdim=True) / self.d_in**0.5
         return Scale(torch.zeros_like(length), torch.where(length > 0, length, 1.0))
 
-    def _normalised(self, x: torch.Tensor) -> torch.Tensor:
+    def normalise(self, x: torch.Tensor | np.ndarray) -> torch.Tensor:
+        """Return norm(x) of embeddings x [n, d_in], float32 [n, d_in]; x itself where this SAE does not normalise."""
+        x = self._rows(x)
         scale = self.scale(x)
         if scale is None:
             return x
@@ -211,7 +213,7 @@ class SAE:
 
         shift = self.b_dec if self.subtract_b_dec else 0.0
         for start in range(0, len(x), BLOCK):
-            centred = self._normalised(x[start : start + BLOCK]) - shift
+            centred = self.normalise(x[start : start + BLOCK]) - shift
             n = len(centred)
             padded = torch.nn.functional.pad(centred, (0, 0, 0, BLOCK - n)) if n < BLOCK else centred
             yield (padded @ self.W_enc + self.b_enc)[:n]

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from featurelib.sae.checkpoints.checkpoint import Asked, Checkpoint
-from featurelib.sae.checkpoints.source import Place, find_place
+from featurelib.sae.checkpoints.source import Place, find_place, name_source
 from featurelib.schema import Refusal
 
 if TYPE_CHECKING:
@@ -16,10 +16,21 @@ if TYPE_CHECKING:
 
     import numpy as np
 
+    from featurelib.sae.checkpoints.contents import Contents
     from featurelib.sae.embeddings import EmbeddingParts
     from featurelib.sae.model import SAE
 
-__all__ = ["Asked", "Checkpoint", "Place", "find_place", "load_sae", "read_checkpoint", "save_sae"]
+__all__ = [
+    "Asked",
+    "Checkpoint",
+    "Place",
+    "find_place",
+    "interpret",
+    "load_sae",
+    "name_source",
+    "read_checkpoint",
+    "save_sae",
+]
 
 
 def load_sae(
@@ -33,13 +44,15 @@ def load_sae(
     """Return the SAE that `source` names, on the CPU in float32; Refusal when it cannot be trusted.
 
     `source` is a file, a folder, a run, an id on the Hugging Face hub or a W&B artifact. `k`, `threshold` and
-    `architecture` say what some files leave open. With `embeddings` [n, d_in] a missing threshold is found on them.
-    What was assumed is said as warnings.
+    `architecture` say what some files leave open. With `embeddings` [n, d_in] a missing threshold is found on them, and
+    1,000 of them tell whether the SAE is theirs. What was assumed, and what looks wrong, is said as warnings.
     """
+    from featurelib.sae.checkpoints.self_check import check_sae
+
     checkpoint = read_checkpoint(find_place(source), Asked(k, threshold, architecture))
     if checkpoint.lacks_threshold_for is not None:
         checkpoint = give_threshold(checkpoint, None if embeddings is None else Rows(embeddings))
-    for remark in checkpoint.remarks:
+    for remark in (*checkpoint.remarks, *check_sae(checkpoint.sae, embeddings).warnings):
         warnings.warn(f"{Path(source).name}: {remark}", stacklevel=2)
     return checkpoint.sae
 
@@ -47,9 +60,16 @@ def load_sae(
 def read_checkpoint(place: Place, asked: Asked = Asked()) -> Checkpoint:  # noqa: B008  (frozen, so shared safely)
     """Return what the files of one SAE mean, in the first format that knows them."""
     from featurelib.sae.checkpoints.contents import read_contents
+    from featurelib.sae.checkpoints.manifest import check_manifest
+
+    check_manifest(place)
+    return interpret(read_contents(*place), asked)
+
+
+def interpret(contents: Contents, asked: Asked) -> Checkpoint:
+    """Return what the contents of files mean; Refusal when no format knows them, or when they contradict theirs."""
     from featurelib.sae.checkpoints.formats import find_reader
 
-    contents = read_contents(*place)
     checkpoint = find_reader(contents).read(contents, asked)
     if checkpoint.lacks_threshold_for is not None and asked.threshold is not None:
         return _with_threshold(checkpoint, asked.threshold, "the threshold asked for")

@@ -140,7 +140,12 @@ def _read_npz(path: Path) -> dict[str, torch.Tensor]:
             held = {name: arrays[name] for name in arrays.files}
     except (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile, MemoryError) as error:
         raise Refusal(f"{path.name} cannot be read ({error}); fetch this SAE again.") from error
-    wrong = [name for name, array in held.items() if array.dtype.kind not in "fiu" or not array.size]
+    # A member that does not begin as an array does comes back as its bytes.
+    wrong = [
+        name
+        for name, array in held.items()
+        if not isinstance(array, np.ndarray) or array.dtype.kind not in "fiu" or not array.size
+    ]
     if wrong:
         raise Refusal(f"{wrong[0]} in {path.name} holds no numbers; fetch this SAE again.")
     return {

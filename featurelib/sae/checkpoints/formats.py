@@ -11,7 +11,24 @@ if TYPE_CHECKING:
     from featurelib.sae.checkpoints.checkpoint import Reader
     from featurelib.sae.checkpoints.contents import Contents
 
-MODULES = ("own", "saelens")
+MODULES = (
+    "own",
+    "saelens_training",
+    "saelens_old",
+    "saelens",
+    "gemma_scope",
+    "llama_scope",
+    "dictionary_learning",
+    "batchtopk",
+    "mats",
+    "opensae",
+    "latent_sae",
+    "sparsify",
+    "openai",
+    "hypothesaes",
+    "csr",
+    "saerch",
+)
 """Modules of this package. The order matters where one format's tensors are a subset of another's names."""
 
 

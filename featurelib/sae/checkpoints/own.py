@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from featurelib import files
 from featurelib.sae.checkpoints.checkpoint import Asked, Checkpoint
-from featurelib.sae.checkpoints.source import CONFIG_NAMES, WEIGHT_NAMES
+from featurelib.sae.checkpoints.choosing import CONFIG_NAMES, WEIGHT_NAMES
 from featurelib.schema import Refusal
 
 if TYPE_CHECKING:
@@ -22,6 +22,11 @@ if TYPE_CHECKING:
 NAME = "featurelib"
 FOREIGN = "foreign"
 GATES = ("standard", "topk", "jumprelu", "gated", "groupmax", "keepsmax", "capped")
+TENSORS = {
+    **dict.fromkeys(("jumprelu", "keepsmax", "capped"), ("threshold",)),
+    "gated": ("b_gate", "b_mag", "r_mag"),
+}
+"""What gates hold of their own."""
 FLAGS = ("subtract_b_dec", "shift_back")
 
 
@@ -38,13 +43,12 @@ def read(contents: Contents, asked: Asked) -> Checkpoint:
     for name in FLAGS:
         if not isinstance(config.get(name), bool):
             raise Refusal(f"the config of this SAE says {name} = {config.get(name)!r}; expected true or false.")
-    own = {name for name in ("W_skip", "threshold", "b_gate", "b_mag", "r_mag") if contents.has(name)}
-    contents.only(("W_enc", "b_enc", "W_dec", "b_dec"), tuple(own))
+    contents.only(("W_enc", "b_enc", "W_dec", "b_dec", *TENSORS.get(str(config.get("gate")), ())), ("W_skip",))
     sae = SAE(
         **{name: contents.floats(name) for name in ("W_enc", "b_enc", "W_dec", "b_dec")},
         gate=_gate(contents, asked),
         norm=config.get("norm"),
-        W_skip=contents.floats("W_skip") if "W_skip" in own else None,
+        W_skip=contents.floats("W_skip") if contents.has("W_skip") else None,
         **{name: config[name] for name in FLAGS},
         trained_as=config.get("trained_as"),
         target_k=config.get("target_k"),

@@ -6,11 +6,14 @@ inference class there: they are saved as jumprelu, with their threshold.
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from featurelib import files
 from featurelib.sae.checkpoints.checkpoint import Asked, Checkpoint
+from featurelib.sae.checkpoints.density import saelens_density
+from featurelib.sae.checkpoints.folding import lengths, scaled_activations
 from featurelib.schema import Refusal
 
 if TYPE_CHECKING:
@@ -43,6 +46,8 @@ COMMON_KEYS = {
 }
 TOPK_KEYS = {"k", "rescale_acts_by_decoder_norm"}
 NORMS = ("none", "layer_norm", "constant_norm_rescale")
+TRAINED_AS = {"batchtopk": "batchtopk", "matryoshka_batchtopk": "matryoshka"}
+"""What an export as jumprelu was trained as, by the training_architecture in its metadata."""
 
 
 def matches(contents: Contents) -> bool:
@@ -58,13 +63,7 @@ def read(contents: Contents, asked: Asked) -> Checkpoint:
     check_config(contents.config_path.name, config)
     _check_tensors(contents)
     tensors = {name: contents.floats(name) for name in contents.tensors}
-    if config["architecture"] == "topk" and config.get("rescale_acts_by_decoder_norm", False):
-        norms = tensors["W_dec"].norm(dim=1)
-        if not bool((norms > 0).all()):
-            raise Refusal("W_dec has a direction of length 0, by which its feature is divided; this SAE is damaged.")
-        tensors |= {"W_enc": tensors["W_enc"] * norms, "b_enc": tensors["b_enc"] * norms}
-        tensors["W_dec"] = tensors["W_dec"] / norms[:, None]
-    metadata = config.get("metadata") or {}
+    trained_as, target_k = _trained(config.get("metadata") or {})
     sae = SAE(
         W_enc=tensors["W_enc"],
         b_enc=tensors["b_enc"] if "b_enc" in tensors else tensors["b_gate"].new_zeros(len(tensors["b_gate"])),
@@ -73,10 +72,12 @@ def read(contents: Contents, asked: Asked) -> Checkpoint:
         gate=_gate(config, tensors, asked),
         subtract_b_dec=config.get("apply_b_dec_to_input", True),
         norm=config.get("normalize_activations") or "none",
-        trained_as=metadata.get("trained_as"),
-        target_k=metadata.get("target_l0"),
+        trained_as=trained_as,
+        target_k=target_k,
     )
-    return Checkpoint(sae, NAME)
+    if config["architecture"] == "topk" and config.get("rescale_acts_by_decoder_norm", False):
+        sae = scaled_activations(sae, lengths(sae))
+    return Checkpoint(sae, NAME, log_density=saelens_density(contents.path, sae.n_features))
 
 
 def expressible(sae: SAE) -> bool:
@@ -107,7 +108,7 @@ def save_saelens(sae: SAE, folder: Path) -> None:
         "metadata": {},
     }
     if sae.gate.name == "topk":
-        config |= {"k": sae.k, "rescale_acts_by_decoder_norm": False}
+        config |= {"k": sae.gate.k, "rescale_acts_by_decoder_norm": False}
     if sae.trained_as:
         config["metadata"] = {"trained_as": sae.trained_as, "target_l0": sae.target_k}
     stored = save(tensors)
@@ -118,7 +119,7 @@ def save_saelens(sae: SAE, folder: Path) -> None:
 def check_config(file: str, config: dict[str, Any]) -> None:
     """Refuse a cfg.json with a key that is unknown, missing, or asks for something that we would do wrong."""
     architecture = config.get("architecture")
-    if architecture not in TENSORS:
+    if str(architecture) not in TENSORS:
         raise Refusal(
             f"{file} names the architecture '{architecture}'; expected one of {', '.join(TENSORS)}"
             " (SAELens' save_inference_model writes BatchTopK and Matryoshka as jumprelu with their threshold)."
@@ -169,6 +170,17 @@ def _check_tensors(contents: Contents) -> None:
                 f"{name} in {contents.path.name} has shape {tuple(tensor.shape)}, but d_in {d_in} and d_sae {d_sae} in "
                 f"{contents.config_path.name} ask for {expected}; it is transposed or belongs to another SAE."
             )
+
+
+def _trained(metadata: Any) -> tuple[str | None, int | None]:
+    """Return what it was trained as and for which L0, where our export or SAELens' own says it."""
+    if not isinstance(metadata, dict):
+        raise Refusal(f"{CONFIG_FILE} says metadata = {metadata!r}; expected its own keys and values.")
+    trained_as = metadata.get("trained_as") or TRAINED_AS.get(str(metadata.get("training_architecture")))
+    details = metadata.get("training_architecture_details")
+    k = metadata.get("target_l0", details.get("k") if isinstance(details, dict) and trained_as else None)
+    known = isinstance(k, int | float) and not isinstance(k, bool) and math.isfinite(k)
+    return trained_as, round(k) if known else None
 
 
 def _gate(config: dict[str, Any], tensors: dict[str, Any], asked: Asked) -> Gate:

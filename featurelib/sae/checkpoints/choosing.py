@@ -1,0 +1,149 @@
+"""Which of many files are an SAE: the same rules for a folder here, a repository on the hub and a W&B artifact."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from pathlib import Path, PurePath, PurePosixPath
+from typing import NamedTuple, Protocol
+
+from featurelib.schema import Refusal
+
+CONFIG_NAMES = ("cfg.json", "config.json", "hyperparams.json")
+WEIGHT_NAMES = (
+    "sae_weights.safetensors",
+    "sae.safetensors",
+    "final.safetensors",
+    "model.safetensors",
+    "ae.pt",
+    "sae.pt",
+    "params.npz",
+)
+"""The names that formats give to their weights; the first that is there counts."""
+SUFFIXES = (".safetensors", ".npz", ".pt", ".pth", ".pkl", ".bin", ".gz")
+DENSITIES = ("sparsity.safetensors", "_log_feature_sparsity.pt")
+"""A file that SAELens, and the end of one that its forebear, puts beside weights: the densities of the features."""
+BESIDE = ("sparsity.safetensors", "log_feature_sparsity", "activations_store_state", "trainer_state", "optimizer")
+"""What parts of names tell that a file lies beside weights without being them."""
+MODULE_SUFFIX = "_SparseAutoEncoder"
+"""How sentence-transformers ends the name of a SAE's folder, beside the weights of the embedder before it."""
+MOST_BYTES = 20 << 30
+"""More than this is not fetched; float32 weights of 8 million features of dimension 384 are as large."""
+SAFE = re.compile(r'(?!/)(?!.*(?:^|/)\.{1,2}(?:/|$))[^\\\x00-\x1f:*?"<>|]+')
+"""Names of files that stay in their folder, on every system."""
+
+
+class Listing(Protocol):
+    """What lies in folders, here or elsewhere."""
+
+    def files(self, folder: PurePath) -> list[str]:
+        """Return the names of the files in a folder, in order."""
+
+    def folders(self, folder: PurePath) -> list[str]:
+        """Return the names of the folders in a folder, in order."""
+
+
+class Disk:
+    """Folders on this machine."""
+
+    def files(self, folder: PurePath) -> list[str]:
+        """Return the names of the files in a folder, in order."""
+        return sorted(path.name for path in Path(folder).iterdir() if path.is_file())
+
+    def folders(self, folder: PurePath) -> list[str]:
+        """Return the names of the folders in a folder, in order."""
+        return sorted(path.name for path in Path(folder).iterdir() if path.is_dir())
+
+
+class Names:
+    """Folders elsewhere, of which the names of all files are known; names that would leave their folder are not."""
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self._paths = [PurePosixPath(name) for name in names if SAFE.fullmatch(name)]
+
+    def files(self, folder: PurePath) -> list[str]:
+        """Return the names of the files in a folder, in order."""
+        return sorted(path.name for path in self._paths if path.parent == folder)
+
+    def folders(self, folder: PurePath) -> list[str]:
+        """Return the names of the folders in a folder, in order."""
+        below = [path.relative_to(folder).parts for path in self._paths if path.is_relative_to(folder)]
+        return sorted({parts[0] for parts in below if len(parts) > 1})
+
+
+class Choice(NamedTuple):
+    """The files of one SAE among others."""
+
+    weights: PurePath
+    """The file of its tensors."""
+    config: PurePath | None
+    """The JSON that goes with it, where there is one."""
+    beside: tuple[PurePath, ...]
+    """Files that tell how often its features fired in training."""
+
+
+def choose(listing: Listing, folder: PurePath, called: str | None = None) -> Choice:
+    """Return the SAE in a folder, which people know as `called`; Refusal when it holds none, or several."""
+    called = called or str(folder)
+    places = _places(listing, folder)
+    for place in places:
+        found = candidates(listing, place)
+        named = [name for name in WEIGHT_NAMES if name in found]
+        if named or len(found) == 1:
+            return with_company(listing, place / (named or found)[0])
+        if found:
+            raise Refusal(
+                f"'{called}' holds {len(found)} files that may be SAEs ({', '.join(found[:5])}); name one of them."
+            )
+    inside = [
+        (place / name).relative_to(folder).as_posix()
+        for place in places
+        for name in listing.folders(place)
+        if candidates(listing, place / name)
+    ]
+    mend = f"give one of its folders ({', '.join(inside[:5])})" if inside else "give a run or the folder of an SAE"
+    raise Refusal(f"'{called}' holds no weights (expected a file ending in {', '.join(SUFFIXES)}); {mend}.")
+
+
+def with_company(listing: Listing, weights: PurePath) -> Choice:
+    """Return a file of weights with the config and the densities that go with it."""
+    stem = weights.name
+    while stem.endswith(SUFFIXES):
+        stem = stem.rpartition(".")[0]
+    wanted = (DENSITIES[0], stem + DENSITIES[1])
+    beside = tuple(weights.parent / name for name in listing.files(weights.parent) if name in wanted)
+    return Choice(weights, config_of(listing, weights), beside)
+
+
+def check_size(called: str, n_bytes: int) -> None:
+    """Refuse to fetch more than MOST_BYTES."""
+    if n_bytes > MOST_BYTES:
+        raise Refusal(
+            f"the SAE {called} has {n_bytes / 2**30:.1f} GiB; at most {MOST_BYTES >> 30} are fetched: "
+            "download it yourself and give its folder."
+        )
+
+
+def _places(listing: Listing, folder: PurePath) -> list[PurePath]:
+    """Return where in a folder the weights may lie, the likeliest place first."""
+    below = listing.folders(folder)
+    modules = [folder / name for name in below if name.endswith(MODULE_SUFFIX)]
+    return [*modules, folder, *(folder / name for name in below if name == "checkpoints")]
+
+
+def candidates(listing: Listing, folder: PurePath) -> list[str]:
+    """Return the names of the files in a folder that may be weights."""
+    return [
+        name for name in listing.files(folder) if name.endswith(SUFFIXES) and not any(word in name for word in BESIDE)
+    ]
+
+
+def config_of(listing: Listing, weights: PurePath) -> PurePath | None:
+    """Return the config beside the weights, or, for weights in a folder of checkpoints, above it."""
+    folders = [weights.parent] + ([weights.parent.parent] if weights.parent.name == "checkpoints" else [])
+    for folder in folders:
+        there = listing.files(folder)
+        for name in CONFIG_NAMES:
+            if name in there:
+                return folder / name
+    return None

@@ -1,0 +1,29 @@
+"""The SAE of a run against the manifest of its run, which names the sha256 of every file."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from featurelib import files
+from featurelib.schema import Refusal
+
+if TYPE_CHECKING:
+    from featurelib.sae.checkpoints.source import Place
+
+FOLDER = "sae"
+"""Where a generation keeps its SAE, beside its manifest."""
+
+
+def check_manifest(place: Place) -> None:
+    """Refuse the SAE of a complete run when a bit of its files is not as it was built; do nothing for other files."""
+    manifest = place.weights.parent.parent / "manifest.json"
+    if place.weights.parent.name != FOLDER or not manifest.is_file():
+        return
+    listed = files.read_json(manifest).get("files", {})
+    for path in filter(None, place):
+        expected = listed.get(f"{FOLDER}/{path.name}", {}).get("sha256")
+        if expected is not None and files.sha256_file(path) != expected:
+            raise Refusal(
+                f"{FOLDER}/{path.name} is not as it was built: its sha256 is not the one in the run's manifest; "
+                "copy the run again, or build it with --from train."
+            )
