@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from featurelib.sae.gates import JumpReLU
+from featurelib.sae.gates import JumpReLU, Relu
 
 if TYPE_CHECKING:
     from featurelib.sae.embeddings import EmbeddingParts
@@ -33,12 +33,25 @@ def find_threshold(sae: SAE, embeddings: EmbeddingParts, k: float) -> float:
     number), so that another order of additions, in another library or machine, pushes none of them across.
     """
     held, n = _largest(sae, embeddings, k)
-    ordered = np.sort(np.maximum(held, 0))[::-1]
-    wanted = round(k * n)
+    around = _near_rank(np.maximum(held, 0), round(k * n))
+    return 0.0 if around is None or around[-1] <= 0 else _widest_gap(around)
+
+
+def find_shift(sae: SAE, embeddings: EmbeddingParts, k: float) -> float:
+    """Return what z must pass for k features per text to do so, of either sign; z is `sae`'s before its gate."""
+    held, n = _largest(replace(sae, gate=Relu()), embeddings, k)
+    around = _near_rank(held, round(k * n))
+    return 0.0 if around is None else _widest_gap(around)
+
+
+def _near_rank(values: np.ndarray, wanted: int) -> np.ndarray | None:
+    """Return the values, descending, near the place after the `wanted` largest; None where there is no such place."""
     near = max(4, wanted // 10_000)
-    around = ordered[max(0, wanted - near) : wanted + near].astype(np.float64)
-    if len(around) < 2 or around[-1] <= 0:
-        return 0.0
+    around = np.sort(values)[::-1][max(0, wanted - near) : wanted + near].astype(np.float64)
+    return None if len(around) < 2 else around
+
+
+def _widest_gap(around: np.ndarray) -> float:
     widest = int(np.argmax(around[:-1] - around[1:]))
     return float((around[widest] + around[widest + 1]) / 2)
 

