@@ -122,7 +122,12 @@ EVALUATION = _table(
         "formula": pa.string(),
     },
 )
-GATES = _table("gates", "summaries/gates.parquet", "encode", {"feature_id": pa.int32(), "gate": pa.float32()})
+GATES = _table(
+    "gates",
+    "summaries/gates.parquet",
+    "encode",
+    {"feature_id": pa.int32(), "gate": pa.float32(), "alignment": pa.float32()},
+)
 FEATURES = _table(
     "features",
     "summaries/features.parquet",

@@ -7,7 +7,13 @@ import streamlit as st
 from featurelib import ui
 
 MENU = {
-    "Explore": [("overview.py", "Overview"), ("features.py", "Features"), ("feature.py", "Feature"), ("map.py", "Map")],
+    "Explore": [
+        ("overview.py", "Overview"),
+        ("features.py", "Features"),
+        ("feature.py", "Feature"),
+        ("map.py", "Map"),
+        ("evaluation.py", "Evaluation"),
+    ],
     "Texts": [("search.py", "Search"), ("try.py", "Try a text")],
 }
 HIDDEN = [("text.py", "Text")]

@@ -31,6 +31,8 @@ def terms(run: ui.Opened) -> None:
             ui.Number(ui.count(counted.n_features), "features", "The units of the SAE; papers also call them latents."),
         ]
     ui.strip(numbers)
+    with st.container(horizontal=True, key="onward evaluation"):
+        ui.page_link("evaluation.py", "how good the SAE is, number by number ›")
 
 
 def navigator(run: ui.Opened) -> None:

@@ -1,4 +1,4 @@
-"""The command line: python -m precompute build | status | verify."""
+"""The command line: python -m precompute build | status | verify | inspect | export."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ from featurelib.schema import STAGES, Refusal
 from precompute import config as configuration
 
 DATA_FOLDER = Path(__file__).resolve().parent.parent / "data"
-OTHER_FLAGS = ["--config", "--data", "--from", "--only", "--to"]
+OTHER_FLAGS = ["--config", "--data", "--from", "--layout", "--only", "--to"]
+SAE_FLAGS = ("k", "threshold", "architecture")
+"""What some files leave open."""
+LAYOUTS = ("saelens", "sparsify")
 REFUSED = 2
 INTERRUPTED = 130
 
@@ -58,7 +61,19 @@ def parser() -> argparse.ArgumentParser:
         command.add_argument(
             "--data", type=Path, default=DATA_FOLDER, help="data folder (default: data/ of the project)"
         )
+    _add_sae_commands(commands)
     return top
+
+
+def _add_sae_commands(commands: Any) -> None:
+    inspect = commands.add_parser("inspect", help="say what an SAE's files are; nothing in them is run")
+    export = commands.add_parser("export", help="write an SAE as another library does")
+    for command in (inspect, export):
+        command.add_argument("sae", help=configuration.fields()["sae"].metadata["help"].partition(": ")[2])
+        for name in SAE_FLAGS:
+            _add_flag(command, name, configuration.fields()[name].metadata)
+    export.add_argument("folder", type=Path, help="where to write it; must be new or empty")
+    export.add_argument("--layout", required=True, choices=LAYOUTS, help="whose layout")
 
 
 def _add_flag(command: argparse.ArgumentParser, name: str, metadata: Any) -> None:
@@ -110,11 +125,24 @@ def run(arguments: Sequence[str]) -> int:
 
         build(read_config(given), given.data, Span(given.only, given.start, given.end), say)
         return 0
+    if given.command in ("inspect", "export"):
+        return _read_sae(given)
     from precompute import status
 
     if given.command == "status":
         return status.status(given.data, given.name, say)
     return status.verify(_known_run(given.data, given.name), say)
+
+
+def _read_sae(given: argparse.Namespace) -> int:
+    from featurelib.sae.checkpoints import Asked
+    from precompute.export import export
+    from precompute.inspection import inspect
+
+    asked = Asked(*(getattr(given, name) for name in SAE_FLAGS))
+    if given.command == "inspect":
+        return inspect(given.sae, asked, say)
+    return export(given.sae, given.folder, given.layout, asked, say)
 
 
 def _known_run(data_folder: Path, name: str) -> Path:

@@ -19,6 +19,7 @@ from precompute.estimate import foretell
 from precompute.job import Job, Say
 from precompute.span import Span
 from precompute.stages import PIPELINE, Expected, Stage, difference, expect, readers_of, stage_of
+from precompute.taken import refuse_misfit
 
 PACKAGES = ("torch", "sentence-transformers", "keybert", "umap-learn", "duckdb", "pyarrow", "numpy", "scikit-learn")
 KEPT_GENERATIONS = 2
@@ -219,6 +220,7 @@ def _make(stage: Stage, job: Job, expected: Expected) -> None:
         _clear(generation, stage)
         files.write_json(begun, expected.fingerprint)
     if name == "embed":
+        refuse_misfit(job.config)
         foretell(job)
     started = time.monotonic()
     made = stage.verb(job)

@@ -11,10 +11,18 @@ from typing import Any, get_type_hints
 
 from featurelib.embedder import DEFAULT_EMBEDDER
 from featurelib.runs import check_name
+from featurelib.sae.loggers import LOGGERS, check_logger
+from featurelib.sae.recipe import ARCHITECTURES
 from featurelib.schema import TOP_TEXTS, Refusal
 
 SEEDS = 2**32
 """Every library that draws takes so many."""
+NO_THRESHOLD = {
+    "topk": "which keeps the k largest activations of a text",
+    "vanilla": "whose features fire where they are above 0",
+    "gated": "whose gates decide which features fire",
+}
+"""The architectures that are trained without a threshold, and what they have instead."""
 
 
 def _option(default: Any, text: str, *, choices: tuple[str, ...] = ()) -> Any:
@@ -47,11 +55,25 @@ class BuildConfig:
     device: str = _option("auto", "where embedding and training run", choices=("auto", "cpu", "cuda"))
     batch_size: int | None = _option(None, "texts embedded at a time (default: by device)")
     features: int | None = _option(None, "number of features (default: from the size of the corpus)")
-    k: int | None = _option(None, "target L0: active features per text (default: from the number of features)")
-    architecture: str = _option("batchtopk", "kind of SAE that is trained", choices=("batchtopk",))
+    k: int | None = _option(
+        None, "target L0: active features per text (default: from the number of features; with --sae: what it says)"
+    )
+    architecture: str | None = _option(
+        None,
+        "kind of SAE that is trained (default batchtopk), or that --sae is, where its file does not say",
+        choices=ARCHITECTURES,
+    )
     epochs: int | None = _option(None, "passes over the training texts (default: from the size of the corpus)")
-    sae: str | None = _option(None, "an SAE that exists, instead of training: a folder in SAELens layout or a run")
-    threshold: float | None = _option(None, "activation threshold put in place of the SAE's own")
+    patience: int | None = _option(
+        None, "stop training when so many of 20 measurements in a row are no better (default: train to the end)"
+    )
+    logger: str = _option("none", "where training can be watched while it runs", choices=LOGGERS)
+    sae: str | None = _option(
+        None,
+        "an SAE that exists, instead of training: a file, a folder, a run, org/name[/folder] on the Hugging Face hub, "
+        "or wandb:entity/project/name:version",
+    )
+    threshold: float | None = _option(None, "activation threshold put in place of the SAE's own, or that it lacks")
     keyword_texts: int = _option(10, "top texts of a feature that its keywords are taken from")
     merge_at: float = _option(0.9, "cosine at which two keywords of one text count as one")
     pair_at: float = _option(0.4, "cosine to the text from which a pair of words counts as a keyword")
@@ -64,11 +86,7 @@ class BuildConfig:
         self._check_ranges()
         if self.features and self.k and self.k > self.features:
             raise Refusal(f"--k is {self.k} but there are only {self.features} features; give a smaller --k.")
-        for name in ("features", "k", "epochs"):
-            if self.sae and getattr(self, name):
-                raise Refusal(
-                    f"{flag(name)} has no meaning together with --sae, which is not trained; leave one of them out."
-                )
+        self._check_training()
         for name in ("prompt", "normalize", "revision"):
             if self.embeddings and not self.embedder and getattr(self, name) is not None:
                 raise Refusal(
@@ -77,8 +95,21 @@ class BuildConfig:
         if self.shuffle and self.sample is None:
             raise Refusal("--shuffle draws a sample; give its size with --sample N.")
 
+    def _check_training(self) -> None:
+        for name in ("features", "epochs", "patience", "logger"):
+            if self.sae and getattr(self, name) not in (None, "none"):
+                raise Refusal(
+                    f"{flag(name)} has no meaning together with --sae, which is not trained; leave one of them out."
+                )
+        if not self.sae and self.threshold is not None and self.architecture in NO_THRESHOLD:
+            instead = NO_THRESHOLD[self.architecture]
+            raise Refusal(
+                f"--threshold has no meaning for --architecture {self.architecture}, {instead}; leave it out."
+            )
+        check_logger(self.logger)
+
     def _check_ranges(self) -> None:
-        for name in ("sample", "features", "k", "epochs", "batch_size", "keyword_texts", "max_seq_length"):
+        for name in ("sample", "features", "k", "epochs", "patience", "batch_size", "keyword_texts", "max_seq_length"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise Refusal(f"{flag(name)} is {value}; give a whole number from 1.")

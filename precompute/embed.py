@@ -49,6 +49,13 @@ def open_embedder(config: BuildConfig) -> Embedder:
     )
 
 
+def find_dimension(config: BuildConfig) -> int:
+    """The dimension that the embeddings of a build will have: its file's, or its embedder's, which is then loaded."""
+    if config.embeddings:
+        return given_embeddings.dimension(config.embeddings)
+    return open_embedder(config).facts.dimension
+
+
 @lru_cache(maxsize=1)
 def _open(
     name: str | None,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +18,8 @@ from featurelib.runs import Generation
 from featurelib.sae import evaluation
 from featurelib.sae.checkpoints import load_sae
 from featurelib.sae.embeddings import read_embeddings
-from featurelib.sae.evaluation import Metric, Moments
-from featurelib.sae.model import SAE
+from featurelib.sae.evaluation import Metric, Moments, Quality
+from featurelib.sae.model import SAE, Sparse
 from featurelib.schema import (
     BY_FEATURE,
     BY_TEXT,
@@ -35,7 +37,7 @@ from featurelib.schema import (
 from precompute.config import BuildConfig
 from precompute.job import Job, Made
 
-VERSION = 1
+VERSION = 2
 
 MEASURED = pa.schema(
     {
@@ -45,9 +47,13 @@ MEASURED = pa.schema(
         "spread": pa.float64(),
         "split_spread": pa.float64(),
         "cosine": pa.float64(),
+        "norm_ratio": pa.float64(),
+        "normal_error": pa.float64(),
+        "normal_spread": pa.float64(),
+        "normal_split_spread": pa.float64(),
     }
 )
-"""What is kept of each text until all are encoded, one file per part."""
+"""What is kept of each text until all are encoded, one file per part; the last three of a normalising SAE only."""
 SPLITS = ("train", "held_out", "unknown")
 
 
@@ -81,8 +87,36 @@ def _read_split(generation: Generation) -> np.ndarray:
     return pa.compute.index_in(names, value_set=pa.array(SPLITS)).to_numpy().astype(np.int8)
 
 
+@dataclass(frozen=True)
+class Means:
+    """The mean embedding of each split, and last that of all texts, float64 [len(SPLITS) + 1, d_in]."""
+
+    raw: np.ndarray
+    """Of the embeddings as they are."""
+    normalised: np.ndarray | None
+    """Of the embeddings as the SAE normalises them; None where it does not."""
+
+    @classmethod
+    def find(cls, sae: SAE, parts: list[Path], split: np.ndarray) -> Means:
+        """Read all embeddings once."""
+        raw, normal = ([Moments.none(sae.d_in) for _ in (*SPLITS, "all")] for _ in range(2))
+        start = 0
+        for part in parts:
+            x = read_embeddings(part)
+            own = split[start : start + len(x)]
+            start += len(x)
+            raw = _add(raw, x, own)
+            normal = normal if sae.norm == "none" else _add(normal, sae.normalise(x).numpy(), own)
+        means, normal_means = (np.stack([one.mean for one in sums]) for sums in (raw, normal))
+        return cls(means, None if sae.norm == "none" else normal_means)
+
+
+def _add(sums: list[Moments], x: np.ndarray, split: np.ndarray) -> list[Moments]:
+    return [*(one.add(x[split == number]) for number, one in enumerate(sums[:-1])), sums[-1].add(x)]
+
+
 def _encode_parts(job: Job, sae: SAE, parts: list[Path], split: np.ndarray) -> None:
-    means = _find_means(parts, sae.d_in, split)
+    means = Means.find(sae, parts, split)
     folder = job.generation.work("encode")
     starts = np.cumsum([0, *(pq.read_metadata(part).num_rows for part in parts)])
     with job.progress(len(split), "texts") as bar:
@@ -94,33 +128,31 @@ def _encode_parts(job: Job, sae: SAE, parts: list[Path], split: np.ndarray) -> N
 
 
 def _encode_part(
-    sae: SAE, x: np.ndarray, start: int, split: np.ndarray, means: np.ndarray, paths: tuple[Path, Path]
+    sae: SAE, x: np.ndarray, start: int, split: np.ndarray, means: Means, paths: tuple[Path, Path]
 ) -> None:
     """Encode the texts from text_id `start` on; write their activations and what was measured to `paths`."""
     sparse = sae.encode_sparse(x)
     rows = sparse.rows.numpy()
     feature_ids, activations = sparse.feature_ids.numpy().astype(np.int32), sparse.activations.numpy()
     write_rows(paths[0], Rows(rows + start, feature_ids, activations))
-    rebuilt = sae.decode(sparse, sae.scale(x), n=len(x)).numpy()
-    own = means[split[start : start + len(x)]]
-    quality = evaluation.measure_texts(x, rebuilt, np.bincount(rows, minlength=len(x)), means[-1], own)
-    columns = [np.arange(start, start + len(x)), quality.n_active, quality.error]
-    columns += [quality.spread, quality.split_spread, quality.cosine]
-    files.write_parquet(paths[1], pa.table([pa.array(column) for column in columns], schema=MEASURED), MEASURED)
+    own = split[start : start + len(x)]
+    n_active = np.bincount(rows, minlength=len(x))
+    raw = evaluation.measure_texts(x, sae.rebuild(x, sparse).numpy(), n_active, means.raw[-1], means.raw[own])
+    columns = [np.arange(start, start + len(x)), raw.n_active, raw.error, raw.spread, raw.split_spread]
+    columns += [raw.cosine, raw.norm_ratio, *_measure_normalised(sae, x, sparse, own, means.normalised)]
+    arrays = [pa.array(column, field.type) for column, field in zip(columns, MEASURED, strict=True)]
+    files.write_parquet(paths[1], pa.table(arrays, schema=MEASURED), MEASURED)
 
 
-def _find_means(parts: list[Path], d_in: int, split: np.ndarray) -> np.ndarray:
-    """Return the mean embedding of each split, and last that of all texts, float64 [len(SPLITS) + 1, d_in]."""
-    sums = [Moments.none(d_in) for _ in (*SPLITS, "all")]
-    start = 0
-    for part in parts:
-        x = read_embeddings(part)
-        own = split[start : start + len(x)]
-        for number in range(len(SPLITS)):
-            sums[number] = sums[number].add(x[own == number])
-        sums[-1] = sums[-1].add(x)
-        start += len(x)
-    return np.stack([one.mean for one in sums])
+def _measure_normalised(
+    sae: SAE, x: np.ndarray, sparse: Sparse, own: np.ndarray, means: np.ndarray | None
+) -> list[Any]:
+    """Return error, spread and spread in the split of each text where the SAE works; nulls where that is raw space."""
+    if means is None:
+        return [[None] * len(x)] * 3
+    decoded = sae.decode(sparse, n=len(x)).numpy()
+    quality = evaluation.measure_texts(sae.normalise(x).numpy(), decoded, np.zeros(len(x)), means[-1], means[own])
+    return [quality.error, quality.spread, quality.split_spread]
 
 
 def _join_measured(generation: Generation, parts: list[Path]) -> pa.Table:
@@ -148,10 +180,11 @@ def _write_text_summaries(generation: Generation, parts: list[Path], measured: p
 
 
 def _write_directions(generation: Generation, sae: SAE) -> None:
-    """Write each feature's nearest and most opposite directions, and its gate."""
+    """Write each feature's nearest and most opposite directions, its gate and its alignment."""
     _write(generation, NEIGHBOUR_ROWS, list(evaluation.nearest_directions(sae, NEIGHBOURS)))
     _write(generation, OPPOSITE_ROWS, list(evaluation.nearest_directions(sae, OPPOSITES, opposite=True)))
-    _write(generation, GATES, [np.arange(sae.n_features, dtype=np.int32), sae.gate_values().numpy()])
+    ids = np.arange(sae.n_features, dtype=np.int32)
+    _write(generation, GATES, [ids, sae.gate_values().numpy(), evaluation.alignment(sae)])
 
 
 def _evaluate(sae: SAE, measured: pa.Table, counts: np.ndarray, split: np.ndarray) -> list[Metric]:
@@ -161,11 +194,19 @@ def _evaluate(sae: SAE, measured: pa.Table, counts: np.ndarray, split: np.ndarra
     masks["all"] = np.ones(len(split), bool)
     metrics = []
     for name, mask in masks.items():
-        spread = measured["spread" if name == "all" else "split_spread"].to_numpy()[mask]
-        error, cosine, n_active = (measured[column].to_numpy()[mask] for column in ("error", "cosine", "n_active"))
-        metrics += evaluation.evaluate_texts(error, spread, cosine, n_active, name)
+        texts = measured.filter(pa.array(mask))
+        metrics += evaluation.evaluate_texts(_quality(texts, name), name)
+        if sae.norm != "none":
+            spread = texts["normal_spread" if name == "all" else "normal_split_spread"].to_numpy()
+            metrics += evaluation.evaluate_normalised(texts["normal_error"].to_numpy(), spread, name)
         metrics += evaluation.evaluate_features(counted[name], int(mask.sum()), name)
     return metrics + evaluation.evaluate_weights(sae)
+
+
+def _quality(texts: pa.Table, split: str) -> Quality:
+    """Return what was measured of the texts of a split; all texts together are a split of their own."""
+    columns = {field.name: texts[field.name].to_numpy() for field in dataclasses.fields(Quality)}
+    return Quality(**columns | ({"split_spread": columns["spread"]} if split == "all" else {}))
 
 
 def _made(sae: SAE, metrics: list[Metric], n_activations: int, n_texts: int) -> Made:

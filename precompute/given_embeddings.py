@@ -82,6 +82,18 @@ def identity(given: str) -> dict[str, Any]:
     return {"sha256": files.sha256_file(path), "column": column}
 
 
+def dimension(given: str) -> int:
+    """The number of dimensions, told from the first row; Refusal as for `open_given`."""
+    path, column = _place(given)
+    if column is None:
+        return int(_checked(path, _from_npy(path)).shape[1])
+    with pq.ParquetFile(path) as opened:
+        first = next(opened.iter_batches(batch_size=1, columns=[column]), None)
+    if first is None:
+        raise _without_rows(path)
+    return _matrix(first.column(0), path, column, 0).shape[1]
+
+
 def open_given(given: str, work: Path) -> Given:
     """Open the embeddings; a Parquet column is first copied into a matrix in the folder `work`, batch by batch.
 
@@ -89,12 +101,20 @@ def open_given(given: str, work: Path) -> Given:
     """
     path, column = _place(given)
     matrix = _from_parquet(path, column, work) if column is not None else _from_npy(path)
+    return Given(path, column, _checked(path, matrix))
+
+
+def _checked(path: Path, matrix: np.ndarray) -> np.ndarray:
     if matrix.ndim != 2 or matrix.dtype.kind != "f" or 0 in matrix.shape:
         raise Refusal(
             f"{path.name} holds {matrix.dtype} of shape {matrix.shape}; "
             "a matrix of floats [texts, dimensions] is expected."
         )
-    return Given(path, column, matrix)
+    return matrix
+
+
+def _without_rows(path: Path) -> Refusal:
+    return Refusal(f"{path.name} has no rows; one row for each text is expected.")
 
 
 def _place(given: str) -> tuple[Path, str | None]:
@@ -157,7 +177,7 @@ def _copy_column(path: Path, column: str, target: Path) -> None:
             matrix[start : start + len(rows)] = rows
             start += len(rows)
         if matrix is None:
-            raise Refusal(f"{path.name} has no rows; one row for each text is expected.")
+            raise _without_rows(path)
         matrix.flush()
 
 

@@ -52,7 +52,7 @@ PIPELINE: tuple[Stage, ...] = (
     Stage(
         "train",
         ("ingest", "embed"),
-        ("features", "k", "architecture", "epochs", "threshold", "seed"),
+        ("features", "k", "architecture", "epochs", "patience", "threshold", "seed"),
         "embeddings and SAE options",
         (SAE_FOLDER,),
     ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,15 +13,18 @@ import pyarrow.parquet as pq
 
 from featurelib import files
 from featurelib.runs import Generation
-from featurelib.sae.checkpoints import Asked, find_place, give_threshold, read_checkpoint, save_sae
+from featurelib.sae.checkpoints import find_place, save_sae
 from featurelib.sae.checkpoints.own import FOREIGN
 from featurelib.sae.checkpoints.saelens import WEIGHTS_FILE, expressible
 from featurelib.sae.embeddings import EmbeddingParts
 from featurelib.sae.evaluation import measure_sae
+from featurelib.sae.loggers import log_reading, open_logger
 from featurelib.schema import EMBEDDINGS, SPLIT, TEXTS, Refusal
 from precompute.job import Job, Made
+from precompute.taken import take
 
 if TYPE_CHECKING:
+    from featurelib.sae.loggers import Logger
     from featurelib.sae.model import SAE
     from featurelib.sae.recipe import Recipe
     from featurelib.sae.training import Reading
@@ -30,6 +34,10 @@ VERSION = 1
 
 HELD_OUT_SHARE = 0.1
 MAX_HELD_OUT = 10_000
+SET_ASIDE_SHARE = 0.05
+MAX_SET_ASIDE = 5_000
+LOGS = "logs"
+"""The folder of a run, beside its generations, that --logger writes to: no part of what is built."""
 FEWEST_TEXTS = 20
 """Fewer texts than this teach nothing that could be held out and judged."""
 TRAINED_HERE = "trained here"
@@ -53,64 +61,72 @@ def train(job: Job) -> Made:
 
 def _train(job: Job, parts: tuple[Path, ...], n_texts: int) -> Made:
     from featurelib.sae.recipe import find_recipe
-    from featurelib.sae.training import find_device, train
+    from featurelib.sae.training import find_device
 
     config = job.config
     if n_texts < FEWEST_TEXTS:
         raise Refusal(
             f"{n_texts} texts are too few to train a SAE on; give at least {FEWEST_TEXTS}, or an SAE with --sae."
         )
-    held_out = draw_held_out(first_rows(job.generation), config.seed)
-    if held_out.all():
+    first = first_rows(job.generation)
+    held_out = draw_held_out(first, config.seed)
+    aside = draw_set_aside(first, held_out, config.seed) if config.patience else np.zeros(n_texts, bool)
+    embeddings = EmbeddingParts(parts, ~held_out & ~aside)
+    if not embeddings.n:
         raise Refusal(f"the {n_texts} texts are all the same; there is nothing to learn: check --text-column.")
-    embeddings = EmbeddingParts(parts, ~held_out)
     recipe = find_recipe(
-        embeddings.n, embeddings.d, n_features=config.features, k=config.k, epochs=config.epochs, seed=config.seed
+        embeddings.n,
+        embeddings.d,
+        n_features=config.features,
+        k=config.k,
+        epochs=config.epochs,
+        seed=config.seed,
+        architecture=config.architecture or "batchtopk",
+        patience=config.patience,
     )
     job.say(
-        f"training {recipe.n_features:,} features with L0 {recipe.k} on {embeddings.n:,} texts, "
-        f"{recipe.n_samples / embeddings.n:.0f} times each"
+        f"training {recipe.n_features:,} features ({recipe.architecture}) with L0 {recipe.k} on {embeddings.n:,} "
+        f"texts, {'at most ' if config.patience else ''}{recipe.n_samples / embeddings.n:.0f} times each"
     )
-    device = find_device(config.device)
+    device, place = find_device(config.device), job.generation.path
+    with open_logger(config.logger, place.parent / LOGS / place.name, config.name, asdict(recipe)) as logger:
+        with _Bar(job, recipe, logger) as bar:
+            sae = _learn(job, embeddings, EmbeddingParts(parts, aside), recipe, device, bar)
+        save_sae(sae, job.generation.sae_folder)
+        _write_split(job.generation, np.where(held_out, "held_out", "train"))
+        facts = _facts(job.generation, sae, TRAINED_HERE) | {
+            "mean_centred": True,
+            "n_train": embeddings.n,
+            "n_set_aside": int(aside.sum()),
+            "n_samples": bar.seen,
+        }
+        made = _judge(sae, parts, held_out, facts, device)
+        measured = {name: value for name, value in made.facts["held_out"].items() if value is not None}
+        logger.log(bar.seen // recipe.batch, **{f"held_out_{name}": value for name, value in measured.items()})
+    return made
+
+
+def _learn(
+    job: Job, embeddings: EmbeddingParts, judged_on: EmbeddingParts, recipe: Recipe, device: str, bar: _Bar
+) -> SAE:
+    from featurelib.sae.threshold import with_threshold
+    from featurelib.sae.training import train
+
     state_file = job.generation.work("train") / "state.safetensors"
-    with _Bar(job, recipe) as report:
-        sae = train(embeddings, recipe, state_file=state_file, device=device, report=report)
-    if config.threshold is not None:
-        sae = _at_threshold(sae, config.threshold)
-    _write_split(job.generation, np.where(held_out, "held_out", "train"))
-    save_sae(sae, job.generation.sae_folder)
-    facts = _facts(job.generation, sae, TRAINED_HERE) | {
-        "mean_centred": True,
-        "n_train": embeddings.n,
-        "n_samples": recipe.steps * recipe.batch,
-    }
-    return _judge(sae, parts, held_out, facts, device)
+    sae = train(embeddings, recipe, judged_on=judged_on, state_file=state_file, device=device, report=bar)
+    return sae if job.config.threshold is None else with_threshold(sae, job.config.threshold)
 
 
 def _take(job: Job, parts: tuple[Path, ...], n_texts: int) -> Made:
-    config = job.config
-    place = find_place(config.sae)
-    embeddings = EmbeddingParts(parts, np.ones(n_texts, bool))
-    checkpoint = read_checkpoint(place, Asked(config.k, config.threshold, config.architecture))
-    if checkpoint.sae.d_in != embeddings.d:
-        raise Refusal(
-            f"the embeddings have dimension {embeddings.d} but the SAE '{Path(config.sae).name}' was trained on "
-            f"dimension {checkpoint.sae.d_in}; use the embedder it was trained with, or another SAE."
-        )
-    if checkpoint.lacks_threshold_for is not None:
-        checkpoint = give_threshold(checkpoint, embeddings)
-    for remark in checkpoint.remarks:
-        job.say(f"{place.weights.name}: {remark}")
-    sae = checkpoint.sae
-    if config.threshold is not None:
-        sae = _at_threshold(sae, config.threshold)
-    split = _split_of_source(job.generation, place.weights.parent.parent, n_texts)
+    taken = take(job, EmbeddingParts(parts, np.ones(n_texts, bool)))
+    sae = taken.checkpoint.sae
+    split = _split_of_source(job.generation, taken.place.weights.parent.parent, n_texts)
     _write_split(job.generation, split)
     save_sae(sae, job.generation.sae_folder)
-    facts = _facts(job.generation, sae, Path(config.sae).name) | {
-        "format": checkpoint.format,
-        "remarks": list(checkpoint.remarks),
-        "source_sha256": files.sha256_file(place.weights),
+    facts = _facts(job.generation, sae, taken.name) | {
+        "format": taken.checkpoint.format,
+        "remarks": list(taken.checkpoint.remarks),
+        "source_sha256": files.sha256_file(taken.place.weights),
         "n_train": int((split == "train").sum()),
     }
     return _judge(sae, parts, split == "held_out", facts, "cpu")
@@ -136,12 +152,16 @@ def draw_held_out(first_rows: np.ndarray, seed: int) -> np.ndarray:
     return np.isin(first_rows, distinct[drawn])
 
 
-def _at_threshold(sae: SAE, threshold: float) -> SAE:
-    from featurelib.sae.threshold import with_threshold
+def draw_set_aside(first_rows: np.ndarray, held_out: np.ndarray, seed: int) -> np.ndarray:
+    """Return which training texts tell when to stop, bool [n_texts]: a twentieth, at least 1 and at most 5,000.
 
-    if sae.gate.name == "gated":
-        raise Refusal("--threshold cannot replace the gate of a gated SAE; leave it out.")
-    return with_threshold(sae, threshold)
+    They are training texts that no step learns from. The held-out ones take no part in it: a FVU that has chosen the
+    weights is no longer honest. Texts that are there several times are drawn together.
+    """
+    distinct = np.unique(first_rows[~held_out])
+    count = min(MAX_SET_ASIDE, max(1, round(SET_ASIDE_SHARE * len(distinct))))
+    drawn = np.random.default_rng([seed, 3]).choice(len(distinct), min(count, len(distinct)), replace=False)
+    return np.isin(first_rows, distinct[drawn])
 
 
 def _write_split(generation: Generation, split: np.ndarray) -> None:
@@ -224,12 +244,12 @@ def _judge(sae: SAE, parts: tuple[Path, ...], held_out: np.ndarray, facts: dict[
 
 
 class _Bar:
-    """A bar of embeddings seen, with a note now and then."""
+    """A bar of embeddings seen, with a note and a line in the log now and then."""
 
-    def __init__(self, job: Job, recipe: Recipe) -> None:
-        self._job, self._recipe = job, recipe
+    def __init__(self, job: Job, recipe: Recipe, logger: Logger) -> None:
+        self._job, self._recipe, self._logger = job, recipe, logger
         self._context: Any = None
-        self._seen = 0
+        self.seen = 0
 
     def __enter__(self) -> _Bar:
         self._context = self._job.progress(self._recipe.steps * self._recipe.batch, "embeddings")
@@ -241,7 +261,8 @@ class _Bar:
 
     def __call__(self, reading: Reading) -> None:
         done = reading.step * self._recipe.batch
-        self._bar.advance(done - self._seen)
-        self._seen = done
+        self._bar.advance(done - self.seen)
+        self.seen = done
+        log_reading(self._logger, reading)
         if reading.step % 20 == 0:
             self._bar.note(f"loss {reading.loss:.3f} FVU {reading.fvu:.3f} L0 {reading.l0:.0f} dead {reading.dead}")

@@ -222,7 +222,8 @@ def _encode(generation: Generation, truth: NumpyRun, draw: np.random.Generator) 
     summary["cosine"] = draw.random(N_TEXTS)
     summary = summary.assign(n_tokens=9, truncated=False, cut=-1, sae_split="train")
     _write(generation, schema.TEXT_SUMMARIES, summary)
-    _write(generation, schema.GATES, pd.DataFrame({"feature_id": range(N_FEATURES), "gate": weights()["threshold"]}))
+    gates = {"feature_id": range(N_FEATURES), "gate": weights()["threshold"], "alignment": 1.0}
+    _write(generation, schema.GATES, pd.DataFrame(gates))
     cosines = weights()["W_dec"] @ weights()["W_dec"].T
     for table, limit, sign in ((schema.NEIGHBOUR_ROWS, N_FEATURES - 1, 1), (schema.OPPOSITE_ROWS, 10, -1)):
         listed = []

@@ -109,6 +109,7 @@ def visit(browser: Any, address: str) -> Iterator[Visit]:
         ("/features?run=tiny", "32"),
         ("/feature?run=tiny&feature=3", "Nearest"),
         ("/map?run=tiny", "Colour by"),
+        ("/evaluation?run=tiny", "Beside the training texts"),
         ("/search?run=tiny&q=galaxy", "galaxy"),
         ("/text?run=tiny&text=12", "Features that fire"),
         ("/try?run=tiny", "Try"),
@@ -181,7 +182,8 @@ def test_a_bad_address_gets_a_sentence(visit: Visit, path: str) -> None:
 def test_nothing_is_wider_than_a_telephone(browser: Any, address: str, scheme: str) -> None:
     context = browser.new_context(viewport={"width": 390, "height": 844}, color_scheme=scheme)
     visit = Visit(context.new_page(), address)
-    for path in ("/", "/features", "/feature?feature=3", "/map", "/search?q=star", "/text?text=3", "/try"):
+    paths = ("/", "/features", "/feature?feature=3", "/map", "/evaluation", "/search?q=star", "/text?text=3", "/try")
+    for path in paths:
         visit.open(path)
         width = visit.page.evaluate("document.documentElement.scrollWidth")
         assert width <= 390, f"{path} is {width} px wide"

@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import http.server
 import json
-import os
 import shutil
-import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,6 +15,7 @@ import pytest
 from featurelib.embedder import DEFAULT_EMBEDDER, find_embedder, finding, load_embedder
 from featurelib.schema import Refusal
 from tests.conftest import ROOT
+from tests.hub import in_new_python, serve
 
 OFFICIAL = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 WORDS = [
@@ -87,13 +84,6 @@ def minilm():
     return load_embedder(device="cpu")
 
 
-def in_new_python(code: str, **environment: str) -> subprocess.CompletedProcess:
-    clean = {name: value for name, value in os.environ.items() if not name.startswith(("HF_", "PYTHONHASHSEED"))}
-    return subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, env=clean | environment, capture_output=True, text=True, timeout=60
-    )
-
-
 # finding
 
 
@@ -156,58 +146,13 @@ def test_a_name_that_can_be_no_embedder_is_a_sentence(name):
         find_embedder(name)
 
 
-# the hub: a small server that speaks as the hub does
-
-
-class Hub(http.server.BaseHTTPRequestHandler):
-    """Serves `folder` as the repository lab/tiny at one commit; knows no other."""
-
-    folder: Path
-    commit = "c" * 40
-
-    def do_HEAD(self) -> None:
-        self.do_GET()
-
-    def do_GET(self) -> None:
-        place = self.path.partition("?")[0]
-        names = [path.relative_to(self.folder).as_posix() for path in self.folder.rglob("*") if path.is_file()]
-        resolve = f"/lab/tiny/resolve/{self.commit}/"
-        if place.startswith("/api/models/lab/tiny/tree/"):
-            sizes = {name: (self.folder / name).stat().st_size for name in names}
-            self._send(
-                json.dumps([{"type": "file", "path": n, "size": s, "oid": "0"} for n, s in sizes.items()]).encode()
-            )
-        elif place.startswith("/api/models/lab/tiny"):
-            siblings = [{"rfilename": name} for name in names]
-            self._send(json.dumps({"id": "lab/tiny", "sha": self.commit, "siblings": siblings}).encode())
-        elif place.startswith(resolve) and place.removeprefix(resolve) in names:
-            self._send((self.folder / place.removeprefix(resolve)).read_bytes())
-        else:
-            self.send_response(404)
-            self.send_header("X-Error-Code", "RepoNotFound")
-            self.end_headers()
-
-    def _send(self, body: bytes) -> None:
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(body)))
-        self.send_header("ETag", f'"{hashlib.sha256(body).hexdigest()}"')
-        self.send_header("X-Repo-Commit", self.commit)
-        self.end_headers()
-        if self.command == "GET":
-            self.wfile.write(body)
-
-    def log_message(self, *_: object) -> None:
-        pass
+# the hub
 
 
 @pytest.fixture
 def hub(tiny_model) -> Iterator[str]:
-    Hub.folder = tiny_model
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Hub)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    server.server_close()
+    with serve({"lab/tiny": tiny_model}) as server:
+        yield server.url
 
 
 FIND = "from featurelib.embedder import find_embedder as f\n"

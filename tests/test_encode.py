@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from scipy.stats import binom
 
 from featurelib import files
 from featurelib.activations import Rows, count_by_feature, read_rows, sort_by_feature, split_features, write_rows
 from featurelib.runs import Generation
-from featurelib.sae.checkpoints import load_sae
+from featurelib.sae.checkpoints import load_sae, save_sae
+from featurelib.sae.evaluation import quantile_interval
+from featurelib.sae.gates import TopK
 from featurelib.schema import (
     BY_FEATURE,
     BY_TEXT,
@@ -180,6 +185,102 @@ def test_the_evaluation_is_that_of_its_formulas_on_each_split(run):
         assert found.loc[(split, "dense_share_10")].value == pytest.approx((density > 0.1).mean(), abs=0.04)
     assert found.formula.str.len().min() > 10
     assert run[1].facts["held_out"]["fvu"] == pytest.approx(found.loc[("held_out", "fvu")].value, abs=1e-6)
+
+
+def metrics_of(generation: Generation) -> pd.DataFrame:
+    return pq.read_table(generation.file(EVALUATION)).to_pandas().set_index(["split", "metric"])
+
+
+def test_the_distributions_over_texts_are_numpys_quantiles_of_each_split(run):
+    generation = run[0]
+    sae, x, activations = (
+        load_sae(generation.sae_folder),
+        embeddings(generation).astype(np.float64),
+        plain_activations(generation),
+    )
+    rebuilt = activations @ sae.W_dec.numpy() + sae.b_dec.numpy()
+    lengths, rebuilt_lengths = np.linalg.norm(x, axis=1), np.linalg.norm(rebuilt, axis=1)
+    per_text = {
+        "text_fvu": ((x - rebuilt) ** 2).sum(1) / ((x - x.mean(0)) ** 2).sum(1),
+        "text_cosine": (x * rebuilt).sum(1) / lengths / rebuilt_lengths,
+        "text_l0": (activations > 0).sum(1),
+    }
+    held_out = (pq.read_table(generation.file(SPLIT)).to_pandas().sae_split == "held_out").to_numpy()
+    found = metrics_of(generation)
+    for split, mask in (("held_out", held_out), ("train", ~held_out), ("all", held_out | True)):
+        for name, values in per_text.items():
+            for share in (0.05, 0.25, 0.5, 0.75, 0.95):
+                row = found.loc[(split, f"{name}_q{100 * share:02.0f}")]
+                assert row.value == pytest.approx(np.quantile(values[mask], share), rel=1e-4, abs=0.05 * ("l0" in name))
+                assert row.low <= row.value <= row.high and row.n_texts == mask.sum()
+                assert f"{100 * share:.0f} %" in row.formula
+        ratio = found.loc[(split, "norm_ratio")]
+        assert ratio.value == pytest.approx((rebuilt_lengths / lengths)[mask].mean(), abs=1e-5)
+        assert ratio.low < ratio.value < ratio.high and ratio.space == "raw"
+    assert ("held_out", "fvu_normalised") not in found.index
+
+
+@pytest.mark.parametrize(("n", "share"), [(40, 0.5), (200, 0.25), (500, 0.05), (500, 0.95), (1000, 0.75)])
+def test_a_quantile_lies_between_its_order_statistics_about_as_often_as_said(n, share):
+    _, low, high = quantile_interval(np.arange(1.0, n + 1), share)
+    below = binom(n, share)  # the number of texts below the true quantile
+    assert 0.94 < below.cdf(high - 1) - below.cdf(low - 1) < 0.99
+
+
+@pytest.mark.parametrize("norm", ["layer_norm", "standardise", "constant_norm_rescale"])
+def test_a_normalising_sae_has_its_fvu_in_both_spaces(run, tmp_path, norm):
+    sae = replace(load_sae(run[0].sae_folder), norm=norm, gate=TopK(4))
+    save_sae(sae, tmp_path / "normalising")
+    generation = begin_run(tmp_path / "fourth", 3 * planted_rows(300))
+    build(generation, sae=str(tmp_path / "normalising"))
+    x = embeddings(generation).astype(np.float64)
+    if norm == "constant_norm_rescale":
+        shift, std = 0.0, np.linalg.norm(x, axis=1, keepdims=True) / DIMENSION**0.5
+    else:
+        shift, std = x.mean(1, keepdims=True), x.std(1, ddof=1, keepdims=True)
+    xn = (x - shift) / (std + (0 if norm == "constant_norm_rescale" else 1e-5))
+    z = (xn - sae.b_dec.numpy()) @ sae.W_enc.numpy() + sae.b_enc.numpy()
+    activations = np.where(z >= np.sort(z, axis=1)[:, -4:-3], np.maximum(z, 0), 0)
+    decoded = activations @ sae.W_dec.numpy() + sae.b_dec.numpy()
+    rebuilt = decoded * (std + (1e-5 if norm == "standardise" else 0)) + shift
+    found = metrics_of(generation)
+    for name, space, truth, guess in (("fvu_normalised", "normalised", xn, decoded), ("fvu", "raw", x, rebuilt)):
+        row = found.loc[("unknown", name)]
+        expected = ((truth - guess) ** 2).sum() / ((truth - truth.mean(0)) ** 2).sum()
+        assert row.value == pytest.approx(expected, rel=1e-4) and row.low < expected < row.high
+        assert row.space == space and row.n_texts == 300
+    assert found.loc[("all", "fvu_normalised")].value == pytest.approx(found.loc[("unknown", "fvu_normalised")].value)
+    assert not [name for _, name in found.index if name.startswith("threshold")]
+
+
+def test_the_weights_are_told_by_alignment_redundancy_and_thresholds(run):
+    sae, found = load_sae(run[0].sae_folder), metrics_of(run[0])
+    reads, writes = sae.W_enc.numpy().T, sae.W_dec.numpy()
+    aligned = [np.dot(a, b) / np.linalg.norm(a) / np.linalg.norm(b) for a, b in zip(reads, writes, strict=True)]
+    gates = pq.read_table(run[0].file(GATES)).to_pandas()
+    np.testing.assert_allclose(gates.alignment, aligned, atol=1e-6)
+    unit = writes / np.linalg.norm(writes, axis=1, keepdims=True)
+    largest = (unit @ unit.T - 3 * np.eye(len(unit))).max(1)
+    expected = {
+        "alignment": np.mean(aligned),
+        "redundancy": largest.mean(),
+        "threshold_min": gates.gate.min(),
+        "threshold_median": gates.gate.median(),
+        "threshold_max": gates.gate.max(),
+    }
+    for name, value in expected.items():
+        row = found.loc[("weights", name)]
+        assert row.value == pytest.approx(value, abs=1e-6) and np.isnan(row.low) and row.n_texts == 0
+
+
+def test_texts_that_are_all_the_same_have_no_fvu_and_no_distribution_of_it(run, tmp_path):
+    save_sae(load_sae(run[0].sae_folder), tmp_path / "lonely")
+    generation = begin_run(tmp_path / "same", np.tile(planted_rows(1), (60, 1)))
+    _, encoded = build(generation, sae=str(tmp_path / "lonely"))
+    found = metrics_of(generation)
+    assert np.isnan(found.loc[("all", "fvu")].value) and encoded.facts["fvu"] is None
+    names = {name for split, name in found.index if split == "all"}
+    assert not [name for name in names if name.startswith("text_fvu")] and "text_cosine_q50" in names
 
 
 def test_neighbours_opposites_and_gates_are_written_for_every_feature(run):

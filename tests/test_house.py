@@ -13,6 +13,7 @@ ROOT = Path(__file__).resolve().parent.parent
 GROUND = {"schema", "files"}
 NOUNS = {
     "runs", "corpus", "sources", "embedder", "sae", "activations", "summaries", "keywords", "layout", "guard", "charts",
+    "classification",
 }  # fmt: skip
 MAY_IMPORT = {
     **{noun: GROUND for noun in NOUNS},
@@ -32,7 +33,7 @@ DOORS = {
     "transformers": {"embedder"},
     "keybert": {"keywords"},
     "umap": {"layout"},
-    "sklearn": {"layout", "keywords"},
+    "sklearn": {"layout", "keywords", "classification"},
     "datasets": {"corpus", "sources"},
     "duckdb": {"store", "activations", "queries", "search"},
     "streamlit": {"ui", "pages", "app"},

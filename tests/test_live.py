@@ -168,6 +168,7 @@ def test_an_sae_that_was_replaced_while_a_build_goes_on_is_read_again(live, gene
     from featurelib.sae.checkpoints import load_sae, saelens
 
     copy = copy_of(generation, tmp_path)
+    (copy / "manifest.json").unlink()  # a build that goes on has none yet
     before = live.pre_activation(copy, "black holes", 3)
     sae = load_sae(copy / "sae")
     sae.W_enc.mul_(2.0)

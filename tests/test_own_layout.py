@@ -123,3 +123,14 @@ def test_a_config_that_was_changed_is_refused(change, sentence, tmp_path):
 def test_groups_that_do_not_divide_the_features_are_refused():
     with pytest.raises(Refusal, match="192 features .* 5 groups"):
         replace(random_sae(), gate=GroupMax(5))
+
+
+def test_a_threshold_that_is_asked_for_takes_the_place_of_a_files_own_or_is_refused(tmp_path):
+    save_sae(replace(random_sae(), gate=JumpReLU(THRESHOLD)), tmp_path / "jumprelu")
+    with pytest.warns(UserWarning, match="its own gate stays unused; the threshold asked for is used \\(1.25\\)"):
+        sae = load_sae(tmp_path / "jumprelu", threshold=1.25)
+    z = random_sae().pre_activations(X)
+    assert torch.equal(sae.encode(X), z.relu() * (z > 1.25)) and bool((sae.encode(X) > 0).any())
+    save_sae(foreign("groupmax"), tmp_path / "groupmax")
+    with pytest.raises(Refusal, match="--threshold cannot take the place of this SAE's gate \\(groupmax\\)"):
+        load_sae(tmp_path / "groupmax", threshold=1.25)

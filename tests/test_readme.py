@@ -41,7 +41,7 @@ def test_every_file_of_the_house_has_a_phrase_in_the_tree() -> None:
 
 def test_every_flag_in_the_readme_exists() -> None:
     known = {flag(name) for name in fields()} | {"--only", "--from", "--to", "--data", "--config"}
-    known |= {"--server.address", "--index-url"}
+    known |= {"--server.address", "--index-url", "--layout"}
     for path in (ROOT / "benchmarks").glob("*.py"):
         known |= set(re.findall(r'add_argument\("(--[\w-]+)"', path.read_text(encoding="utf-8")))
     used = set(re.findall(r"(?<![\w-])--[a-z][\w.-]*", README))
@@ -50,5 +50,5 @@ def test_every_flag_in_the_readme_exists() -> None:
 
 def test_every_option_belongs_to_a_stage_or_says_nothing_about_its_output() -> None:
     covered = {name for stage in PIPELINE for name in stage.options}
-    elsewhere = {"source", "name", "embedder", "revision", "embeddings", "sae", "device", "batch_size"}
+    elsewhere = {"source", "name", "embedder", "revision", "embeddings", "sae", "device", "batch_size", "logger"}
     assert set(BuildConfig.__dataclass_fields__) == covered | elsewhere

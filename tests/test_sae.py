@@ -251,7 +251,7 @@ def edit_bytes(change):
         (edit_tensors(lambda tensors: tensors.update(extra=torch.zeros(2))), "also holds extra"),
         (edit_tensors(lambda tensors: tensors.update(W_enc=tensors["W_dec"].clone())), "W_enc .* transposed"),
         (edit_tensors(lambda tensors: tensors["b_enc"].fill_(torch.nan)), "b_enc holds NaN"),
-        (edit_tensors(lambda tensors: tensors.update(b_enc=torch.zeros(192, dtype=torch.int32))), "stored as torch.int32"),
+        (edit_tensors(lambda tensors: tensors.update(b_enc=torch.zeros(192, dtype=torch.int32))), "as torch.int32"),
         (edit_bytes(lambda held: held[:-4]), "does not fit|is cut"),
         (edit_bytes(lambda held: held[:3]), "is cut or no safetensors"),
         (edit_bytes(lambda held: struct.pack("<Q", 10 << 30) + held[8:]), "header of 10737418240 bytes"),

@@ -4,6 +4,7 @@ Figures have transparent grounds, no frames, legends or toolbars, and say on hov
 """
 
 from featurelib.charts.bars import TextRange, bin_ranges, count_bars, density_bars, density_choice, text_counts
+from featurelib.charts.distributions import feature_spread, text_spread
 from featurelib.charts.featuremap import chosen_ids, feature_map
 from featurelib.charts.ground import Colours, share
 
@@ -16,6 +17,8 @@ __all__ = [
     "density_bars",
     "density_choice",
     "feature_map",
+    "feature_spread",
     "share",
     "text_counts",
+    "text_spread",
 ]

@@ -3,6 +3,18 @@
 Every `order by` is total. Values are bound by name; column names come from closed lists or from the table's own ones.
 """
 
+from featurelib.queries.evaluation import (
+    Gates,
+    Metric,
+    alignment_bins,
+    evaluation,
+    gate_bins,
+    gates,
+    metric,
+    metrics,
+    nearest_bins,
+    text_bins,
+)
 from featurelib.queries.features import (
     Feature,
     FeatureFilter,
@@ -17,17 +29,7 @@ from featurelib.queries.features import (
 )
 from featurelib.queries.metadata import MetadataColumn, metadata_columns, metadata_values
 from featurelib.queries.openrun import OpenRun
-from featurelib.queries.overview import (
-    Counts,
-    Metric,
-    cosine_bins,
-    counts,
-    density_bins,
-    evaluation,
-    l0_bins,
-    metric,
-    worst_texts,
-)
+from featurelib.queries.overview import Counts, cosine_bins, counts, density_bins, l0_bins, worst_texts
 from featurelib.queries.relations import coactivations, neighbours, opposites
 from featurelib.queries.texts import TextRow, active_features, text, text_features, texts
 from featurelib.queries.toptexts import bands, histogram, top_texts
@@ -36,11 +38,13 @@ __all__ = [
     "Counts",
     "Feature",
     "FeatureFilter",
+    "Gates",
     "MetadataColumn",
     "Metric",
     "OpenRun",
     "TextRow",
     "active_features",
+    "alignment_bins",
     "bands",
     "coactivations",
     "cosine_bins",
@@ -51,6 +55,8 @@ __all__ = [
     "feature",
     "features",
     "find_features",
+    "gate_bins",
+    "gates",
     "histogram",
     "keywords",
     "l0_bins",
@@ -59,10 +65,13 @@ __all__ = [
     "metadata_columns",
     "metadata_values",
     "metric",
+    "metrics",
+    "nearest_bins",
     "neighbours",
     "opposites",
     "random_feature",
     "text",
+    "text_bins",
     "text_features",
     "texts",
     "top_texts",

@@ -25,23 +25,6 @@ class Counts:
     """(text, feature) pairs with an activation."""
 
 
-@dataclass(frozen=True)
-class Metric:
-    """One measured number with all that is needed to read it."""
-
-    metric: str
-    value: float
-    low: float | None
-    """The lower end of its 95 % interval."""
-    high: float | None
-    split: str
-    """The texts it was measured on: held_out, train or all."""
-    space: str
-    """raw (the embedder's own space) or normalised."""
-    n_texts: int
-    formula: str
-
-
 def counts(store: Store) -> Counts:
     """Count texts, features and activations."""
     found = store.ask(
@@ -55,38 +38,21 @@ def counts(store: Store) -> Counts:
     return Counts(**found)
 
 
-def evaluation(store: Store) -> pa.Table:
-    """Every metric with its interval, split, space, number of texts and formula."""
-    return store.ask("select * from evaluation order by metric, split, space")
-
-
-def metric(store: Store, metric: str, split: str) -> Metric | None:
-    """One metric on one split, or None when it was not measured there."""
-    found = store.ask(
-        """
-        select metric, value, low, high, split, space, n_texts, formula
-        from evaluation
-        where metric = $metric and split = $split
-        order by space desc
-        limit 1""",
-        metric=metric,
-        split=split,
-    ).to_pylist()
-    return Metric(**found[0]) if found else None
-
-
 def density_bins(store: Store, n_bins: int = 40) -> pa.Table:
     """The log10 densities of live features in equal bins: left, right, n_features; left-closed, the last one closed."""
-    return _bins(store, "features", "log10_density", "n_features", n_bins)
+    return equal_bins(store, "features", "log10_density", "n_features", n_bins)
 
 
 def cosine_bins(store: Store, n_bins: int = 40) -> pa.Table:
     """The cosines of texts to their reconstructions in equal bins: left, right, n_texts."""
-    return _bins(store, "text_summaries", "cosine", "n_texts", n_bins)
+    return equal_bins(store, "text_summaries", "cosine", "n_texts", n_bins)
 
 
-def _bins(store: Store, view: str, column: str, count: str, n_bins: int) -> pa.Table:
-    """Equal bins from the least to the greatest finite value, empty ones too; width 1 in all around a lone value."""
+def equal_bins(store: Store, view: str, column: str, count: str, n_bins: int) -> pa.Table:
+    """A column's values in equal bins from the least to the greatest finite one: left, right and the count's name.
+
+    Empty bins are there too; around a lone value they are 1 wide in all. `view` is SQL of ours, never of an address.
+    """
     return store.ask(
         f"""
         with finite as (

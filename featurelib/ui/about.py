@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from featurelib.charts import TextRange
@@ -15,6 +15,14 @@ SPLITS = {
     "train": "training texts",
     "all": "all texts",
     "unknown": "texts of unknown split",
+}
+SPACES = {
+    "raw": "in the embedder's own space",
+    "normalised": "in the space to which the SAE normalises embeddings",
+    "activations": "on activations",
+    "pre-activations": "on the gates of the features",
+    "decoder": "on the directions of the features",
+    "weights": "on the weights of the SAE",
 }
 ARCHITECTURES = {
     "batchtopk": "BatchTopK",
@@ -58,16 +66,23 @@ def run_sentence(made: Mapping[str, Any]) -> str:
     return f"{told} It describes each text by about {k:.0f} of them." if k else told
 
 
-def metric_number(metric: Metric | None, name: str) -> Number:
+def metric_told(metric: Metric) -> str:
+    """How a metric was measured, in words: its formula, the texts, the space."""
+    where = SPACES.get(metric.space, f"in the space of {metric.space}")
+    texts = f"{count(metric.n_texts)} {SPLITS.get(metric.split, metric.split)}"
+    measured = f"Measured on {texts}, {where}." if metric.n_texts else f"Measured {where}."
+    return f"{metric.formula}\n{measured}"
+
+
+def metric_number(metric: Metric | None, name: str, show: Callable[[float], str] = number) -> Number:
     """A metric for the strip, with its interval, and with its formula, split, space and number of texts on hover."""
     if metric is None:
         return Number("–", name, "Not measured in this run yet.")
-    split = SPLITS.get(metric.split, metric.split)
-    told = f"{metric.formula}\nMeasured on {count(metric.n_texts)} {split}, in the {metric.space} embedding space."
-    if metric.low is None or metric.high is None:
-        return Number(number(metric.value), f"{name}, {split}", told)
-    interval = f"{number(metric.low)} – {number(metric.high)}"
-    return Number(number(metric.value), f"{name}, {split}", f"{told}\nIn small: its 95 % interval.", interval)
+    name, told = f"{name}, {SPLITS.get(metric.split, metric.split)}", metric_told(metric)
+    if metric.low is None or not math.isfinite(metric.low):
+        return Number(show(metric.value), name, told)
+    interval = f"{show(metric.low)} – {show(metric.high)}"
+    return Number(show(metric.value), name, f"{told}\nIn small: its 95 % interval.", interval)
 
 
 def provenance(made: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -82,7 +82,7 @@ def number(value: float | None, digits: int = 3) -> str:
 
 def percent(share: float | None) -> str:
     """A share from 0 to 1 as a percentage with two or three significant digits."""
-    if share is None:
+    if share is None or not math.isfinite(share):
         return "–"
     return "0 %" if share == 0 else f"{number(100 * share, 2 if share < 0.1 else 3)} %"
 

@@ -32,6 +32,9 @@ __all__ = [
     "save_sae",
 ]
 
+REPLACEABLE = ("standard", "topk", "jumprelu")
+"""The gates that one threshold for all features may take the place of."""
+
 
 def load_sae(
     source: str | Path,
@@ -71,9 +74,13 @@ def interpret(contents: Contents, asked: Asked) -> Checkpoint:
     from featurelib.sae.checkpoints.formats import find_reader
 
     checkpoint = find_reader(contents).read(contents, asked)
-    if checkpoint.lacks_threshold_for is not None and asked.threshold is not None:
-        return _with_threshold(checkpoint, asked.threshold, "the threshold asked for")
-    return checkpoint
+    if asked.threshold is None:
+        return checkpoint
+    if checkpoint.lacks_threshold_for is None and checkpoint.sae.gate.name not in REPLACEABLE:
+        raise Refusal(
+            f"--threshold cannot take the place of this SAE's gate ({checkpoint.sae.gate.name}); leave it out."
+        )
+    return _with_threshold(checkpoint, asked.threshold, "the threshold asked for")
 
 
 class Rows(NamedTuple):
@@ -109,7 +116,8 @@ def give_threshold(checkpoint: Checkpoint, embeddings: EmbeddingParts | Rows | N
 def _with_threshold(checkpoint: Checkpoint, threshold: float, origin: str) -> Checkpoint:
     from featurelib.sae.threshold import with_threshold
 
-    remark = f"its file holds no threshold; {origin} is used ({threshold:.6g})."
+    found = "its file holds no threshold" if checkpoint.lacks_threshold_for else "its own gate stays unused"
+    remark = f"{found}; {origin} is used ({threshold:.6g})."
     sae = with_threshold(checkpoint.sae, threshold)
     return replace(checkpoint, sae=sae, remarks=(*checkpoint.remarks, remark), lacks_threshold_for=None)
 

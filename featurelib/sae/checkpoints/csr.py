@@ -59,7 +59,7 @@ def _shared(contents: Contents) -> torch.Tensor:
 
     names = [name for name in SHARED if contents.has(name)] or [SHARED[0]]
     contents.only((*names, *BIASES, LAST_SEEN))
-    found = [contents.floats(name) for name in names]
+    found = [contents.floats(name, transposed=True).T.contiguous() for name in names]
     if not all(torch.equal(found[0], other) for other in found):
         raise Refusal(
             f"{' and '.join(names)} differ in {contents.path.name}, and this format has one matrix for both; "

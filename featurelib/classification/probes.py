@@ -1,0 +1,155 @@
+"""Linear probes: logistic regression with an L2 penalty, fitted on training texts and judged on test texts.
+
+Unless told otherwise the inputs are divided by one number, the root mean square length of the training rows, so that a
+penalty means the same for every kind of input and sparse rows stay sparse; nothing is centred. The penalty's strength C
+is the one of STRENGTHS with the highest accuracy in a cross-validation over the training texts, or over SEARCHED of
+them where there are more. Test texts are seen once, by the finished probe.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from featurelib.schema import Refusal
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
+    from sklearn.linear_model import LogisticRegression
+
+    Inputs = np.ndarray | csr_matrix
+
+NORMAL_95 = 1.959963984540054
+STRENGTHS = (0.1, 1.0, 10.0, 100.0, 1000.0)
+"""The C that are tried: the inverse of the L2 penalty."""
+FOLDS = 3
+SEARCHED = 6_000
+"""So many training texts, drawn by seed with each label's share, are enough to tell powers of ten apart."""
+TEST_SHARE = 0.2
+
+
+class Division(NamedTuple):
+    """Which rows a probe is fitted on and which judge it."""
+
+    train: np.ndarray
+    """Row numbers, int64."""
+    test: np.ndarray
+    """Row numbers, int64."""
+
+
+class Accuracy(NamedTuple):
+    """The share of test texts whose label was told right."""
+
+    value: float
+    """From 0 to 1."""
+    low: float
+    """The lower end of its 95 % interval (Wilson)."""
+    high: float
+    """The upper end."""
+    n_texts: int
+    """How many test texts there were."""
+    strength: float
+    """The C of the probe."""
+
+    @classmethod
+    def of(cls, told: np.ndarray, true: np.ndarray, strength: float) -> Accuracy:
+        """Compare the labels that were told with the true ones."""
+        n_right = int((told == true).sum())
+        return cls(n_right / len(true), *wilson(n_right, len(true)), len(true), strength)
+
+
+def divide(n: int, seed: int = 0) -> Division:
+    """Return a division of n rows drawn by seed: a fifth judges."""
+    order = np.random.default_rng(seed).permutation(n)
+    cut = n - round(TEST_SHARE * n)
+    return Division(order[:cut], order[cut:])
+
+
+def wilson(n_right: int, n: int) -> tuple[float, float]:
+    """Return the 95 % interval of a share by Wilson's formula (1927), which holds near 0 and 1 too."""
+    share, square = n_right / n, NORMAL_95**2
+    middle = (share + square / (2 * n)) / (1 + square / n)
+    half = NORMAL_95 / (1 + square / n) * math.sqrt(share * (1 - share) / n + square / (4 * n * n))
+    return middle - half, middle + half
+
+
+def linear_probe(
+    x: Inputs,
+    labels: np.ndarray,
+    division: Division,
+    *,
+    strength: float | None = None,
+    scaled: bool = True,
+    seed: int = 0,
+) -> Accuracy:
+    """Return how well a linear probe tells labels [n] from inputs x [n, d], dense or CSR.
+
+    `strength` fixes C, None finds it, in folds drawn by `seed`; `scaled` divides by the root mean square length.
+    """
+    check(labels, division)
+    length = rms_length(x[division.train]) if scaled else 1.0
+    x_train, x_test, y = x[division.train] / length, x[division.test] / length, labels[division.train]
+
+    def answer(rows: np.ndarray, judged: np.ndarray, c: float) -> np.ndarray:
+        return fit(x_train[rows], y[rows], c).predict(x_train[judged])
+
+    strength = find_strength(answer, y, seed) if strength is None else strength
+    return Accuracy.of(fit(x_train, y, strength).predict(x_test), labels[division.test], strength)
+
+
+def fit(x: Inputs, y: np.ndarray, strength: float, solver: str = "lbfgs") -> LogisticRegression:
+    """Return a probe fitted on inputs x [n, d] and labels y [n]."""
+    from sklearn.linear_model import LogisticRegression
+
+    return LogisticRegression(C=strength, max_iter=1000, solver=solver).fit(x, y)
+
+
+def find_strength(answer: Callable[[np.ndarray, np.ndarray, float], np.ndarray], y: np.ndarray, seed: int) -> float:
+    """Return the strength with the highest accuracy over folds of the training texts, the strongest penalty of equals.
+
+    `answer(rows, judged, strength)` tells the labels of the rows `judged` after fitting on `rows`.
+    """
+    from sklearn.model_selection import StratifiedKFold
+
+    drawn, right = _drawn(y, seed), dict.fromkeys(STRENGTHS, 0)
+    for rows, judged in StratifiedKFold(FOLDS, shuffle=True, random_state=seed).split(drawn, y[drawn]):
+        rows, judged = drawn[rows], drawn[judged]
+        for strength in STRENGTHS:
+            right[strength] += int((answer(rows, judged, strength) == y[judged]).sum())
+    return max(STRENGTHS, key=lambda strength: right[strength])
+
+
+def _drawn(y: np.ndarray, seed: int) -> np.ndarray:
+    """Return the rows on which C is sought: about SEARCHED, at least FOLDS of each label."""
+    if len(y) <= SEARCHED:
+        return np.arange(len(y))
+    order = np.random.default_rng(seed).permutation(len(y))
+    taken = []
+    for label in np.unique(y):
+        own = order[y[order] == label]
+        taken.append(own[: max(FOLDS, round(len(own) * SEARCHED / len(y)))])
+    return np.sort(np.concatenate(taken))
+
+
+def rms_length(x: Inputs) -> float:
+    """Return the root mean square length of rows x [n, d], 1 where all are 0."""
+    squares = x.power(2).sum() if hasattr(x, "power") else np.square(x, dtype=np.float64).sum()
+    return math.sqrt(float(squares) / x.shape[0]) or 1.0
+
+
+def check(labels: np.ndarray, division: Division) -> None:
+    """Refuse what cannot teach or judge a probe."""
+    names, counts = np.unique(labels[division.train], return_counts=True)
+    if len(names) < 2 or not len(division.test):
+        raise Refusal(
+            f"{len(division.train)} training texts with {len(names)} labels and {len(division.test)} test texts were "
+            "found; a probe needs two labels and a test text: give another label column or split."
+        )
+    if counts.min() < FOLDS:
+        raise Refusal(
+            f"the label '{names[counts.argmin()]}' has {counts.min()} training texts but a probe needs {FOLDS} of "
+            "each; leave rare labels out."
+        )

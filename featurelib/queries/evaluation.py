@@ -1,0 +1,157 @@
+"""Questions about how good the SAE is: every measured number, and how texts and features differ in it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from featurelib.queries.overview import equal_bins
+from featurelib.schema import Refusal
+from featurelib.store import Store
+
+TEXT_COLUMNS = ("cosine", "fvu", "n_active")
+OUTER = 0.005
+"""The share of texts at either end that the first and the last bin take in, lest one text make all else one bar."""
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One measured number with all that is needed to read it."""
+
+    metric: str
+    value: float
+    low: float | None
+    """The lower end of its 95 % interval."""
+    high: float | None
+    split: str
+    """The texts it was measured on: held_out, train, unknown or all; weights where it was measured on none."""
+    space: str
+    """raw (the embedder's own space), normalised, activations, pre-activations, decoder or weights."""
+    n_texts: int
+    formula: str
+
+
+@dataclass(frozen=True)
+class Gates:
+    """The pre-activations that the features must pass to fire."""
+
+    n_values: int
+    """How many different ones there are."""
+    low: float
+    high: float
+
+
+def evaluation(store: Store) -> pa.Table:
+    """Every metric with its interval, split, space, number of texts and formula; held-out texts first."""
+    return store.ask(
+        """
+        select *
+        from evaluation
+        order by list_position(['held_out', 'train', 'unknown', 'all', 'weights'], split), metric, space"""
+    )
+
+
+def metric(store: Store, metric: str, split: str) -> Metric | None:
+    """One metric on one split, or None when it was not measured there."""
+    found = store.ask(
+        """
+        select metric, value, low, high, split, space, n_texts, formula
+        from evaluation
+        where metric = $metric and split = $split
+        order by space desc
+        limit 1""",
+        metric=metric,
+        split=split,
+    ).to_pylist()
+    return Metric(**found[0]) if found else None
+
+
+def metrics(store: Store) -> dict[tuple[str, str], Metric]:
+    """Every metric by its name and split."""
+    rows = store.ask(
+        """
+        select metric, value, low, high, split, space, n_texts, formula
+        from evaluation
+        order by metric, split, space"""
+    ).to_pylist()
+    return {(row["metric"], row["split"]): Metric(**row) for row in rows}
+
+
+def text_bins(store: Store, column: str, n_bins: int = 40) -> pa.Table:
+    """How texts differ in cosine, fvu or n_active, split by split in common bins: split, left, right, n_texts, share.
+
+    The share is of the split's texts that have a number. The first bin takes in all below it, the last one all above;
+    bins of n_active are whole numbers, `right` excluded.
+    """
+    if column not in TEXT_COLUMNS:
+        raise Refusal(f"there is no distribution of '{column}'; {', '.join(TEXT_COLUMNS)} are known.")
+    ends = store.ask(
+        f"""
+        select quantile_cont({column}::double, {OUTER}) as low, quantile_cont({column}::double, {1 - OUTER}) as high
+        from text_summaries
+        where isfinite({column}::double)"""
+    ).to_pylist()[0]
+    low, width, n_bins = _bin_ends(ends["low"], ends["high"], n_bins, whole=column == "n_active")
+    return store.ask(
+        f"""
+        with counted as (
+            select sae_split as split, count(*) as n_texts,
+                greatest(0, least($n_bins - 1, floor(({column} - $low) / $width)))::integer as bin
+            from text_summaries
+            where isfinite({column}::double)
+            group by all
+        ), splits as (
+            select split, sum(n_texts)::bigint as total
+            from counted
+            group by split
+        )
+        select s.split, $low + b.bin * $width as left, $low + (b.bin + 1) * $width as right,
+            coalesce(c.n_texts, 0) as n_texts, coalesce(c.n_texts, 0) / s.total as share
+        from splits s
+        cross join range($n_bins) b(bin)
+        left join counted c on c.split = s.split and c.bin = b.bin
+        order by s.split, b.bin""",
+        low=low,
+        width=width,
+        n_bins=n_bins,
+    )
+
+
+def _bin_ends(low: float | None, high: float | None, n_bins: int, *, whole: bool) -> tuple[float, float, int]:
+    """Return where the first bin begins, how wide a bin is, and how many there are."""
+    if low is None or high is None:
+        return 0, 1, 1
+    if whole:
+        first, last = math.floor(low), math.ceil(high)
+        width = max(1, math.ceil((last - first + 1) / n_bins))
+        return first, width, math.ceil((last - first + 1) / width)
+    return (low, (high - low) / n_bins, n_bins) if high > low else (low - 0.5, 1.0, 1)
+
+
+def gates(store: Store) -> Gates:
+    """How the features' gates differ."""
+    found = store.ask("select count(distinct gate) as n_values, min(gate) as low, max(gate) as high from gates")
+    return Gates(**found.to_pylist()[0])
+
+
+def gate_bins(store: Store, n_bins: int = 40) -> pa.Table:
+    """The pre-activations that features must pass to fire, in equal bins: left, right, n_features."""
+    return equal_bins(store, "gates", "gate", "n_features", n_bins)
+
+
+def alignment_bins(store: Store, n_bins: int = 40) -> pa.Table:
+    """The cosines of encoder and direction of each feature in equal bins: left, right, n_features."""
+    columns = store.once("columns of gates", lambda: store.ask("select * from gates limit 0").schema.names)
+    if "alignment" not in columns:
+        raise Refusal(
+            "this run was encoded before the alignment of each feature was kept; give its build command once more, "
+            "with --from encode."
+        )
+    return equal_bins(store, "gates", "alignment", "n_features", n_bins)
+
+
+def nearest_bins(store: Store, n_bins: int = 40) -> pa.Table:
+    """The cosine of each feature's direction to its nearest other in equal bins: left, right, n_features."""
+    return equal_bins(store, "(from neighbours where rank = 1)", "cosine", "n_features", n_bins)

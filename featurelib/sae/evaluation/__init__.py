@@ -1,0 +1,52 @@
+"""How good a SAE is, and how sure we are: every number with its formula, its split and a 95 % interval.
+
+    metrics     the rows that are reported, and every formula
+    texts       what each text loses: FVU, cosine, L0, and their distributions
+    features    dead and dense features, directions, alignment, thresholds
+    intervals   95 % intervals of means, ratios and quantiles
+
+The errors are those of the raw embedding space, but for what is called normalised.
+"""
+
+from featurelib.sae.evaluation.features import (
+    Nearest,
+    alignment,
+    direction_cosines,
+    evaluate_features,
+    evaluate_weights,
+    nearest_directions,
+)
+from featurelib.sae.evaluation.intervals import Estimate, mean_interval, quantile_interval, ratio_interval
+from featurelib.sae.evaluation.metrics import FORMULAS, PER_TEXT, SPACES, Metric, quantile_name
+from featurelib.sae.evaluation.texts import (
+    Moments,
+    Quality,
+    evaluate_normalised,
+    evaluate_texts,
+    measure_sae,
+    measure_texts,
+)
+
+__all__ = [
+    "FORMULAS",
+    "PER_TEXT",
+    "SPACES",
+    "Estimate",
+    "Metric",
+    "Moments",
+    "Nearest",
+    "Quality",
+    "alignment",
+    "direction_cosines",
+    "evaluate_features",
+    "evaluate_normalised",
+    "evaluate_texts",
+    "evaluate_weights",
+    "mean_interval",
+    "measure_sae",
+    "measure_texts",
+    "nearest_directions",
+    "quantile_interval",
+    "quantile_name",
+    "ratio_interval",
+]

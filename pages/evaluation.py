@@ -1,0 +1,109 @@
+"""How good the SAE is: held-out numbers first, training texts beside them, how texts and features differ, every row."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+import streamlit as st
+
+from featurelib import charts, queries, ui
+from featurelib.schema import Refusal
+from featurelib.ui import measures
+
+TEXTS = [
+    ("cosine", "cosine", "Cosine of each text", "The cosine between a text's embedding and its reconstruction."),
+    (
+        "fvu",
+        "FVU",
+        "FVU of each text",
+        "‖x−x̂‖² / ‖x−x̄‖², x̄ the mean of all texts of the run; above 1 that mean would be nearer than x̂.",
+    ),
+    (
+        "n_active",
+        "active features:",
+        "Active features of each text",
+        "How many features fire on a text; the mean is L0.",
+    ),
+]
+QUANTILES = {"cosine": "text_cosine", "fvu": "text_fvu", "n_active": "text_l0"}
+COLUMNS = {
+    "metric": st.column_config.TextColumn("metric", width=135),
+    "value": st.column_config.NumberColumn("value", width=80, format="%.4g"),
+    "interval": st.column_config.TextColumn("95 % interval", width=130),
+    "split": st.column_config.TextColumn("split", width=80),
+    "space": st.column_config.TextColumn("space", width=105),
+    "n_texts": st.column_config.NumberColumn("texts", width=70, format="localized"),
+    "formula": st.column_config.TextColumn("formula", width=900),
+}
+
+
+def texts(run: ui.Opened, found: dict, splits: dict[str, str]) -> None:
+    """How texts differ: three histograms with the quantiles of the split that judges."""
+    drawn = zip(("bars", "a line"), splits.values(), strict=False)
+    ui.heading("How texts differ", ", ".join(f"{name} as {way}" for way, name in drawn))
+    for place, (column, what, title, told) in zip(st.columns(3, gap="large"), TEXTS, strict=True):
+        with place, ui.part():
+            held = measures.quantiles_of(found, QUANTILES[column], next(iter(splits)))
+            ui.heading(title, help=told + measures.quantiles_told(held))
+            bins = queries.text_bins(run.store, column)
+            figure = charts.text_spread(bins, what, splits, accent=ui.colours().accent)
+            ui.chart(figure, key=f"texts {column}")
+            measures.quantile_row(held)
+
+
+def features(run: ui.Opened) -> None:
+    """How features differ: threshold, alignment, nearest direction."""
+    ui.heading("How features differ")
+    first, second, third = st.columns(3, gap="large")
+    with first, ui.part():
+        ui.heading("Threshold", help="The pre-activation that a feature must pass to fire.")
+        gates = queries.gates(run.store)
+        if gates.n_values > 1:
+            spread(queries.gate_bins(run.store), "threshold")
+        else:
+            one = f"One for all features: {ui.number(gates.low)}."
+            ui.sentence(one if gates.low else "No feature has a threshold of its own.")
+    with second, ui.part():
+        ui.heading("Alignment", help="cos(W_enc[:, f], W_dec[f]): 1 where a feature reads what it writes.")
+        spread(queries.alignment_bins(run.store), "alignment")
+    with third, ui.part():
+        ui.heading("Nearest direction", help="The cosine of a feature's direction to the nearest other one.")
+        spread(queries.nearest_bins(run.store), "cosine")
+
+
+def spread(bins: pa.Table, what: str) -> None:
+    """One small histogram of features."""
+    ui.chart(charts.feature_spread(bins, what, accent=ui.colours().accent), key=f"features {what}")
+
+
+def every(run: ui.Opened) -> None:
+    """All rows of the evaluation, formulas and all."""
+    rows = queries.evaluation(run.store)
+    with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute", key="all-rows"):
+        ui.heading("Every number", f"{rows.num_rows} rows, each with its formula")
+        ui.download(f"{run.name}-evaluation", lambda: rows, key="evaluation", what="Download")
+    shown = measures.table(rows)
+    st.dataframe(shown, key="every", hide_index=True, column_order=list(COLUMNS), column_config=COLUMNS, height=420)
+
+
+run = ui.open_run()
+measures.style()
+try:
+    found = queries.metrics(run.store)
+except Refusal as refusal:
+    ui.page("Evaluation")
+    ui.stop_with(str(refusal))
+splits = measures.splits_of(found)
+judged = next(iter(splits))
+ui.page("Evaluation", measures.lead(found, judged))
+measures.head(found, judged)
+wide, narrow = st.columns([1.85, 1], gap="large")
+with wide:
+    learned = "What is better on the training texts than on the others was learned by heart."
+    ui.heading("Beside the training texts" if "train" in splits else "Of texts", help=learned)
+    measures.beside(found, splits)
+with narrow:
+    ui.heading("Of the weights", help="What needs no texts to be measured.")
+    measures.of_weights(found)
+texts(run, found, splits)
+features(run)
+every(run)
