@@ -66,7 +66,7 @@ def read_json(path: Path) -> Any:
     """Read what `write_json` wrote; Refusal when the file is damaged."""
     try:
         return json.loads(path.read_bytes())
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise damaged(path, "JSON is expected") from error
 
 

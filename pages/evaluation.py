@@ -96,6 +96,8 @@ splits = measures.splits_of(found)
 judged = next(iter(splits))
 ui.page("Evaluation", measures.lead(found, judged))
 measures.head(found, judged)
+if measures.dead(found):
+    ui.sentence("no feature fires on any text of this run: this SAE is dead, and says nothing of the texts.")
 wide, narrow = st.columns([1.85, 1], gap="large")
 with wide:
     learned = "What is better on the training texts than on the others was learned by heart."

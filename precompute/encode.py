@@ -188,7 +188,7 @@ def _write_directions(generation: Generation, sae: SAE) -> None:
 
 
 def _evaluate(sae: SAE, measured: pa.Table, counts: np.ndarray, split: np.ndarray) -> list[Metric]:
-    """Return the metrics of each split that has texts, of all texts where there are two, and of the weights."""
+    """Return the metrics of each split that has texts, of all texts together, and of the weights."""
     masks = {name: split == number for number, name in enumerate(SPLITS) if (split == number).any()}
     counted = {name: counts[number] for number, name in enumerate(SPLITS)} | {"all": counts.sum(axis=0)}
     masks["all"] = np.ones(len(split), bool)

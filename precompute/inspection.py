@@ -65,7 +65,7 @@ def _of_contents(contents: Contents) -> Iterator[tuple[str, str]]:
     yield "kind", contents.kind
     plain = contents.plain if isinstance(contents.plain, dict) else {}
     for label, settings in (("says", contents.config), ("holds", plain)):
-        shown = [f"{key} = {value!r:.40}" for key, value in settings.items() if _is_short(value)]
+        shown = [f"{key} = {value!r:.40}" for key, value in _settings(settings)]
         more = f" and {len(shown) - MOST_KEYS} more" if len(shown) > MOST_KEYS else ""
         if shown:
             yield label, ", ".join(shown[:MOST_KEYS]) + more
@@ -78,8 +78,13 @@ def _of_contents(contents: Contents) -> Iterator[tuple[str, str]]:
         yield "tensors" * (number == 0), f"{name:<{min(width, 60)}}  {dtype:<9}{list(tensor.shape)}"
 
 
-def _is_short(value: Any) -> bool:
-    return isinstance(value, str | int | float | bool)
+def _settings(said: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Yield the short settings, and after them those that stand one level deeper, with the key of their level."""
+    levels = [(key, held) for key, held in said.items() if isinstance(held, dict)]
+    deeper = [(f"{key}.{name}", value) for key, held in levels for name, value in held.items()]
+    for key, value in (*said.items(), *deeper):
+        if isinstance(value, str | int | float | bool):
+            yield key, value
 
 
 def _of_sae(checkpoint: Checkpoint, found: SelfCheck) -> Iterator[tuple[str, str]]:
@@ -101,7 +106,7 @@ def _of_sae(checkpoint: Checkpoint, found: SelfCheck) -> Iterator[tuple[str, str
     yield "alignment", f"{found.alignment:.2f}, the mean cosine of a feature's encoder and direction"
     if checkpoint.log_density is not None:
         yield "in training", _of_training(checkpoint.log_density.numpy())
-    yield "in a run", _layout(sae)
+    yield "in a run", _layout(sae, "jumprelu" if lacks is not None else sae.gate.name)
     if lacks is not None:
         yield "missing", "its threshold: give --threshold T; a build finds it on its embeddings"
     for label, sentences in (("remark", checkpoint.remarks), ("warning", found.warnings)):
@@ -119,7 +124,7 @@ def _of_training(log_density: np.ndarray) -> str:
     return f"L0 {(10**log_density).sum():.1f}, {silent:.1%} of the features never fired (as its file tells)"
 
 
-def _layout(sae: SAE) -> str:
+def _layout(sae: SAE, gate: str) -> str:
     if saelens.expressible(sae):
-        return f"kept in SAELens' layout, as {sae.gate.name}"
+        return f"kept in SAELens' layout, as {gate}"
     return "kept as 'foreign', in a layout of our own: SAELens' has no place for it"

@@ -20,6 +20,7 @@ from featurelib.sae.embeddings import EmbeddingParts
 from featurelib.sae.evaluation import measure_sae
 from featurelib.sae.loggers import log_reading, open_logger
 from featurelib.schema import EMBEDDINGS, SPLIT, TEXTS, Refusal
+from precompute.doubts import doubts
 from precompute.job import Job, Made
 from precompute.taken import take
 
@@ -73,7 +74,8 @@ def _train(job: Job, parts: tuple[Path, ...], n_texts: int) -> Made:
     aside = draw_set_aside(first, held_out, config.seed) if config.patience else np.zeros(n_texts, bool)
     embeddings = EmbeddingParts(parts, ~held_out & ~aside)
     if not embeddings.n:
-        raise Refusal(f"the {n_texts} texts are all the same; there is nothing to learn: check --text-column.")
+        few = "all the same" if len(np.unique(first)) == 1 else "too few different ones for --patience"
+        raise Refusal(f"the {n_texts} texts are {few}; there is nothing to learn: check --text-column.")
     recipe = find_recipe(
         embeddings.n,
         embeddings.d,
@@ -100,7 +102,7 @@ def _train(job: Job, parts: tuple[Path, ...], n_texts: int) -> Made:
             "n_set_aside": int(aside.sum()),
             "n_samples": bar.seen,
         }
-        made = _judge(sae, parts, held_out, facts, device)
+        made = _judge(job, sae, parts, held_out, facts, device)
         measured = {name: value for name, value in made.facts["held_out"].items() if value is not None}
         logger.log(bar.seen // recipe.batch, **{f"held_out_{name}": value for name, value in measured.items()})
     return made
@@ -129,7 +131,7 @@ def _take(job: Job, parts: tuple[Path, ...], n_texts: int) -> Made:
         "source_sha256": files.sha256_file(taken.place.weights),
         "n_train": int((split == "train").sum()),
     }
-    return _judge(sae, parts, split == "held_out", facts, "cpu")
+    return _judge(job, sae, parts, split == "held_out", facts, "cpu")
 
 
 def first_rows(generation: Generation) -> np.ndarray:
@@ -222,22 +224,30 @@ def _facts(generation: Generation, sae: SAE, source: str) -> dict[str, Any]:
     }
 
 
-def _judge(sae: SAE, parts: tuple[Path, ...], held_out: np.ndarray, facts: dict[str, Any], device: str) -> Made:
-    """Measure the SAE on the held-out texts, or on at most 10,000 texts where none are known to be held out."""
+def _judge(
+    job: Job, sae: SAE, parts: tuple[Path, ...], held_out: np.ndarray, facts: dict[str, Any], device: str
+) -> Made:
+    """Measure the SAE on the held-out texts, or on at most 10,000 texts where none are known to be held out.
+
+    Of one trained here, what looks wrong on its training texts is said; one that was taken was looked at before.
+    """
     n_held_out = int(held_out.sum())
     every = -(-len(held_out) // MAX_HELD_OUT)
     judged = held_out if n_held_out else np.arange(len(held_out)) % every == 0
     measured = measure_sae(sae, EmbeddingParts(parts, judged))
     trained_here = facts["source"] == TRAINED_HERE
     counted = ~held_out if trained_here else np.ones_like(held_out)
-    dead = measure_sae(sae, EmbeddingParts(parts, counted))["dead_share"]
+    seen = measure_sae(sae, EmbeddingParts(parts, counted))
+    for sentence in doubts(seen, sae.k if job.config.threshold is None else None) if trained_here else ():
+        job.say(f"warning: {sentence}")
+    dead = seen["dead_share"]
     facts |= {"n_held_out": n_held_out, "dead_share": dead}
     facts |= {"held_out": measured if n_held_out else None, "measured": measured | {"n_texts": int(judged.sum())}}
     where = "the training" if trained_here else "all"
     fvu = "no FVU (its texts are all the same)" if measured["fvu"] is None else f"FVU {measured['fvu']:.3f}"
     line = (
         f"{sae.n_features:,} features, L0 {measured['l0']:.1f}, {'held-out ' if n_held_out else ''}{fvu}, "
-        f"{dead:.1%} dead on {where} texts "
+        f"{'every one of them' if dead == 1 else f'{dead:.1%}'} dead on {where} texts "
         f"({facts['source']}, {facts['architecture']} saved as {facts['saved_as']})"
     )
     return Made(line, facts, {"device": device})

@@ -61,6 +61,20 @@ def test_measurements_count_once_the_l0_is_down_to_k(noise_texts):
     assert counted(3.4) == []
 
 
+def test_texts_set_aside_that_are_the_mean_are_judged_by_their_error(tmp_path, noise_texts):
+    rows = np.concatenate(list(noise_texts[0].in_order())).round(1)
+    rows -= rows.mean(axis=0)
+    embeddings, judged_on = (
+        write_parts(tmp_path / "a", rows),
+        write_parts(tmp_path / "b", np.zeros((1, 16), np.float32)),
+    )
+    recipe = tuned("topk", n_features=8, k=2, n_samples=640, batch=32, patience=1)
+    state = Training.begin(embeddings, recipe, "cpu", judged_on)
+    state.early_stop._texts.zero_()
+    state.state.parameters["c"][:] = 0.5
+    assert state.early_stop.measure(state.state.parameters) > 0
+
+
 def test_texts_set_aside_are_training_texts_and_equal_texts_go_together():
     first = np.arange(2000)
     first[1000:1500] = np.arange(500)

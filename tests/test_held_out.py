@@ -17,6 +17,9 @@ def test_texts_that_are_there_several_times_are_held_out_together(tmp_path):
     assert first.tolist() == [number % 40 for number in range(200)]
     held_out = draw_held_out(first, 0)
     assert held_out.sum() == 20 and not set(first[held_out]) & set(first[~held_out])
+    two = begin_run(tmp_path / "two", planted_rows(50), ids=["one"] * 25 + ["two"] * 25)
+    with pytest.raises(Refusal, match="the 50 texts are too few different ones for --patience"):
+        train(work_on(two, **TRAINING, patience=2))
     alike = begin_run(tmp_path / "alike", planted_rows(50), ids=["one"] * 50)
     with pytest.raises(Refusal, match="the 50 texts are all the same"):
         train(work_on(alike, **TRAINING))

@@ -139,7 +139,7 @@ def test_the_first_prefix_of_a_matryoshka_rebuilds_more_than_that_of_a_batchtopk
 
 def test_the_threshold_gives_the_l0_asked_for_on_the_training_texts(trained, corpus):
     rows = np.concatenate(list(corpus.in_order()))
-    for architecture in ("batchtopk", "matryoshka", "jumprelu"):
+    for architecture in ("batchtopk", "matryoshka", "jumprelu", "vanilla"):
         assert len(trained(architecture).encode_sparse(rows).rows) == pytest.approx(3 * len(rows), abs=6)
     wider = with_threshold(trained("batchtopk"), find_threshold(trained("batchtopk"), corpus, 5))
     assert len(wider.encode_sparse(rows).rows) == pytest.approx(5 * len(rows), abs=6)
@@ -253,6 +253,32 @@ def test_batches_go_on_where_they_stopped_whether_or_not_the_corpus_fits_in_memo
         epoch = np.concatenate(first[:15])
         assert len(set(epoch)) == len(epoch) and not set(epoch) & set(range(0, 1000, 7))
         assert not np.array_equal(first[0], np.sort(first[0]))
+
+
+@pytest.mark.parametrize("architecture", ["vanilla", "jumprelu", "gated"])
+@pytest.mark.parametrize(("n_other", "n_features"), [(1, 32), (20, 1)])
+def test_texts_that_are_nearly_all_the_same_are_rebuilt_with_few_features(architecture, n_other, n_features, tmp_path):
+    """Their first activations are zero, or rounding errors: neither may set the scale of the encoder."""
+    one, other = planted(2)[0][:, None]
+    rows = np.concatenate([np.repeat(one, 40 - n_other, 0), np.repeat(other, n_other, 0)])
+    k = 1 if n_features == 1 else 4
+    recipe = replace(find_recipe(40, DIMENSION, architecture=architecture, n_features=n_features, k=k), n_samples=8_000)
+    assert fvu_of(train(write_parts(tmp_path, rows), recipe), rows) < 0.2
+
+
+def test_a_vanilla_sae_that_is_far_too_sparse_is_not_raised_to_its_l0(trained, corpus):
+    method = find_method(RECIPES["vanilla"])
+    sae = trained("vanilla")
+    near = method.settle(replace(sae, b_enc=sae.b_enc - 0.5), corpus)
+    torch.testing.assert_close(near.b_enc, sae.b_enc, atol=1e-3, rtol=0)
+    silent = replace(sae, b_enc=sae.b_enc - 1e3)
+    assert method.settle(silent, corpus) is silent
+
+
+@every_architecture
+def test_a_training_that_diverges_is_refused(architecture, corpus):
+    with pytest.raises(Refusal, match="at step [0-9]+ the loss is (inf|nan) and no longer a number"):
+        train(corpus, replace(SHORTS[architecture], lr=1e30))
 
 
 def test_the_shift_lets_as_many_features_pass_as_are_asked_for(trained, corpus):

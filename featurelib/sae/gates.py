@@ -158,7 +158,8 @@ class GroupMax(Relu):
 class KeepsMax(JumpReLU):
     """JumpReLU under which each text keeps its largest feature: θ is lowered to just under the row's maximum.
 
-    OpenSAE's jumprelu (modeling_open_sae.py): θ' = max − 1e-6 where the row's maximum is below θ.
+    OpenSAE's jumprelu (sparse_activations.py): θ' = max − 1e-6 where the row's maximum is below θ. A maximum above 32
+    is equal to that in float32, and its text keeps nothing, there as here.
     """
 
     name = "keepsmax"

@@ -165,16 +165,16 @@ class SAE:
     ) -> torch.Tensor:
         """Return what activations a decode to, float32 [n, d_in].
 
-        a is dense [n, n_features] or Sparse; then `n` says how many rows there are (default: the length of `scale`,
-        else the last row that has a feature, plus one). Without `scale` the answer stays in the normalised space, which
-        for norm "none" is the raw one. A skip connection is no part of it: `rebuild` adds that.
+        a is dense [n, n_features] or Sparse, in any order; then `n` says how many rows there are (default: the length
+        of `scale`, else the last row that has a feature, plus one). Without `scale` the answer stays in the normalised
+        space, which for norm "none" is the raw one. A skip connection is no part of it: `rebuild` adds that.
         """
         import torch
 
         if isinstance(a, Sparse):
             last = int(a.rows.max()) + 1 if len(a.rows) else 0
             n = n if n is not None else last if scale is None else len(scale.mean)
-            r = csr(a.rows, a.feature_ids, a.activations, (n, self.n_features)) @ self.W_dec
+            r = csr(*ordered(a, n, self.n_features), (n, self.n_features)) @ self.W_dec
         else:
             a = torch.as_tensor(a, dtype=torch.float32)
             if a.ndim != 2 or a.shape[1] != self.n_features:
@@ -234,6 +234,23 @@ class SAE:
         return x
 
 
+def ordered(a: Sparse, n: int, n_features: int) -> Sparse:
+    """Return `a` ordered by row, in the types that `csr` wants; Refusal for a row or feature that there is not."""
+    import torch
+
+    rows, feature_ids = (torch.as_tensor(one, dtype=torch.int64) for one in (a.rows, a.feature_ids))
+    activations = torch.as_tensor(a.activations, dtype=torch.float32)
+    if rows.ndim != 1 or not rows.shape == feature_ids.shape == activations.shape:
+        raise Refusal("rows, feature_ids and activations of a Sparse are not of one length; give three 1-D tensors.")
+    for name, places, most in (("row", rows, n), ("feature_id", feature_ids, n_features)):
+        if len(places) and not 0 <= int(places.min()) <= int(places.max()) < most:
+            raise Refusal(f"a {name} of these activations is not among the {most:,} there are; count from 0.")
+    if bool((rows[1:] >= rows[:-1]).all()):
+        return Sparse(rows, feature_ids, activations)
+    order = rows.argsort(stable=True)
+    return Sparse(rows[order], feature_ids[order], activations[order])
+
+
 def csr(rows: torch.Tensor, columns: torch.Tensor, values: torch.Tensor, shape: tuple[int, int]) -> torch.Tensor:
     """Return a sparse CSR matrix of entries that are ordered by row; products with it cost what the entries cost."""
     import torch
@@ -269,6 +286,11 @@ def check_parameters(sae: SAE) -> None:
             raise Refusal(f"{name} is {tensor.dtype}; expected float32.")
         if not torch.isfinite(tensor).all():
             raise Refusal(f"{name} holds NaN or infinite values; this SAE is damaged, fetch or train it again.")
+    _check_settings(sae, d_in, n_features)
+
+
+def _check_settings(sae: SAE, d_in: int, n_features: int) -> None:
+    """Refuse a gate or a norm that does not fit these sizes."""
     k = getattr(sae.gate, "k", None)
     if k is not None and not 1 <= k <= n_features:
         raise Refusal(f"k is {k} but the SAE has {n_features} features; k must be between 1 and {n_features}.")
@@ -276,3 +298,5 @@ def check_parameters(sae: SAE) -> None:
         raise Refusal(f"{n_features} features do not fall into {k} groups of one size; k must divide their number.")
     if sae.norm not in NORMS:
         raise Refusal(f"the normalisation '{sae.norm}' is not known; expected one of {', '.join(NORMS)}.")
+    if sae.norm in ("layer_norm", "standardise") and d_in < 2:
+        raise Refusal(f"the normalisation '{sae.norm}' divides by a spread that one dimension has not; d_in is {d_in}.")

@@ -23,7 +23,7 @@ def with_threshold(sae: SAE, threshold: float) -> SAE:
     """Return `sae` with one threshold for all features, in the unit of its pre-activations."""
     import torch
 
-    return replace(sae, gate=JumpReLU(torch.full((sae.n_features,), threshold)))
+    return replace(sae, gate=JumpReLU(torch.tensor(threshold).float().expand(sae.n_features).clone()))
 
 
 def find_threshold(sae: SAE, embeddings: EmbeddingParts, k: float) -> float:

@@ -92,6 +92,12 @@ def head(found: Mapping[tuple[str, str], Metric], split: str) -> None:
     )
 
 
+def dead(found: Mapping[tuple[str, str], Metric]) -> bool:
+    """Whether no feature fires on any text of the run."""
+    share = found.get(("dead_share", "all"))
+    return share is not None and share.value == 1
+
+
 def beside(found: Mapping[tuple[str, str], Metric], splits: Mapping[str, str]) -> None:
     """Each number of texts, split beside split, with its interval; the formula on hover."""
     rows = [tag("tr", tag("th", ""), *(tag("th", name) for name in splits.values()), cls="head")]

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from featurelib.sae.checkpoints.checkpoint import Asked, Checkpoint
+from featurelib.sae.checkpoints.settings import LARGEST
 from featurelib.sae.checkpoints.source import Place, find_place, name_source
 from featurelib.schema import Refusal
 
@@ -74,6 +75,7 @@ def interpret(contents: Contents, asked: Asked) -> Checkpoint:
     from featurelib.sae.checkpoints.formats import find_reader
 
     checkpoint = find_reader(contents).read(contents, asked)
+    _check_asked(checkpoint, asked)
     if asked.threshold is None:
         return checkpoint
     if checkpoint.lacks_threshold_for is None and checkpoint.sae.gate.name not in REPLACEABLE:
@@ -81,6 +83,21 @@ def interpret(contents: Contents, asked: Asked) -> Checkpoint:
             f"--threshold cannot take the place of this SAE's gate ({checkpoint.sae.gate.name}); leave it out."
         )
     return _with_threshold(checkpoint, asked.threshold, "the threshold asked for")
+
+
+def _check_asked(checkpoint: Checkpoint, asked: Asked) -> None:
+    """Refuse what was asked for and is not so: nobody shall think that it had an effect."""
+    sae, gate = checkpoint.sae, checkpoint.sae.gate
+    if asked.threshold is not None and not 0 <= asked.threshold <= LARGEST:
+        raise Refusal(f"--threshold is {asked.threshold}; give a number from 0.")
+    ks = {sae.target_k, getattr(gate, "k", None)}
+    if asked.k is not None and asked.k not in ks and gate.name != "capped":  # its k is the limit, a multiple of that k
+        raise Refusal(f"--k is {asked.k}, but the k of this SAE is {sae.k or 'not used'}; leave --k out.")
+    names = {sae.architecture, gate.name} | ({"vanilla"} if gate.name == "standard" else set())
+    if asked.architecture is not None and asked.architecture not in names:
+        raise Refusal(
+            f"--architecture is {asked.architecture}, but this SAE is {sae.architecture}; leave --architecture out."
+        )
 
 
 class Rows(NamedTuple):
@@ -107,7 +124,8 @@ def give_threshold(checkpoint: Checkpoint, embeddings: EmbeddingParts | Rows | N
     if embeddings is None:
         raise Refusal(
             f"this {checkpoint.format} SAE is a BatchTopK with k {k} whose file holds no threshold, and without one a "
-            "text's features would depend on its batch-mates; give --threshold T, or embeddings to find it on."
+            "text's features would depend on its batch-mates; give --threshold T, or embeddings to find it on (a build "
+            "has them)."
         )
     found = find_threshold(checkpoint.sae, embeddings, k)
     return _with_threshold(checkpoint, found, f"a threshold found on {embeddings.n:,} embeddings, for an L0 of {k}")

@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 import json
+import lzma
+import tokenize
 import zipfile
+import zlib
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from featurelib.sae.checkpoints.safetensors_file import read_tensors
+from featurelib.sae.checkpoints.safetensors_file import once, read_tensors
+from featurelib.sae.checkpoints.unpickle.parts import shown
 from featurelib.schema import Refusal
 
 if TYPE_CHECKING:
     import torch
 
 MAX_CONFIG = 1 << 20
+MOST_NAMES = 8
+UNZIPPING = (
+    *(ValueError, OSError, EOFError, KeyError, MemoryError, OverflowError, RuntimeError),
+    *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, tokenize.TokenError),
+)
+"""What zipfile and numpy raise for an archive or a header of an array that is damaged, encrypted or oddly packed."""
 MOST_INFLATED = 50
 """How many times larger than the file the arrays of an .npz may be; floats hardly compress."""
 
@@ -51,7 +61,8 @@ class Contents:
         missing = [name for name in required if name not in self.tensors]
         extra = [name for name in self.tensors if name not in (*required, *optional)]
         if missing or extra:
-            found = [f"lacks {', '.join(missing)}"] * bool(missing) + [f"also holds {', '.join(extra)}"] * bool(extra)
+            found = [f"lacks {', '.join(missing)}"] * bool(missing)
+            found += [f"also holds {some_names(extra)}"] * bool(extra)
             raise Refusal(
                 f"{self.path.name} {' and '.join(found)}; this format has exactly {', '.join(required)}: "
                 "fetch or save the SAE again."
@@ -88,6 +99,12 @@ class Contents:
                 )
 
 
+def some_names(names: list[str]) -> str:
+    """Return the first names of tensors, which come from somebody's file, fit for a sentence."""
+    more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
+    return ", ".join(map(shown, names[:MOST_NAMES])) + more
+
+
 def read_contents(weights: Path, config: Path | None) -> Contents:
     """Return what the two files hold; Refusal when one is cut, hostile or of no known kind."""
     said = read_json(config) if config else {}
@@ -106,9 +123,9 @@ def read_json(path: Path) -> dict[str, Any]:
     if path.stat().st_size > MAX_CONFIG:
         raise Refusal(f"{path.name} has {path.stat().st_size} bytes; the config of a SAE is short: fetch it again.")
     try:
-        config = json.loads(path.read_bytes())
+        config = json.loads(path.read_bytes(), object_pairs_hook=once)
     except (ValueError, RecursionError) as error:
-        raise Refusal(f"{path.name} is not JSON ({error}); fetch or save this SAE again.") from error
+        raise Refusal(f"{path.name} is not JSON ({shown(error)}); fetch or save this SAE again.") from error
     if not isinstance(config, dict):
         raise Refusal(f"{path.name} holds no JSON object; fetch or save this SAE again.")
     return config
@@ -119,35 +136,44 @@ def _kind(path: Path) -> str:
     with path.open("rb") as opened:
         start = opened.read(9)
     if start[:4] == b"PK\x03\x04" and zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as opened:
-            names = opened.namelist()
+        names = [entry.filename for entry in _entries(path)]
         return "npz" if names and all(name.endswith(".npy") for name in names) else "pickle"
     if path.suffix == ".safetensors" or start[8:9] == b"{":
         return "safetensors"
     return "pickle"
 
 
+def _entries(path: Path) -> list[zipfile.ZipInfo]:
+    try:
+        with zipfile.ZipFile(path) as opened:
+            return opened.infolist()
+    except UNZIPPING as error:
+        raise Refusal(f"{path.name} is a damaged archive ({shown(error)}); fetch this SAE again.") from error
+
+
 def _read_npz(path: Path) -> dict[str, torch.Tensor]:
     import numpy as np
     import torch
 
-    with zipfile.ZipFile(path) as opened:
-        inflated = sum(entry.file_size for entry in opened.infolist())
+    entries = _entries(path)
+    inflated = sum(entry.file_size for entry in entries)
     if inflated > MOST_INFLATED * path.stat().st_size:
         raise Refusal(f"{path.name} would inflate to {inflated} bytes; that is no SAE: fetch it again.")
+    if len({entry.filename for entry in entries}) < len(entries):
+        raise Refusal(f"{path.name} holds two arrays of one name; fetch this SAE again.")
     try:
         with np.load(path, allow_pickle=False) as arrays:
             held = {name: arrays[name] for name in arrays.files}
-    except (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile, MemoryError) as error:
-        raise Refusal(f"{path.name} cannot be read ({error}); fetch this SAE again.") from error
+    except UNZIPPING as error:
+        raise Refusal(f"{path.name} cannot be read ({shown(error)}); fetch this SAE again.") from error
     # A member that does not begin as an array does comes back as its bytes.
     wrong = [
         name
         for name, array in held.items()
-        if not isinstance(array, np.ndarray) or array.dtype.kind not in "fiu" or not array.size
+        if not isinstance(array, np.ndarray) or array.dtype.kind not in "fiu" or array.itemsize > 8 or not array.size
     ]
     if wrong:
-        raise Refusal(f"{wrong[0]} in {path.name} holds no numbers; fetch this SAE again.")
+        raise Refusal(f"{wrong[0]} in {path.name} holds no numbers of at most 64 bits; fetch this SAE again.")
     return {
         name: torch.from_numpy(np.ascontiguousarray(array.astype(array.dtype.newbyteorder("="))))
         for name, array in held.items()

@@ -6,12 +6,12 @@ stopped early, from training.py of the repository. The tensors of AutoEncoderTop
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from featurelib.sae.checkpoints.checkpoint import Asked, Checkpoint
 from featurelib.sae.checkpoints.folding import lengths, scaled_activations
+from featurelib.sae.checkpoints.settings import positive
 from featurelib.sae.checkpoints.single import single_count, single_float
 from featurelib.sae.checkpoints.without_threshold import without_threshold
 from featurelib.schema import Refusal
@@ -89,9 +89,8 @@ def _finished(contents: Contents) -> tuple[Contents, tuple[str, ...]]:
     factor = plain.get("norm_factor")
     if weights is contents or "optimizer" not in plain or factor is None:
         return weights, ()
-    if isinstance(factor, bool) or not isinstance(factor, int | float) or not 0 < factor < math.inf:
-        raise Refusal(f"{contents.path.name} says norm_factor = {factor!r}; expected a number above 0.")
-    scaled = {name: weights.floats(name) * float(factor) for name in weights.tensors if _grows(name, weights)}
+    factor = positive(factor, "norm_factor", contents.path.name)
+    scaled = {name: weights.floats(name) * factor for name in weights.tensors if _grows(name, weights)}
     remark = (
         f"it is the backup of a training that stopped at step {plain.get('step')}; its biases are multiplied by its "
         f"norm_factor ({factor:.6g}), as the end of a training does."

@@ -22,10 +22,11 @@ ROWS = 256
 
 
 def export_sae(sae: SAE, folder: Path, layout: str) -> None:
-    """Write `sae` to the new folder `folder`; it appears when the SAE was read back with equal activations.
+    """Write `sae` to the new folder `folder`; its files appear when the SAE was read back with equal activations.
 
     Raises Refusal when the folder holds something already, or when the layout has no place for this SAE.
     """
+    folder = folder.absolute()
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise Refusal(f"'{folder}' is there already and is not overwritten; give a folder that is new or empty.")
     aside = folder.with_name(folder.name + files.ASIDE)
@@ -34,7 +35,8 @@ def export_sae(sae: SAE, folder: Path, layout: str) -> None:
         WRITERS[layout](sae, aside)
         _compare(sae, read_checkpoint(find_place(aside)).sae)
         folder.mkdir(parents=True, exist_ok=True)
-        os.replace(aside, folder)
+        for path in aside.iterdir():
+            os.replace(path, folder / path.name)
     finally:
         files.remove(aside)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING
 
+from featurelib.sae.checkpoints.contents import some_names
 from featurelib.schema import Refusal
 
 if TYPE_CHECKING:
@@ -38,8 +39,7 @@ def find_reader(contents: Contents) -> Reader:
         reader = importlib.import_module(f"featurelib.sae.checkpoints.{name}")
         if reader.matches(contents):
             return reader
-    names = sorted(contents.tensors)
-    held = ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
+    held = some_names(sorted(contents.tensors))
     raise Refusal(
         f"{contents.path.name} is in no format that is known here (tensors: {held or 'none'}"
         f"{'' if contents.config else '; no config beside it'}); put its config beside it, or save it as SAELens does."

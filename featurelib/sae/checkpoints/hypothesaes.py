@@ -6,11 +6,10 @@ BatchTopK hold none and are TopK.
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Any
 
 from featurelib.sae.checkpoints.checkpoint import Asked, Checkpoint
-from featurelib.sae.checkpoints.settings import flag
+from featurelib.sae.checkpoints.settings import LARGEST, flag
 from featurelib.sae.checkpoints.without_threshold import without_threshold
 from featurelib.schema import Refusal
 
@@ -69,7 +68,7 @@ def _threshold(weights: Contents) -> float:
     if not weights.has("threshold"):
         return 0.0
     threshold = weights.number("threshold")
-    if not weights.tensors["threshold"].is_floating_point() or not math.isfinite(threshold) or threshold < 0:
+    if not weights.tensors["threshold"].is_floating_point() or not 0 <= threshold <= LARGEST:
         raise Refusal(f"threshold in {weights.path.name} is {threshold}; expected a float from 0: fetch it again.")
     return threshold
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from featurelib.sae.checkpoints.checkpoint import Asked, Checkpoint
 from featurelib.sae.checkpoints.settings import file_of, flag
-from featurelib.sae.checkpoints.single import from_logarithm
+from featurelib.sae.checkpoints.single import from_logarithm, single_float
 from featurelib.sae.checkpoints.sparsify import TENSORS, check_sizes
 from featurelib.schema import Refusal
 
@@ -117,8 +117,7 @@ def _jumprelu(contents: Contents, asked: Asked) -> Gate:
 
 
 def _threshold(contents: Contents) -> float:
-    contents.floats(THRESHOLD)
-    return contents.number(THRESHOLD)
+    return single_float(contents, THRESHOLD)
 
 
 def _last_k(contents: Contents, n_features: int) -> int | None:

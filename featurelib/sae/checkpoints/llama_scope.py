@@ -8,11 +8,11 @@ threshold of hyperparams.json stands for unscaled inputs, hence its factor s; lo
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from featurelib.sae.checkpoints.checkpoint import Asked, Checkpoint
 from featurelib.sae.checkpoints.folding import lengths, scaled_activations, scaled_inputs
-from featurelib.sae.checkpoints.settings import flag
+from featurelib.sae.checkpoints.settings import flag, positive
 from featurelib.sae.checkpoints.single import from_logarithm
 from featurelib.sae.checkpoints.without_threshold import without_threshold
 from featurelib.schema import Refusal
@@ -120,21 +120,17 @@ def _scale(contents: Contents) -> float:
     if mean is None and named in contents.tensors:
         mean = contents.number(named)
     d_in = contents.floats("encoder.weight", transposed=True).shape[0]
-    return d_in**0.5 / _positive(mean, MEAN_NORM, contents)
-
-
-def _positive(said: Any, key: str, contents: Contents) -> float:
-    if isinstance(said, bool) or not isinstance(said, int | float) or not 0 < said < float("inf"):
-        raise Refusal(f"{contents.config_path.name} says {key} = {said!r}; expected a number above 0.")
-    return float(said)
+    return d_in**0.5 / positive(mean, MEAN_NORM, contents.config_path.name)
 
 
 def _threshold(contents: Contents, scale: float) -> torch.Tensor:
     """Return the threshold of each feature, for scaled inputs."""
+    import torch
+
     if contents.has(LOG_THRESHOLD):
         return from_logarithm(contents, LOG_THRESHOLD)
-    said = _positive(contents.config.get("jump_relu_threshold"), "jump_relu_threshold", contents)
-    return contents.floats("encoder.bias").new_full((len(contents.tensors["encoder.bias"]),), said * scale)
+    said = positive(contents.config.get("jump_relu_threshold"), "jump_relu_threshold", contents.config_path.name)
+    return torch.full(contents.tensors["encoder.bias"].shape, said) * scale
 
 
 def _check_sizes(contents: Contents, sae: SAE) -> None:

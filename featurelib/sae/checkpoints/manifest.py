@@ -19,9 +19,13 @@ def check_manifest(place: Place) -> None:
     manifest = place.weights.parent.parent / "manifest.json"
     if place.weights.parent.name != FOLDER or not manifest.is_file():
         return
-    listed = files.read_json(manifest).get("files", {})
+    known = files.read_json(manifest)
+    listed = known.get("files") if isinstance(known, dict) else None
+    if not isinstance(listed, dict):
+        return  # somebody else's
     for path in filter(None, place):
-        expected = listed.get(f"{FOLDER}/{path.name}", {}).get("sha256")
+        entry = listed.get(f"{FOLDER}/{path.name}")
+        expected = entry.get("sha256") if isinstance(entry, dict) else None
         if expected is not None and files.sha256_file(path) != expected:
             raise Refusal(
                 f"{FOLDER}/{path.name} is not as it was built: its sha256 is not the one in the run's manifest; "

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from featurelib.sae.checkpoints.checkpoint import Asked, Checkpoint
-from featurelib.sae.checkpoints.settings import file_of, flag
+from featurelib.sae.checkpoints.settings import LARGEST, file_of, flag
 from featurelib.sae.model import NORM_EPS, SAE
 from featurelib.schema import Refusal
 
@@ -77,6 +77,6 @@ def _gate(contents: Contents, asked: Asked) -> Gate:
     if activation == "topk":
         return TopK(asked.agreed_k(config.get("k"), file))
     theta = config.get("jumprelu_theta")
-    if isinstance(theta, bool) or not isinstance(theta, int | float):
-        raise Refusal(f"{file} says jumprelu_theta = {theta!r}; expected the number that activations must pass.")
+    if isinstance(theta, bool) or not isinstance(theta, int | float) or not abs(theta) <= LARGEST:
+        raise Refusal(f"{file} says jumprelu_theta = {theta!r:.40}; expected the number that activations must pass.")
     return KeepsMax(torch.full((len(contents.tensors["encoder.weight"]),), float(theta)))

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from featurelib import files
 from featurelib.sae.checkpoints.checkpoint import Asked, Checkpoint
 from featurelib.sae.checkpoints.choosing import CONFIG_NAMES, WEIGHT_NAMES
+from featurelib.sae.checkpoints.settings import LARGEST
 from featurelib.schema import Refusal
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ def read(contents: Contents, asked: Asked) -> Checkpoint:
     for name in FLAGS:
         if not isinstance(config.get(name), bool):
             raise Refusal(f"the config of this SAE says {name} = {config.get(name)!r}; expected true or false.")
+    _check_origin(config)
     contents.only(("W_enc", "b_enc", "W_dec", "b_dec", *TENSORS.get(str(config.get("gate")), ())), ("W_skip",))
     sae = SAE(
         **{name: contents.floats(name) for name in ("W_enc", "b_enc", "W_dec", "b_dec")},
@@ -55,6 +57,15 @@ def read(contents: Contents, asked: Asked) -> Checkpoint:
     )
     contents.says(d_in=sae.d_in, d_sae=sae.n_features)
     return Checkpoint(sae, NAME)
+
+
+def _check_origin(config: dict[str, Any]) -> None:
+    """Refuse what no SAE was trained as, or for."""
+    trained_as, k = config.get("trained_as"), config.get("target_k")
+    if trained_as is not None and not isinstance(trained_as, str):
+        raise Refusal(f"the config of this SAE says trained_as = {trained_as!r:.40}; expected a name.")
+    if k is not None and (isinstance(k, bool) or not isinstance(k, int) or not 1 <= k <= LARGEST):
+        raise Refusal(f"the config of this SAE says target_k = {k!r:.40}; expected a whole number from 1.")
 
 
 def save_own(sae: SAE, folder: Path) -> None:

@@ -6,7 +6,6 @@ inference class there: they are saved as jumprelu, with their threshold.
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +13,7 @@ from featurelib import files
 from featurelib.sae.checkpoints.checkpoint import Asked, Checkpoint
 from featurelib.sae.checkpoints.density import saelens_density
 from featurelib.sae.checkpoints.folding import lengths, scaled_activations
+from featurelib.sae.checkpoints.settings import LARGEST
 from featurelib.schema import Refusal
 
 if TYPE_CHECKING:
@@ -92,6 +92,7 @@ def save_saelens(sae: SAE, folder: Path) -> None:
     if not expressible(sae):
         raise Refusal(
             f"SAELens' layout has no place for this SAE (gate {sae.gate.name}, norm {sae.norm}"
+            f"{'' if sae.shift_back else ' that is not undone'}"
             f"{', a skip connection' if sae.W_skip is not None else ''}); keep it in the format it came in."
         )
     tensors = {"W_enc": sae.W_enc, "b_enc": sae.b_enc, "W_dec": sae.W_dec, "b_dec": sae.b_dec} | sae.gate.tensors()
@@ -179,8 +180,8 @@ def _trained(metadata: Any) -> tuple[str | None, int | None]:
     trained_as = metadata.get("trained_as") or TRAINED_AS.get(str(metadata.get("training_architecture")))
     details = metadata.get("training_architecture_details")
     k = metadata.get("target_l0", details.get("k") if isinstance(details, dict) and trained_as else None)
-    known = isinstance(k, int | float) and not isinstance(k, bool) and math.isfinite(k)
-    return trained_as, round(k) if known else None
+    known = isinstance(k, int | float) and not isinstance(k, bool) and 1 <= k <= LARGEST
+    return trained_as if isinstance(trained_as, str) else None, round(k) if known else None
 
 
 def _gate(config: dict[str, Any], tensors: dict[str, Any], asked: Asked) -> Gate:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from featurelib.sae.checkpoints import saelens
 from featurelib.sae.checkpoints.checkpoint import Asked, Checkpoint
 from featurelib.sae.checkpoints.folding import lengths, scaled_activations
-from featurelib.sae.checkpoints.settings import flag
+from featurelib.sae.checkpoints.settings import flag, positive
 from featurelib.sae.checkpoints.single import from_logarithm, single_float
 from featurelib.sae.checkpoints.without_threshold import without_threshold
 from featurelib.schema import Refusal
@@ -85,12 +85,11 @@ def _settled(contents: Contents) -> tuple[Contents, float]:
     said = read_json(path).get("scaling_factor") if path.is_file() else None
     if said is None or contents.config.get("normalize_activations") != "expected_average_only_in":
         return contents, 1.0
-    if isinstance(said, bool) or not isinstance(said, int | float) or not 0 < said < float("inf"):
-        raise Refusal(f"{SCALER_FILE} says scaling_factor = {said!r}; expected a number above 0.")
+    said = positive(said, "scaling_factor", SCALER_FILE)
     powers = {"W_enc": 1, "W_dec": -1, "b_dec": -1}
     folded = {name: contents.floats(name) * said**power for name, power in powers.items() if contents.has(name)}
     config = contents.config | {"normalize_activations": "none"}
-    return replace(contents, config=config, tensors=contents.tensors | folded), float(said)
+    return replace(contents, config=config, tensors=contents.tensors | folded), said
 
 
 def _batch_topk(contents: Contents, asked: Asked, scale: float) -> Checkpoint:

@@ -8,6 +8,7 @@ import struct
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from featurelib.sae.checkpoints.unpickle.parts import shown
 from featurelib.schema import Refusal
 
 if TYPE_CHECKING:
@@ -57,28 +58,33 @@ def read_header(path: Path) -> dict[str, tuple[int, ...]]:
 
 def read_tensors(path: Path) -> dict[str, torch.Tensor]:
     """Return the tensors of a safetensors file in their stored dtypes, after `read_header` has admitted it."""
+    from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     read_header(path)
-    return load_file(path)
+    try:
+        return load_file(path)
+    except SafetensorError as error:  # its JSON is stricter than Python's: no BOM, no NaN, metadata of texts only
+        raise Refusal(f"{path.name} cannot be read ({shown(error)}); fetch or save this SAE again.") from error
 
 
 def _parse(file: str, text: bytes) -> list[tuple[str, str, tuple[int, ...], int, int]]:
     try:
-        header = json.loads(text, object_pairs_hook=_once)
+        header = json.loads(text, object_pairs_hook=once)
         entries = [(name, entry) for name, entry in header.items() if name != "__metadata__"]
         parsed = [
             (name, str(entry["dtype"]), tuple(_whole(length) for length in entry["shape"]), *_span(entry))
             for name, entry in entries
         ]
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise Refusal(f"the header of {file} cannot be read ({error}); fetch or save this SAE again.") from error
+        raise Refusal(f"the header of {file} cannot be read ({shown(error)}); fetch or save this SAE again.") from error
     if len(parsed) > MOST_TENSORS:
         raise Refusal(f"{file} holds {len(parsed)} tensors; a SAE has some ten: give the SAE's own file.")
     return parsed
 
 
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return a JSON object, for json.loads; ValueError when a name stands there twice."""
     if len({key for key, _ in pairs}) < len(pairs):
         raise ValueError("a name stands there twice")
     return dict(pairs)

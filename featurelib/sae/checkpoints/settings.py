@@ -9,6 +9,8 @@ from featurelib.schema import Refusal
 if TYPE_CHECKING:
     from featurelib.sae.checkpoints.contents import Contents
 
+LARGEST = 3.4e38
+"""About the largest float32; JSON may hold whole numbers that no float can."""
 LAST_SEEN = "stats_last_nonzero"
 """OpenAI's and sentence-transformers' name for the steps since a feature fired: whole numbers, as no other counter."""
 
@@ -24,6 +26,13 @@ def flag(settings: dict[str, Any], key: str, default: bool, file: str) -> bool:
     if not isinstance(said, bool):
         raise Refusal(f"{file} says {key} = {said!r}; expected true or false: fetch or save this SAE again.")
     return said
+
+
+def positive(said: Any, key: str, file: str) -> float:
+    """Return a setting that is a number above 0 and no larger than a float32 can be."""
+    if isinstance(said, bool) or not isinstance(said, int | float) or not 0 < said <= LARGEST:
+        raise Refusal(f"{file} says {key} = {said!r:.40}; expected a number above 0 that a float32 can hold.")
+    return float(said)
 
 
 def check_counters(contents: Contents, names: tuple[str, ...], n_features: int) -> None:

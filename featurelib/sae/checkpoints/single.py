@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
+from featurelib.sae.checkpoints.settings import LARGEST
 from featurelib.schema import Refusal
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ def single_float(contents: Contents, name: str) -> float:
     """Return a tensor of floats and of no dimension as a number; Refusal when it is another one, or not finite."""
     found = contents.number(name)
     tensor = contents.tensors[name]
-    if tensor.ndim or not tensor.is_floating_point() or not math.isfinite(found):
+    if tensor.ndim or not tensor.is_floating_point() or not abs(found) <= LARGEST:
         raise Refusal(
             f"{name} in {contents.path.name} is {found} ({tensor.dtype}, shape {tuple(tensor.shape)}); expected one "
             "finite float: this SAE is damaged, fetch or train it again."

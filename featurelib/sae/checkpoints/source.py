@@ -10,6 +10,9 @@ from typing import NamedTuple
 from featurelib.sae.checkpoints.choosing import Disk, candidates, choose, config_of
 from featurelib.schema import Refusal
 
+GENERATION = re.compile(r"g\d{4,}")
+"""What a generation is called; another name in `current` could lead anywhere."""
+
 
 class Place(NamedTuple):
     """The files of one SAE."""
@@ -27,7 +30,7 @@ def find_place(source: str | Path) -> Place:
     `hf://org/name/folder@revision` on the hub; `wandb:entity/project/name:v0`. What is on this machine wins. Raises
     Refusal when there is nothing, or more than one SAE, or when what is elsewhere cannot be had.
     """
-    path = Path(source).expanduser()
+    path = _on_this_machine(source)
     if not path.exists():
         return _fetch(str(source)) if isinstance(source, str) else _nothing_at(source)
     if path.is_file() and path.suffix != ".json":
@@ -38,11 +41,19 @@ def find_place(source: str | Path) -> Place:
 
 def name_source(source: str, place: Place) -> str:
     """Return what a run calls the `source` of its SAE: never a path; with the commit where it came from the hub."""
-    path = Path(source).expanduser()
+    path = _on_this_machine(source)
     if path.exists():
         return Path(os.path.abspath(path)).name
     commit = re.search(r"/snapshots/([0-9a-f]{40})/", place.weights.as_posix())
     return f"{source.partition('@')[0]}@{commit[1][:12]}" if commit else source
+
+
+def _on_this_machine(source: str | Path) -> Path:
+    """Return the path that `source` is, if it is one; ~somebody stays as it is where there is no such user."""
+    try:
+        return Path(source).expanduser()
+    except RuntimeError:
+        return Path(source)
 
 
 def _fetch(source: str) -> Place:
@@ -63,5 +74,8 @@ def _nothing_at(source: str | Path) -> Place:
 def _run_folder(folder: Path) -> Path:
     """Return the folder of the SAE where `folder` is a run or a generation, else `folder`."""
     if (folder / "current").is_file():
-        folder = folder / (folder / "current").read_text(encoding="utf-8").strip()
+        named = (folder / "current").read_text(encoding="utf-8", errors="replace").strip()
+        if not GENERATION.fullmatch(named) or not (folder / named).is_dir():
+            raise Refusal(f"'{folder.name}/current' names no generation that is there; copy or build the run again.")
+        folder = folder / named
     return folder / "sae" if (folder / "sae").is_dir() and not candidates(Disk(), folder) else folder

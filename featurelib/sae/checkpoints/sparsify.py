@@ -86,7 +86,7 @@ def save_sparsify(sae: SAE, folder: Path) -> None:
         raise Refusal(
             f"sparsify's layout has no place for this SAE (gate {sae.gate.name}, norm {sae.norm}, b_dec "
             f"{'' if sae.subtract_b_dec else 'not '}subtracted); it holds topk and groupmax without a norm, b_dec "
-            "subtracted: export this one in SAELens' layout."
+            "subtracted: try SAELens' layout."
         )
     tensors = {"encoder.weight": sae.W_enc.T, "encoder.bias": sae.b_enc, "W_dec": sae.W_dec, "b_dec": sae.b_dec}
     if sae.W_skip is not None:

@@ -6,6 +6,7 @@ directions keep unit norm, and the L0 of the training comes down to k within the
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -54,7 +55,13 @@ def train(
         saved = time.monotonic()
         stream = embeddings.batches(recipe.batch, seed=recipe.seed, start=training.state.step)
         while not training.ends:
-            report(training.learn(next(stream)))
+            reading = training.learn(next(stream))
+            if not math.isfinite(reading.loss):
+                raise Refusal(
+                    f"at step {reading.step} the loss is {reading.loss} and no longer a number; look for embeddings "
+                    "that are far from all others, or give another --architecture."
+                )
+            report(reading)
             if state_file is not None and not training.ends and time.monotonic() - saved > STATE_SECONDS:
                 training.save(state_file)
                 saved = time.monotonic()

@@ -54,11 +54,12 @@ class EarlyStop:
             self._waited += 1
 
     def measure(self, parameters: Parameters) -> float:
-        """Return the mean of ‖x − x̂‖² over the texts set aside, relative to that of ‖x − mean‖²."""
+        """Return the mean of ‖x − x̂‖² over the texts set aside, relative to that of ‖x − mean‖² if it is not 0."""
         batches = self._texts.split(BLOCK)
         kept = (self._method.activate(parameters, x, self._method.recipe.k) for x in batches)
         errors = (missing(parameters, one, x) for one, x in zip(kept, batches, strict=True))
-        return sum(float(e.square().sum()) for e in errors) / float(self._texts.square().sum())
+        spread = float(self._texts.square().sum()) or 1.0
+        return sum(float(e.square().sum()) for e in errors) / spread
 
     def best(self, parameters: Parameters) -> Parameters:
         """Return the best weights, or `parameters` where nothing has counted yet."""

@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from featurelib.sae.recipe import Recipe
     from featurelib.sae.training.method import Method, Parameters
 
+MOST_LONGER = 4.0
+"""The encoder grows by this factor at most. Where nearly all texts are the same a vanilla SAE's first activations are
+rounding errors; brought to the length of the texts, they ended at an FVU of 10¹⁰."""
+
 
 def find_moments(embeddings: EmbeddingParts) -> tuple[np.ndarray, float]:
     """Return the mean, float64 [d], and the root of the mean square distance from it; Refusal when all are the same."""
@@ -63,6 +67,7 @@ def shrink_encoder(parameters: Parameters, method: Method, x: torch.Tensor) -> N
     add up to thirty times too much, and most of the training goes into undoing it.
     """
     rebuilt = method.activate(parameters, x, method.recipe.k_at(0)).times(parameters["D"])
-    factor = float((x * rebuilt).sum() / rebuilt.square().sum())
+    square = rebuilt.square().sum()
+    factor = min(MOST_LONGER, float((x * rebuilt).sum() / square)) if square > 0 else 1.0
     for name in parameters.keys() - {"D", "c", "r_mag"}:
         parameters[name] *= factor
