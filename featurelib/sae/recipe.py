@@ -72,7 +72,8 @@ class Recipe:
     """λ of the first step, in vanilla, gated and JumpReLU, for embeddings of mean square norm 1."""
     follow: float = 15.0
     """How far the logarithm of λ moves over the whole training where the L0 is e times what is asked for throughout; a
-    vanilla SAE ended 4 % above its k with 10 and 3 % above with 15 (before it was settled), more made λ overshoot on planted directions."""
+    vanilla SAE ended 4 % above its k with 10 and 3 % above with 15 (before it was settled), more made λ overshoot on
+    planted directions."""
     grip: float = 4.0
     """By what power of (L0 / what is asked for) λ is raised at once; with 2 a steep fall of the L0 overshot, with 8 a
     gated SAE swung about its k."""
