@@ -73,8 +73,8 @@ def lead(found: Mapping[tuple[str, str], Metric], split: str) -> str:
         return f"How well the features describe texts that the SAE was not trained on: {n} held-out texts."
     if split == "unknown":
         return (
-            f"How well the features describe the {n} texts of this run; which of them the SAE was trained on is not "
-            "known, so no number here is a held-out one."
+            f"How well the features describe {n} texts of this run; which of them the SAE was trained on is not known, "
+            "so no number here is a held-out one."
         )
     return f"How well the features describe the {n} texts that the SAE was trained on; none were held out."
 
