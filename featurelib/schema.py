@@ -11,7 +11,10 @@ import pyarrow as pa
 
 FORMAT_VERSION = 1
 
-STAGES = ("ingest", "embed", "train", "encode", "summarise", "label", "arrange")
+STAGES = (
+    *("ingest", "embed", "train", "encode", "summarise", "label", "arrange"),
+    *("judge", "explain", "attribute", "miss", "relate", "audit"),
+)
 
 TOP_TEXTS = 100
 HISTOGRAM_BINS = 40
@@ -20,6 +23,10 @@ OPPOSITES = 10
 COACTIVATIONS = 50
 MIN_BOTH = 5
 DENSE = 0.1
+
+
+EVIDENCE = ("named", "chosen", "judged")
+"""The parts of the texts that names are made from, chosen on and judged on: a half, a quarter and a quarter."""
 
 
 class Refusal(ValueError):
@@ -174,6 +181,12 @@ COACTIVATION_ROWS = _table(
         "lift": pa.float64(),
     },
 )
+EVIDENCE_PARTS = _table(
+    "evidence_parts",
+    "summaries/evidence_parts.parquet",
+    "summarise",
+    {"text_id": pa.int64(), "part": pa.string()},
+)
 KEYWORDS = _table(
     "keywords",
     "summaries/keywords.parquet",
@@ -189,7 +202,7 @@ KEYWORDS = _table(
 LABELS = _table(
     "labels",
     "summaries/labels.parquet",
-    "label",
+    "judge",
     {"feature_id": pa.int32(), "label": pa.string(), "source": pa.string()},
 )
 LAYOUT = _table(
@@ -197,6 +210,156 @@ LAYOUT = _table(
     "summaries/layout.parquet",
     "arrange",
     {"feature_id": pa.int32(), "x": pa.float32(), "y": pa.float32(), "cluster": pa.int32()},
+)
+TEXT_LAYOUT = _table(
+    "text_layout",
+    "summaries/text_layout.parquet",
+    "arrange",
+    {"text_id": pa.int64(), "x": pa.float32(), "y": pa.float32()},
+)
+FIDELITY = _table(
+    "fidelity",
+    "summaries/fidelity.parquet",
+    "judge",
+    {
+        "feature_id": pa.int32(),
+        "method": pa.string(),
+        "label": pa.string(),
+        "predictor": pa.string(),
+        "auroc": pa.float64(),
+        "auroc_low": pa.float64(),
+        "auroc_high": pa.float64(),
+        "ap": pa.float64(),
+        "ap_low": pa.float64(),
+        "ap_high": pa.float64(),
+        "n_fires": pa.int64(),
+        "n_texts": pa.int64(),
+    },
+)
+KEYWORD_EVIDENCE = _table(
+    "keyword_evidence",
+    "summaries/keyword_evidence.parquet",
+    "judge",
+    {
+        "feature_id": pa.int32(),
+        "rank": pa.int32(),
+        "keyword": pa.string(),
+        "origin": pa.string(),
+        "pre_activation": pa.float32(),
+        "fires": pa.bool_(),
+        "auroc": pa.float64(),
+        "ap": pa.float64(),
+        "chosen": pa.bool_(),
+    },
+)
+LABEL_VECTORS = _table(
+    "label_vectors",
+    "summaries/label_vectors.parquet",
+    "judge",
+    {"feature_id": pa.int32(), "embedding": pa.list_(pa.float32())},
+)
+EXPLANATIONS = _table(
+    "explanations",
+    "summaries/explanations.parquet",
+    "explain",
+    {
+        "feature_id": pa.int32(),
+        "explanation": pa.string(),
+        "model": pa.string(),
+        "scorer": pa.string(),
+        "score": pa.float64(),
+        "low": pa.float64(),
+        "high": pa.float64(),
+        "n_texts": pa.int64(),
+    },
+)
+TEXT_WORDS = _table(
+    "text_words",
+    "summaries/text_words.parquet",
+    "attribute",
+    {"text_id": pa.int64(), "starts": pa.list_(pa.int32()), "ends": pa.list_(pa.int32())},
+)
+CONTRIBUTIONS = _table(
+    "contributions",
+    "summaries/contributions.parquet",
+    "attribute",
+    {
+        "feature_id": pa.int32(),
+        "text_id": pa.int64(),
+        "parts": pa.list_(pa.float32()),
+        "special": pa.float32(),
+        "constant": pa.float32(),
+        "pre_activation": pa.float32(),
+    },
+)
+NEAR_MISSES = _table(
+    "near_misses",
+    "summaries/near_misses.parquet",
+    "miss",
+    {
+        "feature_id": pa.int32(),
+        "rank": pa.int32(),
+        "text_id": pa.int64(),
+        "pre_activation": pa.float32(),
+        "needed": pa.float32(),
+    },
+)
+FAMILIES = _table(
+    "families",
+    "summaries/families.parquet",
+    "relate",
+    {
+        "feature_id": pa.int32(),
+        "family_id": pa.int32(),
+        "parent_id": pa.int32(),
+        "depth": pa.int32(),
+        "n_both": pa.int64(),
+        "conditional": pa.float64(),
+    },
+)
+FAMILY_METRICS = _table(
+    "family_metrics",
+    "summaries/family_metrics.parquet",
+    "relate",
+    {
+        "family_id": pa.int32(),
+        "size": pa.int32(),
+        "depth": pa.int32(),
+        "r_parent_child": pa.float64(),
+        "r_children": pa.float64(),
+        "in_block": pa.float64(),
+        "off_block": pa.float64(),
+        "block_ratio": pa.float64(),
+        "shuffled_ratio": pa.float64(),
+    },
+)
+KEYWORD_CLUSTERS = _table(
+    "keyword_clusters",
+    "summaries/keyword_clusters.parquet",
+    "relate",
+    {"feature_id": pa.int32(), "cluster": pa.int32()},
+)
+AUDIT = _table(
+    "audit",
+    "summaries/audit.parquet",
+    "audit",
+    {
+        "feature_id": pa.int32(),
+        "check": pa.string(),
+        "value": pa.float64(),
+        "low": pa.float64(),
+        "high": pa.float64(),
+        "expected": pa.float64(),
+        "n_texts": pa.int64(),
+        "flagged": pa.bool_(),
+        "detail": pa.string(),
+    },
+)
+COPIES = _table(
+    "copies",
+    "summaries/copies.parquet",
+    "audit",
+    {"text_id": pa.int64(), "copy_of": pa.int64(), "n_copies": pa.int32(), "exact": pa.bool_()},
 )
 
 TABLES: tuple[Table, ...] = (
@@ -215,8 +378,22 @@ TABLES: tuple[Table, ...] = (
     TOP_TEXT_ROWS,
     HISTOGRAMS,
     COACTIVATION_ROWS,
+    EVIDENCE_PARTS,
     KEYWORDS,
-    LABELS,
     LAYOUT,
+    TEXT_LAYOUT,
+    LABELS,
+    FIDELITY,
+    KEYWORD_EVIDENCE,
+    LABEL_VECTORS,
+    EXPLANATIONS,
+    TEXT_WORDS,
+    CONTRIBUTIONS,
+    NEAR_MISSES,
+    FAMILIES,
+    FAMILY_METRICS,
+    KEYWORD_CLUSTERS,
+    AUDIT,
+    COPIES,
 )
 """Every table of a run, in the order in which the stages write them."""

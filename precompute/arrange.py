@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from featurelib import files
 from featurelib.layout import NO_CLUSTER, Layout, arrange_directions
-from featurelib.schema import LAYOUT
+from featurelib.schema import LAYOUT, TEXT_LAYOUT
 from precompute.config import BuildConfig
 from precompute.job import Job, Made
 
@@ -30,6 +30,7 @@ def arrange(job: Job) -> Made:
     job.say(f"arranging {len(directions):,} directions; the first map on a machine compiles UMAP, some 20 seconds")
     layout = arrange_directions(directions, job.config.seed)
     files.write_parquet(job.generation.file(LAYOUT), _table(layout), LAYOUT.schema)
+    files.write_parquet(job.generation.file(TEXT_LAYOUT), TEXT_LAYOUT.schema.empty_table(), TEXT_LAYOUT.schema)
     n_none = int((layout.cluster == NO_CLUSTER).sum())
     line = f"{len(layout.xy):,} features placed by {layout.method}; {layout.n_clusters} clusters, {n_none:,} in none"
     return Made(

@@ -79,6 +79,14 @@ class BuildConfig:
     pair_at: float = _option(0.4, "cosine to the text from which a pair of words counts as a keyword")
     cluster_at: float = _option(0.75, "cosine at which keywords of a feature are clustered (the seed's code used 0.8)")
     keyword_embedder: str | None = _option(None, "embedder of the keywords (default: that of the run)")
+    attributed_texts: int = _option(10, "top texts of a feature whose words' contributions are stored")
+    labeller: str | None = _option(
+        None, "address of an OpenAI-compatible server that describes features, such as http://localhost:8000/v1"
+    )
+    labeller_model: str | None = _option(None, "model of the labeller")
+    labelled_features: int | None = _option(
+        None, "how many features the labeller describes, the densest that are not dense first (default: all live ones)"
+    )
 
     def __post_init__(self) -> None:
         """Refuse values that contradict each other or their range."""
@@ -109,7 +117,18 @@ class BuildConfig:
         check_logger(self.logger)
 
     def _check_ranges(self) -> None:
-        for name in ("sample", "features", "k", "epochs", "patience", "batch_size", "keyword_texts", "max_seq_length"):
+        for name in (
+            "sample",
+            "features",
+            "k",
+            "epochs",
+            "patience",
+            "batch_size",
+            "keyword_texts",
+            "max_seq_length",
+            "attributed_texts",
+            "labelled_features",
+        ):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise Refusal(f"{flag(name)} is {value}; give a whole number from 1.")

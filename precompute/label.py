@@ -1,4 +1,7 @@
-"""label: top texts → scored keywords and a label for every feature.
+"""label: top texts → scored keywords of every feature.
+
+Only texts of the part "named" (half of them, see featurelib.evidence) give keywords, so that the others can tell how
+good a name is. A feature that fires on none of those takes its keywords from the texts it fires on.
 
 Every distinct string is embedded once, in parts of 4,096 strings of about equal length under work/label, so that a
 killed run loses at most one of them.
@@ -15,17 +18,17 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from featurelib import files, keywords
+from featurelib.evidence import NAMED
 from featurelib.keywords import Embed, Keyword, Term
 from featurelib.runs import Generation
-from featurelib.schema import EMBEDDINGS, FEATURES, KEYWORDS, LABELS, TEXTS, TOP_TEXT_ROWS
+from featurelib.schema import EMBEDDINGS, EVIDENCE_PARTS, FEATURES, KEYWORDS, TEXTS, TOP_TEXT_ROWS
 from precompute.config import BuildConfig
 from precompute.job import Job, Made
 
-VERSION = 2
+VERSION = 3
 STRINGS_PER_PART = 4096
 TEXTS_PER_PART = 256
 TUTORIAL_BATCH = 32
@@ -46,10 +49,7 @@ def identity(config: BuildConfig) -> dict[str, Any]:
 
 
 def label(job: Job) -> Made:
-    """Write summaries/keywords.parquet and summaries/labels.parquet.
-
-    A feature without keywords (dead, or only texts without words) is called "feature 12", with the source "none".
-    """
+    """Write summaries/keywords.parquet; a feature that is dead, or has only texts without words, has none."""
     ranked = _top_texts(job.generation, job.config.keyword_texts)
     text_ids = np.unique(np.concatenate([np.empty(0, np.int64), *ranked.values()]))
     embedder = _Embedder(job.config)
@@ -61,31 +61,28 @@ def label(job: Job) -> Made:
             own = [terms.by_text[text_id] for text_id in ranked.get(feature_id, ())]
             by_feature.append(keywords.feature_keywords(own, terms.lookup, job.config.cluster_at))
             bar.advance()
-    labels = [keywords.label(feature_id, found) for feature_id, found in enumerate(by_feature)]
-    _write(job.generation, by_feature, labels)
-    n_named = sum(source != "none" for _, source in labels)
-    n_shared = sum(source == "keywords" for _, source in labels)
-    counts |= {"n_labelled": n_named, "n_shared": n_shared, "n_keywords": sum(map(len, by_feature))}
+    _write(job.generation, by_feature)
+    n_with = sum(map(bool, by_feature))
+    counts |= {"n_with_keywords": n_with, "n_keywords": sum(map(len, by_feature))}
     counts |= {"keyword_embedder": embedder.facts.name, "weights_sha256": embedder.facts.weights_sha256}
     line = (
-        f"{n_named:,} of {n_features:,} features labelled from {len(text_ids):,} top texts, "
-        f"{n_shared:,} of them by words that these share; "
+        f"{counts['n_keywords']:,} keywords of {n_with:,} of {n_features:,} features from {len(text_ids):,} top texts; "
         f"{counts['n_words']:,} words and {counts['n_pairs']:,} pairs embedded once each"
     )
     return Made(line, counts)
 
 
 def _top_texts(generation: Generation, limit: int) -> dict[int, np.ndarray]:
-    """The ids of each live feature's `limit` strongest texts, the strongest first."""
-    columns = ["feature_id", "rank", "text_id"]
-    rows = pq.read_table(generation.need(TOP_TEXT_ROWS), columns=columns, filters=pc.field("rank") <= limit)
+    """The ids of each live feature's `limit` strongest texts among those that name it, the strongest first."""
+    rows = pq.read_table(generation.need(TOP_TEXT_ROWS), columns=["feature_id", "rank", "text_id"])
     rows = rows.sort_by([("feature_id", "ascending"), ("rank", "ascending")])
+    naming = pq.read_table(generation.need(EVIDENCE_PARTS))["part"].to_numpy() == NAMED
     feature_ids, starts = np.unique(rows["feature_id"].to_numpy(), return_index=True)
-    return (
-        dict(zip(feature_ids.tolist(), np.split(rows["text_id"].to_numpy(), starts[1:]), strict=True))
-        if len(rows)
-        else {}
-    )
+    ranked = np.split(rows["text_id"].to_numpy(), starts[1:]) if len(rows) else []
+    return {
+        feature_id: (text_ids[naming[text_ids]] if naming[text_ids].any() else text_ids)[:limit]
+        for feature_id, text_ids in zip(feature_ids.tolist(), ranked, strict=True)
+    }
 
 
 class _Embedder:
@@ -286,7 +283,7 @@ def _embeddings(generation: Generation, text_ids: np.ndarray) -> Iterator[np.nda
             yield embeddings.flatten().to_numpy().reshape(len(rows), -1).astype(np.float32)
 
 
-def _write(generation: Generation, by_feature: list[list[Keyword]], labels: list[tuple[str, str]]) -> None:
+def _write(generation: Generation, by_feature: list[list[Keyword]]) -> None:
     rows = [
         (feature_id, rank, keyword.keyword, keyword.score, keyword.n_texts)
         for feature_id, found in enumerate(by_feature)
@@ -296,5 +293,3 @@ def _write(generation: Generation, by_feature: list[list[Keyword]], labels: list
     files.write_parquet(
         generation.file(KEYWORDS), pa.table(list(map(list, columns)), schema=KEYWORDS.schema), KEYWORDS.schema
     )
-    named = [list(range(len(labels))), [name for name, _ in labels], [source for _, source in labels]]
-    files.write_parquet(generation.file(LABELS), pa.table(named, schema=LABELS.schema), LABELS.schema)

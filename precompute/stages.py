@@ -64,7 +64,13 @@ PIPELINE: tuple[Stage, ...] = (
         ("keyword_texts", "merge_at", "pair_at", "cluster_at", "keyword_embedder"),
         "top texts and keyword options",
     ),
-    Stage("arrange", ("train",), ("seed",), "directions and seed"),
+    Stage("arrange", ("embed", "train"), ("seed",), "directions, embeddings and seed"),
+    Stage("judge", ("embed", "train", "summarise", "label"), ("seed",), "keywords, texts and SAE"),
+    Stage("explain", ("judge",), ("labeller", "labeller_model", "labelled_features"), "top texts and labeller"),
+    Stage("attribute", ("embed", "train", "summarise"), ("attributed_texts",), "top texts, embedder and SAE"),
+    Stage("miss", ("embed", "train"), (), "embeddings and SAE"),
+    Stage("relate", ("summarise", "judge"), ("seed",), "activations, labels and seed"),
+    Stage("audit", ("embed", "summarise"), ("seed",), "texts and activations"),
 )
 
 if tuple(stage.name for stage in PIPELINE) != STAGES:

@@ -1,4 +1,4 @@
-"""summarise: SQL turns the activations into features, top texts, histograms and coactivations."""
+"""summarise: SQL turns the activations into features, top texts, histograms and coactivations; texts into parts."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from featurelib import files, schema
+from featurelib.evidence import evidence_parts
 from featurelib.runs import Generation
 from featurelib.store import Store, open_store
 from featurelib.summaries import SUMMARIES, Summary, feature_ranges
 from precompute.job import Bar, Job, Made
 
-VERSION = 1
+VERSION = 2
 MEMORY_LIMIT = "3GB"
 
 
@@ -24,7 +25,7 @@ def identity(config: Any) -> dict[str, Any]:
 
 
 def summarise(job: Job) -> Made:
-    """Make the four tables, one file after the other; a file that a killed run has made already stands."""
+    """Make the tables, one file after the other; a file that a killed run has made already stands."""
     generation = job.generation
     n_active = _make_features(generation)
     ranges = feature_ranges(n_active)
@@ -37,7 +38,22 @@ def summarise(job: Job) -> Made:
                 files.write_parquet(generation.file(summary.table), batches, summary.table.schema)
     finally:
         store.close()
+    _write_parts(generation)
     return _made(generation, n_active)
+
+
+def _write_parts(generation: Generation) -> None:
+    """Write which texts name features, choose among names, and judge them."""
+    with pq.ParquetFile(generation.file(schema.TEXTS)) as opened:
+        columns = ["text_id", "text"]
+        batches = (
+            pa.record_batch(
+                [batch["text_id"], pa.array(evidence_parts(batch["text"].to_pylist()), pa.string())],
+                schema=schema.EVIDENCE_PARTS.schema,
+            )
+            for batch in opened.iter_batches(columns=columns)
+        )
+        files.write_parquet(generation.file(schema.EVIDENCE_PARTS), batches, schema.EVIDENCE_PARTS.schema)
 
 
 def _make_features(generation: Generation) -> list[int]:

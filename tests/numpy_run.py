@@ -82,7 +82,7 @@ def run_summarise(generation: Generation) -> Made:
     return summarise(QuietJob(generation))
 
 
-def make_run(folder: Path, *, upto: str = "arrange", half: bool = False, seed: int = 0) -> NumpyRun:
+def make_run(folder: Path, *, upto: str = schema.STAGES[-1], half: bool = False, seed: int = 0) -> NumpyRun:
     """Write a run into `folder` as far as the stage `upto`."""
     run = Run(folder)
     generation = run.next_generation()
@@ -99,9 +99,11 @@ def make_run(folder: Path, *, upto: str = "arrange", half: bool = False, seed: i
         "summarise": lambda: run_summarise(generation),
         "label": lambda: _label(generation, truth),
         "arrange": lambda: _write(generation, schema.LAYOUT, truth.layout),
+        "judge": lambda: _judge(generation, truth),
     }
     for stage in schema.STAGES:
-        writers[stage]()
+        writers.get(stage, lambda: None)()
+        _write_empty(generation, stage)
         facts = {"n_texts": N_TEXTS, "columns": {"title": "title"}} if stage == "ingest" else {"n_features": N_FEATURES}
         generation.mark_done(stage, Done(f"{stage} {seed}", facts, f"{stage} done", {}))
         if stage == upto:
@@ -109,6 +111,13 @@ def make_run(folder: Path, *, upto: str = "arrange", half: bool = False, seed: i
     if upto == schema.STAGES[-1]:
         finish(generation)
     return truth
+
+
+def _write_empty(generation: Generation, stage: str) -> None:
+    """Write the tables of a stage that this world has no truth about, without rows."""
+    for table in schema.TABLES:
+        if table.stage == stage and not table.parts and not generation.file(table).is_file():
+            files.write_parquet(generation.file(table), table.schema.empty_table(), table.schema)
 
 
 def finish(generation: Generation) -> None:
@@ -237,6 +246,9 @@ def _encode(generation: Generation, truth: NumpyRun, draw: np.random.Generator) 
 
 
 def _label(generation: Generation, truth: NumpyRun) -> None:
+    _write(generation, schema.KEYWORDS, truth.keywords)
+
+
+def _judge(generation: Generation, truth: NumpyRun) -> None:
     named = [(f, label, "none" if f == 5 else "keywords") for f, label in truth.labels.items()]
     _write(generation, schema.LABELS, pd.DataFrame(named, columns=schema.LABELS.schema.names))
-    _write(generation, schema.KEYWORDS, truth.keywords)

@@ -87,7 +87,7 @@ def test_an_unfinished_run_never_shows_tables_of_an_older_sae(planted: Planted, 
     generation = Run(data / "tiny").current()
     assert build(planted, data, "--k", "2", "--only", "train") == 0
     assert [stage for stage in STAGES if generation.done(stage)] == ["ingest", "embed", "train"]
-    assert [stage.name for stage in readers_of("train")] == ["encode", "summarise", "label", "arrange"]
+    assert [stage.name for stage in readers_of("train")] == list(STAGES[STAGES.index("encode") :])
 
 
 def test_parts_of_one_config_are_not_completed_with_parts_of_another(planted: Planted, own_data: Path) -> None:

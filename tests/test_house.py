@@ -13,7 +13,8 @@ ROOT = Path(__file__).resolve().parent.parent
 GROUND = {"schema", "files"}
 NOUNS = {
     "runs", "corpus", "sources", "embedder", "sae", "activations", "summaries", "keywords", "layout", "guard", "charts",
-    "classification",
+    "classification", "evidence", "fidelity", "labeller", "attribution", "families", "steering", "artefacts",
+    "matching",
 }  # fmt: skip
 MAY_IMPORT = {
     **{noun: GROUND for noun in NOUNS},
@@ -22,8 +23,8 @@ MAY_IMPORT = {
     "store": GROUND | {"runs"},
     "queries": GROUND | {"store", "runs"},
     "search": GROUND | {"store", "runs"},
-    "live": GROUND | {"embedder", "sae"},
-    "ui": GROUND | {"runs", "store", "queries", "search", "live", "charts"},
+    "live": GROUND | {"embedder", "sae", "attribution", "steering"},
+    "ui": GROUND | {"runs", "store", "queries", "search", "live", "charts", "matching"},
     "pages": GROUND | {"ui", "queries", "charts"},
     "app": GROUND | {"guard", "ui"},
 }
@@ -33,7 +34,9 @@ DOORS = {
     "transformers": {"embedder"},
     "keybert": {"keywords"},
     "umap": {"layout"},
-    "sklearn": {"layout", "keywords", "classification"},
+    "sklearn": {"layout", "keywords", "classification", "families"},
+    "scipy": {"families", "matching"},
+    "openai": {"labeller"},
     "datasets": {"corpus", "sources"},
     "duckdb": {"store", "activations", "queries", "search"},
     "streamlit": {"ui", "pages", "app"},

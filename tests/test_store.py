@@ -214,10 +214,11 @@ def test_a_table_made_while_the_store_is_open_is_seen(tmp_path: Path) -> None:
     made = make_run(tmp_path / "growing", upto="summarise")
     store = open_store(made.generation)
     assert not store.has(schema.LABELS) and queries.labels(store, [1]) == {1: "feature 1"}
-    from tests.numpy_run import _label
+    from tests.numpy_run import _judge, _write_empty
 
-    _label(made.generation, made)
-    made.generation.mark_done("label", made.generation.done("summarise"))
+    _judge(made.generation, made)
+    _write_empty(made.generation, "judge")
+    made.generation.mark_done("judge", made.generation.done("summarise"))
     assert queries.labels(store, [1]) == {1: made.labels[1]} and store.has(schema.LABELS)
 
 

@@ -43,8 +43,9 @@ def copied(made: NumpyRun, tmp_path: Path) -> Generation:
     (run.current().path / "manifest.json").unlink()
     for summary in SUMMARIES:
         run.current().file(summary.table).unlink()
-    for stage in ("summarise", "label", "arrange"):
+    for stage in schema.STAGES[schema.STAGES.index("summarise") :]:
         (run.current().path / "done" / f"{stage}.json").unlink()
+    run.current().file(schema.EVIDENCE_PARTS).unlink()
     return run.current()
 
 
