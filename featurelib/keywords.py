@@ -35,6 +35,8 @@ CLOSE = 4e-7
 SAME = 1 - 1e-5
 """Words with a larger cosine have the same tokens (naïve, naive): which of them is named is left to chance."""
 LABEL_KEYWORDS = 3
+SEPARATOR = " · "
+"""Between the keywords of a label."""
 LABEL_TEXTS = 2
 """A word of one top text alone says little of the feature, however near to that text it is."""
 
@@ -105,6 +107,13 @@ def _analyzer() -> Callable[[str], list[str]]:
     from sklearn.feature_extraction.text import CountVectorizer
 
     return CountVectorizer(ngram_range=(1, 1), stop_words="english").build_analyzer()
+
+
+def stop_words() -> frozenset[str]:
+    """The English words that name nothing, as scikit-learn lists them."""
+    from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
+
+    return ENGLISH_STOP_WORDS
 
 
 def candidates(text: str) -> Candidates:
@@ -266,24 +275,31 @@ def _groups(near: np.ndarray) -> list[list[int]]:
     return groups
 
 
-def label(feature_id: int, keywords: Sequence[Keyword]) -> tuple[str, str]:
-    """Return a feature's label and its source: the first three keywords that add a word.
+def label_keywords(keywords: Sequence[Keyword]) -> list[str]:
+    """Return the keywords of a feature's label: the first three that each add a word.
 
-    Only keywords that two or more top texts hold are taken (source "keywords"); where no two texts share one, the best
-    of single texts are (source "single texts"); without any it is "feature 12" (source "none").
+    Only keywords that two or more top texts hold are taken; where no two texts share one, the best of single texts are.
     """
     chosen: list[str] = []
     used: set[str] = set()
-    shared = [keyword for keyword in keywords if keyword.n_texts >= LABEL_TEXTS]
-    source = "keywords" if shared else "single texts"
-    for keyword in shared or keywords:
+    for keyword in [one for one in keywords if one.n_texts >= LABEL_TEXTS] or keywords:
         words = set(keyword.keyword.split())
         if not words <= used:
             chosen.append(keyword.keyword)
             used |= words
         if len(chosen) == LABEL_KEYWORDS:
             break
-    return (" · ".join(chosen), source) if chosen else (f"feature {feature_id}", "none")
+    return chosen
+
+
+def label(feature_id: int, keywords: Sequence[Keyword]) -> tuple[str, str]:
+    """Return a feature's label by keywords alone and its source: "keywords" where texts share them, "single texts".
+
+    Without any keyword it is "feature 12", source "none".
+    """
+    chosen = label_keywords(keywords)
+    source = "keywords" if any(one.n_texts >= LABEL_TEXTS for one in keywords) else "single texts"
+    return (SEPARATOR.join(chosen), source) if chosen else (f"feature {feature_id}", "none")
 
 
 def keywords_of(texts: Sequence[str], embed: Embed, method: Method | None = None) -> list[Keyword]:

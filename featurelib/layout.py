@@ -1,4 +1,4 @@
-"""Directions → x, y and clusters of the features; UMAP lives here only."""
+"""Directions → x, y and clusters of the features, embeddings → x, y of the texts; UMAP lives here only."""
 
 from __future__ import annotations
 
@@ -13,21 +13,29 @@ from featurelib.schema import Refusal
 
 FEW = 16
 """Under this many distinct directions UMAP's neighbourhoods hold everything, so that principal axes show as much."""
+MOST_TEXTS = 50_000
+"""Texts that get a place on their map: UMAP's time and a browser's points grow with them, what is seen does not."""
 NEIGHBOURHOOD = 15
 CLUSTER_AXES = 5
 NO_CLUSTER = -1
 
 
 @dataclass(frozen=True)
-class Layout:
-    """Where the features of an SAE lie on the map."""
+class Places:
+    """Where features or texts lie on their map."""
 
     xy: np.ndarray
-    """float32 [n_features, 2]: centred, the wide axis horizontal, the farthest coordinate at 1 or -1."""
-    cluster: np.ndarray
-    """int32 [n_features]: 0 is the largest cluster, -1 belongs to none."""
+    """float32 [n, 2]: centred, the wide axis horizontal, the farthest coordinate at 1 or -1."""
     method: str
     """How x and y were made, in words."""
+
+
+@dataclass(frozen=True)
+class Layout(Places):
+    """Where the features of an SAE lie on the map, and in which clusters."""
+
+    cluster: np.ndarray
+    """int32 [n_features]: 0 is the largest cluster, -1 belongs to none."""
 
     @property
     def n_clusters(self) -> int:
@@ -50,12 +58,60 @@ def arrange_directions(directions: np.ndarray, seed: int = 0) -> Layout:
             f"the SAE's decoder has the shape {directions.shape} or holds NaN or infinite numbers; "
             "a finite direction for each feature is expected: train it again or give another --sae."
         )
-    norms = np.linalg.norm(directions, axis=1, keepdims=True)
-    units = directions / np.where(norms == 0, 1, norms)
-    if len(np.unique(units, axis=0)) < FEW:
-        return _small_layout(units)
-    cluster = find_clusters(_umap(units, seed, CLUSTER_AXES, 0.0))
-    return Layout(_framed(_umap(units, seed, 2, 0.1)), cluster, "UMAP")
+    units = _units(directions)
+    if _is_small(units):
+        return Layout(*_small_places(units), np.full(len(units), NO_CLUSTER, dtype=np.int32))
+    return Layout(_framed(_umap(units, seed, 2, 0.1)), "UMAP", cluster_vectors(units, seed))
+
+
+def cluster_vectors(vectors: np.ndarray, seed: int = 0) -> np.ndarray:
+    """Return a cluster for each of the vectors (float [n, d], by their directions), int32: 0 the largest, -1 none.
+
+    HDBSCAN on 5 axes of UMAP, as for directions; fewer than 16 distinct vectors have no clusters.
+    """
+    units = _units(np.asarray(vectors, dtype=np.float32))
+    if _is_small(units):
+        return np.full(len(units), NO_CLUSTER, dtype=np.int32)
+    return find_clusters(_umap(units, seed, CLUSTER_AXES, 0.0))
+
+
+def arrange_texts(embeddings: np.ndarray, seed: int = 0) -> Places:
+    """Lay out embeddings (float [n_texts, d]) so that texts with a large cosine lie near each other.
+
+    UMAP, principal axes or a line, as for directions; equal embeddings and seed give equal bytes on one machine. Raises
+    Refusal for embeddings that are not finite.
+    """
+    embeddings = np.asarray(embeddings, dtype=np.float32)
+    if embeddings.ndim != 2 or not np.isfinite(embeddings).all():
+        raise Refusal(
+            f"the texts' embeddings have the shape {embeddings.shape} or hold NaN or infinite numbers; "
+            "a finite embedding for each text is expected: embed them again."
+        )
+    units = _units(embeddings)
+    return Places(*_small_places(units)) if _is_small(units) else Places(_framed(_umap(units, seed, 2, 0.1)), "UMAP")
+
+
+def drawn_texts(n_texts: int, seed: int = 0, most: int = MOST_TEXTS) -> np.ndarray:
+    """Return the ids of the texts that get a place, int64, rising: all of them, or `most` drawn without repeats."""
+    if n_texts <= most:
+        return np.arange(n_texts, dtype=np.int64)
+    return np.sort(np.random.default_rng(seed).choice(n_texts, most, replace=False)).astype(np.int64)
+
+
+def _units(vectors: np.ndarray) -> np.ndarray:
+    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return vectors / np.where(norms == 0, 1, norms)
+
+
+def _is_small(units: np.ndarray) -> bool:
+    """Whether there are too few distinct rows for UMAP; stops to count as soon as there are enough."""
+    distinct: set[bytes] = set()
+    for row in units:
+        # a zero may be a negative one, which is the same number in other bytes
+        distinct.add((row + 0.0).tobytes())
+        if len(distinct) >= FEW:
+            return False
+    return True
 
 
 def _umap(units: np.ndarray, seed: int, axes: int, min_dist: float) -> np.ndarray:
@@ -89,14 +145,15 @@ def find_clusters(points: np.ndarray) -> np.ndarray:
     return number[found]
 
 
-def _small_layout(units: np.ndarray) -> Layout:
-    """Principal axes, or a line in the order of the features when all directions are one."""
-    cluster = np.full(len(units), NO_CLUSTER, dtype=np.int32)
+def _small_places(units: np.ndarray) -> tuple[np.ndarray, str]:
+    """Principal axes, or a line in the order of the rows when all directions are one; with the words for it."""
+    if not len(units):
+        return np.zeros((0, 2), dtype=np.float32), "nothing, there being none"
     points = _principal(units)
     if len(units) > 1 and np.abs(points).max() < 1e-6:
         line = np.stack([np.linspace(-1, 1, len(units)), np.zeros(len(units))], axis=1)
-        return Layout(line.astype(np.float32), cluster, "a line, all directions being equal")
-    return Layout(_framed(points), cluster, "principal axes, there being too few directions for UMAP")
+        return line.astype(np.float32), "a line, all directions being equal"
+    return _framed(points), "principal axes, there being too few directions for UMAP"
 
 
 def _principal(points: np.ndarray) -> np.ndarray:

@@ -271,6 +271,14 @@ EXPLANATIONS = _table(
         "low": pa.float64(),
         "high": pa.float64(),
         "n_texts": pa.int64(),
+        "n_fires": pa.int64(),
+        "n_unread": pa.int64(),
+        "accuracy": pa.float64(),
+        "precision": pa.float64(),
+        "recall": pa.float64(),
+        "specificity": pa.float64(),
+        "f1": pa.float64(),
+        "reason": pa.string(),
     },
 )
 TEXT_WORDS = _table(
@@ -315,6 +323,8 @@ FAMILIES = _table(
         "depth": pa.int32(),
         "n_both": pa.int64(),
         "conditional": pa.float64(),
+        "share_of_parent": pa.float64(),
+        "nesting": pa.float64(),
     },
 )
 FAMILY_METRICS = _table(
@@ -323,6 +333,7 @@ FAMILY_METRICS = _table(
     "relate",
     {
         "family_id": pa.int32(),
+        "root_id": pa.int32(),
         "size": pa.int32(),
         "depth": pa.int32(),
         "r_parent_child": pa.float64(),

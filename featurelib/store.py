@@ -147,7 +147,8 @@ class Store:
             return rows.to_arrow_table() if row_cap is None else _first(rows.to_arrow_reader(), row_cap)
         except duckdb.CatalogException:
             for view in sorted(self._missing):
-                if re.search(rf"\b{view}\b", sql):
+                # Neither maybe.labels nor a column of the source's that is called "labels".
+                if re.search(rf"(?<![.\"])\b{view}\b", sql):
                     self.generation.need(READABLE[view])
             raise
         except duckdb.Error as broken:

@@ -7,7 +7,7 @@ import streamlit as st
 
 from featurelib import charts, queries, ui
 from featurelib.schema import Refusal
-from featurelib.ui import measures
+from featurelib.ui import evidence, measures
 
 TEXTS = [
     ("cosine", "cosine", "Cosine of each text", "The cosine between a text's embedding and its reconstruction."),
@@ -108,4 +108,6 @@ with narrow:
     measures.of_weights(found)
 texts(run, found, splits)
 features(run)
+with ui.part():
+    evidence.summary(run)
 every(run)

@@ -1,4 +1,4 @@
-"""One feature: how it was named, what fires it, what it lies beside."""
+"""One feature: how it was named and how well that holds, what fires it and by which words, what it lies beside."""
 
 from __future__ import annotations
 
@@ -8,14 +8,30 @@ import streamlit as st
 
 from featurelib import queries, ui
 from featurelib.schema import MIN_BOTH, Refusal
-from featurelib.ui import firing, lists, portrait, reading, reading_style, ways
+from featurelib.ui import (
+    audit,
+    evidence,
+    explained,
+    families,
+    firing,
+    highlight,
+    lists,
+    portrait,
+    reading,
+    reading_style,
+    together,
+    ways,
+)
 
 BESIDE = 8
 SUPPORTS = [str(MIN_BOTH), "10", "20", "50"]
+ONWARD = {"map.py": "on the map ›", "textmap.py": "its texts on a map ›"}
 
 opened = ui.open_run()
 store = opened.store
 reading_style.style()
+highlight.style()
+audit.style()
 asked = ui.whole_number_param("feature")
 try:
     if asked is None:
@@ -44,13 +60,18 @@ def test_box() -> None:
 
 portrait.feature_head(opened.name, feature, last=last, drawn=drawn)
 with ui.part():
-    portrait.keywords(queries.keywords(store, feature_id).to_pylist())
+    explained.explained(queries.explanation(store, feature_id))
+with ui.part():
+    evidence.name(store, feature)
+with ui.part():
+    audit.flags(queries.feature_audit(store, feature_id).to_pylist())
 portrait.feature_strip(feature)
 texts, beside = st.columns([2.1, 1], gap="large")
 
 with texts, ui.part():
     if feature.dead:
         ui.sentence(portrait.DEAD.format(ui.count(feature.n_texts)))
+        audit.near_misses(store, feature)
     else:
         firing.texts(store, feature, columns)
 
@@ -62,13 +83,17 @@ with beside:
     test_box()
     if not feature.dead:
         with ui.part():
-            support = portrait.together_head(SUPPORTS)
-            rows = queries.coactivations(store, feature_id, limit=BESIDE, min_both=support)
-            portrait.together(rows.to_pylist(), support)
+            by, support = together.together_head(SUPPORTS)
+            rows = queries.coactivations(store, feature_id, limit=BESIDE, min_both=support, by=by)
+            together.together(rows.to_pylist(), by, support)
+    with ui.part():
+        families.relatives(queries.relatives(store, feature_id).to_pylist())
     with ui.part():
         portrait.cosines("near", "Nearest directions", queries.neighbours(store, feature_id, limit=BESIDE).to_pylist())
-        with st.container(key="read-near"):
-            ui.page_link("map.py", "see it on the map ›", feature=feature_id)
+        with st.container(horizontal=True, key="read-near"):
+            for page, words in ONWARD.items():
+                ui.page_link(page, words, feature=feature_id)
+            ui.page_link("combine.py", "with others ›", **{"with": feature_id})
         rows = queries.opposites(store, feature_id, limit=BESIDE)
         portrait.cosines("far", "Most opposite directions", rows.to_pylist())
     if columns and not feature.dead:

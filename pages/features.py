@@ -16,17 +16,29 @@ SORTS = {
     "density": "density",
     "mean_activation": "mean activation",
     "label": "name",
+    "auroc": "fidelity (AUROC)",
+    "ap": "fidelity (AP)",
     "cluster": "cluster",
     "gate": "gate",
     "feature_id": "id",
 }
 SORTING = "This orders all features; the menu in a column's head orders the page that is shown."
 STATES = {"all": "all features", "live": "live features", "dead": "dead features"}
-FILTERS = ("least", "most", "low", "high", "state", "cluster")
+FILTERS = ("least", "most", "low", "high", "state", "cluster", "flag", "auroc", "ap")
+FLAGS = {"all": "any or none", "any": "any flag"}
 COLUMNS = {
     "feature_id": st.column_config.NumberColumn("id", width=50, format="%d"),
     "label": st.column_config.TextColumn("feature", width=320),
     "keywords": st.column_config.TextColumn("keywords", width=270),
+    "auroc": st.column_config.NumberColumn(
+        "AUROC",
+        width=66,
+        format="%.2f",
+        help="How well the text's resemblance to the name predicts firing on held-out texts: 0.5 says nothing, 1 all.",
+    ),
+    "ap": st.column_config.NumberColumn(
+        "AP", width=52, format="%.2f", help="Average precision of the same; by chance it is the density."
+    ),
     "n_active": st.column_config.NumberColumn(
         "texts", width=62, format="localized", help="The number of texts on which it fires."
     ),
@@ -68,6 +80,10 @@ with st.container(horizontal=True, vertical_alignment="bottom", key="filters"):
         low = ui.number_box("Maximum activation at least", "low")
         high = ui.number_box("Maximum activation at most", "high")
         cluster = ui.count_box("Cluster on the map", "cluster")
+        auroc = ui.number_box("Name predicts firing: AUROC at least", "auroc", high=1.0)
+        ap = ui.number_box("Name predicts firing: average precision at least", "ap", high=1.0)
+        flags = FLAGS | {name: name for name in queries.audit_checks(store)}
+        flag = ui.choice_box("Flag of the audit", "flag", list(flags), show=flags.get) if len(flags) > 2 else "all"
     if (n_filters or words) and st.button("Clear", type="tertiary"):
         ui.set_params(**dict.fromkeys((*FILTERS, "q", "page")))
         st.rerun()
@@ -78,9 +94,13 @@ which = replace(
     activation_low=low,
     activation_high=high,
     cluster=cluster,
+    fidelity_low=auroc,
+    ap_low=ap,
 )
 if state != "all":
     which = replace(which, dead=state == "dead")
+if flag != "all":
+    which = replace(which, ids=queries.flagged_ids(store, None if flag == "any" else flag))
 n_found = queries.count_features(store, which)
 found = f"{n_found:,} of {counted.n_features:,} features"
 falling = order == "falling"
@@ -101,6 +121,8 @@ with st.container(horizontal=True, horizontal_alignment="center", key="below-tab
     offset = ui.pager(n_found, PER_PAGE)
 with above:
     rows = queries.features(store, which, sort=sort, descending=falling, limit=PER_PAGE, offset=offset)
-    # Where all features have one gate, as after BatchTopK, a column of it says nothing.
-    shown = {name: column for name, column in COLUMNS.items() if name != "gate" or len(rows["gate"].unique()) > 1}
+    # Where all features have one gate, as after BatchTopK, a column of it says nothing; nor does one without numbers.
+    silent = {name for name in ("auroc", "ap") if rows[name].null_count == rows.num_rows}
+    silent |= {"gate"} if len(rows["gate"].unique()) == 1 else set()
+    shown = {name: column for name, column in COLUMNS.items() if name not in silent}
     ui.feature_table(rows, key=f"table {offset}", columns=shown)

@@ -1,13 +1,17 @@
-"""The directions of all features, laid out so that near ones are near: click one to see it, lasso some to list them."""
+"""The directions of all features, laid out so that near ones are near: click one, lasso some, or choose a cluster."""
 
 from __future__ import annotations
 
 import streamlit as st
 
 from featurelib import charts, queries, ui
-from featurelib.ui.picked import beside, listed
+from featurelib.ui.picked import beside, cluster_beside, cluster_box, listed
 
-COLOURS = {"density": "Density", "activation": "Max. activation", "cluster": "Cluster"}
+COLOURS = {"density": "Density", "activation": "Max. activation", "cluster": "Clusters", "topic": "Topics"}
+CLUSTERS = (
+    "Clusters are dense groups of directions, topics dense groups of the features' labels as the embedder reads them "
+    "(HDBSCAN after UMAP to 5 axes, both). Features of no group are grey."
+)
 DRAGS = {"pan": "Move", "lasso": "Lasso"}
 BEGIN = 10
 NAMED = 5_000
@@ -34,18 +38,20 @@ def draw(run: ui.Opened) -> None:
     """The controls, the map and what is chosen in it."""
     with st.container(horizontal=True, vertical_alignment="bottom", key="map-controls"):
         words = ui.text_box("Light up", "q", placeholder="words of labels and keywords", type="search")
-        colour = ui.segments("Colour by", "colour", list(COLOURS), show=COLOURS.get)
+        colour = ui.segments("Colour by", "colour", list(COLOURS), show=COLOURS.get, resets=("cluster",), help=CLUSTERS)
         drag = ui.segments("Drag to", "drag", list(DRAGS), show=DRAGS.get)
+        cluster = cluster_box(run.store, colour)
     with ui.part():
-        places = queries.layout(run.store)
-        lit = matching(run, words)
+        places = queries.topic_layout(run.store) if colour == "topic" else queries.layout(run.store)
+        inside = queries.cluster_features(run.store, colour, cluster) if cluster is not None else None
+        lit = matching(run, words) if inside is None else inside["feature_id"].to_pylist()
         chosen = ui.count_param("feature")
         wide, narrow = st.columns([1.85, 1], gap="large")
         with wide:
             told = names(run, places["feature_id"].to_pylist())
             figure = charts.feature_map(
                 places,
-                colour,
+                "cluster" if colour == "topic" else colour,
                 ui.colours(),
                 lit=lit,
                 drag=drag,
@@ -58,6 +64,8 @@ def draw(run: ui.Opened) -> None:
                 listed(run, ids, f"{len(ids):,} features in the lasso", "lasso")
             elif chosen is not None:
                 beside(run.store, chosen)
+            elif inside is not None:
+                cluster_beside(run, colour, cluster, inside)
             elif lit is not None:
                 listed(
                     run, lit, f"{len(lit):,} feature{'s match' if len(lit) != 1 else ' matches'} “{words}”", "matches"

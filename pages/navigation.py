@@ -12,11 +12,18 @@ MENU = {
         ("features.py", "Features"),
         ("feature.py", "Feature"),
         ("map.py", "Map"),
-        ("evaluation.py", "Evaluation"),
+        ("families.py", "Families"),
     ],
-    "Texts": [("search.py", "Search"), ("try.py", "Try a text")],
+    "Texts": [
+        ("search.py", "Search"),
+        ("try.py", "Try a text"),
+        ("steer.py", "Steer"),
+        ("textmap.py", "Text map"),
+        ("combine.py", "Combine"),
+    ],
+    "Trust": [("evaluation.py", "Evaluation"), ("audit.py", "Audit"), ("splitting.py", "Splitting")],
 }
-HIDDEN = [("text.py", "Text")]
+HIDDEN = [("text.py", "Text"), ("similar.py", "Similar texts")]
 NAMED = [page for section in MENU.values() for page in section] + HIDDEN
 
 st.set_page_config(page_title="Feature browser", layout="wide")

@@ -1,16 +1,47 @@
-"""One text of the corpus: all of it, what is known of it, the features that fire on it."""
+"""One text of the corpus: all of it, what is known of it, the features that fire on it and the words that carry one."""
 
 from __future__ import annotations
 
 import streamlit as st
 
 from featurelib import queries, ui
-from featurelib.schema import Refusal
-from featurelib.ui import lists, reading, reading_style, ways
+from featurelib.schema import BY_TEXT, Refusal
+from featurelib.ui import highlight, lists, reading, reading_style, trying, ways
+
+NONE = "none"
+
+
+def words_box(rows: list[dict]) -> int | None:
+    """A list of the features whose words may be coloured: those that fire, and the one of the address."""
+    names = {str(row["feature_id"]): row["label"] for row in rows}
+    asked = ui.count_param("feature")
+    if asked is not None and str(asked) not in names:
+        names[str(asked)] = queries.feature(store, asked).label
+    chosen = ui.choice_box(
+        "Colour the words that carry",
+        "feature",
+        [NONE, *names],
+        show=lambda one: names.get(one, "no feature"),
+        resets=("deleted",),
+        width=420,
+    )
+    return None if chosen == NONE else int(chosen)
+
+
+def shown_words(rows: list[dict]) -> None:
+    """The text, with the words coloured that carry the chosen feature."""
+    chosen = words_box(rows) if rows or ui.param("feature") else None
+    if chosen is None:
+        ui.html(reading.cut_text(text.text, text.cut, start=reading.after_title(text.text, text.title or "")))
+        return
+    with st.spinner(ways.STARTING, show_time=True):
+        trying.words(opened, text.text, text, chosen, queries.feature(store, chosen).label)
+
 
 opened = ui.open_run()
 store = opened.store
 reading_style.style()
+highlight.style()
 asked = ui.whole_number_param("text")
 try:
     text = queries.text(store, asked or 0)
@@ -28,15 +59,19 @@ with onward:
 
 if text.n_active is not None:
     ways.text_strip(text)
+rows = queries.text_features(store, number).to_pylist() if store.has(BY_TEXT) else []
 words, beside = st.columns([1.5, 1], gap="large")
 with words:
-    ui.html(reading.cut_text(text.text, text.cut, start=reading.after_title(text.text, text.title or "")))
-    with st.container(key="read-near"):
+    with ui.part():
+        shown_words(rows)
+    with st.container(key="read-near", horizontal=True, gap="medium"):
         ui.page_link("search.py", "texts near it in meaning ›", near=number)
+        ui.page_link("similar.py", "why one of them is near ›", a=number)
+        ui.page_link("steer.py", "turn its features ›", text=number)
     ui.heading("About this text")
     ui.facts(reading.text_facts(text, store))
 with beside, ui.part():
-    rows = queries.text_features(store, number).to_pylist()
+    opened.generation.need(BY_TEXT)
     if not rows:
         ui.sentence("No feature fires on this text.")
     lists.line_list(

@@ -1,60 +1,78 @@
-"""A text of the reader's own: which features it turns on, through the same embedder and SAE."""
+"""A text of the reader's own: which features it turns on, by which words, and what of the corpus is near to it."""
 
 from __future__ import annotations
 
 import streamlit as st
 
 from featurelib import queries, ui
-from featurelib.queries import FeatureFilter
-from featurelib.ui import lists, reading, reading_style, ways
+from featurelib.ui import describing, highlight, lists, reading, reading_style, trying, trylines, typed, ways
+
+ONE = 20_000
+"""Characters of one text."""
+LINES = "One text a line"
+LINES_HELP = "Each line is tried by itself, up to 200 of them; blank lines are passed over."
+HEIGHT = {True: 260, False: 180}
+
+
+def examples() -> None:
+    """Beginnings of texts of the corpus to begin with."""
+    ui.heading("Or one from the corpus")
+    n_texts = reading.count_texts(store)
+    some = [queries.text(store, n_texts * part // 4) for part in (0, 1, 2, 3)] if n_texts else []
+    begins = [ui.opening(one.title or one.text, length=90) for one in some]
+    lists.line_list("examples", [lists.Line(begin, {"t": begin}, page="try.py") for begin in begins])
+
+
+def one_text() -> None:
+    """The features of one text, the words of one of them, the nearest texts."""
+    left, right = st.columns([1.15, 1], gap="large")
+    looked = None
+    with right, ui.part():
+        with st.spinner(ways.STARTING, show_time=True):
+            looked = ui.live().try_closely(opened.generation.path, given.text)
+        chosen = trying.chosen_feature(looked)
+        asked = [] if chosen is None else [chosen]
+        ids = [*looked.feature_ids.tolist(), *looked.below_ids[: trying.BELOW].tolist(), *asked]
+        known = describing.known_features(store, ids)
+        trying.warnings(given.text, looked)
+        trying.features(looked, known, given, chosen)
+    if looked is None:
+        return
+    with left, ui.part():
+        if chosen is not None:
+            if chosen not in known:
+                queries.feature(store, chosen)
+            trying.words(opened, given.text, looked, chosen, known[chosen]["label"])
+    with ui.part():
+        trying.nearest_texts(opened, looked, given)
+
 
 opened = ui.open_run()
 store = opened.store
 reading_style.style()
+typed.style()
+highlight.style()
 ui.page(
-    "Try a text", "Type a text of your own and see which features it turns on. It is kept in this page's address alone."
+    "Try a text",
+    "Type or paste a text of your own and see which features it turns on, and by which of its words.",
 )
-words, beside = st.columns([1, 1], gap="large")
-with words:
-    typed = ways.long_text_box("Your text", "t", placeholder="a sentence, a title, an abstract …")
-    st.button("Show its features", type="primary")
-if not typed.strip():
-    with words, ui.part():
-        ui.heading("Or one from the corpus")
-        n_texts = reading.count_texts(store)
-        examples = [queries.text(store, n_texts * part // 4) for part in (0, 1, 2, 3)] if n_texts else []
-        begins = [ui.opening(one.title or one.text, length=90) for one in examples]
-        lists.line_list("examples", [lists.Line(begin, {"t": begin}, page="try.py") for begin in begins])
-    st.stop()
-
-with beside, ui.part():
-    with st.spinner(ways.STARTING, show_time=True):
-        tried = ui.live().try_text(opened.generation.path, typed)
-    ids = [int(one) for one in tried.feature_ids]
-    known = {
-        row["feature_id"]: row for row in queries.features(store, FeatureFilter(ids=tuple(ids)), limit=None).to_pylist()
-    }
-    ways.tried_strip(tried)
-    if not ids:
-        ui.sentence("No feature fires on it.")
-    lists.line_list(
-        "fires",
-        [
-            lists.feature_line(
-                one,
-                known[one]["label"],
-                ui.number(float(activation)),
-                ui.percent(known[one]["density"]),
-                share=activation / known[one]["max_activation"] if known[one]["max_activation"] else 1.0,
-            )
-            for one, activation in zip(ids, tried.activations, strict=True)
-        ],
-        title="Features that fire",
-        help=lists.BAR,
-        names=("activation", "density"),
-    )
-    if tried.truncated:
-        ui.heading("What the embedder read")
-        ui.html(reading.cut_text(typed, tried.cut))
-    with st.container(key="read-near"):
-        ui.page_link("search.py", "texts near it in meaning ›", by="meaning", q=typed)
+by_line = ui.param("lines") == "yes"
+given = typed.typed_box(
+    "Your texts, one a line" if by_line else "Your text",
+    placeholder="one text a line …" if by_line else "a sentence, a title, an abstract …",
+    limit=typed.LONGEST if by_line else ONE,
+    height=HEIGHT[by_line],
+)
+with st.container(horizontal=True, vertical_alignment="center", key="try-controls"):
+    st.button("Show their features" if by_line else "Show its features", type="primary")
+    ui.toggle(LINES, "lines", resets=("feature", "all", "deleted"), help=LINES_HELP)
+if given.text and not given.text.strip():
+    ui.sentence("The text holds nothing but white space; type a word.")
+if not given.text.strip():
+    with ui.part():
+        examples()
+elif by_line:
+    with ui.part():
+        trylines.tried_lines(opened, given.text)
+else:
+    one_text()

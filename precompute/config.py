@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, get_type_hints
 
 from featurelib.embedder import DEFAULT_EMBEDDER
+from featurelib.labeller import check_labeller
 from featurelib.runs import check_name
 from featurelib.sae.loggers import LOGGERS, check_logger
 from featurelib.sae.recipe import ARCHITECTURES
@@ -102,6 +103,9 @@ class BuildConfig:
                 )
         if self.shuffle and self.sample is None:
             raise Refusal("--shuffle draws a sample; give its size with --sample N.")
+        check_labeller(self.labeller, self.labeller_model)
+        if self.labelled_features and not self.labeller:
+            raise Refusal("--labelled-features has no meaning without --labeller; give both, or leave it out.")
 
     def _check_training(self) -> None:
         for name in ("features", "epochs", "patience", "logger"):
@@ -132,8 +136,10 @@ class BuildConfig:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise Refusal(f"{flag(name)} is {value}; give a whole number from 1.")
-        if self.keyword_texts > TOP_TEXTS:
-            raise Refusal(f"--keyword-texts is {self.keyword_texts}; of a feature {TOP_TEXTS} top texts are kept.")
+        for name in ("keyword_texts", "attributed_texts"):
+            value = getattr(self, name)
+            if value > TOP_TEXTS:
+                raise Refusal(f"{flag(name)} is {value}; of a feature {TOP_TEXTS} top texts are kept.")
         for name in ("merge_at", "pair_at", "cluster_at"):
             if not -1 <= getattr(self, name) <= 1:
                 raise Refusal(f"{flag(name)} is {getattr(self, name)}; it is a cosine: give a number from -1 to 1.")

@@ -66,7 +66,12 @@ PIPELINE: tuple[Stage, ...] = (
     ),
     Stage("arrange", ("embed", "train"), ("seed",), "directions, embeddings and seed"),
     Stage("judge", ("embed", "train", "summarise", "label"), ("seed",), "keywords, texts and SAE"),
-    Stage("explain", ("judge",), ("labeller", "labeller_model", "labelled_features"), "top texts and labeller"),
+    Stage(
+        "explain",
+        ("ingest", "embed", "train", "summarise"),
+        ("labeller_model", "labelled_features", "seed"),
+        "texts, SAE and model of the labeller",
+    ),
     Stage("attribute", ("embed", "train", "summarise"), ("attributed_texts",), "top texts, embedder and SAE"),
     Stage("miss", ("embed", "train"), (), "embeddings and SAE"),
     Stage("relate", ("summarise", "judge"), ("seed",), "activations, labels and seed"),

@@ -3,10 +3,22 @@
 from __future__ import annotations
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
-from featurelib.layout import NO_CLUSTER, Layout, arrange_directions, find_clusters
-from featurelib.schema import Refusal
+from featurelib.layout import (
+    MOST_TEXTS,
+    NO_CLUSTER,
+    Layout,
+    Places,
+    arrange_directions,
+    arrange_texts,
+    drawn_texts,
+    find_clusters,
+)
+from featurelib.runs import Run
+from featurelib.schema import EMBEDDINGS, TEXT_LAYOUT, Refusal
+from precompute.arrange import _embeddings
 
 GROUPS = np.repeat(np.arange(6), [40, 35, 30, 25, 20, 15])
 
@@ -94,3 +106,71 @@ def test_directions_that_are_not_finite_are_refused() -> None:
     broken[3, 3] = np.inf
     with pytest.raises(Refusal, match="NaN or infinite"):
         arrange_directions(broken)
+
+
+@pytest.fixture(scope="module")
+def placed() -> Places:
+    return arrange_texts(planted_directions(), seed=0)
+
+
+def test_texts_of_one_group_lie_nearer_to_each_other_than_to_the_others(placed: Places) -> None:
+    xy = placed.xy[:-1]
+    centres = np.array([xy[group == GROUPS].mean(0) for group in range(6)])
+    assert (np.linalg.norm(xy[:, None] - centres[None], axis=2).argmin(1) == GROUPS).mean() > 0.97
+    assert placed.xy.dtype == np.float32 and np.abs(placed.xy).max() == 1 and placed.method == "UMAP"
+
+
+def test_equal_embeddings_and_seed_give_equal_bytes_of_texts(placed: Places) -> None:
+    assert arrange_texts(planted_directions(), seed=0).xy.tobytes() == placed.xy.tobytes()
+    assert arrange_texts(planted_directions(), seed=1).xy.tobytes() != placed.xy.tobytes()
+
+
+@pytest.mark.parametrize("n_texts", [0, 1, 2, 15])
+def test_few_texts_have_a_place(n_texts: int) -> None:
+    few = arrange_texts(np.random.default_rng(n_texts).standard_normal((n_texts, 8)))
+    assert few.xy.shape == (n_texts, 2) and few.xy.dtype == np.float32 and np.isfinite(few.xy).all()
+    assert len(np.unique(few.xy, axis=0)) == n_texts and few.method != "UMAP"
+
+
+def test_a_corpus_of_copies_becomes_a_line_or_principal_axes() -> None:
+    assert "a line" in arrange_texts(np.ones((300, 8))).method
+    some = np.tile(np.random.default_rng(0).standard_normal((15, 8)), (20, 1))
+    assert "principal axes" in arrange_texts(some).method
+    # zeros of both signs are one number
+    assert "a line" in arrange_texts(np.where(np.arange(400).reshape(50, 8) % 3, 0.0, -0.0)).method
+
+
+def test_embeddings_that_are_not_finite_are_refused() -> None:
+    broken = planted_directions()
+    broken[3, 3] = np.nan
+    with pytest.raises(Refusal, match="embeddings have the shape"):
+        arrange_texts(broken)
+
+
+def test_of_many_texts_some_are_drawn_by_seed() -> None:
+    assert drawn_texts(7).tolist() == list(range(7)) and drawn_texts(0).tolist() == []
+    drawn = drawn_texts(1000, seed=3, most=100)
+    assert drawn.dtype == np.int64 and len(drawn) == 100 and (np.diff(drawn) > 0).all() and drawn.max() < 1000
+    assert (
+        drawn.tolist() == drawn_texts(1000, seed=3, most=100).tolist() != drawn_texts(1000, seed=4, most=100).tolist()
+    )
+    assert len(drawn_texts(10**6)) == MOST_TEXTS
+    # each tenth of the corpus has about a tenth of those drawn
+    assert np.abs(np.bincount(drawn_texts(10**6) // 10**5) - MOST_TEXTS / 10).max() < 400
+
+
+def test_a_run_has_a_place_for_every_text(tiny: Run) -> None:
+    generation = tiny.current()
+    held = [pq.read_table(part) for part in generation.parts(EMBEDDINGS)]
+    assert len(held) > 1
+    embeddings = np.array([one for part in held for one in part["embedding"].to_pylist()], dtype=np.float32)
+    rows = pq.read_table(generation.file(TEXT_LAYOUT))
+    assert rows["text_id"].to_pylist() == list(range(len(embeddings)))
+    expected = arrange_texts(embeddings, 0).xy
+    assert np.stack([rows["x"].to_numpy(), rows["y"].to_numpy()], axis=1).tobytes() == expected.tobytes()
+    facts = generation.done("arrange").facts
+    assert (facts["n_texts_placed"], facts["n_texts"], facts["text_method"]) == (600, 600, "UMAP")
+    ids = np.array([0, 3, 255, 256, 257, 599])
+    assert (_embeddings(generation, ids) == embeddings[ids]).all()
+    with pytest.raises(Refusal, match="6 of 7 texts have an embedding"):
+        _embeddings(generation, np.array([*ids, 600]))

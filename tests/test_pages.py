@@ -32,7 +32,14 @@ from tests.apppage import NAVIGATION, page_of
 from tests.numpy_run import DEAD, N_FEATURES, N_TEXTS, NumpyRun, make_run
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGES = ["overview.py", "features.py", "feature.py", "map.py", "evaluation.py", "search.py", "try.py", "text.py"]
+PAGES = [
+    *("overview.py", "features.py", "feature.py", "map.py", "families.py", "search.py", "try.py", "steer.py"),
+    *("textmap.py", "combine.py", "evaluation.py", "audit.py", "splitting.py", "text.py", "similar.py"),
+]
+MENU = [
+    *("Overview", "Features", "Feature", "Map", "Families", "Search", "Try a text", "Steer", "Text map", "Combine"),
+    *("Evaluation", "Audit", "Splitting"),
+]
 Open = Callable[..., AppTest]
 
 
@@ -105,7 +112,7 @@ def table(app: AppTest) -> list[int]:
 def test_every_page_opens_and_its_menu_keeps_the_run(show: Open, file: str) -> None:
     app = show(file, run="small", **({"text": 1} if file == "text.py" else {}))
     menu = app.sidebar.get("page_link")
-    assert labels(app.sidebar) == ["Overview", "Features", "Feature", "Map", "Evaluation", "Search", "Try a text"]
+    assert labels(app.sidebar) == MENU
     assert {link.proto.query_string for link in menu} == {"run=small"}
 
 

@@ -7,14 +7,27 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
+from scipy.stats import binomtest, chisquare
 
-from featurelib import queries
+from featurelib import files, queries
 from featurelib.queries import FeatureFilter
 from featurelib.queries.features import SORTS
-from featurelib.schema import Refusal
+from featurelib.schema import COPIES, Refusal
 from featurelib.store import Store, open_store
-from tests.numpy_run import CLASHING, DEAD, HOSTILE, N_FEATURES, N_TEXTS, ODD_COLUMN, NumpyRun, make_run, weights
+from tests.numpy_run import (
+    CLASHING,
+    DEAD,
+    HOSTILE,
+    N_FEATURES,
+    N_TEXTS,
+    ODD_COLUMN,
+    NumpyRun,
+    fidelity_rows,
+    make_run,
+    weights,
+)
 
 SOME = (0, 1, 5, 20, 39)
 INJECTIONS = [
@@ -58,7 +71,11 @@ def cards(made: NumpyRun) -> pd.DataFrame:
     frame["density"], frame["n_active"] = n_active / N_TEXTS, n_active
     frame["max_activation"] = made.activations.max(0)
     frame["mean_activation"] = made.activations.sum(0, dtype=np.float64) / np.maximum(n_active, 1)
-    frame["gate"], frame["cluster"], frame["dead"] = weights()["threshold"], made.layout["cluster"], n_active == 0
+    frame["gate"], frame["cluster"] = weights()["threshold"], made.layout["cluster"]
+    measured = fidelity_rows(made.labels).query("method == 'ours' and predictor == 'resembles'").set_index("feature_id")
+    for name in ("auroc", "ap"):
+        frame[name] = frame["feature_id"].map(measured[name]).astype(float)
+    frame["dead"] = n_active == 0
     return frame
 
 
@@ -122,6 +139,8 @@ FILTERS = {
     "dead": (FeatureFilter(dead=True), lambda c: c["dead"]),
     "live": (FeatureFilter(dead=False), lambda c: ~c["dead"]),
     "cluster": (FeatureFilter(cluster=-1), lambda c: c["cluster"] == -1),
+    "fidelity": (FeatureFilter(fidelity_low=0.9), lambda c: c["auroc"] >= 0.9),
+    "precision": (FeatureFilter(ap_low=0.5), lambda c: c["ap"] >= 0.5),
     "ids": (FeatureFilter(ids=(4, 2, 99)), lambda c: c["feature_id"].isin([2, 4])),
     "no ids": (FeatureFilter(ids=()), lambda c: c["feature_id"] < 0),
     "all": (FeatureFilter(words="  "), lambda c: c["feature_id"] >= 0),
@@ -225,6 +244,64 @@ def test_top_texts(store: Store, made: NumpyRun, feature_id: int) -> None:
     assert page["rank"].to_pylist() == found["rank"].tolist()[5:10]
 
 
+@pytest.fixture(scope="module")
+def copied(tmp_path_factory: pytest.TempPathFactory) -> tuple[NumpyRun, Store, np.ndarray]:
+    """A run with copies: the equal embeddings, and every seventh text of the first seventy; each text's group."""
+    made = make_run(tmp_path_factory.mktemp("copied") / "small")
+    group = np.arange(N_TEXTS)
+    group[200:220] = group[100:120]
+    group[:70] = np.arange(70) % 7
+    sizes = np.bincount(group, minlength=N_TEXTS)[group]
+    rows = np.flatnonzero(sizes > 1)
+    columns = [rows, group[rows], sizes[rows] - 1, np.ones(len(rows), bool)]
+    table = pa.table([pa.array(c, f.type) for c, f in zip(columns, COPIES.schema, strict=True)], schema=COPIES.schema)
+    files.write_parquet(made.generation.file(COPIES), table, COPIES.schema)
+    (made.generation.path / "manifest.json").unlink()
+    return made, open_store(made.generation), group
+
+
+@pytest.mark.parametrize(("column", "value"), [(None, None), ("group", "g2")])
+def test_the_strongest_of_its_copies_stands_for_them(copied, column: str | None, value: str | None) -> None:
+    made, store, group = copied
+    for feature_id in (*SOME, DEAD[0]):
+        rows = strongest(made, feature_id).assign(group=lambda r: group[r["text_id"]])
+        rows = rows.head(100) if column is None else rows[rows["text_id"].map(made.texts["group"]) == value]
+        rows = rows.assign(rank=range(1, len(rows) + 1))
+        kept = rows.drop_duplicates("group")
+        others = rows.groupby("group").size() - 1
+        narrowed = {"column": column, "value": value}
+        found = queries.top_texts(store, feature_id, limit=500, collapse=True, **narrowed).to_pandas()
+        assert found["text_id"].tolist() == kept["text_id"].tolist() and found["rank"].tolist() == kept["rank"].tolist()
+        assert found["n_copies"].tolist() == kept["group"].map(others).tolist()
+        assert found["n_copies"].sum() + len(found) == len(rows)
+        n = queries.count_top_texts(store, feature_id, collapse=True, **narrowed)
+        pages = [
+            queries.top_texts(store, feature_id, limit=7, offset=first, collapse=True, **narrowed).to_pandas()
+            for first in range(0, n + 7, 7)
+        ]
+        assert n == len(kept) and pd.concat(pages)["text_id"].tolist() == kept["text_id"].tolist()
+        every = queries.top_texts(store, feature_id, limit=500, **narrowed)
+        assert every["text_id"].to_pylist() == rows["text_id"].tolist() and not any(every["n_copies"].to_pylist())
+        assert queries.count_top_texts(store, feature_id, **narrowed) == len(rows)
+
+
+def test_random_texts_are_drawn_evenly_from_all_on_which_it_fires(store: Store, made: NumpyRun) -> None:
+    rows = strongest(made, 1)
+    drawn = [queries.random_texts(store, 1, limit=5, seed=seed).to_pandas() for seed in range(80)]
+    for found in drawn:
+        assert found["rank"].is_monotonic_increasing and found["text_id"].is_unique and len(found) == 5
+        assert found["text_id"].tolist() == rows["text_id"][found["rank"] - 1].tolist()
+        assert found["activation"].tolist() == rows["activation"][found["rank"] - 1].tolist()
+    times = pd.concat(drawn)["rank"].value_counts().reindex(range(1, len(rows) + 1), fill_value=0)
+    assert chisquare(times).pvalue > 1e-3 and len({tuple(found["rank"]) for found in drawn}) > 70
+    again = queries.random_texts(store, 1, limit=5, seed=3).to_pandas()
+    assert again["text_id"].tolist() == drawn[3]["text_id"].tolist()
+    assert queries.random_texts(store, 1, limit=10**4).num_rows == len(rows)
+    assert queries.random_texts(store, DEAD[0]).num_rows == 0
+    top = queries.top_texts(store, 1, limit=1).to_pylist()[0]
+    assert set(drawn[0].columns) == set(top) - {"n_copies"}
+
+
 @pytest.mark.parametrize(
     ("column", "value", "holds"),
     [
@@ -256,6 +333,11 @@ def test_metadata_columns(store: Store) -> None:
     }
 
 
+def wilson(k: np.ndarray, n: int) -> tuple[list[float], list[float]]:
+    intervals = [binomtest(int(one), n).proportion_ci(0.95, "wilson") for one in k]
+    return [one.low for one in intervals], [one.high for one in intervals]
+
+
 @pytest.mark.parametrize("column", ["group", "year", "labels", "value", "feature_id", ODD_COLUMN])
 def test_metadata_values(store: Store, made: NumpyRun, column: str) -> None:
     every = made.texts.explode(column).dropna(subset=[column]).drop_duplicates(["text_id", column])
@@ -265,6 +347,7 @@ def test_metadata_values(store: Store, made: NumpyRun, column: str) -> None:
         corpus = every[column].astype(str).value_counts() / N_TEXTS
         expected = pd.DataFrame({"value": n_texts.index, "n_texts": n_texts.to_numpy()})
         expected["share"] = expected["n_texts"] / len(text_ids)
+        expected["low"], expected["high"] = wilson(expected["n_texts"].to_numpy(), len(text_ids))
         expected["corpus_share"] = expected["value"].map(corpus)
         expected["lift"] = expected["share"] / expected["corpus_share"]
         expected = expected.sort_values(["n_texts", "value"], ascending=[False, True]).head(3)
@@ -326,7 +409,7 @@ def test_bands_are_equally_large_and_drawn_by_the_seed(store: Store, made: Numpy
 
 def test_bands_and_texts_bring_what_top_texts_bring(store: Store) -> None:
     top = {row["text_id"]: row for row in queries.top_texts(store, SOME[0], limit=100).to_pylist()}
-    shared = set(next(iter(top.values()))) - {"rank", "activation"}
+    shared = set(next(iter(top.values()))) - {"rank", "activation", "n_copies"}
     for row in queries.bands(store, SOME[0]).to_pylist():
         if row["text_id"] in top:
             assert {name: row[name] for name in shared} == {name: top[row["text_id"]][name] for name in shared}

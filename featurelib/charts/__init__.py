@@ -7,8 +7,11 @@ from featurelib.charts.bars import TextRange, bin_ranges, count_bars, density_ba
 from featurelib.charts.distributions import feature_spread, text_spread
 from featurelib.charts.featuremap import chosen_ids, feature_map
 from featurelib.charts.ground import Colours, share
+from featurelib.charts.heatmap import together_heatmap
+from featurelib.charts.textmap import Colouring, kind_colours, text_map
 
 __all__ = [
+    "Colouring",
     "Colours",
     "TextRange",
     "bin_ranges",
@@ -18,7 +21,10 @@ __all__ = [
     "density_choice",
     "feature_map",
     "feature_spread",
+    "kind_colours",
     "share",
+    "text_map",
     "text_counts",
     "text_spread",
+    "together_heatmap",
 ]

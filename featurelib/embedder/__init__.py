@@ -5,10 +5,19 @@ Finding an embedder needs no torch; loading one does, unless it is the stand-in.
 
 from __future__ import annotations
 
-from featurelib.embedder.facts import Embedder, EmbedderFacts, TokenCounts
+from featurelib.embedder.facts import Embedder, EmbedderFacts, TokenCounts, TokenStates
 from featurelib.embedder.finding import DEFAULT_EMBEDDER, Found, find_embedder
 
-__all__ = ["DEFAULT_EMBEDDER", "Embedder", "EmbedderFacts", "Found", "TokenCounts", "find_embedder", "load_embedder"]
+__all__ = [
+    "DEFAULT_EMBEDDER",
+    "Embedder",
+    "EmbedderFacts",
+    "Found",
+    "TokenCounts",
+    "TokenStates",
+    "find_embedder",
+    "load_embedder",
+]
 
 
 def load_embedder(

@@ -46,6 +46,28 @@ class TokenCounts:
     when the tokenizer cannot tell."""
 
 
+@dataclass(frozen=True)
+class TokenStates:
+    """What each token that is read of one text brings to its embedding: embedding = Σ shares + offset."""
+
+    shares: np.ndarray
+    """float32 [n_tokens, dimension]: w_t·A·h_t/s, the token's state times its weight in the pooling, sent through what
+    is linear behind it, over the text's own scalars (its length, where embeddings have length 1)."""
+    offset: np.ndarray
+    """float32 [dimension]: what no token brings, such as the bias of a Dense layer; zeros for most embedders."""
+    starts: np.ndarray
+    """int32 [n_tokens]: the first character of each token in the text without its prompt."""
+    ends: np.ndarray
+    """int32 [n_tokens]: the character after its last; equal to its start where it stands for no character."""
+    special: np.ndarray
+    """bool [n_tokens]: whether it is no token of the text itself, but one of the prompt or of the model ([CLS])."""
+
+    @property
+    def embedding(self) -> np.ndarray:
+        """The text's embedding, float32 [dimension], equal to the one that `embed` gives up to rounding."""
+        return (self.shares.sum(axis=0, dtype=np.float64) + self.offset).astype(np.float32)
+
+
 class Embedder(Protocol):
     """Text → embedding."""
 
@@ -55,6 +77,8 @@ class Embedder(Protocol):
     """The numbers it computes with: float32, float16 or bfloat16."""
     device: str
     """Where it computes: cpu or cuda."""
+    whole_reason: str | None
+    """None where an embedding is a sum over tokens; else why it cannot be taken apart, in words without a full stop."""
 
     def embed(
         self,
@@ -71,3 +95,9 @@ class Embedder(Protocol):
 
     def tokens(self, texts: Sequence[str]) -> TokenCounts:
         """Return how many tokens each text has and where the embedder stops reading it."""
+
+    def token_states(self, texts: Sequence[str]) -> list[TokenStates]:
+        """Return what each token of each text brings to its embedding, computed in float32 whatever the device.
+
+        A text takes n_tokens × dimension × 4 bytes: give some hundred at a time. Raises Refusal with `whole_reason`.
+        """

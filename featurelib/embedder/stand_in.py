@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from featurelib.embedder.facts import EmbedderFacts, TokenCounts
+from featurelib.embedder.facts import EmbedderFacts, TokenCounts, TokenStates
 from featurelib.embedder.finding import Found
 
 WORD = re.compile(r"\S+")
@@ -27,6 +27,7 @@ class StandIn:
 
     precision = "float32"
     device = "cpu"
+    whole_reason = None
 
     def __init__(self, found: Found, *, prompt: str | None, normalize: bool | None, max_seq_length: int | None) -> None:
         dimension = int(found.name.partition(":")[2])
@@ -70,6 +71,21 @@ class StandIn:
         n_tokens = np.array([len(words) for words in spans], dtype=np.int32)
         cut = [max(words[limit - 1][1] - len(prompt), 0) if len(words) > limit else -1 for words in spans]
         return TokenCounts(n_tokens, n_tokens > limit, np.array(cut, dtype=np.int32))
+
+    def token_states(self, texts: Sequence[str]) -> list[TokenStates]:
+        """Return the direction of each word that is read, over the length of their sum; see `Embedder.token_states`."""
+        return [self._states(text) for text in texts]
+
+    def _states(self, text: str) -> TokenStates:
+        prompt, limit = self.facts.prompt or "", self.facts.max_seq_length
+        words = (prompt + text).lower().split()[:limit]
+        spans = np.array([match.span() for match in WORD.finditer(prompt + text)][:limit], np.int32).reshape(-1, 2)
+        shares = np.array([self._direction(word) for word in words], np.float32).reshape(-1, self.facts.dimension)
+        if self.facts.normalize:
+            shares /= max(float(np.linalg.norm(shares.sum(axis=0, dtype=np.float64))), 1e-12)
+        starts, ends = np.maximum(spans - len(prompt), 0).astype(np.int32).T
+        special = spans[:, 1] <= len(prompt)
+        return TokenStates(shares, np.zeros(self.facts.dimension, np.float32), starts, ends, special)
 
     def _direction(self, word: str) -> np.ndarray:
         if word not in self._directions:

@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from featurelib.embedder.facts import EmbedderFacts, TokenCounts
+from featurelib.embedder import states
+from featurelib.embedder.facts import EmbedderFacts, TokenCounts, TokenStates
 from featurelib.embedder.finding import Found
 from featurelib.schema import Refusal
 
@@ -46,6 +47,7 @@ class SentenceEmbedder:
         _limit(self._model, found.name, max_seq_length)
         self._prompt = self._model.prompts.get(self._model.default_prompt_name) if prompt is None else prompt
         limit = self._model.max_seq_length
+        self.whole_reason = states.why_whole(self._model)
         self.facts = EmbedderFacts(
             name=found.name,
             origin=found.origin,
@@ -95,6 +97,40 @@ class SentenceEmbedder:
             cut[long] = np.where(ends < 0, -1, np.maximum(ends - len(self._prompt or ""), 0))
         return TokenCounts(n_tokens, truncated, cut)
 
+    def token_states(self, texts: Sequence[str]) -> list[TokenStates]:
+        """Return what each token of each text brings to its embedding; see `Embedder.token_states`."""
+        if self.whole_reason is not None:
+            raise Refusal(
+                f"an embedding of {self.facts.name} is no sum over tokens: {self.whole_reason}; "
+                "only deleting words can be shown for it."
+            )
+        texts = list(texts)
+        found: list[TokenStates | None] = [None] * len(texts)
+        batches = list(self._batches(self._lengths(texts), None))
+        with _workers(self.device, len(batches)) as each:
+            for batch, taken in each(lambda batch: self._split([texts[i] for i in batch]), batches):
+                for row, one in zip(batch, taken, strict=True):
+                    found[row] = one
+        return found
+
+    def _split(self, texts: list[str]) -> list[TokenStates]:
+        import torch
+
+        with self._tokenizing:
+            spans = states.find_spans(self._model.tokenizer, texts, self._prompt or "", self.facts.max_seq_length)
+        with _memory(len(texts)), torch.inference_mode():
+            if _is_bare(self._model.tokenizer):
+                taken = [states.split_static(self._model, one) for one in spans]
+            else:
+                taken = self._split_batch(texts, spans)
+        return [states.normalized(one) for one in taken] if self._renormalize else taken
+
+    def _split_batch(self, texts: list[str], spans: list[states.Spans]) -> list[TokenStates]:
+        with self._tokenizing:
+            features = self._model.preprocess(texts, prompt=self._prompt or "")
+        features = {name: _moved(value, self.device) for name, value in features.items()}
+        return states.split_batch(self._model, features, spans)
+
     def _lengths(self, texts: list[str]) -> np.ndarray:
         """int64 [n]: tokens that the model will read, without the prompt."""
         lengths = np.array([len(ids) for ids in self._token_ids(texts)], dtype=np.int64)
@@ -131,14 +167,8 @@ class SentenceEmbedder:
             start += size
 
     def _embed_batch(self, texts: list[str], prompt: str) -> np.ndarray:
-        import torch
-
-        try:
+        with _memory(len(texts)):
             return self._forward(texts, prompt)
-        except torch.OutOfMemoryError as error:
-            raise Refusal(
-                f"the GPU has no memory for {len(texts)} texts at a time; give a smaller --batch-size, or --device cpu."
-            ) from error
 
     def _forward(self, texts: list[str], prompt: str) -> np.ndarray:
         import torch
@@ -152,6 +182,19 @@ class SentenceEmbedder:
             if self._renormalize or (on_gpu and self.facts.normalize):
                 embedded = torch.nn.functional.normalize(embedded, p=2, dim=1)
         return embedded.cpu().numpy()
+
+
+@contextlib.contextmanager
+def _memory(n_texts: int) -> Iterator[None]:
+    """Turn a GPU without memory for `n_texts` texts into a Refusal."""
+    import torch
+
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise Refusal(
+            f"the GPU has no memory for {n_texts} texts at a time; give a smaller --batch-size, or --device cpu."
+        ) from error
 
 
 @contextlib.contextmanager

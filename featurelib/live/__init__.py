@@ -8,12 +8,16 @@ from __future__ import annotations
 
 import re
 import threading
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from featurelib.live.carried import Attribution, Deletions, attributions, deletions
+from featurelib.live.tried import TriedClosely, TriedText, arrays
+from featurelib.live.turned import Likeness, Turned, likeness, turned
 from featurelib.live.worker import Worker, WorkerDied
 from featurelib.schema import Refusal, RunNotReady
 
@@ -23,27 +27,13 @@ START_SECONDS = 180.0
 """How long the worker may take to import its libraries; 3 s on a machine that is free."""
 ANSWER_SECONDS = 60.0
 """How long an answer may take, loading included; 0.05 s once everything is loaded."""
+MOST_LINES = 200
+"""Texts that can be tried together."""
+MOST_WORDS = 200
+"""Words of a text that are deleted one at a time."""
+LINES_AT_ONCE = 32
+"""Texts of one question to the worker, so that each stays within its time and nobody waits for all of them."""
 _SURROGATE = re.compile("[\ud800-\udfff]")
-
-
-@dataclass(frozen=True)
-class TriedText:
-    """What a text of the user's own does in a run."""
-
-    feature_ids: np.ndarray
-    """int32 [n_active], the most strongly active first."""
-    activations: np.ndarray
-    """float32 [n_active]."""
-    n_tokens: int
-    """Tokens of the text, prompt and special tokens included."""
-    truncated: bool
-    """Whether the embedder does not read it to its end."""
-    cut: int
-    """The character at which it stops reading; -1 when it reads all."""
-    fvu: float
-    """‖x − x̂‖² / ‖x − x̄‖² of this one text, x̄ the mean of the run's texts."""
-    cosine: float
-    """cos(x, x̂)."""
 
 
 @dataclass(frozen=True)
@@ -79,10 +69,22 @@ class Live:
 
     def try_text(self, generation: Path, text: str) -> TriedText:
         """Return the features that `text` turns on in a generation of a run."""
-        told = self._ask("try_text", generation, text)
-        told["feature_ids"] = np.array(told["feature_ids"], dtype=np.int32)
-        told["activations"] = np.array(told["activations"], dtype=np.float32)
-        return TriedText(**told)
+        return TriedText(**arrays(self._ask("try_text", generation, text)))
+
+    def try_closely(self, generation: Path, text: str) -> TriedClosely:
+        """Return the same with the embedding of `text` and the features that miss their gates by least."""
+        return TriedClosely(**arrays(self._ask("try_closely", generation, text)))
+
+    def try_lines(self, generation: Path, texts: Sequence[str]) -> list[TriedText]:
+        """Return what each of up to 200 texts does; asked in portions, between which others are served."""
+        if len(texts) > MOST_LINES:
+            raise Refusal(f"there are {len(texts):,} texts; at most {MOST_LINES} can be tried at once: try fewer.")
+        checked = [_checked(text) for text in texts]
+        tried = []
+        for start in range(0, len(checked), LINES_AT_ONCE):
+            portion = self._answer("try_lines", generation, texts=checked[start : start + LINES_AT_ONCE])
+            tried += [TriedText(**arrays(told)) for told in portion["lines"]]
+        return tried
 
     def pre_activation(self, generation: Path, text: str, feature_id: int) -> Tested:
         """Return what `text` does to one feature."""
@@ -92,18 +94,43 @@ class Live:
         """Return the embedding of `text`, float32 [d], made as those of the run's texts were."""
         return np.array(self._ask("embed", generation, text)["embedding"], dtype=np.float32)
 
+    def attributions(self, generation: Path, text: str, feature_ids: Sequence[int]) -> list[Attribution]:
+        """Return what each word of `text` adds to the pre-activations of some features, in the order of the ids.
+
+        Refusal with the reason where the run's embedder is one whose embeddings are no sums over tokens.
+        """
+        return attributions(self._ask("attributions", generation, text, feature_ids=[int(one) for one in feature_ids]))
+
+    def without_words(self, generation: Path, text: str, feature_id: int, *, most: int = MOST_WORDS) -> Deletions:
+        """Return how much lower a feature's pre-activation is without each of the first `most` words of `text`.
+
+        Each word is deleted with the space before it and the rest embedded again, for 30 seconds at most; any embedder.
+        """
+        return deletions(self._ask("without_words", generation, text, feature_id=int(feature_id), most=int(most)))
+
+    def steer(self, generation: Path, given: str | np.ndarray, changes: Mapping[int, float]) -> Turned:
+        """Return what turning features to other activations makes of a text: typed, or the stored embedding of one.
+
+        `changes` maps feature_id to the activation wanted, a finite number from 0. The change of the decoder is added
+        and the residual kept (`featurelib.steering`). Refusal for an unknown feature and for another activation.
+        """
+        ids, wanted = [int(one) for one in changes], [float(one) for one in changes.values()]
+        return turned(self._answer("steer", generation, given=_given(given), feature_ids=ids, activations=wanted))
+
+    def similarity(self, generation: Path, a: str | np.ndarray, b: str | np.ndarray) -> Likeness:
+        """Return the cosine of two texts and its parts; each is typed, or the stored embedding of one."""
+        return likeness(self._answer("similarity", generation, a=_given(a), b=_given(b)))
+
     def close(self) -> None:
         """Stop the worker; the next question starts another."""
         with self._asking:
             self._stop()
 
     def _ask(self, question: str, generation: Path, text: str, **more: Any) -> dict[str, Any]:
-        text = _SURROGATE.sub("\ufffd", text)
-        if not text.strip():
-            raise Refusal("the text is empty; type a sentence.")
-        if len(text) > LONGEST_TEXT:
-            raise Refusal(f"the text has {len(text):,} characters; at most {LONGEST_TEXT:,} can be tried: shorten it.")
-        told = self._exchange({"question": question, "generation": str(generation.resolve()), "text": text, **more})
+        return self._answer(question, generation, text=_checked(text), **more)
+
+    def _answer(self, question: str, generation: Path, **asked: Any) -> dict[str, Any]:
+        told = self._exchange({"question": question, "generation": str(generation.resolve()), **asked})
         if "refusal" in told:
             raise (RunNotReady if told["not_ready"] else Refusal)(told["refusal"])
         return told["answer"]
@@ -139,3 +166,18 @@ class Live:
         if self._worker is not None:
             self._worker.stop()
             self._worker = None
+
+
+def _checked(text: str) -> str:
+    """The text as it can be asked about; Refusal when it is empty or too long."""
+    text = _SURROGATE.sub("\ufffd", text)
+    if not text.strip():
+        raise Refusal("the text is empty; type a sentence.")
+    if len(text) > LONGEST_TEXT:
+        raise Refusal(f"the text has {len(text):,} characters; at most {LONGEST_TEXT:,} can be tried: shorten it.")
+    return text
+
+
+def _given(given: str | np.ndarray) -> str | list[float]:
+    """A typed text, or an embedding as numbers that come back to the same bits."""
+    return _checked(given) if isinstance(given, str) else np.asarray(given, dtype=np.float32).tolist()

@@ -24,10 +24,18 @@ def main() -> None:
     threading.Thread(target=_read, args=(asked,), daemon=True).start()
     import torch
 
-    from featurelib.live import answers
+    from featurelib.live import answers, lines, turning, words
 
     torch.set_num_threads(THREADS)
-    questions = {"try_text": answers.try_text, "pre_activation": answers.pre_activation, "embed": answers.embed}
+    questions = {
+        "try_text": lines.try_text,
+        "try_lines": lines.try_lines,
+        "try_closely": lines.try_closely,
+        "pre_activation": answers.pre_activation,
+        "embed": answers.embed,
+    }
+    questions |= {"steer": turning.steer, "similarity": turning.similarity}
+    questions |= {"attributions": words.attributions, "without_words": words.without_words}
     _tell(told, {"number": "ready"})
     while True:
         question = json.loads(asked.get())

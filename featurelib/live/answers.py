@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from featurelib import files
 from featurelib.embedder import DEFAULT_EMBEDDER, Embedder, find_embedder, load_embedder
 from featurelib.sae.checkpoints import load_sae
 from featurelib.sae.embeddings import read_embeddings
-from featurelib.sae.evaluation import Moments, measure_texts
+from featurelib.sae.evaluation import Moments
 from featurelib.sae.model import SAE
 from featurelib.schema import EMBEDDINGS, Refusal, RunNotReady
 
@@ -40,31 +41,14 @@ def pre_activation(generation: Path, text: str, feature_id: int) -> dict[str, An
     }
 
 
-def try_text(generation: Path, text: str) -> dict[str, Any]:
-    """The features that a text turns on, what the embedder read of it and what the SAE lost."""
-    sae = _open_sae(generation)
-    x = _embedded(generation, text)
-    found = sae.encode_sparse(x)
-    feature_ids, activations = found.feature_ids.numpy(), found.activations.numpy()
-    order = np.lexsort((feature_ids, -activations))
-    mean = _mean(generation, _stamp(generation / EMBEDDINGS.path))
-    rebuilt = sae.rebuild(x, found).numpy()
-    quality = measure_texts(x, rebuilt, np.array([len(order)]), mean, mean[None])
-    counts = _open_embedder(generation).tokens([text])
-    return {
-        "feature_ids": feature_ids[order].tolist(),
-        "activations": activations[order].tolist(),
-        "n_tokens": int(counts.n_tokens[0]),
-        "truncated": bool(counts.truncated[0]),
-        "cut": int(counts.cut[0]),
-        "fvu": float(quality.fvu[0]),
-        "cosine": float(quality.cosine[0]),
-    }
-
-
 def _embedded(generation: Path, text: str) -> np.ndarray:
     """Float32 [1, d], rounded as the run's own embeddings are."""
-    x = _open_embedder(generation).embed([text])
+    return _embedded_all(generation, [text])
+
+
+def _embedded_all(generation: Path, texts: Sequence[str]) -> np.ndarray:
+    """Float32 [n, d], rounded as the run's own embeddings are."""
+    x = _open_embedder(generation).embed(texts)
     if not np.isfinite(x).all():
         raise Refusal("the embedding of this text holds NaN or infinity; try another text.")
     return x.astype(_told(generation)["dtype"]).astype(np.float32)

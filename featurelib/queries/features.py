@@ -19,6 +19,8 @@ SORTS = (
     "mean_activation",
     "gate",
     "cluster",
+    "auroc",
+    "ap",
     "dead",
 )
 """The columns that `features` sorts by."""
@@ -34,12 +36,13 @@ WORDS = """
 CARDS = """
 with words as ({words}), cards as (
     select f.*, coalesce(l.label, 'feature ' || f.feature_id) as label, coalesce(l.source, 'none') as label_source,
-        coalesce(w.keywords, '') as keywords, g.gate, p.cluster
+        coalesce(w.keywords, '') as keywords, g.gate, p.cluster, q.auroc, q.ap
     from features f
     left join maybe.labels l on l.feature_id = f.feature_id
     left join words w on w.feature_id = f.feature_id
     left join maybe.gates g on g.feature_id = f.feature_id
     left join maybe.layout p on p.feature_id = f.feature_id
+    left join maybe.fidelity q on q.feature_id = f.feature_id and q.method = 'ours' and q.predictor = 'resembles'
 )
 """
 
@@ -50,6 +53,8 @@ where ($density_low::double is null or density >= $density_low::double)
     and ($activation_high::double is null or max_activation <= $activation_high::double)
     and ($dead::boolean is null or dead = $dead::boolean)
     and ($cluster::integer is null or cluster = $cluster::integer)
+    and ($fidelity_low::double is null or auroc >= $fidelity_low::double)
+    and ($ap_low::double is null or ap >= $ap_low::double)
     and ($ids::integer[] is null or feature_id in (select unnest($ids::integer[])))
     and (feature_id::varchar = $words::varchar
         or len(list_filter(string_split_regex(lower($words::varchar), '\\s+'),
@@ -77,6 +82,10 @@ class FeatureFilter:
     """The cluster of the layout; -1 holds the features of none."""
     ids: tuple[int, ...] | None = None
     """Only these features."""
+    fidelity_low: float | None = None
+    """The least AUROC of "the text resembles the label" against firing, on the judged texts."""
+    ap_low: float | None = None
+    """The least average precision of the same."""
 
     def values(self) -> dict[str, object]:
         """What is bound in the SQL."""
@@ -91,7 +100,7 @@ class Feature:
     feature_id: int
     label: str
     label_source: str
-    """keywords, or none when the label is only the feature's number."""
+    """evidence; keywords or single texts where nothing told candidates apart; none when it is only its number."""
     n_active: int
     """The number of texts on which it fires."""
     n_texts: int
@@ -109,6 +118,10 @@ class Feature:
     """What the pre-activation must exceed, None when the run does not say."""
     cluster: int | None
     """Its cluster in the layout, -1 for none; None when there is no layout yet."""
+    auroc: float | None = None
+    """How well "the text resembles the label" predicts firing on the judged texts; None where it was not measured."""
+    ap: float | None = None
+    """The average precision of the same."""
 
 
 def features(
@@ -122,7 +135,8 @@ def features(
 ) -> pa.Table:
     """A page of the features that the filter lets through; ties are in the order of feature_id, `limit=None` gives all.
 
-    Columns: feature_id, label, keywords, density, n_active, max_activation, mean_activation, gate, cluster, dead.
+    Columns: feature_id, label, keywords, density, n_active, max_activation, mean_activation, gate, cluster, auroc, ap
+    (of our label, by resemblance, on the judged texts), dead.
     Refusal for a `sort` that is none of SORTS.
     """
     if sort not in SORTS:
@@ -137,7 +151,7 @@ def features(
             limit $limit::bigint offset $offset::bigint
         ), own as ({WORDS.format(which="feature_id in (select feature_id from page)")})
         select cards.feature_id, label, coalesce(own.keywords, '') as keywords, density, n_active, max_activation,
-            mean_activation, gate, cluster, dead
+            mean_activation, gate, cluster, auroc, ap, dead
         from page as cards
         left join own on own.feature_id = cards.feature_id
         order by {order}""",
@@ -163,11 +177,12 @@ def feature(store: Store, feature_id: int) -> Feature:
         """
         select f.feature_id, coalesce(l.label, 'feature ' || f.feature_id) as label,
             coalesce(l.source, 'none') as label_source, f.n_active, (select count(*) from texts) as n_texts, f.density,
-            f.log10_density, f.max_activation, f.mean_activation, f.dead, g.gate, p.cluster
+            f.log10_density, f.max_activation, f.mean_activation, f.dead, g.gate, p.cluster, q.auroc, q.ap
         from features f
         left join maybe.labels l on l.feature_id = f.feature_id
         left join maybe.gates g on g.feature_id = f.feature_id
         left join maybe.layout p on p.feature_id = f.feature_id
+        left join maybe.fidelity q on q.feature_id = f.feature_id and q.method = 'ours' and q.predictor = 'resembles'
         where f.feature_id = $feature_id::hugeint""",
         feature_id=int(feature_id),
     ).to_pylist()

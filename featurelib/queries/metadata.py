@@ -9,9 +9,12 @@ import pyarrow as pa
 from featurelib.schema import TEXTS, Refusal
 from featurelib.store import Store, quoted
 
+NORMAL_95 = 1.959963984540054
+"""The normal distribution's value that leaves 2.5 % above it."""
 FIXED = {
     *("rank", "text_id", "activation", "text", "source_id", "source_row", "n_tokens", "truncated", "cut", "sae_split"),
     *("n_active", "fvu", "cosine", "feature_id", "band", "low", "high", "n_band"),
+    *("n_copies", "pre_activation", "needed"),
 }
 """Columns of an answer that a metadata column of the same name must not hide."""
 
@@ -82,9 +85,10 @@ def metadata_column(store: Store, name: str) -> MetadataColumn:
 
 
 def metadata_values(store: Store, feature_id: int, column: str, *, limit: int = 12) -> pa.Table:
-    """The values of a column among the texts on which a feature fires: value, n_texts, share, corpus_share, lift.
+    """The values of a column among the texts on which a feature fires.
 
-    share = n_texts / the feature's texts; corpus_share = the value's texts / all texts; lift = share / corpus_share.
+    Columns: value, n_texts, share, low, high, corpus_share, lift. share = n_texts / the feature's texts, with its 95 %
+    interval of Wilson (JASA 22, 1927, 209); corpus_share = the value's texts / all texts; lift = share / corpus_share.
     Texts without a value are in no row, but count in both denominators.
     """
     found = metadata_column(store, column)
@@ -99,7 +103,7 @@ def metadata_values(store: Store, feature_id: int, column: str, *, limit: int = 
             from activations_by_feature
             where feature_id = $feature_id
         ), here as (
-            select value, count(*) as n_texts
+            select value, count(*) as n_texts, (select count(*) from fires) as n
             from valued
             join fires using (text_id)
             group by value
@@ -108,14 +112,21 @@ def metadata_values(store: Store, feature_id: int, column: str, *, limit: int = 
             from valued
             where value is not null
             group by value
+        ), shares as (
+            select value, n_texts, n, n_texts / n as share, n_corpus / (select count(*) from texts) as corpus_share
+            from here
+            join everywhere using (value)
+        ), wilson as (
+            select *, (share + $z * $z / (2 * n)) / (1 + $z * $z / n) as centre,
+                $z * sqrt(share * (1 - share) / n + $z * $z / (4 * n * n)) / (1 + $z * $z / n) as half
+            from shares
         )
-        select value, n_texts, n_texts / (select count(*) from fires) as share,
-            n_corpus / (select count(*) from texts) as corpus_share,
-            (n_texts / (select count(*) from fires)) / (n_corpus / (select count(*) from texts)) as lift
-        from here
-        join everywhere using (value)
+        select value, n_texts, share, greatest(centre - half, 0) as low, least(centre + half, 1) as high, corpus_share,
+            share / corpus_share as lift
+        from wilson
         order by n_texts desc, value
         limit $limit""",
         feature_id=feature_id,
         limit=limit,
+        z=NORMAL_95,
     )

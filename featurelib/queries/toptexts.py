@@ -18,52 +18,114 @@ def top_texts(
     offset: int = 0,
     column: str | None = None,
     value: str | None = None,
+    collapse: bool = False,
 ) -> pa.Table:
     """A feature's strongest texts, the strongest first.
 
     Without a filter they come from the 100 best; with `column` and `value` (as text; a member, when the column holds
-    lists) from all texts on which the feature fires, ranked among those that match. Columns: rank, text_id, activation,
-    text, source_id, n_tokens, truncated, cut, sae_split, then the source's own as `MetadataColumn.shown`.
+    lists) from all texts on which the feature fires, ranked among those that match. With `collapse` the strongest of
+    each group of copies and near copies stands for the others (`limit` and `offset` count such groups), n_copies says
+    for how many of these texts; ranks stay, with gaps. Columns: rank, text_id, activation, text, source_id, n_tokens,
+    truncated, cut, sae_split, n_copies, then the source's own as `MetadataColumn.shown`.
     """
-    chosen = _RANKED if column is None else _matching(store, column)
-    wanted = {} if column is None else {"value": None if value is None else str(value)}
+    chosen, wanted = _chosen(store, column, value)
     return store.ask(
         f"""
-        with chosen as ({chosen})
-        select c.rank, c.text_id, c.activation, t.text, t.source_id, s.n_tokens, s.truncated, s.cut,
-            s.sae_split{own_columns(store)}
-        from chosen c
-        join texts t on t.text_id = c.text_id
-        left join maybe.text_summaries s on s.text_id = c.text_id
-        order by c.rank""",
+        with found as ({chosen}), grouped as ({GROUPED}), page as (
+            select *
+            from grouped
+            where place = 1 or not $collapse
+            order by rank
+            limit $limit offset $offset
+        )
+        select p.rank, p.text_id, p.activation, t.text, t.source_id, s.n_tokens, s.truncated, s.cut, s.sae_split,
+            if($collapse, p.n_copies, 0) as n_copies{own_columns(store)}
+        from page p
+        join texts t on t.text_id = p.text_id
+        left join maybe.text_summaries s on s.text_id = p.text_id
+        order by p.rank""",
         feature_id=feature_id,
         limit=limit,
         offset=offset,
+        collapse=collapse,
         **wanted,
     )
 
+
+def count_top_texts(
+    store: Store, feature_id: int, *, column: str | None = None, value: str | None = None, collapse: bool = False
+) -> int:
+    """The number of rows that `top_texts` has in all."""
+    chosen, wanted = _chosen(store, column, value)
+    return store.ask(
+        f"""
+        with found as ({chosen}), grouped as ({GROUPED})
+        select count(*) as n
+        from grouped
+        where place = 1 or not $collapse""",
+        feature_id=feature_id,
+        collapse=collapse,
+        **wanted,
+    )["n"][0].as_py()
+
+
+GROUPED = """
+    select f.rank, f.text_id, f.activation,
+        row_number() over (partition by coalesce(c.copy_of, f.text_id) order by f.rank) as place,
+        count(*) over (partition by coalesce(c.copy_of, f.text_id)) - 1 as n_copies
+    from found f
+    left join maybe.copies c on c.text_id = f.text_id
+"""
+"""The texts `found`, each with its place in its group of copies and the number of others in that."""
 
 _RANKED = """
     select rank, text_id, activation
     from top_texts
     where feature_id = $feature_id
-    order by rank
-    limit $limit offset $offset
 """
 
 
-def _matching(store: Store, column: str) -> str:
+def _chosen(store: Store, column: str | None, value: str | None) -> tuple[str, dict[str, str | None]]:
+    """The SQL of a feature's texts in their order, and the values to bind in it."""
+    if column is None:
+        return _RANKED, {}
     found = metadata_column(store, column)
     name = f"m.{quoted(column)}"
     matches = f"list_contains({name}::varchar[], $value::varchar)" if found.is_list else f"{name}::varchar = $value"
-    return f"""
+    sql = f"""
         select (row_number() over (order by a.activation desc, a.text_id))::integer as rank, a.text_id, a.activation
         from activations_by_feature a
         join texts m on m.text_id = a.text_id
         where a.feature_id = $feature_id and {matches}
-        order by rank
-        limit $limit offset $offset
     """
+    return sql, {"value": None if value is None else str(value)}
+
+
+def random_texts(store: Store, feature_id: int, *, limit: int = 10, seed: int = 0) -> pa.Table:
+    """Texts drawn by `seed`, each with the same chance, from all on which a feature fires; the strongest first.
+
+    Columns: rank (among the feature's texts), text_id, activation, text, source_id, n_tokens, truncated, cut,
+    sae_split, then the source's own as `MetadataColumn.shown`.
+    """
+    n_active = _n_active(store, feature_id)
+    ranks = random.Random(f"random:{seed}:{feature_id}").sample(range(1, n_active + 1), min(limit, n_active))
+    return store.ask(
+        f"""
+        with ranked as (
+            select text_id, activation, row_number() over (order by activation desc, text_id) as rank
+            from activations_by_feature
+            where feature_id = $feature_id
+        )
+        select r.rank, r.text_id, r.activation, t.text, t.source_id, s.n_tokens, s.truncated, s.cut,
+            s.sae_split{own_columns(store)}
+        from ranked r
+        join texts t on t.text_id = r.text_id
+        left join maybe.text_summaries s on s.text_id = r.text_id
+        where r.rank in (select unnest($ranks::bigint[]))
+        order by r.rank""",
+        feature_id=feature_id,
+        ranks=ranks,
+    )
 
 
 def histogram(store: Store, feature_id: int) -> pa.Table:

@@ -26,6 +26,13 @@ class Gate(Protocol):
     def __call__(self, z: torch.Tensor) -> torch.Tensor:
         """Return the activations of z, float32 [n, n_features]."""
 
+    def needed(self, z: torch.Tensor) -> torch.Tensor:
+        """Return what each pre-activation must exceed to fire on its row, float32, broadcastable to [n, n_features].
+
+        A feature fires exactly where its pre-activation is above that, but for ties: of features that are equal where
+        only some may fire, those that do are not above it either.
+        """
+
     def values(self, n_features: int) -> torch.Tensor:
         """Return the pre-activation that each feature must pass to fire, float32 [n_features]."""
 
@@ -45,6 +52,10 @@ class Relu:
     def __call__(self, z: torch.Tensor) -> torch.Tensor:
         """Return max(z, 0)."""
         return z.relu()
+
+    def needed(self, z: torch.Tensor) -> torch.Tensor:
+        """Return 0, [1, 1]."""
+        return z.new_zeros(1, 1)
 
     def values(self, n_features: int) -> torch.Tensor:
         """Return zeros."""
@@ -75,6 +86,13 @@ class TopK(Relu):
         top = z.topk(self.k, dim=1)
         return torch.zeros_like(z).scatter_(1, top.indices, top.values.relu())
 
+    def needed(self, z: torch.Tensor) -> torch.Tensor:
+        """Return the k-th largest z of the row's other features, at least 0: [n, n_features].
+
+        For a feature that is not among the k largest that is the row's k-th largest, for one that is the next one.
+        """
+        return _of_others(z, self.k)
+
 
 @dataclass(frozen=True, eq=False)
 class JumpReLU:
@@ -94,6 +112,10 @@ class JumpReLU:
     def __call__(self, z: torch.Tensor) -> torch.Tensor:
         """Return max(z, 0) where z > θ."""
         return z.relu() * (z > self.threshold)
+
+    def needed(self, z: torch.Tensor) -> torch.Tensor:
+        """Return θ, or 0 where it is negative: [1, n_features]."""
+        return self.threshold.clamp(min=0)[None]
 
     def values(self, n_features: int) -> torch.Tensor:
         """Return θ, or 0 where it is negative."""
@@ -128,6 +150,10 @@ class Gated:
         """Return max(m, 0) where z + b_gate > 0."""
         return self.pre_activations(z).relu() * (z + self.b_gate > 0)
 
+    def needed(self, z: torch.Tensor) -> torch.Tensor:
+        """Return max(b_mag − b_gate·exp(r_mag), 0), [1, n_features]: in the space of m, and so up to its rounding."""
+        return self.values(z.shape[1])[None]
+
     def values(self, n_features: int) -> torch.Tensor:
         """Return max(b_mag − b_gate·exp(r_mag), 0)."""
         return (self.b_mag - self.b_gate * self.r_mag.exp()).clamp(min=0)
@@ -153,6 +179,11 @@ class GroupMax(Relu):
         top = groups.max(dim=2, keepdim=True)
         return torch.zeros_like(groups).scatter_(2, top.indices, top.values.relu()).flatten(1)
 
+    def needed(self, z: torch.Tensor) -> torch.Tensor:
+        """Return the largest z of the others of the feature's group, at least 0: [n, n_features]."""
+        groups = z.unflatten(1, (self.k, -1))
+        return _of_others(groups.flatten(0, 1), 1).expand(len(z) * self.k, groups.shape[2]).reshape(z.shape)
+
 
 @dataclass(frozen=True, eq=False)
 class KeepsMax(JumpReLU):
@@ -166,11 +197,18 @@ class KeepsMax(JumpReLU):
 
     def __call__(self, z: torch.Tensor) -> torch.Tensor:
         """Return max(z, 0) where it is above θ, or above the row's maximum − 1e-6 where that maximum is below θ."""
+        a = z.relu()
+        return a * (a > self._lowered(a))
+
+    def needed(self, z: torch.Tensor) -> torch.Tensor:
+        """Return the row's θ', or 0 where it is negative: [n, n_features]."""
+        return self._lowered(z.relu()).clamp(min=0)
+
+    def _lowered(self, a: torch.Tensor) -> torch.Tensor:
         import torch
 
-        a = z.relu()
         largest = a.amax(1, keepdim=True)
-        return a * (a > torch.where(largest < self.threshold, largest - 1e-6, self.threshold))
+        return torch.where(largest < self.threshold, largest - 1e-6, self.threshold)
 
 
 @dataclass(frozen=True, eq=False)
@@ -188,3 +226,18 @@ class Capped(JumpReLU):
         a = super().__call__(z)
         top = a.topk(self.k, dim=1)
         return torch.zeros_like(a).scatter_(1, top.indices, top.values)
+
+    def needed(self, z: torch.Tensor) -> torch.Tensor:
+        """Return θ, or the k-th largest JumpReLU activation of the row's other features where that is more."""
+        return _of_others(super().__call__(z), self.k).maximum(super().needed(z))
+
+
+def _of_others(z: torch.Tensor, k: int) -> torch.Tensor:
+    """Return, for each entry, the k-th largest of the others in its row, at least 0; 0, [1, 1], with fewer others."""
+    import torch
+
+    if k >= z.shape[1]:
+        return z.new_zeros(1, 1)
+    top = z.topk(k + 1, dim=1)
+    among = torch.zeros_like(z, dtype=torch.bool).scatter_(1, top.indices[:, :k], True)
+    return torch.where(among, top.values[:, k:], top.values[:, k - 1 : k]).clamp(min=0)

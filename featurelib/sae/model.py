@@ -33,6 +33,17 @@ class Sparse(NamedTuple):
     """float32, all above 0."""
 
 
+class AtGate(NamedTuple):
+    """What happens at the gate on some rows, all [n, n_features]."""
+
+    pre_activations: torch.Tensor
+    """float32."""
+    needed: torch.Tensor
+    """What each pre-activation must exceed to fire, float32."""
+    fires: torch.Tensor
+    """Whether it does, bool."""
+
+
 class Scale(NamedTuple):
     """What normalisation took from each row: x ≈ xn·std + mean."""
 
@@ -139,6 +150,12 @@ class SAE:
         x = self._rows(x)
         blocks = [self.gate.pre_activations(z) for z in self._blocks(x)]
         return torch.cat(blocks) if len(x) else x.new_zeros(0, self.n_features)
+
+    def at_gate(self, x: torch.Tensor | np.ndarray) -> Iterator[AtGate]:
+        """Yield what happens at the gate for embeddings x [n, d_in], a block of 256 rows at a time, in order."""
+        for z in self._blocks(self._rows(x)):
+            pre_activations, needed = self.gate.pre_activations(z), self.gate.needed(z)
+            yield AtGate(pre_activations, needed.expand_as(pre_activations), self.gate(z) > 0)
 
     def reconstruct(self, x: torch.Tensor | np.ndarray) -> torch.Tensor:
         """Return the reconstruction of embeddings x [n, d_in] in the raw space, float32 [n, d_in]."""

@@ -1,6 +1,7 @@
-"""Texts and features by words (SQLite's FTS5), and texts by meaning (cosine of embeddings)."""
+"""Texts and features by words (SQLite's FTS5), texts and labels by meaning (cosine of embeddings)."""
 
-from featurelib.search.meaning import embedding_of, texts_by_meaning
+from featurelib.search.labels import labels_by_meaning, labels_by_some_words, words_of
+from featurelib.search.meaning import embedding_of, rankings, texts_by_meaning
 from featurelib.search.wordquery import MARK_END, MARK_START, WordQuery, read_query
 from featurelib.search.words import WordIndex, open_words
 
@@ -10,7 +11,11 @@ __all__ = [
     "WordIndex",
     "WordQuery",
     "embedding_of",
+    "labels_by_meaning",
+    "labels_by_some_words",
     "open_words",
+    "rankings",
     "read_query",
     "texts_by_meaning",
+    "words_of",
 ]

@@ -29,10 +29,6 @@ DENSITY = "The share of the corpus's texts on which it fires."
 MEAN = "The mean activation over the texts on which it fires."
 GATE = "A pre-activation that does not exceed the gate counts as 0: the feature does not fire."
 TEST = "The sentence is embedded and encoded as the texts of the corpus were, for this one feature."
-LIFT = (
-    "How many times more often both fire on one text than if they were independent, and on how many texts both fire. "
-    "With few texts lift is uncertain: raise the minimum."
-)
 HISTOGRAM = "How many texts have which activation, from the gate to the maximum; texts below the gate are not counted."
 SCORES = (
     "Words of its top texts, each with its score (S/N)·ln(1+N): N of these texts hold the word, S is the sum of its "
@@ -40,8 +36,8 @@ SCORES = (
 )
 COSINE = "Cosine between the directions (decoder rows) of the two features: 1 the same, 0 unrelated, -1 opposite."
 WHERE = (
-    "Share: of the texts on which it fires, how many have this value. Lift: that share over the value's share of the "
-    "whole corpus. A click shows these texts."
+    "Share: of the texts on which it fires, how many have this value, with a 95 % interval (Wilson). Lift: that share "
+    "over the value's share of the whole corpus. A click shows these texts."
 )
 
 
@@ -126,34 +122,14 @@ def verdict(tested: Any) -> None:
     html(tag("p", tag("b", "fires: " if tested.fires else "does not fire: "), words, cls="read-verdict"))
 
 
-def together_head(supports: Sequence[str]) -> int:
-    """The head of the features that fire on the same texts; returns the chosen least number of common texts."""
-    head, chooser = st.columns([3, 2], vertical_alignment="center", wrap=False)
-    with head:
-        heading("Fires together with", help=LIFT)
-    with chooser:
-        words = "on ≥ {} texts".format
-        return int(choice_box("At least", "support", supports, show=words, resets=(), label_visibility="collapsed"))
-
-
-def together(rows: Rows, support: int) -> None:
-    """Features that fire on the same texts: lift, number of common texts."""
-    if not rows:
-        sentence(f"With no feature on {support} texts or more.")
-        return
-    line_list(
-        "together",
-        [
-            feature_line(row["feature_id"], row["label"], f"×{number(row['lift'])}", f"{count(row['n_both'])} texts")
-            for row in rows
-        ],
-    )
-
-
 def cosines(key: str, title: str, rows: Rows) -> None:
     """Features by the cosine of their directions."""
     lines = [feature_line(row["feature_id"], row["label"], f"{row['cosine']:.2f}") for row in rows]
     line_list(key, lines, title=title, help=COSINE, names=("cosine",))
+
+
+def _whole(share: float) -> str:
+    return f"{100 * share:.0f}"
 
 
 def values_list(feature_id: int, column: str, rows: Rows) -> None:
@@ -162,7 +138,7 @@ def values_list(feature_id: int, column: str, rows: Rows) -> None:
         Line(
             row["value"] or "(empty)",
             {"feature": feature_id, "column": column, "value": row["value"]},
-            (percent(row["share"]), f"×{number(row['lift'], 2)}"),
+            (f"{_whole(row['share'])} % ({_whole(row['low'])}–{_whole(row['high'])})", f"×{number(row['lift'], 2)}"),
         )
         for row in rows
     ]

@@ -59,6 +59,8 @@ class ShownText:
     """Shown in place of the text's beginning, such as a snippet."""
     marked_title: Html | None = None
     """Shown in place of the title, with what was searched marked."""
+    whole: Html | None = None
+    """Shown after a click in place of the whole text; together with `opening`, which then has the title in it."""
 
 
 def title_column(store: Store) -> str | None:
@@ -131,6 +133,10 @@ def after_title(text: str, title: str) -> int:
 
 
 def _body(shown: ShownText) -> Html:
+    if shown.whole is not None:
+        brief = tag("span", shown.opening or Html(""), cls="read-opening")
+        summary = tag("summary", brief, tag("span", Html(""), cls="read-more"))
+        return tag("details", summary, shown.whole)
     start = after_title(shown.text, shown.title)
     title = [tag("b", shown.marked_title or shown.title), Html(" ")] if shown.title else []
     rest = len(shown.text) - start
@@ -171,14 +177,23 @@ def text_html(shown: ShownText) -> Html:
     )
 
 
-def text_list(key: str, rows: Sequence[tuple[ShownText, Sequence[Line]]], *, before: str = "active:") -> None:
-    """Texts one below the other, each with a link to its own page and to features active in it."""
+def text_list(
+    key: str,
+    rows: Sequence[tuple[ShownText, Sequence[Line]]],
+    *,
+    before: str = "active:",
+    feature_id: int | None = None,
+) -> None:
+    """Texts one below the other, each with a link to its own page and to features active in it.
+
+    With `feature_id` the page of a text opens with the words that carry that feature.
+    """
     with st.container(key=f"read-texts-{key}", gap=None):
         for shown, lines in rows:
             html(text_html(shown))
             place = key if shown.value is not None else f"bare-{key}"
             with st.container(horizontal=True, gap=None, key=f"read-inline-{place}-{shown.text_id}"):
-                link(Line("open text", {"text": shown.text_id}, page="text.py"))
+                link(Line("open text", {"text": shown.text_id, "feature": feature_id}, page="text.py"))
                 if lines:
                     html(tag("span", before, cls="muted"), width="content")
                 for line in lines:

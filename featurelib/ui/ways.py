@@ -9,12 +9,12 @@ from urllib.parse import urlencode
 import streamlit as st
 
 from featurelib.queries import TextRow
-from featurelib.ui.address import _bind, page_link, param
+from featurelib.ui.address import page_link
 from featurelib.ui.elements import Number, count, number, percent, strip
 
 EXPLAINED = (
     "1 - FVU of this text. FVU: the squared distance of the embedding to its reconstruction, "
-    "over that to the mean embedding."
+    "over that to the mean embedding. Below 0, the mean would be nearer than what the features rebuild."
 )
 STARTING = "Asking the embedder; the first time it has to start, which takes some ten seconds."
 REBUILT = "Cosine between the embedding and what the active features rebuild of it, in the embedder's own space."
@@ -47,7 +47,7 @@ def tried_strip(tried: Any) -> None:
 
 def _rebuilt(n_active: int | None, fvu: float | None, cosine: float | None) -> list[Number]:
     fires = [] if n_active is None else [Number(count(n_active), "features fire on it")]
-    explained = percent(max(0.0, 1 - fvu)) if fvu is not None else "–"
+    explained = percent(1 - fvu) if fvu is not None else "–"
     return [
         *fires,
         Number(explained, "of its variance explained", EXPLAINED),
@@ -69,10 +69,3 @@ def moves(page: str, name: str, shown: int, *, last: int, drawn: int | None = No
             params = st.query_params.to_dict() | {name: str(shown)}
             here = f"{root}/{page.removesuffix('.py')}?{urlencode(params)}"
             st.code(here, language=None, wrap_lines=True)
-
-
-def long_text_box(label: str, name: str, *, longest: int = 2_000, **options: Any) -> str:
-    """A box for a text of several lines that lives in the address as `name`."""
-    value = param(name, longest=longest)
-    st.text_area(label, max_chars=longest, height=180, **_bind(name, value, "", ()), **options)
-    return value

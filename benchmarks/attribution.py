@@ -1,0 +1,129 @@
+"""Do the parts of words add up on a run, and how far do they order words as deleting them does?
+
+    python benchmarks/attribution.py data/demo [--texts 1000 --features 10 --deleted 30 --seed 0]
+
+First: on `--texts` texts drawn at random, each with its `--features` strongest features, the largest
+|Σ parts + special + constant − pre-activation|, the latter of the run's stored embedding. Then: for `--deleted` texts
+drawn from those that the embedder reads whole, each word is deleted and the rest embedded again; Spearman's and
+Pearson's correlation of parts and changes over the words of a text, for its strongest feature, with bootstrap intervals
+of the mean over texts; and how many of a text's five strongest words are the same by both.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from featurelib.attribution import correlation, find_words, rank_correlation, token_parts, without_word, word_parts
+from featurelib.embedder import Embedder, load_embedder
+from featurelib.runs import Generation, open_run
+from featurelib.sae.checkpoints import load_sae
+from featurelib.sae.embeddings import read_embeddings
+from featurelib.sae.model import SAE
+from featurelib.sae.readout import readout
+from featurelib.schema import EMBEDDINGS, TEXT_SUMMARIES, TEXTS
+
+AT_ONCE = 64
+RESAMPLED = 10_000
+TOP = 5
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("run", type=Path)
+    for name, default in (("texts", 1000), ("features", 10), ("deleted", 30), ("seed", 0)):
+        parser.add_argument(f"--{name}", type=int, default=default)
+    asked = parser.parse_args()
+    generation = open_run(asked.run).current()
+    sae, embedder = load_sae(generation.sae_folder), open_embedder(generation)
+    draw = np.random.default_rng(asked.seed)
+    n_texts = pq.read_metadata(generation.file(TEXTS)).num_rows
+    chosen = np.sort(draw.choice(n_texts, min(asked.texts, n_texts), replace=False))
+    check_sum(generation, embedder, sae, chosen, asked.features)
+    truncated = pq.read_table(generation.file(TEXT_SUMMARIES))["truncated"].to_numpy(zero_copy_only=False)
+    whole = np.flatnonzero(~truncated.astype(bool))
+    compare_with_deleting(generation, embedder, sae, draw.choice(whole, asked.deleted, replace=False), draw)
+
+
+def open_embedder(generation: Generation) -> Embedder:
+    """The embedder that the run names, on the cpu."""
+    told = generation.describe()["embedder"]
+    told = told.get("embedder") or told
+    names = ("revision", "normalize", "max_seq_length")
+    return load_embedder(
+        told["name"], prompt=told["prompt"] or "", device="cpu", **{name: told[name] for name in names}
+    )
+
+
+def embeddings_of(generation: Generation, text_ids: np.ndarray) -> np.ndarray:
+    """The run's own embeddings of some texts."""
+    return np.concatenate([read_embeddings(path) for path in generation.parts(EMBEDDINGS)])[text_ids]
+
+
+def check_sum(generation: Generation, embedder: Embedder, sae: SAE, text_ids: np.ndarray, n_features: int) -> None:
+    """Print the largest difference between the sum and the pre-activation of the stored embedding."""
+    texts = pq.read_table(generation.file(TEXTS), columns=["text"])["text"].take(text_ids).to_pylist()
+    z = sae.pre_activations(embeddings_of(generation, text_ids)).numpy()
+    found, seconds, n_words = [], time.monotonic(), 0
+    for start in range(0, len(texts), AT_ONCE):
+        for row, states in enumerate(embedder.token_states(texts[start : start + AT_ONCE]), start):
+            words = find_words(texts[row], states.starts, states.ends, states.special)
+            ids = np.argsort(-z[row], kind="stable")[:n_features]
+            divided = word_parts(token_parts(states.shares, states.offset, readout(sae, ids)), words)
+            found.append(np.abs(divided.total - z[row, ids]))
+            n_words += len(words.starts)
+    differences = np.concatenate(found)
+    print(
+        f"{len(texts):,} texts x {n_features} features, {n_words:,} words: largest |sum of parts + constant - "
+        f"pre-activation| {differences.max():.2e}, median {np.median(differences):.2e} "
+        f"({(time.monotonic() - seconds) / len(texts) * 1000:.0f} ms a text)"
+    )
+
+
+def compare_with_deleting(
+    generation: Generation, embedder: Embedder, sae: SAE, text_ids: np.ndarray, draw: np.random.Generator
+) -> None:
+    """Print how far parts and the changes of deleting order the words of a text alike, for its strongest feature."""
+    texts = pq.read_table(generation.file(TEXTS), columns=["text"])["text"].take(text_ids).to_pylist()
+    z = sae.pre_activations(embeddings_of(generation, text_ids)).numpy()
+    ranked, linear, shared, ratios, n_words = [], [], [], [], 0
+    for text, whole in zip(texts, z, strict=True):
+        feature_id = int(whole.argmax())
+        states = embedder.token_states([text])[0]
+        words = find_words(text, states.starts, states.ends, states.special)
+        parts = word_parts(token_parts(states.shares, states.offset, readout(sae, [feature_id])), words).parts[:, 0]
+        rest = [without_word(text, start, end) for start, end in zip(words.starts, words.ends, strict=True)]
+        changes = whole[feature_id] - sae.pre_activations(embedder.embed(rest)).numpy()[:, feature_id]
+        ranked.append(rank_correlation(parts, changes))
+        linear.append(correlation(parts, changes))
+        shared.append(len(set(np.argsort(-parts)[:TOP]) & set(np.argsort(-changes)[:TOP])))
+        ratios.append(np.abs(changes).sum() / np.abs(parts).sum())
+        n_words += len(parts)
+    print(f"{len(texts)} texts, {n_words:,} words deleted one at a time, each text's strongest feature:")
+    print(f"  Spearman over all words of a text: {_told(ranked, draw)}")
+    print(f"  Pearson over all words of a text:  {_told(linear, draw)}")
+    print(f"  of the {TOP} strongest words by either, {np.mean(shared):.1f} are the same (mean of texts)")
+    print(f"  changes are {np.median(ratios):.2f} times as large as parts (median of texts)")
+
+
+def _told(values: list[float], draw: np.random.Generator) -> str:
+    """Mean with its interval, median, quartiles and range of one number a text."""
+    held = np.array(values)
+    means = held[draw.integers(0, len(held), (RESAMPLED, len(held)))].mean(axis=1)
+    (low, high), (first, third) = np.quantile(means, [0.025, 0.975]), np.quantile(held, [0.25, 0.75])
+    return (
+        f"mean {held.mean():.3f} (95 % bootstrap over texts {low:.3f} to {high:.3f}), median {np.median(held):.3f}, "
+        f"quartiles {first:.3f} and {third:.3f}, from {held.min():.3f} to {held.max():.3f}"
+    )
+
+
+if __name__ == "__main__":
+    main()

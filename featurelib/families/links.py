@@ -1,0 +1,100 @@
+"""Possible edges from parents to children: pairs of features, one nested in the other beyond chance."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from featurelib.families.counting import FEATURES_AT_A_TIME, coactivation_counts
+from featurelib.schema import DENSE, MIN_BOTH
+
+NESTED = 0.3
+"""The least nesting of an edge: Mokken's bound for items that form a scale (A Theory and Procedure of Scale Analysis,
+1971)."""
+FALSE_SHARE = 0.01
+"""The share of false edges among those that are kept, at most, in the long run."""
+
+
+@dataclass(frozen=True)
+class Links:
+    """Edges from parents to children, as arrays of one length."""
+
+    child: np.ndarray
+    """int32: the feature that fires on fewer texts (of equal ones, that with the larger id)."""
+    parent: np.ndarray
+    """int32."""
+    n_both: np.ndarray
+    """int64: texts on which both fire."""
+    nesting: np.ndarray
+    """float64: (P(parent | child) − P(parent)) / (1 − P(parent))."""
+
+    def __len__(self) -> int:
+        """The number of edges."""
+        return len(self.child)
+
+    def take(self, chosen: np.ndarray) -> Links:
+        """Return the edges that `chosen` selects, in its order."""
+        return Links(self.child[chosen], self.parent[chosen], self.n_both[chosen], self.nesting[chosen])
+
+
+def find_links(fires: Any, *, nested: float = NESTED, advance: Callable[[int], None] | None = None) -> Links:
+    """Return the edges that hold, in the order of child and parent; see the package for the rules.
+
+    `fires` is B [n_texts, n_features]; `advance` is told the features of each range of rows of C.
+    """
+    n_texts, n_features = fires.shape
+    counts = np.diff(fires.indptr).astype(np.int64)
+    found = [Links(*(np.empty(0, kind) for kind in (np.int32, np.int32, np.int64, np.float64)))]
+    for first in range(0, n_features, FEATURES_AT_A_TIME):
+        last = min(first + FEATURES_AT_A_TIME, n_features)
+        found.append(_candidates(coactivation_counts(fires, first, last), first, counts, n_texts, nested))
+        if advance is not None:
+            advance(last - first)
+    links = Links(*(np.concatenate(column) for column in zip(*map(_columns, found), strict=True)))
+    return links.take(_significant(links, counts, n_texts))
+
+
+def _columns(links: Links) -> tuple[np.ndarray, ...]:
+    return links.child, links.parent, links.n_both, links.nesting
+
+
+def _candidates(rows: Any, first: int, counts: np.ndarray, n_texts: int, nested: float) -> Links:
+    """The pairs whose child is one of these rows of C and that have support, a parent not dense, and nesting."""
+    pairs = rows.tocoo()
+    child, parent, both = pairs.row.astype(np.int32) + np.int32(first), pairs.col.astype(np.int32), pairs.data
+    above = (counts[parent] > counts[child]) | ((counts[parent] == counts[child]) & (parent < child))
+    kept = above & (both >= MIN_BOTH) & (counts[parent] <= DENSE * n_texts)
+    child, parent, both = child[kept], parent[kept], both[kept].astype(np.int64)
+    links = Links(child, parent, both, nesting(both, counts[child], counts[parent], n_texts))
+    strong = np.flatnonzero(links.nesting >= nested)
+    return links.take(strong[np.lexsort((parent[strong], child[strong]))])
+
+
+def nesting(n_both: np.ndarray, n_child: np.ndarray, n_parent: np.ndarray, n_texts: int) -> np.ndarray:
+    """Loevinger's H of child and parent, float64: 1 nested, 0 independent, below 0 apart; NaN for an always-on parent.
+
+    As whole numbers below 2^63 it is (n_both·N − n_child·n_parent) / (n_child·(N − n_parent)).
+    """
+    n_child, n_parent = np.asarray(n_child, np.int64), np.asarray(n_parent, np.int64)
+    above = (np.asarray(n_both, np.int64) * n_texts - n_child * n_parent).astype(np.float64)
+    most = (n_child * (n_texts - n_parent)).astype(np.float64)
+    return np.divide(above, most, out=np.full(above.shape, np.nan), where=most > 0)
+
+
+def _significant(links: Links, counts: np.ndarray, n_texts: int) -> np.ndarray:
+    """The edges that pass Benjamini and Hochberg's step-up rule over all pairs of features that could have support.
+
+    P(as many common texts or more) is hypergeometric: the child's texts drawn from the corpus at random. Pairs that are
+    not among `links` count as tests that failed, which can only make the rule stricter.
+    """
+    from scipy.stats import hypergeom
+
+    chance = hypergeom.sf(links.n_both - 1, n_texts, counts[links.parent], counts[links.child])
+    able = int((counts >= MIN_BOTH).sum())
+    n_pairs = able * (able - 1) / 2
+    ranked = np.sort(chance)
+    passed = np.flatnonzero(ranked * n_pairs <= FALSE_SHARE * np.arange(1, len(ranked) + 1))
+    return np.flatnonzero(chance <= ranked[passed[-1]]) if len(passed) else np.empty(0, np.int64)

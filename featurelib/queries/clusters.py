@@ -1,0 +1,94 @@
+"""Questions about clusters of features: those of their directions, and those of their labels' embeddings."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+from featurelib.schema import Refusal
+from featurelib.store import Store
+
+CLUSTERS = {"cluster": "layout", "topic": "keyword_clusters"}
+"""The kinds of clusters and the tables that hold them: of directions, of labels."""
+NAMED_BY = 3
+
+
+def _table(kind: str) -> str:
+    if kind not in CLUSTERS:
+        raise Refusal(f"there are no clusters of the kind '{str(kind)[:40]}'; {', '.join(CLUSTERS)} are known.")
+    return CLUSTERS[kind]
+
+
+def clusters(store: Store, kind: str = "cluster") -> pa.Table:
+    """The clusters, the largest first: cluster, n_features, keywords (the three that most of its features have).
+
+    `kind` is one of CLUSTERS; features of no cluster are in no row. Refusal when the table has not been made.
+    """
+    return store.ask(
+        f"""
+        with sized as (
+            select cluster, count(*) as n_features
+            from {_table(kind)}
+            where cluster >= 0
+            group by cluster
+        ), counted as (
+            select c.cluster, k.keyword, count(distinct k.feature_id) as n, sum(k.score) as score
+            from {_table(kind)} c
+            join maybe.keywords k on k.feature_id = c.feature_id
+            where c.cluster >= 0
+            group by c.cluster, k.keyword
+            qualify row_number() over (
+                partition by c.cluster order by count(distinct k.feature_id) desc, sum(k.score) desc, k.keyword
+            ) <= {NAMED_BY}
+        ), named as (
+            select cluster, string_agg(keyword, ' · ' order by n desc, score desc, keyword) as keywords
+            from counted
+            group by cluster
+        )
+        select s.cluster, s.n_features, coalesce(n.keywords, '') as keywords
+        from sized s
+        left join named n on n.cluster = s.cluster
+        order by s.n_features desc, s.cluster"""
+    )
+
+
+def cluster_features(store: Store, kind: str, cluster: int) -> pa.Table:
+    """The features of a cluster, the densest first: feature_id, label, density."""
+    return store.ask(
+        f"""
+        select c.feature_id, coalesce(l.label, 'feature ' || c.feature_id) as label, f.density
+        from {_table(kind)} c
+        join features f on f.feature_id = c.feature_id
+        left join maybe.labels l on l.feature_id = c.feature_id
+        where c.cluster = $cluster::bigint
+        order by f.density desc, c.feature_id""",
+        cluster=cluster,
+    )
+
+
+def cluster_keywords(store: Store, kind: str, cluster: int, *, limit: int = 12) -> pa.Table:
+    """The keywords that most features of a cluster have: keyword, n_features."""
+    return store.ask(
+        f"""
+        select k.keyword, count(distinct k.feature_id) as n_features
+        from {_table(kind)} c
+        join maybe.keywords k on k.feature_id = c.feature_id
+        where c.cluster = $cluster::bigint
+        group by k.keyword
+        order by n_features desc, sum(k.score) desc, k.keyword
+        limit $limit""",
+        cluster=cluster,
+        limit=limit,
+    )
+
+
+def topic_layout(store: Store) -> pa.Table:
+    """All features on the map with the clusters of their labels in the column cluster; else the columns of `layout`."""
+    return store.ask(
+        """
+        select p.feature_id, p.x, p.y, f.density::float as density, f.log10_density::float as log10_density,
+            f.max_activation, coalesce(t.cluster, -1)::integer as cluster, f.dead
+        from layout p
+        join features f on f.feature_id = p.feature_id
+        left join keyword_clusters t on t.feature_id = p.feature_id
+        order by p.feature_id"""
+    )

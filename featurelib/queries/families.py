@@ -1,0 +1,175 @@
+"""Questions about families: parents, and children that fire where their parent does far more than by chance."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from featurelib.schema import Refusal
+from featurelib.store import Store
+
+FAMILY_SORTS = (
+    "size",
+    "over_shuffled",
+    "block_ratio",
+    "r_parent_child",
+    "r_children",
+    "density",
+    "depth",
+    "label",
+    "family_id",
+)
+"""The columns that `families` sorts by."""
+
+CARDS = """
+with cards as (
+    select m.*, coalesce(l.label, 'feature ' || m.root_id) as label, f.n_active, f.density,
+        m.block_ratio / m.shuffled_ratio as over_shuffled
+    from family_metrics m
+    join features f on f.feature_id = m.root_id
+    left join maybe.labels l on l.feature_id = m.root_id
+), named as (
+    select i.family_id, lower(string_agg(coalesce(l.label, 'feature ' || i.feature_id), ' ')) as names
+    from families i
+    left join maybe.labels l on l.feature_id = i.feature_id
+    where $words::varchar <> ''
+    group by i.family_id
+), found as (
+    select c.*
+    from cards c
+    left join named n on n.family_id = c.family_id
+    where len(list_filter(string_split_regex(lower($words::varchar), '\\s+'),
+        lambda word: not contains(coalesce(n.names, ''), word))) = 0
+)
+"""
+
+
+@dataclass(frozen=True)
+class Family:
+    """One family; the counts of its measures are texts on which two features both fire."""
+
+    family_id: int
+    root_id: int
+    """The feature that all others lie under."""
+    label: str
+    """The root's label."""
+    size: int
+    """The number of features, the root included."""
+    depth: int
+    """The greatest number of steps up to the root."""
+    n_active: int
+    """The number of texts on which the root fires."""
+    density: float
+    """n_active over the number of texts of the corpus."""
+    r_parent_child: float
+    """The mean over the other members, of their texts shared with the root."""
+    r_children: float | None
+    """The mean over the pairs of other members; None where there is only one."""
+    in_block: float
+    """The mean over all pairs of members."""
+    off_block: float
+    """The mean over the pairs of a member and a feature outside."""
+    block_ratio: float | None
+    """in_block / off_block."""
+    shuffled_ratio: float | None
+    """The block ratio to be expected if each feature's texts were drawn anew."""
+    over_shuffled: float | None
+    """block_ratio / shuffled_ratio."""
+
+
+def families(
+    store: Store,
+    words: str = "",
+    *,
+    sort: str = "size",
+    descending: bool = True,
+    limit: int | None = 50,
+    offset: int = 0,
+) -> pa.Table:
+    """Families whose members' labels hold all the `words`, with their measures; ties are in the order of family_id.
+
+    Columns: the fields of `Family`, by their names. Refusal for a `sort` that is none of FAMILY_SORTS.
+    """
+    if sort not in FAMILY_SORTS:
+        raise Refusal(f"families cannot be sorted by '{str(sort)[:40]}'; use one of {', '.join(FAMILY_SORTS)}.")
+    return store.ask(
+        f"""{CARDS}
+        select family_id, root_id, label, size, depth, n_active, density, r_parent_child, r_children, in_block,
+            off_block, block_ratio, shuffled_ratio, over_shuffled
+        from found
+        order by {sort} {"desc" if descending else "asc"} nulls last, family_id
+        limit $limit::bigint offset $offset::bigint""",
+        words=words.strip(),
+        limit=limit,
+        offset=offset,
+    )
+
+
+def count_families(store: Store, words: str = "") -> int:
+    """The number of families whose members' labels hold all the words."""
+    return store.ask(f"{CARDS} select count(*) as n from found", words=words.strip())["n"][0].as_py()
+
+
+def family(store: Store, family_id: int) -> Family:
+    """One family; Refusal naming the range when there is none with this id."""
+    found = store.ask(
+        f"""{CARDS}
+        select family_id, root_id, label, size, depth, n_active, density, r_parent_child, r_children, in_block,
+            off_block, block_ratio, shuffled_ratio, over_shuffled
+        from found
+        where family_id = $family_id::hugeint""",
+        words="",
+        family_id=int(family_id),
+    ).to_pylist()
+    if not found:
+        last = count_families(store) - 1
+        known = f"this run's families are 0 to {last}" if last >= 0 else "this run has none"
+        raise Refusal(f"there is no family {family_id}; {known}.")
+    return Family(**found[0])
+
+
+def family_members(store: Store, family_id: int) -> pa.Table:
+    """The features of a family, those that fire on more texts first, so that a parent comes before its children.
+
+    Columns: feature_id, label, parent_id (null for the root), depth, n_active, n_both (texts shared with the parent),
+    conditional = P(parent | feature), share_of_parent = P(feature | parent), nesting.
+    """
+    return store.ask(
+        """
+        select i.feature_id, coalesce(l.label, 'feature ' || i.feature_id) as label, i.parent_id, i.depth, f.n_active,
+            i.n_both, i.conditional, i.share_of_parent, i.nesting
+        from families i
+        join features f on f.feature_id = i.feature_id
+        left join maybe.labels l on l.feature_id = i.feature_id
+        where i.family_id = $family_id
+        order by f.n_active desc, i.feature_id""",
+        family_id=family_id,
+    )
+
+
+def relatives(store: Store, feature_id: int) -> pa.Table:
+    """A feature's parent (if any) and then its children, those that fire on more texts first; no row without a family.
+
+    Columns: kin ('parent' or 'child'), feature_id, label, family_id, n_active, n_both, conditional and share_of_parent
+    of that edge: P(parent | child) and P(child | parent).
+    """
+    return store.ask(
+        """
+        with edges as (
+            select 'parent' as kin, parent_id as feature_id, family_id, n_both, conditional, share_of_parent
+            from families
+            where feature_id = $feature_id and parent_id is not null
+            union all
+            select 'child', feature_id, family_id, n_both, conditional, share_of_parent
+            from families
+            where parent_id = $feature_id
+        )
+        select e.kin, e.feature_id, coalesce(l.label, 'feature ' || e.feature_id) as label, e.family_id, f.n_active,
+            e.n_both, e.conditional, e.share_of_parent
+        from edges e
+        join features f on f.feature_id = e.feature_id
+        left join maybe.labels l on l.feature_id = e.feature_id
+        order by e.kin desc, f.n_active desc, e.feature_id""",
+        feature_id=feature_id,
+    )

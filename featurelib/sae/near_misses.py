@@ -1,0 +1,103 @@
+"""Near misses: the texts on which a feature does not fire though its pre-activation comes nearest to its gate."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from featurelib.sae.model import BLOCK
+
+if TYPE_CHECKING:
+    from featurelib.sae.model import SAE, AtGate
+
+KEPT = 10
+"""Near misses that are kept of a feature."""
+
+
+class Misses(NamedTuple):
+    """Texts on which features do not fire: arrays of one length."""
+
+    feature_ids: np.ndarray
+    """int32."""
+    text_ids: np.ndarray
+    """int64."""
+    pre_activations: np.ndarray
+    """float32."""
+    needed: np.ndarray
+    """What the pre-activation would have to exceed on that text, float32."""
+
+    @classmethod
+    def none(cls) -> Misses:
+        """Return no misses."""
+        return cls(np.empty(0, np.int32), np.empty(0, np.int64), np.empty(0, np.float32), np.empty(0, np.float32))
+
+    @property
+    def margins(self) -> np.ndarray:
+        """How far each pre-activation lies above what it had to exceed, float32: 0 or less."""
+        return self.pre_activations - self.needed
+
+
+class NearMisses:
+    """The `kept` nearest misses of each feature among the texts seen so far.
+
+    The nearest has the margin nearest to 0; equal margins are in the order of text_id. Memory is bounded by a block
+    of 256 texts and by n_features · kept.
+    """
+
+    def __init__(self, n_features: int, kept: int = KEPT) -> None:
+        self.kept = kept
+        self.found = Misses.none()
+        """Ordered by feature_id, nearest first."""
+        self.n_fires = np.zeros(n_features, np.int64)
+        """The number of texts on which each feature fires, [n_features]."""
+        self._floor = np.full(n_features, -np.inf, np.float32)
+
+    def add(self, sae: SAE, x: np.ndarray, first: int) -> None:
+        """Look at embeddings x [n, d_in] of the texts from text_id `first` on; texts come in the order of text_id."""
+        for number, block in enumerate(sae.at_gate(x)):
+            self.n_fires += block.fires.sum(0).numpy()
+            self._keep(_candidates(block, self._floor, self.kept), first + number * BLOCK)
+
+    def resume(self, found: Misses, n_fires: np.ndarray) -> None:
+        """Go on from what another one had found."""
+        self.n_fires = n_fires.copy()
+        self._keep(found, 0)
+
+    def _keep(self, more: Misses, first: int) -> None:
+        if not len(more.text_ids):
+            return
+        more = more._replace(text_ids=more.text_ids + first)
+        joined = Misses(*(np.concatenate(pair) for pair in zip(self.found, more, strict=True)))
+        order = np.lexsort((joined.text_ids, -joined.margins, joined.feature_ids))
+        ids = joined.feature_ids[order]
+        place = np.arange(len(ids)) - np.searchsorted(ids, ids)
+        self.found = Misses(*(column[order[place < self.kept]] for column in joined))
+        last = order[place == self.kept - 1]
+        self._floor[joined.feature_ids[last]] = joined.margins[last]
+
+
+def ranks(found: Misses) -> np.ndarray:
+    """Return the rank of each miss among its feature's, the nearest 1, int32; `found` is ordered by feature_id."""
+    return (np.arange(len(found.feature_ids)) - np.searchsorted(found.feature_ids, found.feature_ids) + 1).astype(
+        np.int32
+    )
+
+
+def _candidates(block: AtGate, floor: np.ndarray, kept: int) -> Misses:
+    """Return the misses of a block that may be among the nearest, text_ids counted from its first row.
+
+    A text as near as the last one kept is none: it has the higher text_id.
+    """
+    import torch
+
+    margins = torch.where(block.fires, -torch.inf, block.pre_activations - block.needed)
+    above = margins > torch.from_numpy(floor)
+    if np.isneginf(floor).any() and len(margins) > kept:
+        # Without a floor all would be sorted: that of the block itself leaves about `kept` of each feature.
+        above &= margins >= margins.T.contiguous().topk(kept, dim=1).values[:, -1]
+    rows, feature_ids = above.nonzero(as_tuple=True)
+    pre_activations, needed = block.pre_activations[rows, feature_ids], block.needed[rows, feature_ids]
+    return Misses(
+        feature_ids.numpy().astype(np.int32), rows.numpy(), pre_activations.numpy(), needed.numpy().astype(np.float32)
+    )

@@ -1,0 +1,44 @@
+"""How a SAE reads features off an embedding, as numbers: for taking pre-activations apart."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from featurelib.sae.gates import Gated
+from featurelib.sae.model import NORM_EPS
+
+if TYPE_CHECKING:
+    from featurelib.sae.model import SAE
+
+
+class Readout(NamedTuple):
+    """m features of a SAE: pre-activation = slope·(norm(x) @ weights + bias) + intercept."""
+
+    weights: np.ndarray
+    """float64 [d_in, m]: the features' encoder columns."""
+    bias: np.ndarray
+    """float64 [m]: b_enc, less b_dec @ weights where b_dec is taken from the input."""
+    norm: str
+    """How each row is normalised before: see `SAE`."""
+    eps: float
+    """What is added to a row's standard deviation."""
+    slope: np.ndarray
+    """float64 [m]: exp(r_mag) for a gated SAE, else ones."""
+    intercept: np.ndarray
+    """float64 [m]: b_mag for a gated SAE, else zeros."""
+
+
+def readout(sae: SAE, feature_ids: Sequence[int]) -> Readout:
+    """Return how `sae` reads the features `feature_ids`; they must be among those that it has."""
+    ids = np.asarray(feature_ids, dtype=np.int64)
+    weights = sae.W_enc.numpy()[:, ids].astype(np.float64)
+    shift = sae.b_dec.numpy().astype(np.float64) @ weights if sae.subtract_b_dec else 0.0
+    bias = sae.b_enc.numpy()[ids].astype(np.float64) - shift
+    slope, intercept = np.ones(len(ids)), np.zeros(len(ids))
+    if isinstance(sae.gate, Gated):
+        slope = np.exp(sae.gate.r_mag.numpy()[ids].astype(np.float64))
+        intercept = sae.gate.b_mag.numpy()[ids].astype(np.float64)
+    return Readout(weights, bias, sae.norm, NORM_EPS, slope, intercept)

@@ -1,0 +1,100 @@
+"""Features by their names: by the meaning of the label, and by some of the words of a description."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pyarrow as pa
+
+from featurelib.schema import Refusal
+from featurelib.store import Store
+
+WORD = re.compile(r"[^\W_]{2,}")
+WORDS = 32
+"""Words of a description that are looked for."""
+STOP = frozenset(
+    re.findall(
+        r"\w+",
+        "about an and any are as at be by can for from has have how in into is it its not of on or over that the their "
+        "features something texts things this to was we what when where which with",
+    )
+)
+"""Words that hold nothing to look for."""
+
+
+def labels_by_meaning(store: Store, vector: np.ndarray, *, limit: int = 20) -> pa.Table:
+    """The features whose label's embedding is nearest to `vector` (float32 [d]): feature_id, label, density, cosine.
+
+    Features that go by their number have no place in it. Refusal when the vector is zero, not finite or of another
+    dimension than the labels', and when the labels of this run have no embeddings.
+    """
+    asked = np.asarray(vector, dtype=np.float32).ravel()
+    if not np.isfinite(asked).all() or not asked.any():
+        raise Refusal("the embedding of the description is zero or not finite, so no label is near to it; reword it.")
+    first = store.ask("select len(embedding) as d from label_vectors order by feature_id limit 1")["d"].to_pylist()
+    if not first:
+        raise Refusal(
+            "the labels of this run have no embeddings, because no embedder of its texts was known when they were made;"
+            " build it again with --embedder to find features by the meaning of their names."
+        )
+    if first[0] != len(asked):
+        raise Refusal(f"the description's embedding has {len(asked)} numbers; those of this run's labels {first[0]}.")
+    return store.ask(
+        """
+        with compared as (
+            select feature_id, list_cosine_similarity(embedding, $vector::float[]) as cosine
+            from label_vectors
+        )
+        select c.feature_id, l.label, f.density, c.cosine
+        from compared c
+        join labels l on l.feature_id = c.feature_id and l.source <> 'none'
+        left join maybe.features f on f.feature_id = c.feature_id
+        where not isnan(c.cosine)
+        order by c.cosine desc, c.feature_id
+        limit $limit""",
+        vector=asked.tolist(),
+        limit=limit,
+    )
+
+
+def words_of(description: str) -> list[str]:
+    """The words of a description that are worth looking for: lower case, each once, none of the commonest."""
+    found = dict.fromkeys(WORD.findall(description.lower()))
+    return [word for word in found if word not in STOP][:WORDS]
+
+
+def labels_by_some_words(store: Store, description: str, *, limit: int = 20) -> pa.Table:
+    """The features whose label and keywords hold most words of a description: feature_id, label, density, n_words.
+
+    A word counts where a word of the label or of a keyword begins with it. Of features that hold equally many, those
+    come first whose label holds more of them, then the densest.
+    """
+    return store.ask(
+        r"""
+        with listed as (
+            select feature_id, string_agg(keyword, ' ' order by rank) as keywords
+            from maybe.keywords
+            group by feature_id
+        ), named as (
+            select l.feature_id, l.label, f.density,
+                lower(regexp_replace(' ' || l.label, '[^\pL\pN]+', ' ', 'g')) as label_words,
+                lower(regexp_replace(' ' || l.label || ' ' || coalesce(w.keywords, ''), '[^\pL\pN]+', ' ', 'g'))
+                    as words
+            from maybe.labels l
+            left join listed w on w.feature_id = l.feature_id
+            left join maybe.features f on f.feature_id = l.feature_id
+        ), counted as (
+            select feature_id, label, density,
+                len(list_filter($words::varchar[], lambda word: contains(words, ' ' || word))) as n_words,
+                len(list_filter($words::varchar[], lambda word: contains(label_words, ' ' || word))) as n_in_label
+            from named
+        )
+        select feature_id, label, density, n_words
+        from counted
+        where n_words > 0
+        order by n_words desc, n_in_label desc, density desc nulls last, feature_id
+        limit $limit""",
+        words=words_of(description),
+        limit=limit,
+    )

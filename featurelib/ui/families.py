@@ -1,0 +1,232 @@
+"""Families as a table and as a tree that opens; a feature's parent and children."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from html import escape
+from typing import Any
+
+import pyarrow as pa
+import streamlit as st
+
+from featurelib.queries import Family
+from featurelib.ui.address import address, feature_link, set_params
+from featurelib.ui.elements import Html, Number, count, heading, html, number, percent, selection_of, strip, tag
+from featurelib.ui.lists import feature_line, line_list
+
+Rows = Sequence[Mapping[str, Any]]
+
+OPEN_TO = 2
+"""Generations of a tree that are open at first."""
+UNDER = "P(parent | child): the share of the child's texts on which the parent fires too."
+OVER = "P(child | parent): the share of the parent's texts on which the child fires too."
+RATIO = "Common texts of two members over common texts of a member and a feature outside, both means over all pairs."
+SHUFFLED = (
+    "The block ratio to be expected if each feature's texts were drawn anew: above 0 only because members fire on "
+    "many or few texts. Only what the block ratio has beyond it speaks for the family."
+)
+OVER_SHUFFLED = "The block ratio over the one of shuffled activations: 1 is no family at all."
+R_PC = "Mean number of texts that the root shares with another member."
+R_CHILDREN = "Mean number of texts that two other members share."
+OUTSIDE = (
+    "{n_outside} features are in none: {n_dead} are dead, {n_dense} dense (they fire on more than a tenth of the texts "
+    "and may not be parents), the others lie in no feature beyond chance."
+)
+ORDER = "In the order of the tree with all its branches open: a branch that holds together is a block on the diagonal."
+LIMIT = "No family may hold more than a tenth of the features: weaker links that would join such a one are left out."
+COLUMNS = {
+    "label": st.column_config.TextColumn("root", width=320, help="The feature that all others lie under."),
+    "size": st.column_config.NumberColumn("features", width=72, help="Members, the root included."),
+    "depth": st.column_config.NumberColumn("depth", width=60, help="The greatest number of steps up to the root."),
+    "n_active": st.column_config.NumberColumn(
+        "texts", width=66, format="localized", help="Texts on which the root fires."
+    ),
+    "over_shuffled": st.column_config.NumberColumn("× shuffled", width=84, format="%.1f", help=OVER_SHUFFLED),
+    "block_ratio": st.column_config.NumberColumn("block ratio", width=86, format="%.2f", help=RATIO),
+    "shuffled_ratio": st.column_config.NumberColumn("if shuffled", width=84, format="%.2f", help=SHUFFLED),
+    "r_parent_child": st.column_config.NumberColumn("parent–child", width=96, format="%.1f", help=R_PC),
+    "r_children": st.column_config.NumberColumn("children", width=76, format="%.1f", help=R_CHILDREN),
+}
+
+
+def choice_table(
+    rows: pa.Table, name: str, column: str, *, key: str, columns: Mapping[str, Any], height: int | str = "content"
+) -> None:
+    """A table in which a click anywhere in a row writes the row's `column` into the address as `name`."""
+
+    def clicked() -> None:
+        cells = selection_of(key).get("cells") or []
+        if cells and cells[0][0] < rows.num_rows:
+            set_params(**{name: rows[column][cells[0][0]].as_py()})
+
+    st.dataframe(
+        rows,
+        key=key,
+        hide_index=True,
+        height=height,
+        column_order=list(columns),
+        column_config=dict(columns),
+        on_select=clicked,
+        selection_mode="single-cell",
+        lazy=False,
+    )
+
+
+def family_table(rows: pa.Table, *, key: str) -> None:
+    """Families as a table; a click anywhere in a row opens its family below."""
+    choice_table(rows, "family", "family_id", key=key, columns=COLUMNS)
+
+
+def told(facts: Mapping[str, Any]) -> None:
+    """How many features are in families and how many in none, from the stage's own counts."""
+    if "n_families" not in facts:
+        return
+    n, outside = facts["n_features"], facts["n_outside"]
+    largest = facts.get("largest", 0)
+    strip(
+        [
+            Number(count(facts["n_families"]), "families" if facts["n_families"] != 1 else "family"),
+            Number(percent(1 - outside / n), f"of {count(n)} features are in one", OUTSIDE.format(**_worded(facts))),
+            Number(count(largest), f"features in the largest, {percent(largest / n)}", LIMIT),
+            Number(
+                number(facts.get("median_block_ratio")),
+                "median block ratio",
+                RATIO,
+                aside=f"{number(facts.get('median_shuffled_ratio'))} if shuffled",
+            ),
+        ]
+    )
+
+
+def _worded(facts: Mapping[str, Any]) -> dict[str, str]:
+    return {name: count(facts[name]) for name in ("n_outside", "n_dead", "n_dense")}
+
+
+def family_head(family: Family) -> None:
+    """The name of a family, that of its root, which leads to the root's own page."""
+    with st.container(horizontal=True, vertical_alignment="bottom", key="onward family"):
+        heading(family.label, f"family {family.family_id}")
+        feature_link(family.root_id, "open this feature ›")
+
+
+def shown_of(n_shown: int, n_all: int) -> str:
+    """How many of the features a square shows."""
+    return f"the {n_shown} densest of {n_all:,}" if n_shown < n_all else ""
+
+
+def family_strip(family: Family) -> None:
+    """The numbers of one family, each with what it is."""
+    strip(
+        [
+            Number(count(family.size), f"features, {family.depth} step{'s' if family.depth != 1 else ''} deep"),
+            Number(
+                number(family.block_ratio),
+                "block ratio",
+                RATIO,
+                aside=f"{number(family.shuffled_ratio)} if shuffled",
+            ),
+            Number(f"×{number(family.over_shuffled)}", "over shuffled", f"{OVER_SHUFFLED}\n{SHUFFLED}"),
+            Number(number(family.r_parent_child), "texts shared with the root", R_PC),
+            Number(number(family.r_children), "texts shared by children", R_CHILDREN),
+        ]
+    )
+
+
+def tree(rows: Rows) -> None:
+    """The features of a family as a tree that opens; every name leads to its feature. `rows`: `family_members`."""
+    below = _below(rows)
+    head = tag(
+        "div",
+        tag("span", Html("")),
+        tag("span", "texts", cls="n"),
+        tag("span", "in parent", cls="n term", help=UNDER),
+        tag("span", "of parent", cls="n term", help=OVER),
+        cls="tree-row tree-head",
+    )
+    st.html(STYLE)
+    html(tag("div", head, *(_branch(row, below) for row in below.get(None, [])), cls="tree"))
+
+
+def in_tree_order(rows: Rows) -> list[int]:
+    """The features of a family as its tree lists them, each parent before its children."""
+    below = _below(rows)
+    ordered, waiting = [], list(reversed(below.get(None, [])))
+    while waiting:
+        row = waiting.pop()
+        ordered.append(row["feature_id"])
+        waiting += reversed(below.get(row["feature_id"], []))
+    return ordered
+
+
+def _below(rows: Rows) -> dict[int | None, list[Mapping[str, Any]]]:
+    """The children of each parent; the root is under None."""
+    below: dict[int | None, list[Mapping[str, Any]]] = {}
+    for row in rows:
+        below.setdefault(row["parent_id"], []).append(row)
+    return below
+
+
+def _branch(row: Mapping[str, Any], below: Mapping[int | None, Sequence[Mapping[str, Any]]]) -> Html:
+    children = below.get(row["feature_id"], [])
+    line = _node(row, len(children))
+    if not children:
+        return tag("div", line, cls="leaf")
+    inner = "".join(_branch(child, below) for child in children)
+    opened = " open" if row["depth"] < OPEN_TO - 1 else ""
+    return Html(f'<details{opened}><summary>{line}</summary><div class="kids">{inner}</div></details>')
+
+
+def _node(row: Mapping[str, Any], n_children: int) -> Html:
+    root = row["parent_id"] is None
+    return tag(
+        "div",
+        tag("span", link_to("feature.py", row["label"], feature=row["feature_id"]), _counted(n_children), cls="name"),
+        tag("span", count(row["n_active"]), cls="n"),
+        tag("span", "" if root else percent(row["conditional"]), cls="n"),
+        tag("span", "" if root else percent(row["share_of_parent"]), cls="n"),
+        cls="tree-row",
+    )
+
+
+def _counted(n_children: int) -> Html:
+    return tag("small", f" {n_children}") if n_children else Html("")
+
+
+def link_to(page: str, label: object, **values: object) -> Html:
+    """A link inside other HTML; it loads the page anew, so lists of links are drawn by `lists` instead."""
+    return Html(f'<a href="{escape(address(page, **values).lstrip("/"))}">{tag("span", label)}</a>')
+
+
+STYLE = """<style>
+.fb .tree { font-size: .93rem; }
+.fb .tree summary { list-style: none; cursor: pointer; }
+.fb .tree summary::-webkit-details-marker { display: none; }
+.fb .tree-row { display: grid; grid-template-columns: minmax(0, 1fr) 3.4rem 4.4rem 4.4rem; align-items: baseline;
+  border-bottom: 1px solid var(--line); padding: .22rem 0; }
+.fb .tree-row .n { text-align: right; color: var(--muted); font-size: .88rem; white-space: nowrap; }
+.fb .tree-head { font-size: .8rem; }
+.fb .tree a { color: inherit; text-decoration: none; }
+.fb .tree a:hover { color: var(--accent); text-decoration: underline; text-underline-offset: .15em; }
+.fb .tree small { color: var(--muted); }
+.fb .tree .kids { padding-left: 1.05rem; }
+.fb .tree summary .name::before { content: "▸"; display: inline-block; width: 1rem; color: var(--accent); }
+.fb .tree details[open] > summary .name::before { content: "▾"; }
+.fb .tree .leaf .name { padding-left: 1rem; display: block; }
+@media (max-width: 640px) {
+  .fb .tree-row { grid-template-columns: minmax(0, 1fr) 2.5rem 3.7rem 3.7rem; }
+  .fb .tree-head .n { font-size: .74rem; }
+  .fb .tree .kids { padding-left: .55rem; }
+}
+</style>"""
+
+
+def relatives(rows: Rows, *, longest: int = 8) -> None:
+    """A feature's parent and children on its own page; draws nothing without a family. `rows`: `queries.relatives`."""
+    for kin, title in (("parent", "Part of"), ("child", "Parts")):
+        own = [row for row in rows if row["kin"] == kin]
+        lines = [
+            feature_line(row["feature_id"], row["label"], percent(row["conditional"]), f"{count(row['n_both'])} texts")
+            for row in own[:longest]
+        ]
+        if own:
+            line_list(kin, lines, title=title, note=f"{len(own):,}" if len(own) > 1 else "", help=UNDER)

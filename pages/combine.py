@@ -1,0 +1,44 @@
+"""Texts on which some features fire and others do not."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from featurelib import queries, ui
+from featurelib.schema import Refusal
+from featurelib.ui import combining, reading, reading_style
+
+PER_PAGE = 10
+HINT = (
+    "Add features by their words: the texts on which all of the one list fire, and none of the other, are listed here, "
+    "the strongest first."
+)
+
+opened = ui.open_run()
+store = opened.store
+reading_style.style()
+ui.page("Combine", "Texts on which A and B fire but not C.")
+try:
+    chosen = combining.asked(store)
+    labels = queries.labels(store, chosen.present + chosen.absent)
+    combining.lists(chosen, labels)
+    combining.picker(store, chosen)
+    if not labels:
+        ui.stop_with(HINT)
+    counts = queries.count_combined(store, chosen.present, chosen.absent)
+except Refusal as refusal:
+    ui.stop_with(str(refusal))
+with ui.part():
+    densities = queries.densities(store, labels)
+    combining.counted(counts, chosen, densities)
+    if counts.n_found == 0:
+        ui.stop_with("No text of this corpus is like that.")
+    ui.heading("Texts", combining.ORDER if chosen.present else "in the order of the corpus", help=combining.STRENGTH)
+    place = st.container()
+    first = ui.pager(counts.n_found, PER_PAGE)
+    rows = queries.combined_texts(store, chosen.present, chosen.absent, limit=PER_PAGE, offset=first).to_pylist()
+    shown = [
+        reading.text_of(row | {"activation": row["strength"]}, store, 1.0 if chosen.present else None) for row in rows
+    ]
+    with place:
+        reading.text_list("combined", reading.with_features(shown, store))

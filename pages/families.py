@@ -1,0 +1,72 @@
+"""Families of features: a list to sort and search; one of them as a tree that opens, and as a square of colours."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from featurelib import queries, ui
+from featurelib.schema import Refusal
+from featurelib.ui import families as pieces
+from featurelib.ui import reading_style
+from featurelib.ui.together import heat
+
+PER_PAGE = 10
+SORTS = {
+    "size": "number of features",
+    "over_shuffled": "ratio over shuffled",
+    "block_ratio": "block ratio",
+    "density": "density of the root",
+    "depth": "depth",
+    "label": "name of the root",
+}
+LEAD = (
+    "A child fires on fewer texts than its parent, and far more often where its parent fires than by chance. "
+    "A feature is in one family or in none."
+)
+NONE = (
+    "This run has no families: none of its features lies in another, more frequent one, on 5 texts or more and beyond "
+    "chance."
+)
+
+opened = ui.open_run()
+store = opened.store
+reading_style.style()
+ui.page("Families", LEAD)
+try:
+    n_all = queries.count_families(store)
+except Refusal as refusal:
+    ui.stop_with(str(refusal))
+done = opened.generation.done("relate")
+if n_all == 0:
+    ui.stop_with(NONE)
+pieces.told(done.facts if done else {})
+
+with st.container(horizontal=True, vertical_alignment="bottom", key="filters"):
+    words = ui.text_box(
+        "Search", "q", placeholder="words of the labels of its features", type="search", resets=("page", "family")
+    )
+    sort = ui.choice_box("Sort by", "sort", list(SORTS), show=SORTS.get, width=180)
+    order = ui.choice_box("Order", "order", ["falling", "rising"], width=110)
+n_found = queries.count_families(store, words)
+if n_found == 0:
+    ui.stop_with("No family has a feature of that name; take a word away.")
+above = st.container()
+with st.container(horizontal=True, horizontal_alignment="center", key="below-table"):
+    offset = ui.pager(n_found, PER_PAGE)
+rows = queries.families(store, words, sort=sort, descending=order == "falling", limit=PER_PAGE, offset=offset)
+with above:
+    pieces.family_table(rows, key=f"families {offset} {sort} {order} {words}")
+
+asked = ui.whole_number_param("family")
+with ui.part():
+    family = queries.family(store, rows["family_id"][0].as_py() if asked is None else asked)
+    members = queries.family_members(store, family.family_id)
+    pieces.family_head(family)
+    pieces.family_strip(family)
+    left, right = st.columns([1.35, 1], gap="large")
+    with left:
+        pieces.tree(members.to_pylist())
+    with right:
+        together = queries.coactivation_matrix(store, pieces.in_tree_order(members.to_pylist()))
+        ui.heading("Fire together", pieces.shown_of(len(together.feature_ids), members.num_rows), help=pieces.ORDER)
+        heat(together, key="family")

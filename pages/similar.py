@@ -1,0 +1,42 @@
+"""Why two texts are similar: the cosine of their embeddings, split into what the features say of it."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from featurelib import queries, ui
+from featurelib.schema import Refusal
+from featurelib.ui import given, likeness, reading_style, ways
+
+NEAREST = 20
+
+opened = ui.open_run()
+store = opened.store
+reading_style.style()
+likeness.style()
+ui.page("Why two texts are similar", "The cosine of their embeddings, split exactly into what the SAE's features add.")
+first, second = ui.whole_number_param("a"), ui.whole_number_param("b")
+typed = ui.param("t", longest=given.LONGEST_TYPED)
+ways.begin_at_top(first, second, typed)
+try:
+    a = given.given(opened, typed, first)
+    if a is None:
+        ui.stop_with("Open this page from a text, which is then compared; or name two in the address: a=12&b=30.")
+    if second is None:
+        likeness.choices(store, a, given.nearest(opened, a, limit=NEAREST))
+        st.stop()
+    b = given.given(opened, "", second)
+    with st.spinner(ways.STARTING, show_time=True):
+        found = ui.live().similarity(opened.generation.path, a.asked, b.asked)
+    labels = queries.labels(store, likeness.named(found))
+except Refusal as refusal:
+    ui.stop_with(str(refusal))
+
+likeness.likeness_strip(found)
+left, right = st.columns([1, 1], gap="large")
+with left:
+    likeness.split(found)
+    likeness.pair_list(found, labels)
+with right:
+    likeness.shared_list(found, labels)
+likeness.both_texts(a, b)

@@ -1,0 +1,108 @@
+"""The texts, laid out so that near ones are near, coloured by a feature: click one to read it, lasso some to list."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from featurelib import charts, queries, ui
+from featurelib.schema import Refusal
+from featurelib.ui import lists, placed, reading, reading_style
+
+FEATURE = "the feature"
+DRAGS = {"pan": "Move", "lasso": "Lasso"}
+FOUND = 8
+
+
+def chosen_feature(run: ui.Opened) -> int:
+    """The feature of the address, else the one that was looked at last, else the strongest."""
+    asked = ui.whole_number_param("feature")
+    asked = st.session_state.get(f"last seen in {run.name}") if asked is None else asked
+    if asked is not None:
+        return asked
+    strongest = queries.features(run.store, sort="max_activation", limit=1)["feature_id"].to_pylist()
+    return strongest[0] if strongest else 0
+
+
+def find(run: ui.Opened) -> None:
+    """The features that the search box finds, each a link that colours the map by it."""
+    words = ui.param("q")
+    if not words:
+        return
+    rows = queries.find_features(run.store, words, limit=FOUND).to_pylist()
+    if not rows:
+        ui.sentence(f"No label or keyword holds “{words}”.")
+    links = [lists.Line(row["label"], {"feature": row["feature_id"], "q": words}, page="textmap.py") for row in rows]
+    lists.inline_list("colour-by", links, before="colour by:")
+
+
+def told(run: ui.Opened, feature: queries.Feature, n_coloured: int, n_placed: int) -> None:
+    """What the map is coloured by, how many of its points that is, and the way to the feature."""
+    of_all = "" if n_placed == feature.n_texts else f" ({ui.count(feature.n_texts)} in all)"
+    ui.heading(feature.label, f"fires on {ui.count(n_coloured)} of the {ui.count(n_placed)} texts here{of_all}")
+    with st.container(horizontal=True, key="onward feature"):
+        ui.page_link("feature.py", "open this feature ›", feature=feature.feature_id)
+
+
+@st.fragment
+def draw(run: ui.Opened) -> None:
+    """The controls, the map and what is chosen in it."""
+    store = run.store
+    columns = reading.filter_columns(store)
+    with st.container(horizontal=True, vertical_alignment="bottom", key="map-controls"):
+        ui.text_box("Find a feature", "q", placeholder="words of labels and keywords", type="search")
+        by = ui.choice_box("Colour by", "colour", [FEATURE, *columns], resets=(), width=160)
+        drag = ui.segments("Drag to", "drag", list(DRAGS), show=DRAGS.get, resets=())
+    with ui.part():
+        find(run)
+        places = queries.text_layout(store)
+        if not places.num_rows:
+            raise Refusal(
+                "no text of this run has a place on a map yet; build it once more, from its stage arrange on."
+            )
+        feature = queries.feature(store, chosen_feature(run))
+        wide, narrow = st.columns([1.85, 1], gap="large")
+        with wide:
+            activations = placed.by_feature(store, feature.feature_id)
+            fires = activations.values.is_valid()
+            if by == FEATURE:
+                told(run, feature, places.num_rows - activations.values.null_count, places.num_rows)
+            colouring = activations if by == FEATURE else placed.by_column(store, by, ui.colours())
+            text_id = ui.count_param("text")
+            figure = charts.text_map(places, colouring, ui.colours(), drag=drag, marked=text_id)
+            picked = ui.chart(figure, key="textmap", select=("points", "lasso"), chosen=choose, zoom=True)
+            ids = charts.chosen_ids(picked)
+            note(run, places.num_rows)
+        with narrow, ui.part():
+            if len(ids) > 1:
+                held = places["text_id"].filter(fires).to_pylist(), activations.values.drop_null().to_pylist()
+                placed.texts_listed(run, ids, dict(zip(*held, strict=True)))
+            elif text_id is not None:
+                placed.text_beside(store, text_id)
+            else:
+                ui.sentence("Click a point to read its text here; choose Lasso and draw around some to list them.")
+
+
+def note(run: ui.Opened, n_placed: int) -> None:
+    """That texts are missing, where not all have a place."""
+    n_texts = reading.count_texts(run.store)
+    if n_placed < n_texts:
+        ui.sentence(
+            f"{ui.count(n_placed)} of the {ui.count(n_texts)} texts have a place here: they were drawn at random, "
+            "with the run's seed, because a map of all would say no more."
+        )
+
+
+def choose(selection: dict) -> None:
+    """Write the text that was clicked into the address."""
+    ids = charts.chosen_ids(selection)
+    ui.set_params(text=ids[0] if len(ids) == 1 else None)
+
+
+run = ui.open_run()
+reading_style.style()
+placed.style()
+ui.page(
+    "Map of the texts",
+    "Each point is a text; near points have embeddings that are alike (UMAP on cosine). Large distances say little.",
+)
+draw(run)

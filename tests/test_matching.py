@@ -1,0 +1,138 @@
+"""Feature splitting: a planted split is told as one, every number agrees with numpy, unequal runs are refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy import sparse
+
+from featurelib import matching, queries
+from featurelib.matching import FATES
+from featurelib.runs import Done, Generation
+from featurelib.schema import MIN_BOTH, Refusal
+from featurelib.store import open_store
+from tests.numpy_run import N_FEATURES, N_TEXTS, make_run, weights
+
+N = 1000
+SPLITS, STAYS, INSIDE, CHANGES, GONE, RARE, ALWAYS = range(7)
+
+
+def planted() -> tuple[np.ndarray, np.ndarray]:
+    """bool [N, 7] and [N, 8]: of the first SAE's features one splits in two, one stays, one is absorbed, …"""
+    small, large = np.zeros((N, 7), bool), np.zeros((N, 8), bool)
+    small[:100, SPLITS] = True
+    large[:45, 0], large[50:95, 1] = True, True
+    small[200:260, STAYS] = True
+    large[205:262, 2] = True
+    small[300:330, INSIDE] = True
+    large[290:420, 3] = True
+    small[500:600, CHANGES] = True
+    large[560:640, 4] = True
+    small[700:750, GONE] = True
+    large[::17, 5] = True
+    small[900:904, RARE] = True
+    small[:, ALWAYS] = True
+    large[:, 6] = True
+    return small, large
+
+
+def hold(fires: np.ndarray) -> sparse.csc_array:
+    return matching.incidence([np.nonzero(fires)], *fires.shape)
+
+
+def test_a_planted_split_is_told_as_one() -> None:
+    small, large = planted()
+    found = matching.match(hold(small), hold(large))
+    told = [FATES[one] for one in found.fate]
+    assert told == ["split", "stayed", "absorbed", "changed", "vanished", "rare", "stayed"]
+    assert found.n_parts.tolist() == [2, 1, 0, 0, 0, 0, 0] and found.n_texts == N
+    np.testing.assert_allclose(found.covered[[SPLITS, STAYS, INSIDE, CHANGES]], [0.9, 55 / 60, 0, 0])
+    assert np.isnan(found.pairs.cosine).all()
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_every_number_is_that_of_numpy(seed: int) -> None:
+    draw = np.random.default_rng(seed)
+    topics = draw.random((600, 6)) < 0.15
+    small, large = (
+        np.where(topics[:, draw.integers(0, 6, n)], draw.random((600, n)) < 0.6, draw.random((600, n)) < 0.03)
+        for n in (20, 33)
+    )
+    small[:, 4], large[:, 5] = False, False
+    one, other = draw.normal(size=(20, 9)), draw.normal(size=(33, 9))
+    one, other = (x / np.linalg.norm(x, axis=1, keepdims=True) for x in (one, other))
+    found = matching.match(hold(small), hold(large), matching.cosines(one, other))
+    pairs, expected = found.pairs, []
+    own, their = small.sum(0), large.sum(0)
+    for s in range(20):
+        both = (small[:, [s]] & large).sum(0)
+        jaccard = both / np.maximum(own[s] + their - both, 1)
+        kept = [o for o in range(33) if both[o] >= MIN_BOTH]
+        expected += [(s, o) for o in sorted(kept, key=lambda o: (-jaccard[o], o))]
+    assert list(zip(pairs.feature.tolist(), pairs.other.tolist(), strict=True)) == expected and len(expected) > 20
+    for place, (s, o) in enumerate(expected):
+        both, base = (small[:, s] & large[:, o]).sum(), own[s] / 600
+        assert pairs.n_both[place] == both
+        assert pairs.covers[place] == pytest.approx(both / own[s]) and pairs.inside[place] == pytest.approx(
+            both / their[o]
+        )
+        assert pairs.jaccard[place] == pytest.approx(both / (small[:, s] | large[:, o]).sum())
+        assert pairs.nesting[place] == pytest.approx((both / their[o] - base) / (1 - base))
+        assert pairs.within[place] == pytest.approx((both / own[s] - their[o] / 600) / (1 - their[o] / 600))
+        assert pairs.cosine[place] == pytest.approx(one[s] @ other[o], abs=1e-6)
+    for s in range(20):
+        parts = [o for (a, o), part in zip(expected, pairs.is_part, strict=True) if a == s and part]
+        covered = (small[:, s] & large[:, parts].any(axis=1)).sum() / own[s] if own[s] else np.nan
+        assert found.n_parts[s] == len(parts) and found.covered[s] == pytest.approx(covered, nan_ok=True)
+
+
+def test_the_other_way_round_a_part_was_absorbed() -> None:
+    small, large = planted()
+    back = matching.match(hold(large), hold(small))
+    assert [FATES[one] for one in back.fate[[0, 1, 2]]] == ["absorbed", "absorbed", "stayed"]
+
+
+def test_unequal_corpora_are_refused() -> None:
+    small, large = planted()
+    with pytest.raises(Refusal, match="on 1,000 texts and the other on 900"):
+        matching.match(hold(small), hold(large[:900]))
+
+
+def test_directions_are_read_without_torch_and_compared_only_in_one_space(tmp_path: Path) -> None:
+    made = make_run(tmp_path / "one")
+    read = matching.read_directions(made.generation.sae_folder)
+    np.testing.assert_allclose(read, weights()["W_dec"], atol=1e-6)
+    assert matching.read_directions(tmp_path) is None
+    assert matching.cosines(read, None) is None and matching.cosines(read, read[:, :3]) is None
+    np.testing.assert_allclose(np.diag(matching.cosines(read, read)), 1, atol=1e-5)
+    (tmp_path / "sae_weights.safetensors").write_bytes(b"\0" * 30)
+    with pytest.raises(Refusal, match="cannot be read"):
+        matching.read_directions(tmp_path)
+
+
+def mark(generation: Generation, stage: str, fingerprint: str) -> None:
+    generation.mark_done(stage, Done(fingerprint, {}, "", {}))
+
+
+def test_only_runs_of_the_same_texts_and_embeddings_are_compared(tmp_path: Path) -> None:
+    one, other = make_run(tmp_path / "one").generation, make_run(tmp_path / "other").generation
+    assert queries.why_not_comparable(one, other) is None
+    mark(other, "embed", "another embedder")
+    assert "do not have the same embeddings" in queries.why_not_comparable(one, other)
+    mark(other, "ingest", "other texts")
+    assert "do not have the same texts" in queries.why_not_comparable(one, other)
+    half = make_run(tmp_path / "half", upto="train").generation
+    assert queries.why_not_comparable(one, half) == "the stage 'summarise' of 'half' is not done"
+
+
+def test_the_first_texts_are_asked_for_when_there_are_more_than_can_be_compared(tmp_path: Path) -> None:
+    made = make_run(tmp_path / "one")
+    store = open_store(made.generation)
+    for most in (100_000, 120):
+        rows = queries.fired(store, most=most)
+        assert (rows.n_texts, rows.n_features) == (min(most, N_TEXTS), N_FEATURES)
+        held = matching.incidence([(rows.text_ids, rows.feature_ids)], rows.n_texts, rows.n_features).toarray()
+        np.testing.assert_array_equal(held, made.activations[:most] > 0)
+    assert queries.texts_per_feature(store)["n_active"].to_pylist() == (made.activations > 0).sum(0).tolist()
