@@ -6,7 +6,8 @@ First: on `--texts` texts drawn at random, each with its `--features` strongest 
 |Σ parts + special + constant − pre-activation|, the latter of the run's stored embedding. Then: for `--deleted` texts
 drawn from those that the embedder reads whole, each word is deleted and the rest embedded again; Spearman's and
 Pearson's correlation of parts and changes over the words of a text, for its strongest feature, with bootstrap intervals
-of the mean over texts; and how many of a text's five strongest words are the same by both.
+of the mean over texts; the same ranks for 20 features drawn at random, most of which do not fire; and how many of a
+text's five strongest words are the same by both.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ from featurelib.schema import EMBEDDINGS, TEXT_SUMMARIES, TEXTS
 AT_ONCE = 64
 RESAMPLED = 10_000
 TOP = 5
+DRAWN = 20
 
 
 def main() -> None:
@@ -94,14 +96,17 @@ def compare_with_deleting(
     """Print how far parts and the changes of deleting order the words of a text alike, for its strongest feature."""
     texts = pq.read_table(generation.file(TEXTS), columns=["text"])["text"].take(text_ids).to_pylist()
     z = sae.pre_activations(embeddings_of(generation, text_ids)).numpy()
-    ranked, linear, shared, ratios, n_words = [], [], [], [], 0
+    ranked, linear, shared, ratios, drawn, n_words = [], [], [], [], [], 0
     for text, whole in zip(texts, z, strict=True):
-        feature_id = int(whole.argmax())
+        ids = [int(whole.argmax()), *draw.choice(sae.n_features, DRAWN).tolist()]
         states = embedder.token_states([text])[0]
         words = find_words(text, states.starts, states.ends, states.special)
-        parts = word_parts(token_parts(states.shares, states.offset, readout(sae, [feature_id])), words).parts[:, 0]
+        all_parts = word_parts(token_parts(states.shares, states.offset, readout(sae, ids)), words).parts
         rest = [without_word(text, start, end) for start, end in zip(words.starts, words.ends, strict=True)]
-        changes = whole[feature_id] - sae.pre_activations(embedder.embed(rest)).numpy()[:, feature_id]
+        all_changes = (whole - sae.pre_activations(embedder.embed(rest)).numpy())[:, ids]
+        both = zip(all_parts.T[1:], all_changes.T[1:], strict=True)
+        drawn.append(np.mean([rank_correlation(*one) for one in both]))
+        parts, changes = all_parts[:, 0], all_changes[:, 0]
         ranked.append(rank_correlation(parts, changes))
         linear.append(correlation(parts, changes))
         shared.append(len(set(np.argsort(-parts)[:TOP]) & set(np.argsort(-changes)[:TOP])))
@@ -109,6 +114,7 @@ def compare_with_deleting(
         n_words += len(parts)
     print(f"{len(texts)} texts, {n_words:,} words deleted one at a time, each text's strongest feature:")
     print(f"  Spearman over all words of a text: {_told(ranked, draw)}")
+    print(f"  the same for {DRAWN} features drawn at random, mean of each text: {_told(drawn, draw)}")
     print(f"  Pearson over all words of a text:  {_told(linear, draw)}")
     print(f"  of the {TOP} strongest words by either, {np.mean(shared):.1f} are the same (mean of texts)")
     print(f"  changes are {np.median(ratios):.2f} times as large as parts (median of texts)")

@@ -12,7 +12,7 @@ have no parts.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -31,11 +31,18 @@ ALIKE = 0.2
 FATES = ("split", "stayed", "absorbed", "changed", "vanished", "rare")
 MOST_TEXTS = 100_000
 """Texts that are compared at most: the first ones of the corpus."""
+MOST_LIKE = 20
+"""Pairs that are kept of a feature besides its parts: those with the highest jaccard."""
+FEATURES_AT_A_TIME = 1024
+PAIRS_AT_A_TIME = 65_536
 
 
 @dataclass(frozen=True)
 class Pairs:
-    """Pairs of a feature and one of the other SAE that share 5 texts or more, by feature, jaccard falling."""
+    """A feature and one of the other SAE that share 5 texts or more, by feature, jaccard falling.
+
+    Of each feature its parts are here, and the 20 pairs with the highest jaccard.
+    """
 
     feature: np.ndarray
     """int32: of the first SAE."""
@@ -55,6 +62,15 @@ class Pairs:
     """float64: nesting of the feature in the other; NaN when the other fires on every text."""
     cosine: np.ndarray
     """float32: of the two directions; NaN where they are not known."""
+
+    @property
+    def columns(self) -> tuple[np.ndarray, ...]:
+        """The arrays in the order of the fields."""
+        return tuple(getattr(self, field.name) for field in fields(self))
+
+    def take(self, chosen: np.ndarray) -> Pairs:
+        """Return the pairs that `chosen` selects, in its order."""
+        return Pairs(*(column[chosen] for column in self.columns))
 
     @property
     def is_part(self) -> np.ndarray:
@@ -85,36 +101,69 @@ def incidence(rows: Iterable[tuple[np.ndarray, np.ndarray]], n_texts: int, n_fea
     return csr_array((np.ones(len(texts), np.int32), (texts, features)), shape=(n_texts, n_features)).tocsc()
 
 
-def match(fires: Any, others: Any, cosines: np.ndarray | None = None) -> Matches:
+def match(fires: Any, others: Any, directions: tuple[np.ndarray, np.ndarray] | None = None) -> Matches:
     """Match the features of one SAE with those of another on the same texts.
 
-    `fires` [n_texts, n_features] and `others` [n_texts, n_others] say which fires where; `cosines`
-    [n_features, n_others] are of their directions, None where those cannot be compared. Refusal for other texts.
+    `fires` [n_texts, n_features] and `others` [n_texts, n_others] say which fires where; `directions` are those of
+    both, float32 rows of length 1, None where they cannot be compared. Refusal for other texts.
     """
     if fires.shape[0] != others.shape[0]:
         raise Refusal(f"one SAE was run on {fires.shape[0]:,} texts and the other on {others.shape[0]:,}; take equals.")
+    own = np.diff(fires.indptr).astype(np.int64)
+    best, within = np.zeros(len(own)), np.zeros(len(own))
+    found = [_no_pairs()]
+    for first in range(0, len(own), FEATURES_AT_A_TIME):
+        pairs = _pairs(fires, others, first, min(first + FEATURES_AT_A_TIME, len(own)))
+        np.maximum.at(best, pairs.feature, pairs.jaccard)
+        np.maximum.at(within, pairs.feature, np.nan_to_num(pairs.within))
+        found.append(pairs.take(np.flatnonzero(pairs.is_part | (_ranks(pairs.feature) < MOST_LIKE))))
+    pairs = Pairs(*(np.concatenate(column) for column in zip(*(one.columns for one in found), strict=True)))
+    if directions is not None:
+        pairs.cosine[:] = _cosines(*directions, pairs)
+    n_parts = np.bincount(pairs.feature[pairs.is_part], minlength=len(own)).astype(np.int32)
+    covered = _covered(fires, others, pairs, own)
+    return Matches(pairs, _fates(own, best, within, n_parts, covered), n_parts, covered, fires.shape[0])
+
+
+def _no_pairs() -> Pairs:
+    kinds = (np.int32, np.int32, np.int64, *[np.float64] * 5, np.float32)
+    return Pairs(*(np.empty(0, kind) for kind in kinds))
+
+
+def _pairs(fires: Any, others: Any, first: int, last: int) -> Pairs:
+    """All pairs with support of the features [first, last), by feature, jaccard falling; cosines not yet known."""
     n_texts = fires.shape[0]
     own, their = (np.diff(one.indptr).astype(np.int64) for one in (fires, others))
-    shared = (fires.T @ others).tocoo()
+    shared = (fires[:, first:last].T @ others).tocoo()
     kept = shared.data >= MIN_BOTH
-    feature, other, both = shared.row[kept], shared.col[kept], shared.data[kept].astype(np.int64)
-    jaccard = both / (own[feature] + their[other] - both)
-    order = np.lexsort((other, -jaccard, feature))
-    feature, other, both, jaccard = feature[order], other[order], both[order], jaccard[order]
+    feature, other = shared.row[kept].astype(np.int32) + np.int32(first), shared.col[kept].astype(np.int32)
+    both = shared.data[kept].astype(np.int64)
     pairs = Pairs(
-        feature.astype(np.int32),
-        other.astype(np.int32),
+        feature,
+        other,
         both,
         both / own[feature],
         both / their[other],
-        jaccard,
+        both / (own[feature] + their[other] - both),
         _nesting(both, their[other], own[feature], n_texts),
         _nesting(both, own[feature], their[other], n_texts),
-        np.full(len(both), np.nan, np.float32) if cosines is None else cosines[feature, other].astype(np.float32),
+        np.full(len(both), np.nan, np.float32),
     )
-    covered = _covered(fires, others, pairs, own)
-    n_parts = np.bincount(pairs.feature[pairs.is_part], minlength=len(own)).astype(np.int32)
-    return Matches(pairs, _fates(pairs, own, n_parts, covered), n_parts, covered, n_texts)
+    return pairs.take(np.lexsort((other, -pairs.jaccard, feature)))
+
+
+def _ranks(feature: np.ndarray) -> np.ndarray:
+    """The place of each row among those of its feature, from 0; rows of one feature are together."""
+    _, first, counts = np.unique(feature, return_index=True, return_counts=True)
+    return np.arange(len(feature)) - np.repeat(first, counts)
+
+
+def _cosines(one: np.ndarray, other: np.ndarray, pairs: Pairs) -> np.ndarray:
+    found = np.empty(len(pairs.feature), np.float32)
+    for start in range(0, len(found), PAIRS_AT_A_TIME):
+        rows = slice(start, start + PAIRS_AT_A_TIME)
+        found[rows] = np.einsum("nd,nd->n", one[pairs.feature[rows]], other[pairs.other[rows]])
+    return found
 
 
 def _nesting(n_both: np.ndarray, n_inner: np.ndarray, n_outer: np.ndarray, n_texts: int) -> np.ndarray:
@@ -126,18 +175,18 @@ def _nesting(n_both: np.ndarray, n_inner: np.ndarray, n_outer: np.ndarray, n_tex
 def _covered(fires: Any, others: Any, pairs: Pairs, own: np.ndarray) -> np.ndarray:
     """The share of each feature's texts on which one of its parts fires; NaN for a feature that never fires."""
     share = np.where(own > 0, 0.0, np.nan)
-    part = pairs.is_part
-    for feature in np.unique(pairs.feature[part]).tolist():
+    part = np.flatnonzero(pairs.is_part)
+    features, first = np.unique(pairs.feature[part], return_index=True)
+    for feature, parts in zip(features.tolist(), np.split(pairs.other[part], first[1:]), strict=True):
         texts = fires.indices[fires.indptr[feature] : fires.indptr[feature + 1]]
-        inside = others[:, pairs.other[part & (pairs.feature == feature)]].indices
-        share[feature] = np.isin(texts, inside).mean()
+        share[feature] = np.isin(texts, others[:, parts].indices).mean()
     return share
 
 
-def _fates(pairs: Pairs, own: np.ndarray, n_parts: np.ndarray, covered: np.ndarray) -> np.ndarray:
-    best, within = np.zeros(len(own)), np.zeros(len(own))
-    np.maximum.at(best, pairs.feature, pairs.jaccard)
-    np.maximum.at(within, pairs.feature, np.nan_to_num(pairs.within))
+def _fates(
+    own: np.ndarray, best: np.ndarray, within: np.ndarray, n_parts: np.ndarray, covered: np.ndarray
+) -> np.ndarray:
+    """A place in FATES for each feature: of its texts, its best jaccard, its most nesting in another, its parts."""
     conditions = {
         "rare": own < MIN_BOTH,
         "stayed": best >= SAME,
@@ -165,8 +214,6 @@ def read_directions(sae_folder: Path) -> np.ndarray | None:
     return directions / np.where(norms == 0, 1, norms)
 
 
-def cosines(one: np.ndarray | None, other: np.ndarray | None) -> np.ndarray | None:
-    """Return the cosines of two SAEs' directions, float32 [n, m]; None where one is unknown or they differ in d_in."""
-    if one is None or other is None or one.shape[1] != other.shape[1]:
-        return None
-    return one @ other.T
+def comparable(one: np.ndarray | None, other: np.ndarray | None) -> tuple[np.ndarray, np.ndarray] | None:
+    """Return both SAEs' directions where their cosines mean something; None where one is unknown or d_in differs."""
+    return None if one is None or other is None or one.shape[1] != other.shape[1] else (one, other)

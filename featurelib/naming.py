@@ -8,6 +8,7 @@ texts that hold it. It is 0 where a phrase is no more frequent than elsewhere.
 from __future__ import annotations
 
 import functools
+import itertools
 import re
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
@@ -239,6 +240,11 @@ def adds(keyword: str, label: Sequence[str]) -> bool:
         if all(any(alike(a, b) for b in theirs) for a in words) or all(any(alike(a, b) for b in words) for a in theirs):
             return False
     return bool(words)
+
+
+def repeats(keyword: str) -> bool:
+    """Whether a phrase says a word twice, such as "lidar lidars"."""
+    return any(alike(one, other) for one, other in itertools.combinations(WORD.findall(keyword.casefold()), 2))
 
 
 @functools.lru_cache(maxsize=65_536)

@@ -58,14 +58,20 @@ class Generation:
         return self.path / table.path
 
     def has(self, table: Table) -> bool:
-        """Whether the stage that writes `table` is done."""
-        return self.done(table.stage) is not None
+        """Whether `table` has been made: its stage is done, or the manifest of a complete generation lists it.
+
+        A run that an older version has built lists neither the tables that came later nor, perhaps, their stages.
+        """
+        if not self.complete:
+            return self.done(table.stage) is not None
+        return any(f"{name}/".startswith(f"{table.path}/") for name in self._manifest())
 
     def need(self, table: Table) -> Path:
         """Return where `table` lies, or raise RunNotReady with the command that makes it."""
         if not self.has(table):
+            older = "" if self.done(table.stage) is None else " as it is now, only by an older version"
             raise RunNotReady(
-                f"run '{self.path.parent.name}' has no {table.view} yet: its stage '{table.stage}' is not done; "
+                f"run '{self.path.parent.name}' has no {table.view} yet: its stage '{table.stage}' is not done{older}; "
                 f"give its build command once more (python -m precompute build … --name {self.path.parent.name})."
             )
         return self.file(table)

@@ -64,6 +64,7 @@ class Store:
         self.generation = generation
         self._known: dict[str, Any] = {}
         self._lock = threading.Lock()
+        self._settled = False
         self._missing = frozenset(READABLE)
         self._check_files()
         self._con = duckdb.connect(":memory:", config=_settings(memory_limit, threads, spill))
@@ -177,14 +178,15 @@ class Store:
             raise Refusal(f"run '{self._run}' is damaged: {wrong[0]} Build it again, or copy it once more.")
 
     def _find_tables(self) -> None:
-        """Make a view of each table that has been made since the last look."""
+        """Make a view of each table that has been made since the last look; to a complete generation none is added."""
         with self._lock:
-            for stage in {READABLE[view].stage for view in self._missing}:
-                if self.generation.done(stage) is None:
-                    continue
-                for view in [view for view in READABLE if view in self._missing and READABLE[view].stage == stage]:
-                    self._make_view(READABLE[view])
-                    self._missing -= {view}
+            if self._settled:
+                return
+            settled = self.generation.complete
+            for view in [view for view in READABLE if view in self._missing and self.generation.has(READABLE[view])]:
+                self._make_view(READABLE[view])
+                self._missing -= {view}
+            self._settled = settled
 
     def _make_view(self, table: Table) -> None:
         parts = self.generation.parts(table)

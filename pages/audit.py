@@ -66,7 +66,7 @@ def all_found() -> pa.Table:
 n_found = queries.count_audit_rows(store, chosen, flagged=flagged)
 with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute", key="above-table"):
     kind = ("flag" if flagged else "measurement") + ("" if n_found == 1 else "s")
-    what = f"{n_found:,} {kind}, the furthest from what is expected first"
+    what = f"{n_found:,} {kind}, those first whose interval is furthest from what is expected"
     ui.html(ui.tag("span", what, cls="muted"), width="content")
     ui.download(f"{run.name}-audit", all_found, key="audit", what="Download")
 if n_found:

@@ -29,7 +29,7 @@ FLAGS = {"all": "any or none", "any": "any flag"}
 COLUMNS = {
     "feature_id": st.column_config.NumberColumn("id", width=50, format="%d"),
     "label": st.column_config.TextColumn("feature", width=320),
-    "keywords": st.column_config.TextColumn("keywords", width=270),
+    "keywords": st.column_config.TextColumn("keywords", width=160),
     "auroc": st.column_config.NumberColumn(
         "AUROC",
         width=66,

@@ -68,6 +68,7 @@ with words:
         ui.page_link("search.py", "texts near it in meaning ›", near=number)
         ui.page_link("similar.py", "why one of them is near ›", a=number)
         ui.page_link("steer.py", "turn its features ›", text=number)
+        ui.page_link("textmap.py", "on the map of the texts ›", text=number)
     ui.heading("About this text")
     ui.facts(reading.text_facts(text, store))
 with beside, ui.part():

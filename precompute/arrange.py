@@ -83,7 +83,7 @@ def _embeddings(generation: Generation, text_ids: np.ndarray) -> np.ndarray:
     start = filled = 0
     for part in generation.parts(EMBEDDINGS):
         rows = read_embeddings(part)
-        inside = text_ids[np.searchsorted(text_ids, start) : np.searchsorted(text_ids, start + len(rows))] 
+        inside = text_ids[np.searchsorted(text_ids, start) : np.searchsorted(text_ids, start + len(rows))] - start
         if vectors is None:
             vectors = np.empty((len(text_ids), rows.shape[1]), dtype=np.float32)
         vectors[filled : filled + len(inside)] = rows[inside]

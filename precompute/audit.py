@@ -117,12 +117,15 @@ def _drawn(ids: np.ndarray, most: int, *seed: int) -> np.ndarray:
 
 def _compare(job: Job, traits: Traits, counted: Counted) -> tuple[list[tuple[int, int]], list[Segment]]:
     """Find the near copies among the texts of each feature, and the passage that they have in common."""
+    # Products of a few hundred rows: threads that wait for each other took five times as long on a busy machine.
+    from threadpoolctl import threadpool_limits
+
     folder = job.generation.work("audit")
     shelf = Shelf(job.generation, traits.cut)
     corpus: CorpusSegments | None = None
     pairs: list[tuple[int, int]] = []
     segments: list[Segment] = []
-    with job.progress(len(counted.top), "features compared") as bar:
+    with job.progress(len(counted.top), "features compared") as bar, threadpool_limits(1):
         for number, (first, last) in enumerate(_ranges(counted)):
             path = folder / f"range-{number:05d}.json"
             if not path.is_file():

@@ -16,7 +16,7 @@ import numpy as np
 
 from featurelib import files
 from featurelib.keywords import Keyword, label_keywords, stop_words, unit
-from featurelib.naming import Phrases, TextWords
+from featurelib.naming import Phrases, TextWords, repeats
 from featurelib.sae.model import SAE
 from precompute.embed import open_embedder
 from precompute.evidence_texts import Part, read_texts
@@ -82,7 +82,8 @@ class Candidates:
         if len(rows) > TEXTS_READ:
             spread = np.unique(np.linspace(0, len(rows) - 1, TEXTS_READ).astype(np.int64))
             rows, activations = rows[spread], activations[spread]
-        return [one.phrase for one in self._phrases.candidates(rows, activations, most)] if len(rows) else []
+        found = self._phrases.candidates(rows, activations, most) if len(rows) else []
+        return [one.phrase for one in found if not repeats(one.phrase)]
 
     def of_seed(self, feature_id: int) -> list[str]:
         """The seed method's best keywords and those of its label."""
@@ -91,7 +92,7 @@ class Candidates:
 
     def of(self, feature_id: int, vectors: Vectors | None, sae: SAE | None) -> list[Named]:
         """All candidates of a feature, without repetition; none by pre-activation without vectors."""
-        found = {keyword: TOP_TEXTS for keyword in self.of_seed(feature_id)}
+        found = {keyword: TOP_TEXTS for keyword in self.of_seed(feature_id) if not repeats(keyword)}
         phrases = self.by_contrast(feature_id, LOOKED_THROUGH if vectors else BY_CONTRAST)
         for phrase in phrases[:BY_CONTRAST]:
             found.setdefault(phrase, ACTIVE_TEXTS)

@@ -13,8 +13,10 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from featurelib import queries
+from featurelib import files, queries
 from featurelib.embedder import load_embedder
 from featurelib.live import Attribution, Deletions, Live
 from featurelib.runs import Generation, Run
@@ -172,6 +174,12 @@ def test_a_run_whose_embeddings_are_no_sums_has_empty_tables_and_says_why(copy, 
     assert not rows_of(copy) and not pq.read_metadata(copy.file(TEXT_WORDS)).num_rows
 
 
+def test_a_run_of_dead_features_has_empty_tables(copy):
+    files.write_parquet(copy.file(TOP_TEXT_ROWS), TOP_TEXT_ROWS.schema.empty_table(), TOP_TEXT_ROWS.schema)
+    made = attribute(job(copy))
+    assert (made.facts["n_features"], made.facts["n_words"], made.facts["reason"]) == (0, 0, None) and not rows_of(copy)
+
+
 # asked
 
 
@@ -285,13 +293,36 @@ def test_the_window_holds_the_words_that_add_most():
     assert first in starts and last in ends and last - first <= 60
     assert first < starts[150] and ends[152] < last
     assert highlight.strongest_window(text, starts, ends, -parts, 60) == (0, 60)
-    drawn = highlight.highlighted(text, starts, ends, parts, length=60)
+    drawn = highlight.highlighted(text, starts, ends, parts, length=100)
+    first, last = highlight.strongest_window(text, starts, ends, parts, 100)
     assert plain_words(drawn) == f"… {text[first:last]} …"
+    titled = highlight.highlighted(text, starts, ends, parts, title="w0 w1", length=105)
+    assert plain_words(titled) == f"w0 w1 … {text[first:last]} …"
+    begins = highlight.highlighted(text, starts, ends, np.arange(200) == 2, title="w0 w1", length=105)
+    assert plain_words(begins).startswith("w0 w1 w2 w3") and "<b>w0 w1</b>" in begins
     for place in (0, 199):
         parts = np.zeros(200)
         parts[place] = 1
         first, last = highlight.strongest_window(text, starts, ends, parts, 60)
         assert first <= starts[place] and ends[place] <= last and last - first <= 60
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.lists(st.tuples(st.integers(1, 30), st.floats(-1, 1, width=16)), max_size=40),
+    st.integers(20, 80),
+    st.integers(0, 30),
+)
+def test_a_window_never_leaves_the_text_and_shows_the_strongest_word_that_fits(drawn, length, after):
+    text = " ".join("x" * n for n, _ in drawn)
+    starts = np.cumsum([0, *(n + 1 for n, _ in drawn)])[:-1].astype(int)
+    ends, parts = starts + [n for n, _ in drawn], np.array([part for _, part in drawn])
+    after = min(after, len(text))
+    first, last = highlight.strongest_window(text, starts, ends, parts, length, after=after)
+    assert after <= first <= last <= len(text) and (last - first <= length or len(text) <= after + length)
+    fits = (starts >= after) & (ends - starts <= length)
+    if (parts[fits] > 0).any():
+        assert ((starts >= first) & (ends <= last) & (parts > 0)).any()
 
 
 def test_the_sum_can_be_followed():

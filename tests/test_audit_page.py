@@ -84,7 +84,7 @@ def test_the_page_lists_the_flags_and_says_what_each_check_is() -> None:
     ]
     assert table["detail"][0] == HOSTILE and app.dataframe[0].proto.id
     said = words(app)
-    assert "3 flags" in said and "1 length · of 2" in said and "2 boilerplate · of 2" in said
+    assert "3 flags, those first" in said and "1 length · of 2" in said and "2 boilerplate · of 2" in said
     assert "flagged from 0.85 on, or up to 0.15" in said and "Bonferroni" in said
     assert "flagged from 30 % on, 20 points above" in said and "0 copies · of 1" in said
 
@@ -148,6 +148,8 @@ def test_a_dead_feature_says_how_far_it_stays_from_its_gate(made: NumpyRun, monk
     reached = ui.percent(nearest["pre_activation"] / nearest["needed"])
     assert told.startswith(f"Its nearest text reaches {reached} of what it needs, so it stays far below")
     close = nearest | {"pre_activation": 0.95 * nearest["needed"]}
+    between = nearest | {"pre_activation": 0.6 * nearest["needed"]}
+    assert "so it stays below." in audit._how_near(store, queries.feature(store, DEAD[0]), between)
     assert "so it nearly fires" in audit._how_near(store, queries.feature(store, DEAD[0]), close)
     assert audit._how_near(store, queries.feature(store, 4), nearest).startswith("Texts on which")
 

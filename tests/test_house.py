@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parent.parent
 GROUND = {"schema", "files"}
 NOUNS = {
     "runs", "corpus", "sources", "embedder", "sae", "activations", "summaries", "keywords", "layout", "guard", "charts",
-    "classification", "evidence", "fidelity", "labeller", "attribution", "families", "steering", "artefacts",
+    "classification", "evidence", "fidelity", "naming", "labeller", "attribution", "families", "steering", "artefacts",
     "matching",
 }  # fmt: skip
 MAY_IMPORT = {
@@ -35,7 +35,7 @@ DOORS = {
     "keybert": {"keywords"},
     "umap": {"layout"},
     "sklearn": {"layout", "keywords", "classification", "families"},
-    "scipy": {"families", "matching"},
+    "scipy": {"families", "matching", "classification"},
     "openai": {"labeller"},
     "datasets": {"corpus", "sources"},
     "duckdb": {"store", "activations", "queries", "search"},

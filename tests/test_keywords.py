@@ -17,9 +17,10 @@ import pytest
 from benchmarks.tutorial_loop import compare_keywords, open_model, tutorial_keywords
 from featurelib import files, keywords
 from featurelib.embedder import load_embedder
+from featurelib.evidence import NAMED, evidence_part, evidence_parts
 from featurelib.keywords import Keyword, Term
 from featurelib.runs import Done, Generation
-from featurelib.schema import EMBEDDINGS, FEATURES, KEYWORDS, LABELS, TEXTS, TOP_TEXT_ROWS, Refusal
+from featurelib.schema import EMBEDDINGS, EVIDENCE_PARTS, FEATURES, KEYWORDS, TEXTS, TOP_TEXT_ROWS, Refusal
 from precompute import label as verb
 from precompute.config import BuildConfig
 from precompute.job import Job
@@ -194,6 +195,7 @@ def test_a_label_is_of_words_that_texts_share_and_says_when_there_are_none() -> 
     found = [Keyword("bubbles", 1.2, 1), Keyword("gene", 1.0, 4), Keyword("genome", 0.5, 2), Keyword("cell", 0.4, 1)]
     assert keywords.label(3, found) == ("gene · genome", "keywords")
     assert keywords.label(3, found[:1] + found[3:]) == ("bubbles · cell", "single texts")
+    assert keywords.label_keywords(found) == ["gene", "genome"] and keywords.label_keywords([]) == []
 
 
 @dataclass
@@ -209,8 +211,13 @@ class World:
             self.generation, BuildConfig(source="x", name="x", embedder="stand-in:32", **options), lambda _: None
         )
 
-    def tables(self) -> tuple[bytes, bytes]:
-        return tuple(self.generation.file(table).read_bytes() for table in (KEYWORDS, LABELS))
+    def keywords(self) -> bytes:
+        return self.generation.file(KEYWORDS).read_bytes()
+
+    def naming(self, feature_id: int) -> list[int]:
+        """The top texts that name a feature: those of the part "named", or all where none is."""
+        named = [text_id for text_id in self.top[feature_id] if evidence_part(self.texts[text_id]) == NAMED]
+        return (named or self.top[feature_id])[:10]
 
 
 def make_world(path: Path, seed: int = 5, dtype: str = "float32") -> World:
@@ -218,10 +225,11 @@ def make_world(path: Path, seed: int = 5, dtype: str = "float32") -> World:
     texts = [*planted_texts(38, seed), "! ?", "日本語 テキスト 説明"]
     draw = np.random.default_rng(seed)
     top = {0: [], 1: [38], 2: [39, 38, 0], 5: []}
-    top |= {feature_id: draw.choice(38, 10, replace=False).tolist() for feature_id in (3, 4)}
+    top |= {feature_id: draw.choice(38, 30, replace=False).tolist() for feature_id in (3, 4)}
     ids = list(range(len(texts)))
     rows = [(f, rank, text_id, 1.0 / rank) for f in sorted(top) for rank, text_id in enumerate(top[f], 1)]
     write(generation, TEXTS, [ids, ids, [str(one) for one in ids], texts])
+    write(generation, EVIDENCE_PARTS, [ids, evidence_parts(texts)])
     write(generation, TOP_TEXT_ROWS, list(map(list, zip(*rows, strict=True))))
     counts = [len(top.get(feature_id, ())) for feature_id in range(6)]
     write(generation, FEATURES, [range(6), counts, *[[0.0] * 6] * 4, [not one for one in counts]])
@@ -247,19 +255,15 @@ def test_the_verb_writes_what_the_method_gives_feature_by_feature(tmp_path: Path
     made = verb.label(world.job())
     rows = pq.read_table(world.generation.file(KEYWORDS)).to_pylist()
     stand_in = load_embedder("stand-in:32").embed
-    for feature_id, text_ids in world.top.items():
-        expected = keywords.keywords_of([world.texts[text_id] for text_id in text_ids], stand_in)
+    for feature_id in world.top:
+        expected = keywords.keywords_of([world.texts[text_id] for text_id in world.naming(feature_id)], stand_in)
         own = [row for row in rows if row["feature_id"] == feature_id]
         assert [row["keyword"] for row in own] == [one.keyword for one in expected]
         assert [row["rank"] for row in own] == list(range(1, len(own) + 1))
         np.testing.assert_allclose([row["score"] for row in own], [one.score for one in expected], atol=1e-6)
         assert [row["n_texts"] for row in own] == [one.n_texts for one in expected]
-    labels = pq.read_table(world.generation.file(LABELS)).to_pylist()
-    sources = {row["feature_id"]: row["source"] for row in labels}
-    assert sources == {0: "none", 1: "none", 2: "single texts", 3: "keywords", 4: "keywords", 5: "none"}
-    assert labels[5]["label"] == "feature 5"
     assert made.facts["n_without_words"] == 1
-    assert made.facts["n_labelled"] == 3
+    assert made.facts["n_with_keywords"] == 3
 
 
 def counted(monkeypatch: pytest.MonkeyPatch, stop_at: int = 10**9) -> Counter:
@@ -300,7 +304,7 @@ def test_a_stopped_run_goes_on_and_ends_with_the_same_bytes(
     kept = sorted(stopped.generation.work("label").glob("*.npy"))
     stamps = [path.stat().st_mtime_ns for path in kept]
     verb.label(stopped.job())
-    assert stopped.tables() == undisturbed.tables()
+    assert stopped.keywords() == undisturbed.keywords()
     assert [path.stat().st_mtime_ns for path in kept] == stamps
     assert kept or stop_at < 20
 
@@ -310,7 +314,7 @@ def test_a_run_without_a_live_feature_is_labelled_with_numbers(tmp_path: Path) -
     write(world.generation, TOP_TEXT_ROWS, [[]] * 4)
     made = verb.label(world.job())
     assert pq.read_metadata(world.generation.file(KEYWORDS)).num_rows == 0
-    assert made.line.startswith("0 of 6 features labelled from 0 top texts")
+    assert made.line.startswith("0 keywords of 0 of 6 features from 0 top texts")
 
 
 def test_the_fingerprint_covers_a_keyword_embedder_of_its_own() -> None:

@@ -16,12 +16,12 @@ from featurelib.store import open_store
 from tests.numpy_run import N_FEATURES, N_TEXTS, make_run, weights
 
 N = 1000
-SPLITS, STAYS, INSIDE, CHANGES, GONE, RARE, ALWAYS = range(7)
+SPLITS, STAYS, INSIDE, CHANGES, GONE, RARE, ALWAYS, HALF, FIVE = range(9)
 
 
 def planted() -> tuple[np.ndarray, np.ndarray]:
-    """bool [N, 7] and [N, 8]: of the first SAE's features one splits in two, one stays, one is absorbed, …"""
-    small, large = np.zeros((N, 7), bool), np.zeros((N, 8), bool)
+    """bool [N, 9] and [N, 10]: of the first SAE's features one splits in two, one stays, one is absorbed, …"""
+    small, large = np.zeros((N, 9), bool), np.zeros((N, 10), bool)
     small[:100, SPLITS] = True
     large[:45, 0], large[50:95, 1] = True, True
     small[200:260, STAYS] = True
@@ -35,6 +35,10 @@ def planted() -> tuple[np.ndarray, np.ndarray]:
     small[900:904, RARE] = True
     small[:, ALWAYS] = True
     large[:, 6] = True
+    # one part that covers six tenths is no split
+    small[760:860, HALF] = True
+    large[800:900, 8] = True
+    small[990:995, FIVE] = large[990:995, 9] = True
     return small, large
 
 
@@ -46,14 +50,17 @@ def test_a_planted_split_is_told_as_one() -> None:
     small, large = planted()
     found = matching.match(hold(small), hold(large))
     told = [FATES[one] for one in found.fate]
-    assert told == ["split", "stayed", "absorbed", "changed", "vanished", "rare", "stayed"]
-    assert found.n_parts.tolist() == [2, 1, 0, 0, 0, 0, 0] and found.n_texts == N
+    assert told == ["split", "stayed", "absorbed", "changed", "vanished", "rare", "stayed", "absorbed", "stayed"]
+    assert found.n_parts.tolist() == [2, 1, 0, 0, 0, 0, 0, 1, 1] and found.n_texts == N
     np.testing.assert_allclose(found.covered[[SPLITS, STAYS, INSIDE, CHANGES]], [0.9, 55 / 60, 0, 0])
     assert np.isnan(found.pairs.cosine).all()
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_every_number_is_that_of_numpy(seed: int) -> None:
+def test_every_number_is_that_of_numpy(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(matching, "FEATURES_AT_A_TIME", 7)
+    monkeypatch.setattr(matching, "MOST_LIKE", 6)
+    monkeypatch.setattr(matching, "PAIRS_AT_A_TIME", 11)
     draw = np.random.default_rng(seed)
     topics = draw.random((600, 6)) < 0.15
     small, large = (
@@ -63,21 +70,22 @@ def test_every_number_is_that_of_numpy(seed: int) -> None:
     small[:, 4], large[:, 5] = False, False
     one, other = draw.normal(size=(20, 9)), draw.normal(size=(33, 9))
     one, other = (x / np.linalg.norm(x, axis=1, keepdims=True) for x in (one, other))
-    found = matching.match(hold(small), hold(large), matching.cosines(one, other))
+    found = matching.match(hold(small), hold(large), matching.comparable(one, other))
     pairs, expected = found.pairs, []
     own, their = small.sum(0), large.sum(0)
     for s in range(20):
         both = (small[:, [s]] & large).sum(0)
         jaccard = both / np.maximum(own[s] + their - both, 1)
         kept = [o for o in range(33) if both[o] >= MIN_BOTH]
-        expected += [(s, o) for o in sorted(kept, key=lambda o: (-jaccard[o], o))]
+        nested = (both / np.maximum(their, 1) - own[s] / 600) / (1 - own[s] / 600)
+        ranked = sorted(kept, key=lambda o: (-jaccard[o], o))
+        expected += [(s, o) for place, o in enumerate(ranked) if place < matching.MOST_LIKE or nested[o] >= 0.5]
     assert list(zip(pairs.feature.tolist(), pairs.other.tolist(), strict=True)) == expected and len(expected) > 20
     for place, (s, o) in enumerate(expected):
         both, base = (small[:, s] & large[:, o]).sum(), own[s] / 600
         assert pairs.n_both[place] == both
-        assert pairs.covers[place] == pytest.approx(both / own[s]) and pairs.inside[place] == pytest.approx(
-            both / their[o]
-        )
+        assert pairs.covers[place] == pytest.approx(both / own[s])
+        assert pairs.inside[place] == pytest.approx(both / their[o])
         assert pairs.jaccard[place] == pytest.approx(both / (small[:, s] | large[:, o]).sum())
         assert pairs.nesting[place] == pytest.approx((both / their[o] - base) / (1 - base))
         assert pairs.within[place] == pytest.approx((both / own[s] - their[o] / 600) / (1 - their[o] / 600))
@@ -105,8 +113,8 @@ def test_directions_are_read_without_torch_and_compared_only_in_one_space(tmp_pa
     read = matching.read_directions(made.generation.sae_folder)
     np.testing.assert_allclose(read, weights()["W_dec"], atol=1e-6)
     assert matching.read_directions(tmp_path) is None
-    assert matching.cosines(read, None) is None and matching.cosines(read, read[:, :3]) is None
-    np.testing.assert_allclose(np.diag(matching.cosines(read, read)), 1, atol=1e-5)
+    assert matching.comparable(read, None) is None and matching.comparable(read, read[:, :3]) is None
+    assert matching.comparable(read, read) is not None
     (tmp_path / "sae_weights.safetensors").write_bytes(b"\0" * 30)
     with pytest.raises(Refusal, match="cannot be read"):
         matching.read_directions(tmp_path)

@@ -18,7 +18,7 @@ from featurelib import files, queries, schema
 from featurelib.runs import Generation, Run
 from featurelib.schema import Refusal, RunNotReady
 from featurelib.store import Store, open_store
-from tests.numpy_run import HOSTILE, N_FEATURES, N_TEXTS, NumpyRun, make_run
+from tests.numpy_run import HOSTILE, N_FEATURES, N_TEXTS, NumpyRun, finish, make_run
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -294,3 +294,17 @@ def test_a_notebook_gets_frames(made: NumpyRun) -> None:
 def test_what_is_no_run_is_a_sentence(tmp_path: Path) -> None:
     with pytest.raises(Refusal, match="is not a run"):
         featurelib.open(tmp_path)
+
+
+def test_a_run_of_an_older_version_opens_without_the_tables_that_came_later(tmp_path: Path) -> None:
+    made = make_run(tmp_path / "older")
+    generation = made.generation
+    for path in ("done/miss.json", "summaries/near_misses.parquet", "summaries/text_layout.parquet", "manifest.json"):
+        (generation.path / path).unlink()
+    finish(generation)
+    store = open_store(generation)
+    assert queries.labels(store, [1]) == {1: made.labels[1]} and queries.layout(store).num_rows
+    with pytest.raises(RunNotReady, match="no near_misses yet: its stage 'miss' is not done; give its build command"):
+        queries.near_misses(store, 1)
+    with pytest.raises(RunNotReady, match="its stage 'arrange' is not done as it is now, only by an older version"):
+        store.ask("select * from text_layout")

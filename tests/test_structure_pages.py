@@ -173,3 +173,31 @@ def test_a_cluster_of_the_map_shows_its_keywords_and_features(show: Open, made: 
 
 def test_an_unknown_cluster_is_a_sentence(show: Open) -> None:
     assert "The address says cluster=77" in words(show("map.py", colour="cluster", cluster=77))
+
+
+def test_a_feature_s_parent_and_children_lead_on(made: NumpyRun, monkeypatch: pytest.MonkeyPatch) -> None:
+    def page() -> None:
+        import os
+        from pathlib import Path
+
+        from featurelib import queries
+        from featurelib.runs import Run
+        from featurelib.store import open_store
+        from featurelib.ui import families
+
+        store = open_store(Run(Path(os.environ["PLANTED_RUN"])).current())
+        families.relatives(queries.relatives(store, 11).to_pylist())
+        families.relatives(queries.relatives(store, 0).to_pylist())
+
+    drawn: list[tuple[str, dict]] = []
+    monkeypatch.setenv("PLANTED_RUN", str(made.run.path))
+    monkeypatch.setattr(
+        "streamlit.page_link", lambda page, label, query_params, **_: drawn.append((page, query_params))
+    )
+    app = AppTest.from_function(page).run()
+    assert not app.exception and "Part of" in words(app) and "Parts" in words(app)
+    assert drawn == [
+        ("feature.py", {"feature": str(ROOT)}),
+        ("feature.py", {"feature": str(GRANDCHILD)}),
+        ("families.py", {"family": "0"}),
+    ]

@@ -8,6 +8,9 @@ from featurelib.store import Store
 
 ORDER = "list_position(['length', 'truncation', 'language', 'script', 'boilerplate', 'copies'], a.\"check\")"
 
+SURE = "if(a.\"check\" = 'length', greatest(a.low - a.expected, a.expected - a.high), a.low - a.expected)"
+"""How far what was measured is from what is expected at least: that of the interval's nearer end."""
+
 WANTED = """
 where ($check::varchar is null or a."check" = $check::varchar) and (a.flagged or not $flagged) and a.value is not null
 """
@@ -40,10 +43,10 @@ def audit_checks(store: Store) -> list[str]:
 def audit_rows(
     store: Store, check: str | None = None, *, flagged: bool = True, limit: int | None = 50, offset: int = 0
 ) -> pa.Table:
-    """Features and what was measured of them, the furthest from what is expected first; `check` None takes all checks.
+    """Features and what was measured of them; `check` None takes all checks, `flagged` only what is flagged.
 
-    Columns: feature_id, label, check, value, low, high, expected, n_texts, flagged, detail. With `flagged` only those
-    that a check flags.
+    Flags come first, then those whose interval is furthest from what is expected (for shares: above it). Columns:
+    feature_id, label, check, value, low, high, expected, n_texts, flagged, detail.
     """
     return store.ask(
         f"""
@@ -52,7 +55,7 @@ def audit_rows(
         from audit a
         left join maybe.labels l on l.feature_id = a.feature_id
         {WANTED}
-        order by a.flagged desc, abs(a.value - a.expected) desc, a.feature_id, a."check"
+        order by a.flagged desc, {SURE} desc, a.feature_id, a."check"
         limit $limit::bigint offset $offset::bigint""",
         check=check,
         flagged=flagged,

@@ -16,6 +16,8 @@ from featurelib.ui.elements import Html, count, html, number, percent, sentence,
 from featurelib.ui.reading import ShownText, text_list, text_of, with_features
 
 DRAWN = 10
+FAR = 0.5
+"""A dead feature that reaches less than this share of what it needs stays far below it."""
 WORDS = {
     "length": "fires by length",
     "truncation": "fires on texts that were cut",
@@ -154,7 +156,7 @@ def _how_near(store: Store, feature: Feature, nearest: Mapping[str, Any]) -> str
     reached = max(nearest["pre_activation"] / nearest["needed"], 0.0)
     done = store.generation.done("miss")
     nearly = done.facts.get("nearly", 1.0) if done else 1.0
-    verdict = "it nearly fires" if reached >= nearly else "it stays far below"
+    verdict = "it nearly fires" if reached >= nearly else "it stays below" if reached >= FAR else "it stays far below"
     return f"Its nearest text reaches {percent(reached)} of what it needs, so {verdict}. {words}"
 
 

@@ -103,7 +103,7 @@ def picker(store: Store, chosen: Combination) -> None:
     with st.container(gap=None, key="rows found"):
         for row in rows[:FOUND]:
             one = row["feature_id"]
-            with st.container(horizontal=True, gap="small", key=f"row found {one}"):
+            with st.container(horizontal=True, wrap=False, gap="small", key=f"row found {one}"):
                 feature_link(one, row["label"], width="stretch")
                 html(tag("span", percent(row["density"]), cls="muted"), width="content")
                 _link("with", chosen, **{PRESENT: [*chosen.present, one]})

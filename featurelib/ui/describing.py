@@ -28,8 +28,8 @@ AGREE = (
 )
 WORDS = "Features whose label or keywords hold the words of your description, letter by letter; the densest first."
 NAMES = (
-    "Cosine between the embedding of your description and that of each feature's label: it finds names that mean the "
-    "same in other words. It is no better than the names are."
+    "Cosine between the embedding of your description and that of each feature's label (the mean of its keywords'): it "
+    "finds names that mean the same in other words. It is no better than the names are."
 )
 FIRES = (
     "Your description as if it were a text of the corpus, through the same embedder and SAE: no names take part. "
@@ -85,7 +85,7 @@ def _by_words(store: Store, description: str) -> None:
         for row in some
     ]
     line_list("by-words", lines, title=WORDS_TITLE, help=WORDS, names=("words", "density"))
-    _note(f"Nothing holds all of these: {', '.join(words)}.")
+    _note(f"Looked for {', '.join(words)}: a word counts where one of the label or of a keyword begins with it.")
 
 
 def _by_name(store: Store, looked: Any) -> None:

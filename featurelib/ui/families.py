@@ -10,8 +10,8 @@ import pyarrow as pa
 import streamlit as st
 
 from featurelib.queries import Family
-from featurelib.ui.address import address, feature_link, set_params
-from featurelib.ui.elements import Html, Number, count, heading, html, number, percent, selection_of, strip, tag
+from featurelib.ui.address import address, feature_link, page_link, set_params
+from featurelib.ui.elements import Html, Number, count, heading, html, number, percent, strip, tag
 from featurelib.ui.lists import feature_line, line_list
 
 Rows = Sequence[Mapping[str, Any]]
@@ -52,24 +52,29 @@ COLUMNS = {
 def choice_table(
     rows: pa.Table, name: str, column: str, *, key: str, columns: Mapping[str, Any], height: int | str = "content"
 ) -> None:
-    """A table in which a click anywhere in a row writes the row's `column` into the address as `name`."""
+    """A table in which a click anywhere in a row writes the row's `column` into the address as `name`.
 
-    def clicked() -> None:
-        cells = selection_of(key).get("cells") or []
-        if cells and cells[0][0] < rows.num_rows:
-            set_params(**{name: rows[column][cells[0][0]].as_py()})
-
-    st.dataframe(
+    Each click counts once: what is selected stays selected, and the address may change by other ways afterwards.
+    """
+    event = st.dataframe(
         rows,
         key=key,
         hide_index=True,
         height=height,
         column_order=list(columns),
         column_config=dict(columns),
-        on_select=clicked,
+        on_select="rerun",
         selection_mode="single-cell",
         lazy=False,
     )
+    cells = event["selection"]["cells"]
+    clicked = tuple(cells[0]) if cells else None
+    if st.session_state.get(f"{key} clicked") == clicked:
+        return
+    st.session_state[f"{key} clicked"] = clicked
+    if clicked and clicked[0] < rows.num_rows:
+        set_params(**{name: rows[column][clicked[0]].as_py()})
+        st.rerun()
 
 
 def family_table(rows: pa.Table, *, key: str) -> None:
@@ -230,3 +235,6 @@ def relatives(rows: Rows, *, longest: int = 8) -> None:
         ]
         if own:
             line_list(kin, lines, title=title, note=f"{len(own):,}" if len(own) > 1 else "", help=UNDER)
+    if rows:
+        with st.container(key="onward relatives"):
+            page_link("families.py", "its family as a tree ›", family=rows[0]["family_id"])

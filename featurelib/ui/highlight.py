@@ -21,6 +21,8 @@ WHOLE = 6_000
 """Characters of a text that are shown."""
 FAINT = 0.02
 """Words whose part is smaller beside the largest one are not coloured."""
+LEAST = 80
+"""Characters of a window, however long the title is."""
 STRONGEST = 62
 """The colour of the largest part, in percent of full colour: text stays readable on it."""
 UNREAD = "The embedder stopped reading here."
@@ -32,7 +34,8 @@ SHEET = """
 .fb .words .up, .fb .words-legend .up { background: color-mix(in srgb, var(--up) calc(var(--p) * 1%), transparent); }
 .fb .words .down, .fb .words-legend .down {
   background: color-mix(in srgb, var(--down) calc(var(--p) * 1%), transparent);
-  text-decoration: underline dotted var(--down) 2px; text-underline-offset: .2em; }
+  text-decoration: underline dotted color-mix(in srgb, var(--down) calc(var(--p) * 1.6%), transparent) 2px;
+  text-underline-offset: .2em; }
 .fb .words i[data-part]:hover::after { content: attr(data-part); position: absolute; left: 0; top: 1.5em; z-index: 99;
   padding: .15rem .45rem; border-radius: .35rem; font-size: .8rem; line-height: 1.5; white-space: nowrap;
   text-decoration: none; color: light-dark(#fff, #14181a); background: light-dark(#2a3238, #dfe5e8); }
@@ -49,6 +52,7 @@ SHEET = """
 .fb .sum .track i { display: block; height: 4px; border-radius: 2px; background: var(--muted); }
 .fb .sum .track .up { background: var(--up); }
 .fb .sum .track .down { background: var(--down); }
+@media (max-width: 640px) { .fb .sum { display: grid; grid-template-columns: repeat(3, 1fr); } }
 """
 PARTS = (
     "How much each word adds to the pre-activation. The parts add up exactly, with those of the special tokens and the "
@@ -92,24 +96,38 @@ def highlighted(
     """A text whose words, at [starts, ends) in characters, are coloured by their parts.
 
     `title` is set bold where the text begins with it; what follows the character `cut` is grey. With `length` only so
-    many characters are shown: those around the words that add most.
+    many characters are shown: the title, and those around the words that add most.
     """
-    first, last = (0, min(len(text), WHOLE)) if length is None else strongest_window(text, starts, ends, parts, length)
-    read = cut if cut is not None and 0 <= cut < last else last
     bold = len(title) if title and text.startswith(title) else 0
+    first, last = 0, min(len(text), WHOLE)
+    if length is not None:
+        first, last = strongest_window(text, starts, ends, parts, max(length - bold, LEAST), after=bold)
+    read = cut if cut is not None and 0 <= cut < last else last
     largest = float(np.abs(parts).max(initial=0.0)) or 1.0
-    pieces = [Html("… ")] if first else []
-    at = first
-    for start, end, part in zip(starts, ends, parts, strict=True):
-        if start < at or end > last or abs(part) < FAINT * largest:
-            continue
-        pieces += [_plain(text, at, start, bold), _word(text[start:end], part, largest, bold=start < bold)]
-        at = end
-    pieces += [_plain(text, at, max(at, read), bold)]
+    words = [one for one in zip(starts, ends, parts, strict=True) if abs(one[2]) >= FAINT * largest]
+    pieces = []
+    if first > bold:
+        pieces = [*_coloured(text, 0, bold, words, largest, bold), Html(" … " if bold else "… ")]
+    else:
+        first = 0
+    pieces += _coloured(text, first, read, words, largest, bold)
     if read < last:
-        pieces.append(tag("span", _shown(text[max(at, read) : last]), cls="unread", help=UNREAD))
+        pieces.append(tag("span", _shown(text[max(first, read) : last]), cls="unread", help=UNREAD))
     pieces += [Html(" …")] if last < len(text) else []
     return tag("div", *pieces, cls="words")
+
+
+def _coloured(
+    text: str, first: int, last: int, words: Sequence[tuple[int, int, float]], largest: float, bold: int
+) -> list[Html]:
+    """The characters from `first` to `last`; those before `bold` are bold."""
+    pieces = []
+    at = first
+    for start, end, part in words:
+        if at <= start and end <= last:
+            pieces += [_plain(text, at, start, bold), _word(text[start:end], part, largest, bold=start < bold)]
+            at = end
+    return [*pieces, _plain(text, at, max(at, last), bold)]
 
 
 def _shown(text: str) -> Html:
@@ -130,25 +148,33 @@ def _word(word: str, part: float, largest: float, *, bold: bool) -> Html:
 
 
 def strongest_window(
-    text: str, starts: Sequence[int], ends: Sequence[int], parts: Sequence[float], length: int
+    text: str,
+    starts: Sequence[int],
+    ends: Sequence[int],
+    parts: Sequence[float],
+    length: int,
+    *,
+    after: int = 0,
 ) -> tuple[int, int]:
-    """The `length` characters of a text whose words add most, whole words; its beginning where no word adds anything.
+    """The `length` characters of a text, from the character `after` on, whose words add most, in whole words.
 
-    Of windows that add equally much the first.
+    Its beginning where no word adds anything; of windows that add equally much the first.
     """
-    if len(text) <= length:
-        return 0, len(text)
-    starts, ends, gains = np.asarray(starts), np.asarray(ends), np.maximum(parts, 0.0)
+    if len(text) <= after + length:
+        return after, len(text)
+    inside = np.asarray(starts) >= after
+    starts, ends, gains = (np.asarray(one)[inside] for one in (starts, ends, np.maximum(parts, 0.0)))
     sums = np.append(0.0, np.cumsum(gains))
     lasts = np.searchsorted(ends, starts + length, side="right")
     added = sums[lasts] - sums[np.arange(len(starts))]
     if not len(added) or added.max() <= 0:
-        return 0, length
+        return after, after + length
     best = int(added.argmax())
-    core = best + np.flatnonzero(gains[best : lasts[best]] > FAINT * gains.max())
+    held = gains[best : lasts[best]]
+    core = best + np.flatnonzero(held > FAINT * held.max())
     # as much text before the words that add as after them
     wanted = min((starts[core[0]] + ends[core[-1]] - length) // 2, len(text) - length)
-    first = 0 if wanted <= 0 else int(starts[np.searchsorted(starts, wanted)])
+    first = after if wanted <= after else int(starts[np.searchsorted(starts, wanted)])
     return first, len(text) if len(text) <= first + length else int(ends[ends <= first + length][-1])
 
 

@@ -13,7 +13,7 @@ from featurelib.schema import Refusal
 from featurelib.store import Store
 from featurelib.ui.address import choice_box, page_link
 from featurelib.ui.downloads import download
-from featurelib.ui.elements import chips, count, facts, heading, html, number, percent, sentence, tag
+from featurelib.ui.elements import chip, chips, count, facts, heading, html, number, percent, sentence, tag
 from featurelib.ui.opened import Opened
 from featurelib.ui.reading import title_column
 from featurelib.ui.rows import Card, feature_rows, text_card
@@ -105,8 +105,8 @@ def cluster_beside(run: Opened, kind: str, cluster: int, rows: pa.Table) -> None
     heading(f"{KINDS[kind]} {cluster}", f"{rows.num_rows:,} features")
     counted = queries.cluster_keywords(run.store, kind, cluster).to_pylist()
     if counted:
-        html(tag("p", tag("span", "most frequent keywords", cls="term muted", help=WORDS)))
-        chips((row["keyword"], f"{row['n_features']}") for row in counted)
+        head = tag("span", "most frequent keywords", cls="term muted", help=WORDS)
+        html(tag("div", head, *(chip(row["keyword"], f"{row['n_features']}") for row in counted), cls="chips"))
     ids = rows["feature_id"].to_pylist()
     together = queries.coactivation_matrix(run.store, ids)
     n_shown = len(together.feature_ids)

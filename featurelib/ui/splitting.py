@@ -109,17 +109,17 @@ def _compared(other: str, one: tuple[str, tuple], another: tuple[str, tuple]) ->
     held = [queries.fired(store, most=matching.MOST_TEXTS) for store in stores]
     fires = [matching.incidence([(rows.text_ids, rows.feature_ids)], rows.n_texts, rows.n_features) for rows in held]
     directions = [matching.read_directions(Generation(Path(place[0])).sae_folder) for place in (one, another)]
-    cosines = matching.cosines(*directions)
+    both = matching.comparable(*directions)
     named = [queries.texts_per_feature(store) for store in stores]
     return Compared(
-        matching.match(*fires, cosines),
+        matching.match(*fires, both),
         other,
         named[0]["label"].to_pylist(),
         named[1]["label"].to_pylist(),
         named[0]["n_active"].to_numpy(),
         named[1]["n_active"].to_numpy(),
         _count_texts(stores[0]),
-        cosines is not None,
+        both is not None,
     )
 
 
@@ -196,6 +196,8 @@ def one(compared: Compared, feature_id: int) -> None:
     parts = np.flatnonzero(own & pairs.is_part)
     parts = parts[np.argsort(-pairs.covers[parts], kind="stable")]
     _lines(compared, "parts", f"Its parts in {compared.other}", parts)
+    if not compared.directed:
+        sentence("The cosines are not known: one of the SAEs keeps a format of its own, or their inputs differ.")
     _lines(compared, "like", f"Most like it in {compared.other}", np.flatnonzero(own)[:SHOWN])
 
 

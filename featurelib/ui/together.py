@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import streamlit as st
+
 from featurelib import charts
 from featurelib.queries import MEASURES, Together
 from featurelib.ui.address import choice_box, segments
@@ -35,10 +37,13 @@ def heat(together: Together, *, key: str, named: bool = False) -> None:
 
 def together_head(supports: Sequence[str]) -> tuple[str, int]:
     """The head of the features that fire on the same texts; returns the chosen measure and least common texts."""
-    by = choice_box("Order", "together", list(MEASURES), show=ORDERS.get, resets=(), label_visibility="collapsed")
+    head = st.container()
     words = "on ≥ {} texts".format
-    support = choice_box("At least", "support", supports, show=words, resets=(), label_visibility="collapsed")
-    heading("Fires together with", ORDERS[by], help=ORDER_HELP[by])
+    with st.container(horizontal=True, gap="small", key="together-choice"):
+        by = choice_box("Order", "together", list(MEASURES), show=ORDERS.get, resets=(), label_visibility="collapsed")
+        support = choice_box("At least", "support", supports, show=words, resets=(), label_visibility="collapsed")
+    with head:
+        heading("Fires together with", help=ORDER_HELP[by])
     return by, int(support)
 
 
