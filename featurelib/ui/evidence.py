@@ -55,20 +55,14 @@ CANDIDATES = (
     "Words and phrases of the half of the texts that names features. Each number is the AUROC of the candidate alone "
     "on the quarter that chooses; it is no held-out number, for the best of many are shown."
 )
-ORIGINS = {
-    "top texts": "keyword of its top texts (KeyBERT)",
-    "active texts": "sets the texts it fires on apart",
-    "encoder": "its own embedding excites the feature",
-}
-HEADS = {
-    "keyword": "",
-    "fires": "The keyword by itself, embedded and encoded like a text, fires the feature.",
-    "pre-activation": "The feature's pre-activation on the keyword by itself.",
-    "AUROC": "Of the texts' resemblance to the keyword, on the quarter of the texts that chooses.",
-    "AP": "Average precision of the same.",
-    "KeyBERT": "The seed method's score (S/N)·ln(1+N), where it is one of its keywords.",
-    "found as": "Where the candidate comes from.",
-}
+ORIGINS = {"top texts": "top texts, KeyBERT", "active texts": "all its texts", "encoder": "the SAE"}
+"""Where a candidate comes from, in words of the table's note."""
+HEADS = ("keyword", "fires alone", "pre-activation", "AUROC", "AP", "KeyBERT", "found by")
+NOTE = (
+    "Fires alone, pre-activation: the keyword by itself, embedded and encoded like a text. AUROC, AP: what its "
+    "resemblance to texts tells of firing, on the quarter that chooses. KeyBERT: the seed method's score. Found by: "
+    "KeyBERT on its top texts, words that set all its texts apart from others, or the largest pre-activation."
+)
 SHEET = """
 .fb p.evidence { margin: 0; color: var(--muted); font-size: .92rem; }
 .fb p.evidence .term { position: static; }
@@ -77,9 +71,10 @@ SHEET = """
 .fb .evidence-chosen { outline: 1.5px solid var(--accent); outline-offset: -1px; }
 .fb .evidence-wide { overflow-x: auto; flex-basis: 100%; }
 .fb .evidence-wide table { border-collapse: collapse; font-size: .88rem; margin: .2rem 0 .4rem; }
-.fb .evidence-wide th { color: var(--muted); font-weight: 400; text-align: right; padding: .3rem .5rem; }
-.fb .evidence-wide td { text-align: right; padding: .3rem .5rem; border-top: 1px solid var(--line);
-  white-space: nowrap; }
+.fb .evidence-wide :is(th, td) { overflow-wrap: normal; white-space: nowrap; text-align: right; padding: .3rem .5rem; }
+.fb .evidence-wide th { color: var(--muted); font-weight: 400; }
+.fb .evidence-wide td { border-top: 1px solid var(--line); }
+.fb .evidence-wide p { color: var(--muted); font-size: .84rem; margin: 0 0 .3rem; max-width: 46rem; }
 .fb .evidence-wide :is(th, td):is(:first-child, :last-child) { text-align: left; }
 .fb .evidence-wide td:last-child { color: var(--muted); }
 """
@@ -164,8 +159,8 @@ def _chip(row: Mapping[str, Any]) -> Html:
 
 
 def _table(rows: Sequence[Mapping[str, Any]]) -> Html:
-    head = tag("tr", *(tag("th", tag("span", one, cls="", help=told)) for one, told in HEADS.items()))
-    return tag("div", tag("table", tag("tbody", head, *map(_row, rows))), cls="evidence-wide")
+    head = tag("tr", *(tag("th", one) for one in HEADS))
+    return tag("div", tag("table", tag("tbody", head, *map(_row, rows))), tag("p", NOTE), cls="evidence-wide")
 
 
 def _row(row: Mapping[str, Any]) -> Html:

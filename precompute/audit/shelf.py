@@ -9,7 +9,7 @@ from featurelib.artefacts.words import Worded, visible, worded
 from featurelib.runs import Generation
 from featurelib.sae.embeddings import read_embeddings
 from featurelib.schema import EMBEDDINGS
-from precompute.text_traits import held_texts
+from precompute.audit.traits import held_texts
 
 KEPT = 40_000
 """Texts that are kept, about a quarter of a gigabyte."""

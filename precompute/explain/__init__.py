@@ -24,7 +24,7 @@ from featurelib.schema import DENSE, EVIDENCE_PARTS, EXPLANATIONS, FEATURES, Ref
 from featurelib.store import Store, open_store
 from precompute.config import BuildConfig
 from precompute.job import Bar, Job, Made
-from precompute.material import Marker, materials
+from precompute.explain.material import Marker, materials
 
 VERSION = 1
 NONSENSE = 5

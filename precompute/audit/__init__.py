@@ -24,8 +24,8 @@ from featurelib.runs import Generation
 from featurelib.schema import AUDIT, BY_FEATURE, COPIES, FEATURES, TOP_TEXTS, Table
 from precompute.config import BuildConfig
 from precompute.job import Job, Made
-from precompute.text_shelf import Shelf
-from precompute.text_traits import Traits, read_traits
+from precompute.audit.shelf import Shelf
+from precompute.audit.traits import Traits, read_traits
 
 VERSION = 1
 SAMPLED = 200
