@@ -61,7 +61,7 @@ def arrange_directions(directions: np.ndarray, seed: int = 0) -> Layout:
     units = _units(directions)
     if _is_small(units):
         return Layout(*_small_places(units), np.full(len(units), NO_CLUSTER, dtype=np.int32))
-    return Layout(_framed(_umap(units, seed, 2, 0.1)), "UMAP", cluster_vectors(units, seed))
+    return Layout(_framed(_umap(units, seed, 2, 0.1)), "UMAP", cluster_vectors(directions, seed))
 
 
 def cluster_vectors(vectors: np.ndarray, seed: int = 0) -> np.ndarray:

@@ -229,7 +229,7 @@ def alike(one: str, other: str) -> bool:
     """Whether two words are forms of one: the same but for a plural, or with the same first five letters and more."""
     one, other = stem(one), stem(other)
     shared = next((at for at, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
-    return one == other or shared >= max(5, 0.6 * max(len(one), len(other)))
+    return one == other or shared >= max(5, 0.55 * max(len(one), len(other)))
 
 
 def adds(keyword: str, label: Sequence[str]) -> bool:

@@ -34,10 +34,9 @@ from featurelib.schema import (
     Refusal,
 )
 from featurelib.store import open_store
-from precompute import candidates, choices, choosing
 from precompute.config import BuildConfig
 from precompute.job import Job
-from precompute.judge import judge
+from precompute.judge import candidates, choices, choosing, judge
 from tests.apppage import page_of
 from tests.conftest import STAND_IN
 from tests.planted import FILLER, TOPICS, Planted
@@ -182,6 +181,8 @@ def test_a_text_holds_a_keyword_when_it_holds_all_its_words_whole() -> None:
         ("proton", ["proton-proton"], False),
         ("superconductivity", ["superconductor"], False),
         ("glass", ["gas"], True),
+        ("optimize", ["optimization"], False),
+        ("participant", ["particle"], True),
         ("matter dark", ["dark matter"], False),
         ("?", [], False),
     ],

@@ -30,7 +30,7 @@ from featurelib.ui.portrait import keywords as seed_chips
 from featurelib.ui.style import colours
 
 LEAST = 5
-"""Judged texts that must fire for a name to be measured (precompute.measuring)."""
+"""Judged texts that must fire for a name to be measured (precompute.judge.measuring)."""
 FIRST = 5
 """Candidates that are shown before a click."""
 PREDICTORS = {"resembles": "resemblance", "contains": "its words"}
@@ -74,7 +74,7 @@ SHEET = """
 .fb .evidence-wide :is(th, td) { overflow-wrap: normal; white-space: nowrap; text-align: right; padding: .3rem .5rem; }
 .fb .evidence-wide th { color: var(--muted); font-weight: 400; }
 .fb .evidence-wide td { border-top: 1px solid var(--line); }
-.fb .evidence-wide p { color: var(--muted); font-size: .84rem; margin: 0 0 .3rem; max-width: 46rem; }
+.fb p.evidence-note { color: var(--muted); font-size: .84rem; margin: 0 0 .3rem; max-width: 46rem; }
 .fb .evidence-wide :is(th, td):is(:first-child, :last-child) { text-align: left; }
 .fb .evidence-wide td:last-child { color: var(--muted); }
 """
@@ -160,7 +160,8 @@ def _chip(row: Mapping[str, Any]) -> Html:
 
 def _table(rows: Sequence[Mapping[str, Any]]) -> Html:
     head = tag("tr", *(tag("th", one) for one in HEADS))
-    return tag("div", tag("table", tag("tbody", head, *map(_row, rows))), tag("p", NOTE), cls="evidence-wide")
+    table = tag("div", tag("table", tag("tbody", head, *map(_row, rows))), cls="evidence-wide")
+    return Html(table + tag("p", NOTE, cls="evidence-note"))
 
 
 def _row(row: Mapping[str, Any]) -> Html:

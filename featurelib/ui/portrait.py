@@ -18,7 +18,8 @@ Rows = Sequence[Mapping[str, Any]]
 BANDS = ("Strongest quarter", "Second quarter", "Third quarter", "Weakest quarter")
 SOURCES = {
     "single texts": "Named from keywords of single top texts, for no two of them share one: a weak name.",
-    "keywords": "Named from KeyBERT keywords of its top texts; how well that predicts firing is not measured yet.",
+    "evidence": "Named by the words that best tell, on texts they were not taken from, where it fires.",
+    "keywords": "Named from KeyBERT keywords of its top texts: it fires on none of the texts that choose among names.",
     "none": "It has no keywords, so it goes by its number.",
 }
 ALL = "-"

@@ -20,7 +20,7 @@ import numpy as np
 from featurelib.fidelity import auroc_of_counts, measure
 from featurelib.keywords import LABEL_KEYWORDS, SEPARATOR
 from featurelib.naming import adds, same_name
-from precompute.candidates import Named
+from precompute.judge.candidates import Named
 
 SHORT_LIST = 16
 BEAM = 5

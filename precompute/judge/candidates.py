@@ -19,8 +19,8 @@ from featurelib.keywords import Keyword, label_keywords, stop_words, unit
 from featurelib.naming import Phrases, TextWords, repeats
 from featurelib.sae.model import SAE
 from precompute.embed import open_embedder
-from precompute.evidence_texts import Part, read_texts
 from precompute.job import Job
+from precompute.judge.texts import Part, read_texts
 
 STRINGS_PER_PART = 4096
 FEATURES_PER_PART = 512

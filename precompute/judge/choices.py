@@ -15,10 +15,10 @@ from featurelib.naming import Holders
 from featurelib.runs import Generation
 from featurelib.sae.checkpoints import load_sae
 from featurelib.schema import NEIGHBOUR_ROWS
-from precompute.candidates import Candidates, Named, Vectors, find_strings
-from precompute.choosing import Choice, Looked, Weighed, choose, short_list
-from precompute.evidence_texts import EvidenceTexts, Part, read_texts, read_units
 from precompute.job import Job
+from precompute.judge.candidates import Candidates, Named, Vectors, find_strings
+from precompute.judge.choosing import Choice, Looked, Weighed, choose, short_list
+from precompute.judge.texts import EvidenceTexts, Part, read_texts, read_units
 
 FEATURES_PER_PART = 128
 NEAREST = 10

@@ -11,9 +11,9 @@ from featurelib import fidelity
 from featurelib.evidence import JUDGED
 from featurelib.keywords import SEPARATOR
 from featurelib.naming import Holders, name_words
-from precompute.candidates import Vectors
-from precompute.evidence_texts import EvidenceTexts, read_texts, read_units
 from precompute.job import Job
+from precompute.judge.candidates import Vectors
+from precompute.judge.texts import EvidenceTexts, read_texts, read_units
 
 LEAST = 5
 """Judged texts that must fire, and must not, for a label to be measured."""

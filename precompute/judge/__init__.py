@@ -1,9 +1,9 @@
 """judge: keywords → a label for every feature, chosen by evidence, and how well it predicts firing.
 
-Candidates come from texts of the part "named", a label is chosen on the part "chosen" (precompute.choosing), and both
-it and the label of the seed method are measured, once, on the part "judged". What predicts is either "resembles", the
-cosine of the text's embedding to the label's (the mean of its keywords' embeddings at length 1, which predicts better
-than the embedding of the label as one string), or "contains", how many of the label's keywords the text holds.
+Candidates come from texts of the part "named", a label is chosen on the part "chosen" (precompute.judge.choosing), and
+both it and the label of the seed method are measured, once, on the part "judged". What predicts is either "resembles",
+the cosine of the text's embedding to the label's (the mean of its keywords' embeddings at length 1, which predicts
+better than the embedding of the label as one string), or "contains", how many of the label's keywords the text holds.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ from featurelib.schema import (
     LABELS,
     Table,
 )
-from precompute.candidates import BY_KEYWORDS, TOP_TEXTS, Candidates, Vectors, embed_candidates
-from precompute.choices import SHOWN, find_choices
-from precompute.choosing import Choice, Weighed, share_out
-from precompute.evidence_texts import EvidenceTexts, draw
 from precompute.job import Job, Made
-from precompute.measuring import OURS, RESEMBLES, SEED, Label, Measured, measure_labels, n_distinct, summary
+from precompute.judge.candidates import BY_KEYWORDS, TOP_TEXTS, Candidates, Vectors, embed_candidates
+from precompute.judge.choices import SHOWN, find_choices
+from precompute.judge.choosing import Choice, Weighed, share_out
+from precompute.judge.measuring import OURS, RESEMBLES, SEED, Label, Measured, measure_labels, n_distinct, summary
+from precompute.judge.texts import EvidenceTexts, draw
 
 VERSION = 1
 STRINGS_AT_ONCE = 256
