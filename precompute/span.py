@@ -30,5 +30,5 @@ class Span:
         return self.only in (None, stage) and (self.end is None or STAGES.index(stage) <= STAGES.index(self.end))
 
     def forces(self, stage: str) -> bool:
-        """Whether `stage` is made again although it stands."""
-        return self.start is not None and STAGES.index(stage) >= STAGES.index(self.start)
+        """Whether `stage` is made again although it stands; what may not be built is never forced, so it stays."""
+        return self.start is not None and self.allows(stage) and STAGES.index(stage) >= STAGES.index(self.start)

@@ -138,6 +138,15 @@ def test_from_makes_a_stage_again_although_it_stands(
     assert hashes(Run(own_data / "tiny").current().path) == old
 
 
+def test_from_and_only_make_that_stage_again_and_leave_the_later_ones(
+    planted: Planted, own_data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert build(planted, own_data, "--only", "miss", "--from", "miss") == 0
+    printed = capsys.readouterr().out
+    assert "relate: skipped" in printed and "audit: skipped" in printed and "miss: skipped" not in printed
+    assert Run(own_data / "tiny").current().complete
+
+
 def test_no_space_left_is_a_sentence_and_nothing_half_made_counts(
     planted: Planted, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

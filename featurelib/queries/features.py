@@ -34,15 +34,21 @@ WORDS = """
 """
 
 CARDS = """
-with words as ({words}), cards as (
+with words as ({words}), told as (
+    select feature_id, min(explanation) as explanation
+    from maybe.explanations
+    group by feature_id
+), cards as (
     select f.*, coalesce(l.label, 'feature ' || f.feature_id) as label, coalesce(l.source, 'none') as label_source,
-        coalesce(w.keywords, '') as keywords, g.gate, p.cluster, q.auroc, q.ap
+        coalesce(w.keywords, '') as keywords, coalesce(x.explanation, '') as explanation, g.gate, p.cluster, q.auroc,
+        q.ap
     from features f
     left join maybe.labels l on l.feature_id = f.feature_id
     left join words w on w.feature_id = f.feature_id
     left join maybe.gates g on g.feature_id = f.feature_id
     left join maybe.layout p on p.feature_id = f.feature_id
     left join maybe.fidelity q on q.feature_id = f.feature_id and q.method = 'ours' and q.predictor = 'resembles'
+    left join told x on x.feature_id = f.feature_id
 )
 """
 
@@ -58,7 +64,7 @@ where ($density_low::double is null or density >= $density_low::double)
     and ($ids::integer[] is null or feature_id in (select unnest($ids::integer[])))
     and (feature_id::varchar = $words::varchar
         or len(list_filter(string_split_regex(lower($words::varchar), '\\s+'),
-            lambda word: not contains(lower(label || ' ' || keywords), word))) = 0)
+            lambda word: not contains(lower(label || ' ' || keywords || ' ' || explanation), word))) = 0)
 """
 
 
@@ -67,7 +73,7 @@ class FeatureFilter:
     """Which features are wanted; a field left at its default lets all through."""
 
     words: str = ""
-    """Words that must all occur in the label or a keyword (any case), or a feature's id."""
+    """Words that must all occur in the label, a keyword or the explanation (any case), or a feature's id."""
     density_low: float | None = None
     """The least density, 0 to 1."""
     density_high: float | None = None
