@@ -24,9 +24,10 @@ from featurelib import files, keywords
 from featurelib.evidence import NAMED
 from featurelib.keywords import Embed, Keyword, Term
 from featurelib.runs import Generation
-from featurelib.schema import EMBEDDINGS, EVIDENCE_PARTS, FEATURES, KEYWORDS, TEXTS, TOP_TEXT_ROWS
+from featurelib.schema import EMBEDDINGS, EVIDENCE_PARTS, FEATURES, KEYWORDS, TOP_TEXT_ROWS
 from precompute.config import BuildConfig
 from precompute.job import Job, Made
+from precompute.textrows import read_texts
 
 VERSION = 3
 STRINGS_PER_PART = 4096
@@ -162,7 +163,7 @@ class _Terms:
 
 def _terms(job: Job, embedder: _Embedder, text_ids: np.ndarray) -> tuple[_Terms, dict[str, int]]:
     """The terms of every text in `text_ids`, and how many strings that took."""
-    texts = _texts(job.generation, text_ids)
+    texts = read_texts(job.generation, text_ids)
     found = [keywords.candidates(text) for text in texts]
     words_of_texts = [one.words for one in found]
     vectors = _text_vectors(job, embedder, text_ids, texts)
@@ -237,18 +238,6 @@ def _best_words(
     for position in unsure:
         best[position] = keywords.settle(texts[position], words[position], embed)
     return {"words": best, "n_settled": len(unsure)}
-
-
-def _texts(generation: Generation, text_ids: np.ndarray) -> list[str]:
-    """The texts with these ids, which are row numbers in ascending order; the rest of the corpus is only passed by."""
-    chosen: list[str] = []
-    start = 0
-    with pq.ParquetFile(generation.need(TEXTS)) as opened:
-        for batch in opened.iter_batches(columns=["text"]):
-            inside = text_ids[(text_ids >= start) & (text_ids < start + batch.num_rows)] - start
-            chosen += batch["text"].take(pa.array(inside)).to_pylist()
-            start += batch.num_rows
-    return chosen
 
 
 def _text_vectors(job: Job, embedder: _Embedder, text_ids: np.ndarray, texts: list[str]) -> np.ndarray:

@@ -22,10 +22,10 @@ from featurelib.artefacts.copies import SAME_COSINE, SAME_WORDS, Copies, all_cop
 from featurelib.artefacts.intervals import midranks
 from featurelib.runs import Generation
 from featurelib.schema import AUDIT, BY_FEATURE, COPIES, FEATURES, TOP_TEXTS, Table
-from precompute.config import BuildConfig
-from precompute.job import Job, Made
 from precompute.audit.shelf import Shelf
 from precompute.audit.traits import Traits, read_traits
+from precompute.config import BuildConfig
+from precompute.job import Job, Made
 
 VERSION = 1
 SAMPLED = 200

@@ -9,7 +9,7 @@ from featurelib.artefacts.words import Worded, visible, worded
 from featurelib.runs import Generation
 from featurelib.sae.embeddings import read_embeddings
 from featurelib.schema import EMBEDDINGS
-from precompute.audit.traits import held_texts
+from precompute.textrows import read_texts
 
 KEPT = 40_000
 """Texts that are kept, about a quarter of a gigabyte."""
@@ -30,7 +30,7 @@ class Shelf:
             self._held = {one: self._held[one] for one in text_ids.tolist() if one in self._held}
         if not len(missing):
             return
-        texts = held_texts(self._generation, missing)
+        texts = read_texts(self._generation, missing)
         for text_id, text, embedding in zip(missing.tolist(), texts, self._embeddings(missing), strict=True):
             cut = self._cut[text_id]
             self._held[text_id] = worded(visible(text if cut < 0 else text[:cut])), embedding

@@ -13,7 +13,6 @@ import pyarrow.parquet as pq
 from featurelib import files
 from featurelib.artefacts.copies import exact_groups, same_text
 from featurelib.artefacts.scripts import language_column, main_script
-from featurelib.runs import Generation
 from featurelib.schema import TEXT_SUMMARIES, TEXTS
 from precompute.job import Job
 
@@ -113,15 +112,3 @@ def _languages(values: pa.Array) -> list[str | None]:
     return [
         None if one is None or not str(one).strip("\0 ") else str(one).replace("\0", "") for one in values.to_pylist()
     ]
-
-
-def held_texts(generation: Generation, text_ids: np.ndarray) -> list[str]:
-    """Return the texts with these ids, which rise; the rest of the corpus is only passed by."""
-    chosen: list[str] = []
-    start = 0
-    with pq.ParquetFile(generation.need(TEXTS)) as opened:
-        for batch in opened.iter_batches(columns=["text"]):
-            inside = text_ids[(text_ids >= start) & (text_ids < start + batch.num_rows)] - start
-            chosen += batch["text"].take(pa.array(inside)).to_pylist()
-            start += batch.num_rows
-    return chosen

@@ -23,8 +23,8 @@ from featurelib.runs import Generation, Run
 from featurelib.schema import DENSE, EVIDENCE_PARTS, EXPLANATIONS, FEATURES, Refusal
 from featurelib.store import Store, open_store
 from precompute.config import BuildConfig
-from precompute.job import Bar, Job, Made
 from precompute.explain.material import Marker, materials
+from precompute.job import Bar, Job, Made
 
 VERSION = 1
 NONSENSE = 5

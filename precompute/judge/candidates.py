@@ -20,7 +20,8 @@ from featurelib.naming import Phrases, TextWords, repeats
 from featurelib.sae.model import SAE
 from precompute.embed import open_embedder
 from precompute.job import Job
-from precompute.judge.texts import Part, read_texts
+from precompute.judge.texts import Part
+from precompute.textrows import read_texts
 
 STRINGS_PER_PART = 4096
 FEATURES_PER_PART = 512

@@ -18,7 +18,8 @@ from featurelib.schema import NEIGHBOUR_ROWS
 from precompute.job import Job
 from precompute.judge.candidates import Candidates, Named, Vectors, find_strings
 from precompute.judge.choosing import Choice, Looked, Weighed, choose, short_list
-from precompute.judge.texts import EvidenceTexts, Part, read_texts, read_units
+from precompute.judge.texts import EvidenceTexts, Part, read_units
+from precompute.textrows import read_texts
 
 FEATURES_PER_PART = 128
 NEAREST = 10

@@ -13,7 +13,8 @@ from featurelib.keywords import SEPARATOR
 from featurelib.naming import Holders, name_words
 from precompute.job import Job
 from precompute.judge.candidates import Vectors
-from precompute.judge.texts import EvidenceTexts, read_texts, read_units
+from precompute.judge.texts import EvidenceTexts, read_units
+from precompute.textrows import read_texts
 
 LEAST = 5
 """Judged texts that must fire, and must not, for a label to be measured."""

@@ -14,7 +14,7 @@ from featurelib.evidence import NAMED
 from featurelib.keywords import unit
 from featurelib.runs import Generation
 from featurelib.sae.embeddings import read_embeddings
-from featurelib.schema import BY_FEATURE, EMBEDDINGS, EVIDENCE, EVIDENCE_PARTS, TEXTS, TOP_TEXT_ROWS
+from featurelib.schema import BY_FEATURE, EMBEDDINGS, EVIDENCE, EVIDENCE_PARTS, TOP_TEXT_ROWS
 
 MEASURED = 20_000
 """Texts of each part that are measured on, drawn by seed where there are more."""
@@ -119,18 +119,6 @@ def _part(text_ids: np.ndarray, found: list[tuple[np.ndarray, ...]], n_features:
     nothing = (np.empty(0, np.int32), np.empty(0, np.int64), np.empty(0, np.float32))
     feature_ids, rows, activations = (np.concatenate(column) for column in zip(nothing, *found, strict=True))
     return Part(text_ids, np.searchsorted(feature_ids, np.arange(n_features + 1)), rows, activations)
-
-
-def read_texts(generation: Generation, text_ids: np.ndarray) -> list[str]:
-    """The texts with these ids, which ascend; the rest of the corpus is only passed by."""
-    chosen: list[str] = []
-    start = 0
-    with pq.ParquetFile(generation.need(TEXTS)) as opened:
-        for batch in opened.iter_batches(columns=["text"]):
-            inside = text_ids[(text_ids >= start) & (text_ids < start + batch.num_rows)] - start
-            chosen += batch["text"].take(pa.array(inside)).to_pylist()
-            start += batch.num_rows
-    return chosen
 
 
 def read_units(generation: Generation, text_ids: np.ndarray) -> np.ndarray:
