@@ -26,7 +26,7 @@ def examples() -> None:
 def one_text() -> None:
     """The features of one text, the words of one of them, the nearest texts."""
     left, right = st.columns([1.15, 1], gap="large")
-    looked = None
+    looked, known = None, {}
     with right, ui.part():
         with st.spinner(ways.STARTING, show_time=True):
             looked = ui.live().try_closely(opened.generation.path, given.text)
@@ -40,9 +40,8 @@ def one_text() -> None:
         return
     with left, ui.part():
         if chosen is not None:
-            if chosen not in known:
-                queries.feature(store, chosen)
-            trying.words(opened, given.text, looked, chosen, known[chosen]["label"])
+            label = known[chosen]["label"] if chosen in known else queries.feature(store, chosen).label
+            trying.words(opened, given.text, looked, chosen, label)
     with ui.part():
         trying.nearest_texts(opened, looked, given)
 

@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.metadata
 import platform
 import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from featurelib import files
 from featurelib.runs import WORK_FOLDER, Done, Generation, Run, find_runs
-from featurelib.schema import FORMAT_VERSION, STAGES, Refusal
+from featurelib.schema import STAGES, Refusal
 from precompute.config import BuildConfig
 from precompute.estimate import foretell
 from precompute.job import Job, Say
+from precompute.provenance import describe, write_manifest
 from precompute.span import Span
 from precompute.stages import PIPELINE, Expected, Stage, difference, expect, readers_of, stage_of
 from precompute.taken import refuse_misfit
 
-PACKAGES = ("torch", "sentence-transformers", "keybert", "umap-learn", "duckdb", "pyarrow", "numpy", "scikit-learn")
 KEPT_GENERATIONS = 2
 FROM = "from.json"
 """The file, among the work in progress, that says which stages --from has already taken away."""
@@ -86,7 +84,7 @@ def _generation_to_build(run: Run, expected: dict[str, Expected], span: Span) ->
             return None
         newest = _carry_over(newest, run.next_generation(), expected, span)
     newest.path.mkdir(parents=True, exist_ok=True)
-    _describe(newest)
+    describe(newest)
     if len(run.generations()) == 1:
         run.point_to(newest)
     return newest
@@ -204,7 +202,7 @@ def _advance(
         job.say(f"{name}: taken from {twin.path.parent.name}/{twin.name}, made from the same {stage.grounds}")
     else:
         _make(stage, job, expected[name])
-    _describe(generation)
+    describe(generation)
 
 
 def _done_before(generation: Generation, name: str) -> Done | None:
@@ -249,56 +247,14 @@ def _twin(stage: Stage, expected: dict[str, Expected], data_folder: Path, not_th
     return None
 
 
-def _describe(generation: Generation) -> None:
-    """Write run.json from what the finished stages found."""
-    markers = {stage.name: done for stage in PIPELINE if (done := generation.done(stage.name))}
-    facts = {name: done.facts for name, done in markers.items()}
-    seeds = {
-        name: done.made_from["options"]["seed"] for name, done in markers.items() if "seed" in done.made_from["options"]
-    }
-    files.write_json(
-        generation.path / "run.json",
-        {
-            "format_version": FORMAT_VERSION,
-            "corpus": facts.get("ingest"),
-            "embedder": facts.get("embed"),
-            "sae": facts.get("train"),
-            "evaluation": facts.get("encode"),
-            "summaries": facts.get("summarise"),
-            "keywords": facts.get("label"),
-            "layout": facts.get("arrange"),
-            "labels": facts.get("judge"),
-            "explanations": facts.get("explain"),
-            "attribution": facts.get("attribute"),
-            "near_misses": facts.get("miss"),
-            "families": facts.get("relate"),
-            "audit": facts.get("audit"),
-            "seeds": seeds,
-            "packages": {package: importlib.metadata.version(package) for package in PACKAGES},
-        },
-    )
-
-
 def _finish(run: Run, generation: Generation, expected: dict[str, Expected], say: Say) -> None:
     missing = _stale(generation, expected, Span())
     if missing:
         say(f"run '{run.name}' ({generation.name}) is not complete: {', '.join(missing)} to be built.")
         return
     files.remove(generation.path / WORK_FOLDER)
-    _write_manifest(generation)
+    write_manifest(generation)
     run.point_to(generation)
     for old in run.generations()[:-KEPT_GENERATIONS]:
         files.remove(old.path)
     say(f"run '{run.name}' is complete ({generation.name}); look at it with: streamlit run app.py")
-
-
-def _write_manifest(generation: Generation) -> None:
-    import pyarrow.parquet as pq
-
-    listed: dict[str, Any] = {}
-    for path in generation.manifest_files():
-        entry = {"bytes": path.stat().st_size, "sha256": files.sha256_file(path)}
-        if path.suffix == ".parquet":
-            entry["rows"] = pq.read_metadata(path).num_rows
-        listed[path.relative_to(generation.path).as_posix()] = entry
-    files.write_json(generation.path / "manifest.json", {"files": listed})

@@ -344,6 +344,16 @@ def test_what_a_named_text_says_does_change_names(own: Generation) -> None:
     assert tables(own)["labels"] != before["labels"]
 
 
+def test_texts_that_say_a_word_again_and_again_are_named_too(own: Generation) -> None:
+    draw = np.random.default_rng(0)
+    table = pq.read_table(own.file(TEXTS))
+    texts = [" ".join(draw.choice([f"w{n % 10}{letter}" for letter in "abcdef"], 10)) for n in range(table.num_rows)]
+    place = table.schema.get_field_index("text")
+    files.write_parquet(own.file(TEXTS), table.set_column(place, "text", pa.array(texts)), table.schema)
+    judge(job_of(own))
+    assert {row["origin"] for row in rows_of(own, KEYWORD_EVIDENCE)} == {"top texts", "active texts", "encoder"}
+
+
 def rewrite_texts(generation: Generation, text_ids: np.ndarray) -> None:
     """Give these texts other words and embeddings, and all features' activations on them to other ones of them."""
     table = pq.read_table(generation.file(TEXTS))

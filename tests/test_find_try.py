@@ -306,6 +306,15 @@ def test_a_feature_of_the_address_is_taken_apart_even_where_it_is_silent(opened:
     assert "there is no feature 999" in words(lost).lower() and "Features that fire" in words(lost)
 
 
+def test_a_run_without_summaries_says_so_and_still_shows_the_nearest_texts(own_data: Path, keep_folder: None) -> None:
+    generation = Run(own_data / "tiny").current()
+    (generation.path / "manifest.json").unlink()
+    (generation.path / "done" / "summarise.json").unlink()
+    ui.use_data_folder(own_data)
+    app = page_of("try.py", {"run": "tiny", "t": "galaxy star quasar nebula"})
+    assert "its stage 'summarise' is not done" in words(app) and "Nearest texts of the corpus" in words(app)
+
+
 def test_deleting_words_is_asked_for(open_tiny: Open) -> None:
     app = open_tiny("try.py", t="galaxy star quasar nebula polynomial")
     assert "What changes when the word is deleted" not in words(app)

@@ -9,7 +9,7 @@ import numpy as np
 import plotly.graph_objects as go
 import pyarrow as pa
 
-from featurelib.charts.featuremap import _colour_bar, _ends, _scale
+from featurelib.charts.featuremap import _colour_bar, _ends, _escaped, _scale
 from featurelib.charts.ground import GREY, Colours, quiet
 
 MARKED_UP_TO = 10_000
@@ -75,7 +75,7 @@ def _marker(numbers: np.ndarray, colouring: Colouring, colours: Colours) -> dict
         "color": numbers,
         "colorscale": _scale(colours.scale),
         **ends,
-        "colorbar": _colour_bar(numbers, colouring.name),
+        "colorbar": _colour_bar(numbers, _escaped(colouring.name)),
         "showscale": len(np.unique(numbers)) > 1,
     }
 

@@ -95,9 +95,11 @@ class Candidates:
         """All candidates of a feature, without repetition; none by pre-activation without vectors."""
         found = {keyword: TOP_TEXTS for keyword in self.of_seed(feature_id) if not repeats(keyword)}
         phrases = self.by_contrast(feature_id, LOOKED_THROUGH if vectors else BY_CONTRAST)
+        # Of the first 400 more are left than of the first 40 where some repeat a word: those were not embedded.
+        phrases = [one for one in phrases if vectors is None or one in vectors]
         for phrase in phrases[:BY_CONTRAST]:
             found.setdefault(phrase, ACTIVE_TEXTS)
-        others = [one for one in phrases[BY_CONTRAST:] if vectors and one in vectors and one not in found]
+        others = [one for one in phrases[BY_CONTRAST:] if one not in found]
         if others and vectors and sae:
             order = np.argsort(-_linear(sae, vectors.raw(others), feature_id), kind="stable")
             found |= {others[place]: ENCODER for place in order[:BY_PRE_ACTIVATION]}
