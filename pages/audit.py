@@ -44,7 +44,7 @@ ui.strip(
     [
         ui.Number(
             ui.count(row["n_flagged"]),
-            f"{row['check']} · of {ui.count(row['n_features'])}",
+            f"{row['check']} · of {ui.count(row['n_features'])} features",
             audit.told(row["check"], facts),
         )
         for row in counted

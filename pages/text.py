@@ -16,7 +16,8 @@ def words_box(rows: list[dict]) -> int | None:
     names = {str(row["feature_id"]): row["label"] for row in rows}
     asked = ui.count_param("feature")
     if asked is not None and str(asked) not in names:
-        names[str(asked)] = queries.feature(store, asked).label
+        with ui.part():
+            names[str(asked)] = queries.feature(store, asked).label
     chosen = ui.choice_box(
         "Colour the words that carry",
         "feature",

@@ -31,6 +31,7 @@ def find(run: ui.Opened) -> None:
     rows = queries.find_features(run.store, words, limit=FOUND).to_pylist()
     if not rows:
         ui.sentence(f"No label or keyword holds “{words}”.")
+        return
     links = [lists.Line(row["label"], {"feature": row["feature_id"], "q": words}, page="textmap.py") for row in rows]
     lists.inline_list("colour-by", links, before="colour by:")
 

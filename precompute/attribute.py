@@ -2,7 +2,8 @@
 
 Each distinct text goes through the embedder once, in parts of 64 texts under work/attribute, so that a killed run loses
 one of them. Stored parts of words are rounded to multiples of 2^-17 (featurelib.attribution.rounded), which halves the
-file and moves their sum by less than 4e-6; what is reported is measured on the rounded ones.
+file and moves their sum by less than 4e-6 (of a pre-activation above 1, by less than 4e-6 of it); what is reported is
+measured on the rounded ones.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import pyarrow.parquet as pq
 
 from featurelib import files
 from featurelib.attribution import WordParts, find_words, rounded, token_parts, word_parts
-from featurelib.embedder import Embedder, TokenStates, load_embedder
+from featurelib.embedder import Embedder, TokenStates
 from featurelib.runs import Generation
 from featurelib.sae.checkpoints import load_sae
 from featurelib.sae.embeddings import read_embeddings
@@ -27,6 +28,7 @@ from featurelib.sae.model import SAE
 from featurelib.sae.readout import readout
 from featurelib.schema import CONTRIBUTIONS, EMBEDDINGS, TEXT_WORDS, TEXTS, TOP_TEXT_ROWS, Table
 from precompute.config import BuildConfig
+from precompute.embed import open_embedder
 from precompute.job import Job, Made
 
 VERSION = 1
@@ -48,7 +50,7 @@ def attribute(job: Job) -> Made:
     """Write summaries/text_words.parquet and summaries/contributions.parquet; both empty where there are no parts."""
     if job.config.embeddings and not job.config.embedder:
         return _none(job.generation, "what made the embeddings is not known; name it with --embedder")
-    embedder = _open_embedder(job.config)
+    embedder = open_embedder(job.config)
     if embedder.whole_reason is not None:
         return _none(job.generation, embedder.whole_reason)
     wanted = _wanted(job.generation, job.config.attributed_texts)
@@ -79,17 +81,6 @@ def _none(generation: Generation, reason: str) -> Made:
         files.write_parquet(generation.file(table), table.schema.empty_table(), table.schema)
     facts = {"reason": reason, "n_features": 0, "n_texts": 0, "n_words": 0, "n_contributions": 0}
     return Made(f"no words, because {reason}", facts)
-
-
-def _open_embedder(config: BuildConfig) -> Embedder:
-    return load_embedder(
-        config.embedder,
-        revision=config.revision,
-        prompt=config.prompt,
-        normalize=config.normalize,
-        max_seq_length=config.max_seq_length,
-        device=config.device,
-    )
 
 
 class _Wanted(NamedTuple):
@@ -192,11 +183,12 @@ def _states(embedder: Embedder, texts: list[str]) -> Iterator[TokenStates]:
     taken = 0
     for text in texts:
         tokens = len(text.encode()) + len(embedder.facts.prompt or "") + 8  # no token is less than a byte
-        taken += min(tokens, limit or tokens) * embedder.facts.dimension * 4
-        if together and taken > STATES_BYTES:
+        own = min(tokens, limit or tokens) * embedder.facts.dimension * 4
+        if together and taken + own > STATES_BYTES:
             yield from embedder.token_states(together)
             together, taken = [], 0
         together.append(text)
+        taken += own
     yield from embedder.token_states(together)
 
 

@@ -15,9 +15,11 @@ LABEL_SECONDS = 0.02
 """Per text that is among the top texts of a feature (measured on two cores, 1,000 to 8,000 texts)."""
 MOST_LABELLED = 160_000
 """There are at most ten such texts for each of at most 16,384 features."""
-OTHER_SECONDS_PER_TEXT = 0.001
-"""What train, encode and summarise take together per text, after the first."""
-OTHER_SECONDS = 30.0
+JUDGE_SECONDS = 0.012
+"""Per text that is among the top texts of a feature: features grow with them, and each has its candidates."""
+OTHER_SECONDS_PER_TEXT = 0.002
+"""What the other stages take together per text, after the first."""
+OTHER_SECONDS = 45.0
 """What these stages take on the smallest corpus: mostly imports and the map's compilation."""
 WORTH_SAYING = 120.0
 
@@ -47,9 +49,10 @@ def _rate(job: Job, texts: object) -> float:
 
 
 def _seconds(n_texts: int, rate: float | None) -> float:
-    embedding = n_texts / rate if rate else 0.0
-    labelling = LABEL_SECONDS * min(n_texts, MOST_LABELLED)
-    return embedding + labelling + OTHER_SECONDS_PER_TEXT * n_texts + OTHER_SECONDS
+    top = min(n_texts, MOST_LABELLED)
+    # The stage attribute sends the top texts through the embedder a second time.
+    embedding = (n_texts + top) / rate if rate else 0.0
+    return embedding + (LABEL_SECONDS + JUDGE_SECONDS) * top + OTHER_SECONDS_PER_TEXT * n_texts + OTHER_SECONDS
 
 
 def _spoken(seconds: float) -> str:

@@ -1,7 +1,7 @@
 """label: top texts → scored keywords of every feature.
 
 Only texts of the part "named" (half of them, see featurelib.evidence) give keywords, so that the others can tell how
-good a name is. A feature that fires on none of those takes its keywords from the texts it fires on.
+good a name is. A feature without one of those among its top texts takes its keywords from the others.
 
 Every distinct string is embedded once, in parts of 4,096 strings of about equal length under work/label, so that a
 killed run loses at most one of them.

@@ -24,7 +24,7 @@ N_TEXTS, N_FEATURES, D_IN, PART = 300, 40, 16, 64
 DEAD = (3, 17)
 HOSTILE = "x\"; drop view texts; -- ' 100% _ \\ <script>alert(1)</script> naïve"
 ODD_COLUMN = "o'dd \"na;me"
-CLASHING = ("rank", "low", "band", "cosine", "activation", "feature_id", "value", "Cut")
+CLASHING = ("rank", "low", "band", "cosine", "activation", "feature_id", "value", "Cut", "strength")
 """Metadata columns with the names of columns that questions have themselves."""
 
 

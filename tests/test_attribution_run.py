@@ -334,6 +334,7 @@ def test_the_sum_can_be_followed():
     assert "+0.0300rounding of the stored embedding" in plain_words(highlight.bars(off))
     row = {"starts": [0, 4], "ends": [3, 8], "parts": [0.5, -0.1], "special": 0.05, "constant": -0.2}
     assert highlight.bars(highlight.stored(row | {"pre_activation": 0.25}, 3, 0.2)) == highlight.bars(one)
+    assert "gate" not in plain_words(highlight.bars(highlight.stored(row | {"pre_activation": 0.25}, 3, 0.0)))
     assert "one" in highlight.carried("one twoo", one)
 
 

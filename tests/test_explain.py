@@ -8,18 +8,23 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from featurelib import files, queries
 from featurelib.embedder import load_embedder
 from featurelib.evidence import evidence_part
+from featurelib.labeller import CHARACTERS, Choice
 from featurelib.labeller.questions import PROMPTS
 from featurelib.runs import Generation, Run
 from featurelib.sae.checkpoints import load_sae
-from featurelib.schema import BY_FEATURE, EXPLANATIONS, FEATURES, TEXTS
+from featurelib.schema import BY_FEATURE, EXPLANATIONS, FEATURES, TEXT_SUMMARIES, TEXTS
 from featurelib.store import open_store
 from precompute.__main__ import main
+from precompute.config import BuildConfig
+from precompute.explain.material import Marker, materials
+from precompute.job import Job
 from tests.chat_server import ChatServer, Reply, chat_server, completion, refusal
 from tests.conftest import STAND_IN, TINY_FLAGS
 from tests.planted import TOPICS, Planted
@@ -78,6 +83,19 @@ def described(planted: Planted, tiny_data: Path, tmp_path_factory: pytest.TempPa
         patch.setenv("OPENAI_API_KEY", KEY)
         assert build(planted, data, server.url, "--labelled-features", str(N)) == 0
     return data, server
+
+
+def test_texts_of_given_embeddings_of_which_nothing_is_known_are_shown(own_data: Path) -> None:
+    generation = Run(own_data / "tiny").current()
+    known = pq.read_table(generation.file(TEXT_SUMMARIES))
+    unknown = known.set_column(known.schema.get_field_index("cut"), "cut", pa.nulls(len(known), pa.int32()))
+    files.write_parquet(generation.file(TEXT_SUMMARIES), unknown, known.schema)
+    (generation.path / "manifest.json").unlink()
+    marker = Marker(Job(generation, BuildConfig("x", "x", embeddings="given.npy"), lambda _: None))
+    choice = Choice(0, ((0, 10),), (1,), (2,), (3,))
+    (found,) = materials(open_store(generation), [choice], marker, 0)
+    assert found.fires_on[0][0] == pq.read_table(generation.file(TEXTS))["text"][0].as_py()[:CHARACTERS]
+    assert marker.reason and found.fuzzing == []
 
 
 def test_without_a_labeller_nothing_is_said(tiny: Run) -> None:

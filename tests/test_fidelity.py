@@ -31,6 +31,7 @@ from featurelib.schema import (
     LABEL_VECTORS,
     LABELS,
     TEXTS,
+    TOP_TEXT_ROWS,
     Refusal,
 )
 from featurelib.store import open_store
@@ -345,11 +346,15 @@ def test_what_a_named_text_says_does_change_names(own: Generation) -> None:
 
 
 def test_texts_that_say_a_word_again_and_again_are_named_too(own: Generation) -> None:
+    fired = pa.concat_tables([pq.read_table(path) for path in own.parts(BY_TEXT)]).to_pandas()
+    strongest = fired.sort_values("activation").groupby("text_id")["feature_id"].last()
     draw = np.random.default_rng(0)
     table = pq.read_table(own.file(TEXTS))
-    texts = [" ".join(draw.choice([f"w{n % 10}{letter}" for letter in "abcdef"], 10)) for n in range(table.num_rows)]
-    place = table.schema.get_field_index("text")
-    files.write_parquet(own.file(TEXTS), table.set_column(place, "text", pa.array(texts)), table.schema)
+    words = [[f"{letter}{strongest.get(text_id, 99)}" for letter in "abcdef"] for text_id in range(table.num_rows)]
+    texts = pa.array([" ".join(draw.choice(own_words, 10)) for own_words in words])
+    files.write_parquet(
+        own.file(TEXTS), table.set_column(table.schema.get_field_index("text"), "text", texts), table.schema
+    )
     judge(job_of(own))
     assert {row["origin"] for row in rows_of(own, KEYWORD_EVIDENCE)} == {"top texts", "active texts", "encoder"}
 
@@ -387,13 +392,20 @@ def test_a_feature_that_no_chosen_text_fires_has_the_seeds_name_and_one_without_
         feature_ids, of = rows["feature_id"].to_numpy(), parts[rows["text_id"].to_numpy()]
         kept = ~((feature_ids == 0) & (of == "chosen")) & ~((feature_ids == 1) & (of == "named"))
         files.write_parquet(path, rows.filter(pa.array(kept)), rows.schema)
+    # One feature fires on named texts, but none of them is among its strongest, which give the keywords.
+    others = [row for row in rows_of(own, FIDELITY) if row["feature_id"] > 1]
+    beaten = max(others, key=lambda row: row["n_fires"])["feature_id"]
+    top = pq.read_table(own.file(TOP_TEXT_ROWS))
+    named = parts[top["text_id"].to_numpy()] == "named"
+    kept = ~(np.isin(top["feature_id"].to_numpy(), [1, beaten]) & named)
+    files.write_parquet(own.file(TOP_TEXT_ROWS), top.filter(pa.array(kept)), top.schema)
     judge(job_of(own))
     labels = {row["feature_id"]: row for row in rows_of(own, LABELS)}
     seed = {row["feature_id"]: row for row in rows_of(own, FIDELITY) if row["method"] == "seed"}
-    assert labels[0]["source"] == labels[1]["source"] == "keywords"
+    assert {labels[feature_id]["source"] for feature_id in (0, 1, beaten)} <= {"keywords", "single texts"}
     assert labels[0]["label"] == seed[0]["label"]
-    measured = [row for row in rows_of(own, FIDELITY) if row["feature_id"] == 1]
-    assert measured and all(row["auroc"] is None and row["n_fires"] >= 5 for row in measured)
+    measured = [row for row in rows_of(own, FIDELITY) if row["feature_id"] in (1, beaten)]
+    assert len(measured) == 8 and all(row["auroc"] is None and row["n_fires"] >= 5 for row in measured)
     assert {row["auroc"] for row in rows_of(own, KEYWORD_EVIDENCE) if row["feature_id"] == 0} == {None}
 
 

@@ -304,6 +304,7 @@ def test_a_feature_of_the_address_is_taken_apart_even_where_it_is_silent(opened:
     assert number(float(z[silent])).replace("-", "−") in words(app)
     lost = open_tiny("try.py", t=text, feature=999)
     assert "there is no feature 999" in words(lost).lower() and "Features that fire" in words(lost)
+    assert "there is no feature 999999999999" in words(open_tiny("try.py", t=text, feature=999999999999)).lower()
 
 
 def test_a_run_without_summaries_says_so_and_still_shows_the_nearest_texts(own_data: Path, keep_folder: None) -> None:

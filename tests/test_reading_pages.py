@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import re
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -181,6 +182,29 @@ def test_a_page_without_its_number_shows_the_first_there_is(made: NumpyRun, open
 )
 def test_a_wrong_address_gets_a_sentence(page: str, params: dict[str, str], said: str, open_page: Open) -> None:
     assert said.casefold() in words(open_page(page, run="small", **params)).casefold()
+
+
+def test_a_text_is_read_though_the_feature_of_its_address_is_unknown(made: NumpyRun, open_page: Open) -> None:
+    said = words(open_page("text.py", run="small", text=4, feature=999))
+    assert "there is no feature 999" in said.casefold() and made.texts["text"][4] in said
+
+
+def test_a_wrong_choice_is_told_some_of_the_right_ones_and_not_hundreds(
+    open_page: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "sort=x; max_activation, density" in words(open_page("features.py", run="small", sort="x"))
+    monkeypatch.setattr(sys.modules["featurelib.ui.address"], "TOLD", 2)
+    said = words(open_page("feature.py", run="small", feature="20", view="x"))
+    assert "The address says view=x; top, bands and 2 more are known, so top is shown." in said
+
+
+def test_before_the_stage_that_names_features_none_is_said_to_have_no_keywords(
+    keep_folder: None, tmp_path: Path
+) -> None:
+    make_run(tmp_path / "half", upto="label")
+    ui.use_data_folder(tmp_path)
+    said = words(page_of("feature.py", {"run": "half", "feature": "20"}))
+    assert "It has no name yet" in said and "It has no keywords" not in said
 
 
 def test_a_text_shows_all_its_features_with_their_activations(made: NumpyRun, open_page: Open) -> None:

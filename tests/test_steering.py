@@ -24,6 +24,7 @@ from featurelib.sae.model import SAE
 from featurelib.schema import BY_TEXT, EMBEDDINGS, Refusal
 from featurelib.store import Store, open_store
 from featurelib.ui.elements import number
+from featurelib.ui.likeness import SMALL
 from featurelib.ui.turning import MOST, _knob, read_changes, written
 from tests.apppage import page_of
 from tests.numpy_run import D_IN, DEAD, N_TEXTS, NumpyRun, finish, make_run
@@ -553,6 +554,14 @@ def test_the_page_of_two_texts_shows_the_split_and_the_texts(open_tiny: Open, li
     shown = [one for one in links(app, "feature") if ":gray[" in one]
     assert len(shown) == min(12, len(found.feature_ids)) and f"{found.shares[0]:+.4f}" in re.sub(r"\\", "", shown[0])
     assert links(app, "text").count("open text ›") == 2
+
+
+def test_a_negative_cosine_has_no_shares(open_tiny: Open, embeddings) -> None:
+    lengths = np.linalg.norm(embeddings, axis=1)
+    cosines = embeddings @ embeddings[TEXT] / lengths / lengths[TEXT]
+    other = int(cosines.argmin())
+    assert cosines[other] < -SMALL
+    assert "– of it from shared features" in words(open_tiny("similar.py", a=TEXT, b=other))
 
 
 def test_a_text_alone_is_offered_its_nearest_to_compare(open_tiny: Open, store: Store) -> None:

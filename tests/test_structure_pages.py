@@ -110,6 +110,10 @@ def test_combined_texts_and_their_counts(show: Open, made: NumpyRun) -> None:
     assert opened == best[:10] and len(best) > 10
 
 
+def test_one_feature_alone_is_not_compared_with_chance(show: Open) -> None:
+    assert "by chance" not in words(show("combine.py", **{"with": ROOT}))
+
+
 def test_features_are_added_moved_and_removed_by_links(show: Open, made: NumpyRun) -> None:
     app = show("combine.py", **{"with": ROOT, "find": f"label{ALWAYS}"})
     found = dict(links(app))

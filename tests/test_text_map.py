@@ -77,7 +77,8 @@ def test_the_map_finds_features_by_words_and_colours_by_a_column(opened: OpenRun
     app = open_tiny("textmap.py", q=label.split(" ")[0], colour="group")
     assert label in links(app) and "other values are grey" in words(app)
     assert "1,001" not in words(app) and "fires on" not in words(app)
-    assert "no label or keyword holds" in words(open_tiny("textmap.py", q="nonesuch")).lower()
+    said = words(open_tiny("textmap.py", q="nonesuch")).lower()
+    assert "no label or keyword holds" in said and "colour by:" not in said
     assert "there is no feature 999" in words(open_tiny("textmap.py", feature=999)).lower()
     assert "colour=plaid" in words(open_tiny("textmap.py", colour="plaid"))
 
@@ -154,6 +155,13 @@ def test_points_of_the_text_map_are_float32_and_ids_and_the_strongest_lie_above(
     assert figure.to_json() == figure_of([0.5, None, 0.1, 0.9, None], sparse=True, marked=2).to_json()
     one = figure_of([None, 0.3]).data[1].marker
     assert one.cmin < one.cmax and not one.showscale
+
+
+def test_the_name_of_a_column_is_shown_letter_by_letter() -> None:
+    rows = pa.table([np.arange(3), np.zeros(3, "f4"), np.ones(3, "f4")], schema=TEXT_LAYOUT.schema)
+    named = charts.Colouring(pa.chunked_array([pa.array([1.0, 2.0, 3.0])]), "<a href='http://x'>year</a>")
+    drawn = charts.text_map(rows, named, LIGHT).data[1]
+    assert drawn.marker.colorbar.title.text == "&lt;a href='http://x'&gt;year&lt;/a&gt;"
 
 
 def test_kinds_have_the_colours_of_the_palette_in_turn() -> None:

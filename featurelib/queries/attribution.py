@@ -13,8 +13,8 @@ def contributions(store: Store, feature_id: int, text_ids: Iterable[int]) -> pa.
     """What each word of some texts adds to a feature; a text whose words are not stored gives no row.
 
     Columns: text_id, starts and ends (of each word, in characters), parts (of each word), special, constant,
-    pre_activation, in the order of the ids as given. Σ parts + special + constant = pre_activation, to 1e-5 and as far
-    as stored embeddings are those of the embedder (float16 rounds them).
+    pre_activation, in the order of the ids as given. Σ parts + special + constant = pre_activation, to 1e-5 (of
+    it, where it is above 1) and as far as stored embeddings are those of the embedder (float16 rounds them).
     """
     return store.ask(
         """

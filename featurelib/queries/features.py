@@ -61,7 +61,7 @@ where ($density_low::double is null or density >= $density_low::double)
     and ($cluster::integer is null or cluster = $cluster::integer)
     and ($fidelity_low::double is null or auroc >= $fidelity_low::double)
     and ($ap_low::double is null or ap >= $ap_low::double)
-    and ($ids::integer[] is null or feature_id in (select unnest($ids::integer[])))
+    and ($ids::bigint[] is null or feature_id in (select unnest($ids::bigint[])))
     and (feature_id::varchar = $words::varchar
         or len(list_filter(string_split_regex(lower($words::varchar), '\\s+'),
             lambda word: not contains(lower(label || ' ' || keywords || ' ' || explanation), word))) = 0)
@@ -106,7 +106,10 @@ class Feature:
     feature_id: int
     label: str
     label_source: str
-    """evidence; keywords or single texts where nothing told candidates apart; none when it is only its number."""
+    """evidence; keywords or single texts where nothing told candidates apart; none when it is only its number.
+
+    "not yet" before the stage that names features is done.
+    """
     n_active: int
     """The number of texts on which it fires."""
     n_texts: int
@@ -182,8 +185,9 @@ def feature(store: Store, feature_id: int) -> Feature:
     found = store.ask(
         """
         select f.feature_id, coalesce(l.label, 'feature ' || f.feature_id) as label,
-            coalesce(l.source, 'none') as label_source, f.n_active, (select count(*) from texts) as n_texts, f.density,
-            f.log10_density, f.max_activation, f.mean_activation, f.dead, g.gate, p.cluster, q.auroc, q.ap
+            coalesce(l.source, if(exists(from maybe.labels), 'none', 'not yet')) as label_source, f.n_active,
+            (select count(*) from texts) as n_texts, f.density, f.log10_density, f.max_activation, f.mean_activation,
+            f.dead, g.gate, p.cluster, q.auroc, q.ap
         from features f
         left join maybe.labels l on l.feature_id = f.feature_id
         left join maybe.gates g on g.feature_id = f.feature_id

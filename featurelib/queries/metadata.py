@@ -14,7 +14,7 @@ NORMAL_95 = 1.959963984540054
 FIXED = {
     *("rank", "text_id", "activation", "text", "source_id", "source_row", "n_tokens", "truncated", "cut", "sae_split"),
     *("n_active", "fvu", "cosine", "feature_id", "band", "low", "high", "n_band"),
-    *("n_copies", "pre_activation", "needed"),
+    *("n_copies", "pre_activation", "needed", "strength"),
 }
 """Columns of an answer that a metadata column of the same name must not hide."""
 

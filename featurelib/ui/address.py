@@ -16,6 +16,8 @@ LONGEST = 2000
 LEFT = "addresses that were left"
 SHOWN = "page shown"
 KEPT = 50
+TOLD = 12
+"""Choices that are named where the address asks for none of them."""
 WHOLE = re.compile(r"[0-9]{1,12}", re.ASCII)
 MARKDOWN = re.compile(r"([!-/:-@\[-`{-~])")
 
@@ -72,7 +74,8 @@ def choice_param(name: str, choices: Sequence[str]) -> str:
     """One of `choices` of the address, the first when absent; another value is said and the first is taken."""
     text = _raw(name)
     if text and text not in choices:
-        sentence(f"The address says {name}={text[:40]}; {', '.join(choices)} are known, so {choices[0]} is shown.")
+        known = ", ".join(choices[:TOLD]) + (f" and {len(choices) - TOLD} more" if len(choices) > TOLD else "")
+        sentence(f"The address says {name}={text[:40]}; {known} are known, so {choices[0]} is shown.")
     return text if text in choices else choices[0]
 
 

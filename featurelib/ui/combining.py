@@ -119,8 +119,10 @@ def counted(counts: CombinedCounts, chosen: Combination, densities: Mapping[int,
     numbers = [Number(count(counts.n_found), f"of {count(counts.n_texts)} texts", aside=percent(_share(counts)))]
     if chosen.present and chosen.absent:
         numbers.append(Number(count(counts.n_present), "on which all that must fire do"))
-    numbers.append(Number(number(expected), "expected by chance", EXPECTED))
-    if expected:
+    several = len(chosen.present + chosen.absent) > 1  # one feature alone is its own expectation
+    if several:
+        numbers.append(Number(number(expected), "expected by chance", EXPECTED))
+    if several and expected:
         numbers.append(Number(f"×{number(counts.n_found / expected)}", "as many as by chance"))
     strip(numbers)
 

@@ -69,6 +69,7 @@ SHEET = """
 .fb p.evidence { position: relative; }
 .fb p.evidence b { color: light-dark(#1b2024, #e4e8ea); font-weight: 600; }
 .fb .evidence-chosen { outline: 1.5px solid var(--accent); outline-offset: -1px; }
+.fb details:has(> .evidence-wide) { min-width: 0; max-width: 100%; }
 .fb .evidence-wide { overflow-x: auto; flex-basis: 100%; }
 .fb .evidence-wide table { border-collapse: collapse; font-size: .88rem; margin: .2rem 0 .4rem; }
 .fb .evidence-wide :is(th, td) { overflow-wrap: normal; white-space: nowrap; text-align: right; padding: .3rem .5rem; }
@@ -135,8 +136,8 @@ def _not_measured(one: Fidelity) -> str:
     if one.n_texts - one.n_fires < LEAST:
         return "Whether this name predicts firing could not be measured: nearly all held-out texts fire it."
     return (
-        "Whether this name predicts firing could not be measured: no text of the half that names features fires it, so "
-        "its keywords come from the texts that would judge them."
+        "Whether this name predicts firing could not be measured: none of its strongest texts is of the half that "
+        "names features, so its keywords come from the texts that would judge them."
     )
 
 

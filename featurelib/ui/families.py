@@ -30,7 +30,7 @@ R_PC = "Mean number of texts that the root shares with another member."
 R_CHILDREN = "Mean number of texts that two other members share."
 OUTSIDE = (
     "{n_outside} features are in none: {n_dead} are dead, {n_dense} dense (they fire on more than a tenth of the texts "
-    "and may not be parents), the others lie in no feature beyond chance."
+    "and may not be parents), the others lie in no feature far enough (nesting 0.3 or more, beyond chance)."
 )
 ORDER = "In the order of the tree with all its branches open: a branch that holds together is a block on the diagonal."
 LIMIT = "No family may hold more than a tenth of the features: weaker links that would join such a one are left out."
@@ -214,7 +214,10 @@ STYLE = """<style>
 .fb .tree a:hover { color: var(--accent); text-decoration: underline; text-underline-offset: .15em; }
 .fb .tree small { color: var(--muted); }
 .fb .tree .kids { padding-left: 1.05rem; }
-.fb .tree summary .name::before { content: "▸"; display: inline-block; width: 1rem; color: var(--accent); }
+.fb .tree summary .name { display: block; padding-left: 1rem; text-indent: -1rem; }
+.fb .tree summary .name > * { text-indent: 0; }
+.fb .tree summary .name::before { content: "▸"; display: inline-block; width: 1rem; text-indent: 0;
+  color: var(--accent); }
 .fb .tree details[open] > summary .name::before { content: "▾"; }
 .fb .tree .leaf .name { padding-left: 1rem; display: block; }
 @media (max-width: 640px) {

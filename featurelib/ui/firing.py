@@ -23,7 +23,7 @@ from featurelib.ui.portrait import band_head, column_box, value_box
 from featurelib.ui.reading import MOST_VALUES, OPENING, ShownText, text_list, text_of, with_features
 
 PER_PAGE = 10
-VIEWS = {"top": "Top texts", "bands": "Quantile bands", "random": "Random", "near": "Near misses"}
+VIEWS = {"top": "Top texts", "bands": "Bands", "random": "Random", "near": "Near misses"}
 
 
 def texts(store: Store, feature: Feature, columns: Sequence[str]) -> None:

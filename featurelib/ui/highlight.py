@@ -8,6 +8,7 @@ so that right-to-left words keep their order and no sign in it reaches out of it
 from __future__ import annotations
 
 import html as escaping
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -29,6 +30,7 @@ UNREAD = "The embedder stopped reading here."
 SHEET = """
 .fb { --up: light-dark(#1f8a70, #3fae8f); --down: light-dark(#d07a22, #c98038); }
 .fb .words { white-space: pre-wrap; unicode-bidi: plaintext; line-height: 1.75; overflow-wrap: anywhere; }
+.fb summary .words { display: inline; }
 .fb .words b { font-weight: 600; }
 .fb .words i { font-style: normal; border-radius: .22rem; padding: .08rem .1rem; margin: 0 -.1rem; position: relative; }
 .fb .words .up, .fb .words-legend .up { background: color-mix(in srgb, var(--up) calc(var(--p) * 1%), transparent); }
@@ -78,9 +80,12 @@ def style() -> None:
 
 
 def stored(row: Mapping[str, Any], feature_id: int, gate: float) -> Attribution:
-    """A row of `queries.contributions` as the worker would tell it."""
+    """A row of `queries.contributions` as the worker would tell it.
+
+    A `gate` of 0 is left open (NaN): with TopK the other features of the text decide what must be exceeded.
+    """
     arrays = (np.array(row[name], kind) for name, kind in (("starts", "i4"), ("ends", "i4"), ("parts", "f4")))
-    return Attribution(feature_id, *arrays, row["special"], row["constant"], row["pre_activation"], gate)
+    return Attribution(feature_id, *arrays, row["special"], row["constant"], row["pre_activation"], gate or math.nan)
 
 
 def highlighted(
@@ -196,7 +201,8 @@ def bars(one: Attribution) -> Html:
     """The sum: what the words, the special tokens and the constant add, the pre-activation, and its gate."""
     words = float(np.sum(one.parts, dtype=np.float64))
     rest = one.pre_activation - words - one.special - one.constant
-    largest = max(abs(words), abs(one.special), abs(one.constant), abs(one.pre_activation), abs(one.gate), 1e-12)
+    largest = max(abs(words), abs(one.special), abs(one.constant), abs(one.pre_activation), 1e-12)
+    largest = largest if math.isnan(one.gate) else max(largest, abs(one.gate))
     taken = float(np.sum(np.minimum(one.parts, 0.0), dtype=np.float64))
     told = f"{int((one.parts > 0).sum())} words add {signed(words - taken)}, {int((one.parts < 0).sum())} take "
     cells = [
@@ -206,10 +212,10 @@ def bars(one: Attribution) -> Html:
     ]
     if abs(rest) > max(5e-3 * abs(one.pre_activation), 1e-4):
         cells.append(_cell("rounding of the stored embedding", rest, largest, "What the parts do not explain."))
-    cells += [
-        _cell("= pre-activation", one.pre_activation, largest, "The sum of these, before the gate.", plain_bar=True),
-        _cell("gate", one.gate, largest, GATE, plain_bar=True),
-    ]
+    said = "The sum of these, before the gate."
+    cells.append(_cell("= pre-activation", one.pre_activation, largest, said, plain_bar=True))
+    if not math.isnan(one.gate):
+        cells.append(_cell("gate", one.gate, largest, GATE, plain_bar=True))
     return tag("div", *cells, cls="sum")
 
 

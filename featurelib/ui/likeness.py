@@ -18,7 +18,7 @@ from featurelib.ui.turned import names_of
 SHARED = 12
 PAIRS = 5
 SMALL = 0.02
-"""A cosine that is nearer to 0 has no shares worth a percentage."""
+"""A cosine below it, or a negative one, has no shares worth a percentage."""
 PARTS = (
     (
         "shared",
@@ -94,7 +94,7 @@ def named(found: Likeness) -> set[int]:
 
 def _share(value: float, found: Likeness) -> str:
     """A part as a share of the cosine, where that says something."""
-    return percent(value / found.cosine) if abs(found.cosine) >= SMALL else "–"
+    return percent(value / found.cosine) if found.cosine >= SMALL else "–"
 
 
 def split(found: Likeness) -> None:

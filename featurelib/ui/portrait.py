@@ -18,9 +18,10 @@ Rows = Sequence[Mapping[str, Any]]
 BANDS = ("Strongest quarter", "Second quarter", "Third quarter", "Weakest quarter")
 SOURCES = {
     "single texts": "Named from keywords of single top texts, for no two of them share one: a weak name.",
-    "evidence": "Named by the words that best tell, on texts they were not taken from, where it fires.",
-    "keywords": "Named from KeyBERT keywords of its top texts: it fires on none of the texts that choose among names.",
+    "evidence": "Named by the words that best predict where it fires, on texts they were not taken from.",
+    "keywords": "Named from KeyBERT keywords of its top texts, without evidence that chose among them.",
     "none": "It has no keywords, so it goes by its number.",
+    "not yet": "It has no name yet: names are chosen by the stage judge, which is not done.",
 }
 ALL = "-"
 FIRST = 7

@@ -134,7 +134,7 @@ def after_title(text: str, title: str) -> int:
 
 def _body(shown: ShownText) -> Html:
     if shown.whole is not None:
-        brief = tag("span", shown.opening or Html(""), cls="read-opening")
+        brief = tag("span", shown.opening or Html(""), Html(" "), cls="read-opening")
         summary = tag("summary", brief, tag("span", Html(""), cls="read-more"))
         return tag("details", summary, shown.whole)
     start = after_title(shown.text, shown.title)

@@ -154,7 +154,7 @@ def slider(knob: Knob) -> None:
             label, 0.0, knob.top, step=knob.step, format=_format(knob.step), key=key, on_change=_slid, args=(knob, key)
         )
         html(_marks(knob))
-        with st.container(horizontal=True, gap="small", key=f"jumps {knob.feature_id}"):
+        with st.container(horizontal=True, vertical_alignment="center", gap="small", key=f"jumps {knob.feature_id}"):
             _jump("off", knob, 0.0)
             _jump("double", knob, min(2 * knob.wanted, HIGHEST))
             _jump("back", knob, knob.now, disabled=knob.untouched)

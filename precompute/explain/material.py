@@ -67,7 +67,7 @@ def _texts(store: Store, ids: Iterable[int]) -> dict[int, str]:
     """Texts as far as they are shown: what the embedder read of them, and no more than labeller.CHARACTERS."""
     rows = store.ask(
         """
-        select t.text_id, t.text, s.cut
+        select t.text_id, t.text, coalesce(s.cut, -1) as cut
         from texts t
         join text_summaries s on s.text_id = t.text_id
         where t.text_id in (select unnest($ids::bigint[]))

@@ -60,8 +60,8 @@ Measured = dict[tuple[str, str], list[Score]]
 def measure_labels(job: Job, texts: EvidenceTexts, labels: dict[str, list[Label]], vectors: Vectors | None) -> Measured:
     """Measure each method's labels on the judged texts.
 
-    Null where fewer than 5 of them fire (or do not), and where no text of the part named fires: such a feature has its
-    keywords from the texts that would judge them.
+    Null where fewer than 5 of them fire (or do not), and where none of its top texts is of the part named: such a
+    feature has its keywords from the texts that would judge them.
     """
     part = texts.parts[JUDGED]
     predictors = _predictors(job, part.text_ids, labels, vectors)

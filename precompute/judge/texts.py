@@ -66,11 +66,8 @@ class EvidenceTexts:
     """The texts that give words: the named part, and every feature's top texts of it."""
     sizes: dict[str, int]
     """How many texts each part has in all."""
-
-    @property
-    def n_naming(self) -> np.ndarray:
-        """How many texts name each feature, int64 [n_features]; a feature of none was named from other parts' texts."""
-        return self.naming.n_fires()
+    n_naming: np.ndarray
+    """How many of each feature's top texts are named, int64 [n_features]; with none it has other parts' keywords."""
 
 
 def draw(generation: Generation, n_features: int, seed: int) -> EvidenceTexts:
@@ -78,9 +75,11 @@ def draw(generation: Generation, n_features: int, seed: int) -> EvidenceTexts:
     names = pq.read_table(generation.need(EVIDENCE_PARTS))["part"].to_numpy()
     belongs = {name: np.flatnonzero(names == name) for name in EVIDENCE}
     drawn = {name: _drawn(ids, seed, number) for number, (name, ids) in enumerate(belongs.items())}
-    naming = np.union1d(drawn[NAMED], _top_texts(generation, names == NAMED))
+    top_texts, n_naming = _top_texts(generation, names == NAMED, n_features)
+    naming = np.union1d(drawn[NAMED], top_texts)
     *parts, words = _firing(generation, [*drawn.values(), naming], n_features, len(names))
-    return EvidenceTexts(dict(zip(drawn, parts, strict=True)), words, {name: len(ids) for name, ids in belongs.items()})
+    sizes = {name: len(ids) for name, ids in belongs.items()}
+    return EvidenceTexts(dict(zip(drawn, parts, strict=True)), words, sizes, n_naming)
 
 
 def _drawn(text_ids: np.ndarray, seed: int, number: int) -> np.ndarray:
@@ -89,15 +88,15 @@ def _drawn(text_ids: np.ndarray, seed: int, number: int) -> np.ndarray:
     return np.sort(np.random.default_rng([seed, number]).choice(text_ids, MEASURED, replace=False))
 
 
-def _top_texts(generation: Generation, named: np.ndarray) -> np.ndarray:
-    """The ids of every feature's first named top texts."""
+def _top_texts(generation: Generation, named: np.ndarray, n_features: int) -> tuple[np.ndarray, np.ndarray]:
+    """The ids of every feature's first named top texts, and how many of its top texts are named."""
     table = pq.read_table(generation.need(TOP_TEXT_ROWS), columns=["feature_id", "rank", "text_id"])
     rows = table.filter(pa.array(named[table["text_id"].to_numpy()])).sort_by(
         [("feature_id", "ascending"), ("rank", "ascending")]
     )
     feature_ids = rows["feature_id"].to_numpy()
     places = np.arange(len(feature_ids)) - np.searchsorted(feature_ids, feature_ids)
-    return np.unique(rows["text_id"].to_numpy()[places < NAMING_TOP])
+    return np.unique(rows["text_id"].to_numpy()[places < NAMING_TOP]), np.bincount(feature_ids, minlength=n_features)
 
 
 def _firing(generation: Generation, wanted: Sequence[np.ndarray], n_features: int, n_texts: int) -> list[Part]:
