@@ -16,8 +16,8 @@ QUARTERS = (NAMED, NAMED, CHOSEN, JUDGED)
 def evidence_part(text: str) -> str:
     """Return the part of a text: half of the texts are "named", a quarter "chosen", a quarter "judged".
 
-    It follows from the text's words alone (upper case and white space do not count), so that copies of a text are in
-    one part, whatever else is in the corpus.
+    It follows from the text's words alone (upper case and white space do not count), so that copies that differ in
+    nothing else are in one part, whatever else is in the corpus; near copies may be in two.
     """
     words = " ".join(text.casefold().split()).encode("utf-8", "surrogatepass")
     return QUARTERS[hashlib.sha256(words).digest()[0] % 4]

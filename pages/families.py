@@ -55,7 +55,7 @@ with st.container(horizontal=True, horizontal_alignment="center", key="below-tab
     offset = ui.pager(n_found, PER_PAGE)
 rows = queries.families(store, words, sort=sort, descending=order == "falling", limit=PER_PAGE, offset=offset)
 with above:
-    pieces.family_table(rows, key=f"families {offset} {sort} {order} {words}")
+    pieces.family_table(rows, key=f"families {opened.name} {offset} {sort} {order} {words}")
 
 asked = ui.whole_number_param("family")
 with ui.part():

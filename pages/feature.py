@@ -8,20 +8,7 @@ import streamlit as st
 
 from featurelib import queries, ui
 from featurelib.schema import MIN_BOTH, Refusal
-from featurelib.ui import (
-    audit,
-    evidence,
-    explained,
-    families,
-    firing,
-    highlight,
-    lists,
-    portrait,
-    reading,
-    reading_style,
-    together,
-    ways,
-)
+from featurelib.ui import audit, evidence, explained, families, firing, lists, portrait, reading, together, ways
 
 BESIDE = 8
 SUPPORTS = [str(MIN_BOTH), "10", "20", "50"]
@@ -29,14 +16,13 @@ ONWARD = {"map.py": "on the map ›", "textmap.py": "its texts on a map ›"}
 
 opened = ui.open_run()
 store = opened.store
-reading_style.style()
-highlight.style()
-audit.style()
+portrait.style()
 asked = ui.whole_number_param("feature")
 try:
     if asked is None:
         first = queries.random_feature(store, 0.0)
-        asked = st.session_state.get(f"last seen in {opened.name}", first)
+        seen = st.session_state.get(f"last seen in {opened.name}", first)
+        asked = seen if seen < queries.counts(store).n_features else first
     feature = queries.feature(store, asked)
     last = queries.counts(store).n_features - 1
     drawn = feature.feature_id if feature.dead else queries.random_feature(store, random.random())

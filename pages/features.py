@@ -9,6 +9,7 @@ import streamlit as st
 
 from featurelib import queries, ui
 from featurelib.schema import Refusal
+from featurelib.ui.columns import FEATURES
 
 PER_PAGE = 50
 SORTS = {
@@ -26,36 +27,6 @@ SORTING = "This orders all features; the menu in a column's head orders the page
 STATES = {"all": "all features", "live": "live features", "dead": "dead features"}
 FILTERS = ("least", "most", "low", "high", "state", "cluster", "flag", "auroc", "ap")
 FLAGS = {"all": "any or none", "any": "any flag"}
-COLUMNS = {
-    "feature_id": st.column_config.NumberColumn("id", width=50, format="%d"),
-    "label": st.column_config.TextColumn("feature", width=320),
-    "keywords": st.column_config.TextColumn("keywords", width=160),
-    "auroc": st.column_config.NumberColumn(
-        "AUROC",
-        width=66,
-        format="%.2f",
-        help="How well the text's resemblance to the name predicts firing on held-out texts: 0.5 says nothing, 1 all.",
-    ),
-    "ap": st.column_config.NumberColumn(
-        "AP", width=52, format="%.2f", help="Average precision of the same; by chance it is the density."
-    ),
-    "n_active": st.column_config.NumberColumn(
-        "texts", width=62, format="localized", help="The number of texts on which it fires."
-    ),
-    "density": st.column_config.NumberColumn(
-        "density", width=72, format="percent", help="The share of texts on which it fires."
-    ),
-    "max_activation": st.column_config.NumberColumn("maximum", width=80, format="%.3f", help="Its largest activation."),
-    "mean_activation": st.column_config.NumberColumn(
-        "mean", width=70, format="%.3f", help="Its mean activation where it fires."
-    ),
-    "gate": st.column_config.NumberColumn(
-        "gate", width=62, format="%.3f", help="What its pre-activation must exceed to fire."
-    ),
-    "cluster": st.column_config.NumberColumn(
-        "cluster", width=65, format="%d", help="Its group on the map; −1 is none."
-    ),
-}
 
 
 run = ui.open_run()
@@ -124,5 +95,5 @@ with above:
     # Where all features have one gate, as after BatchTopK, a column of it says nothing; nor does one without numbers.
     silent = {name for name in ("auroc", "ap") if rows[name].null_count == rows.num_rows}
     silent |= {"gate"} if len(rows["gate"].unique()) == 1 else set()
-    shown = {name: column for name, column in COLUMNS.items() if name not in silent}
+    shown = {name: column for name, column in FEATURES.items() if name not in silent}
     ui.feature_table(rows, key=f"table {offset}", columns=shown)

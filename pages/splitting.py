@@ -23,7 +23,7 @@ with ui.part():
     fate = splitting.fate_box()
     rows = splitting.overview(compared, fate)
     if rows.num_rows:
-        splitting.fate_table(rows, key=f"fates {other} {fate}")
+        splitting.fate_table(rows, key=f"fates {opened.name} {other} {fate}")
     else:
         ui.sentence("No feature is like that.")
     asked = ui.whole_number_param("feature")

@@ -79,7 +79,8 @@ def test_the_families_page_searches_sorts_and_says_what_is_not_there(show: Open,
 def test_a_click_in_the_list_opens_its_family(show: Open) -> None:
     app = show("families.py")
     assert param(app, "family") is None
-    app.session_state["families 0 size falling "] = {"selection": {"rows": [], "columns": [], "cells": [(0, "size")]}}
+    key = f"families {param(app, 'run')} 0 size falling "
+    app.session_state[key] = {"selection": {"rows": [], "columns": [], "cells": [(0, "size")]}}
     app.run()
     assert param(app, "family") == "0"
 

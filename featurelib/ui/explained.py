@@ -14,7 +14,7 @@ SCORERS = {
     "fuzzing": (
         "Balanced accuracy: the same model reads the sentence and texts that fire the feature, with words marked, and "
         "says of each whether these made it fire. In one half they are the words with the largest parts of its "
-        "pre-activation, in the other half words of the same text that have none. "
+        "pre-activation, in the other half words of the same text with small parts or none. "
     ),
 }
 SENTENCE = (

@@ -1,0 +1,36 @@
+"""The columns of the table of all features: heads, widths, formats, what each number is."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+FEATURES = {
+    "feature_id": st.column_config.NumberColumn("id", width=50, format="%d"),
+    "label": st.column_config.TextColumn("feature", width=320),
+    "keywords": st.column_config.TextColumn("keywords", width=160),
+    "auroc": st.column_config.NumberColumn(
+        "AUROC",
+        width=66,
+        format="%.2f",
+        help="How well the text's resemblance to the name predicts firing on held-out texts: 0.5 says nothing, 1 all.",
+    ),
+    "ap": st.column_config.NumberColumn(
+        "AP", width=52, format="%.2f", help="Average precision of the same; by chance it is the density."
+    ),
+    "n_active": st.column_config.NumberColumn(
+        "texts", width=62, format="localized", help="The number of texts on which it fires."
+    ),
+    "density": st.column_config.NumberColumn(
+        "density", width=72, format="percent", help="The share of texts on which it fires."
+    ),
+    "max_activation": st.column_config.NumberColumn("maximum", width=80, format="%.3f", help="Its largest activation."),
+    "mean_activation": st.column_config.NumberColumn(
+        "mean", width=70, format="%.3f", help="Its mean activation where it fires."
+    ),
+    "gate": st.column_config.NumberColumn(
+        "gate", width=62, format="%.3f", help="What its pre-activation must exceed to fire."
+    ),
+    "cluster": st.column_config.NumberColumn(
+        "cluster", width=65, format="%d", help="Its group on the map; −1 is none."
+    ),
+}
