@@ -104,5 +104,7 @@ def nearest_texts(opened: Opened, tried: Any, typed: Typed) -> None:
     pairs = list(zip(found["text_id"].to_pylist(), found["cosine"].to_pylist(), strict=True))
     text_list("nearest", with_features(texts_of(opened.store, pairs), opened.store))
     if "t" in typed.params:
-        with st.container(key="read-near"):
+        with st.container(horizontal=True, key="read-near"):
             page_link("search.py", "more texts near it in meaning ›", by="meaning", q=typed.text)
+            page_link("similar.py", "why one of them is near ›", t=typed.text)
+            page_link("steer.py", "turn its features ›", t=typed.text)
