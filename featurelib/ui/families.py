@@ -10,9 +10,10 @@ import pyarrow as pa
 import streamlit as st
 
 from featurelib.queries import Family
-from featurelib.ui.address import address, feature_link, page_link, set_params
+from featurelib.ui.address import address, feature_link, page_link
 from featurelib.ui.elements import Html, Number, count, heading, html, number, percent, strip, tag
 from featurelib.ui.lists import feature_line, line_list
+from featurelib.ui.rows import choice_table
 
 Rows = Sequence[Mapping[str, Any]]
 
@@ -47,34 +48,6 @@ COLUMNS = {
     "r_parent_child": st.column_config.NumberColumn("parent–child", width=96, format="%.1f", help=R_PC),
     "r_children": st.column_config.NumberColumn("children", width=76, format="%.1f", help=R_CHILDREN),
 }
-
-
-def choice_table(
-    rows: pa.Table, name: str, column: str, *, key: str, columns: Mapping[str, Any], height: int | str = "content"
-) -> None:
-    """A table in which a click anywhere in a row writes the row's `column` into the address as `name`.
-
-    Each click counts once: what is selected stays selected, and the address may change by other ways afterwards.
-    """
-    event = st.dataframe(
-        rows,
-        key=key,
-        hide_index=True,
-        height=height,
-        column_order=list(columns),
-        column_config=dict(columns),
-        on_select="rerun",
-        selection_mode="single-cell",
-        lazy=False,
-    )
-    cells = event["selection"]["cells"]
-    clicked = tuple(cells[0]) if cells else None
-    if st.session_state.get(f"{key} clicked") == clicked:
-        return
-    st.session_state[f"{key} clicked"] = clicked
-    if clicked and clicked[0] < rows.num_rows:
-        set_params(**{name: rows[column][clicked[0]].as_py()})
-        st.rerun()
 
 
 def family_table(rows: pa.Table, *, key: str) -> None:

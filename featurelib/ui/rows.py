@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 import streamlit as st
 
-from featurelib.ui.address import feature_link, open_feature, text_link
+from featurelib.ui.address import feature_link, open_feature, set_params, text_link
 from featurelib.ui.elements import Html, html, number, opening, tag
 
 
@@ -90,6 +90,29 @@ def feature_table(rows: pa.Table, *, key: str, columns: Mapping[str, Any], heigh
 
     `columns` maps the columns that are shown to Streamlit's column configuration.
     """
+    clicked = _clicked(rows, key, columns, height)
+    if clicked:
+        open_feature(rows["feature_id"][clicked[0]].as_py())
+
+
+def choice_table(
+    rows: pa.Table, name: str, column: str, *, key: str, columns: Mapping[str, Any], height: int | str = "content"
+) -> None:
+    """A table in which a click anywhere in a row writes the row's `column` into the address as `name`.
+
+    Each click counts once: what is selected stays selected, and the address may change by other ways afterwards.
+    """
+    clicked = _clicked(rows, key, columns, height)
+    if st.session_state.get(f"{key} clicked") == clicked:
+        return
+    st.session_state[f"{key} clicked"] = clicked
+    if clicked:
+        set_params(**{name: rows[column][clicked[0]].as_py()})
+        st.rerun()
+
+
+def _clicked(rows: pa.Table, key: str, columns: Mapping[str, Any], height: int | str) -> tuple[int, str] | None:
+    """Draw a table and return the row and column of the cell that is selected in it."""
     event = st.dataframe(
         rows,
         key=key,
@@ -102,5 +125,4 @@ def feature_table(rows: pa.Table, *, key: str, columns: Mapping[str, Any], heigh
         lazy=False,
     )
     cells = event["selection"]["cells"]
-    if cells and cells[0][0] < rows.num_rows:
-        open_feature(rows["feature_id"][cells[0][0]].as_py())
+    return tuple(cells[0]) if cells and cells[0][0] < rows.num_rows else None

@@ -17,9 +17,9 @@ from featurelib.schema import Refusal
 from featurelib.store import Store
 from featurelib.ui.address import choice_box, feature_link
 from featurelib.ui.elements import Number, count, heading, html, number, percent, sentence, strip, tag
-from featurelib.ui.families import choice_table
 from featurelib.ui.lists import Line, line_list
 from featurelib.ui.opened import Opened, _stamp, _store, known_runs
+from featurelib.ui.rows import choice_table
 
 KEPT = 4
 SHOWN = 12
