@@ -27,7 +27,7 @@ from featurelib.store import open_store
 from featurelib.ui import typed
 from featurelib.ui.elements import number
 from featurelib.ui.trylines import lines_of
-from tests.apppage import page_of
+from tests.apppage import links, page_of, words
 from tests.conftest import STAND_IN
 from tests.numpy_run import NumpyRun, make_run
 
@@ -76,15 +76,6 @@ def keep_folder() -> Iterator[None]:
 def open_tiny(tiny_data: Path, keep_folder: None) -> Open:
     ui.use_data_folder(tiny_data)
     return lambda file, /, **params: page_of(file, {"run": "tiny", **params})
-
-
-def words(app: AppTest) -> str:
-    drawn = [one.value for one in app.main.html if "<style>" not in one.value]
-    return " ".join(html.unescape(re.sub(r"<[^>]+>", " ", " ".join(drawn))).split())
-
-
-def links(app: AppTest) -> list[str]:
-    return [re.sub(r"\\(.)", r"\1", link.proto.label) for link in app.main.get("page_link")]
 
 
 def labels_in(app: AppTest, n_values: int = 2) -> list[tuple[str, ...]]:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import html
 import json
-import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -20,7 +18,7 @@ from featurelib.runs import Run
 from featurelib.schema import TEXT_LAYOUT
 from featurelib.store import open_store
 from featurelib.ui.style import LIGHT
-from tests.apppage import page_of
+from tests.apppage import links, page_of, words
 from tests.numpy_run import N_TEXTS, NumpyRun, make_run
 
 Open = Callable[..., AppTest]
@@ -47,15 +45,6 @@ def keep_folder() -> Iterator[None]:
 def open_tiny(tiny_data: Path, keep_folder: None) -> Open:
     ui.use_data_folder(tiny_data)
     return lambda file, /, **params: page_of(file, {"run": "tiny", **params})
-
-
-def words(app: AppTest) -> str:
-    drawn = [one.value for one in app.main.html if "<style>" not in one.value]
-    return " ".join(html.unescape(re.sub(r"<[^>]+>", " ", " ".join(drawn))).split())
-
-
-def links(app: AppTest) -> list[str]:
-    return [re.sub(r"\\(.)", r"\1", link.proto.label) for link in app.main.get("page_link")]
 
 
 def test_the_map_of_the_texts_is_coloured_by_where_a_feature_fires(opened: OpenRun, open_tiny: Open) -> None:
