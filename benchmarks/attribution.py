@@ -24,12 +24,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from featurelib.attribution import correlation, find_words, rank_correlation, token_parts, without_word, word_parts
 from featurelib.embedder import Embedder, load_embedder
-from featurelib.runs import Generation, open_run
 from featurelib.sae.checkpoints import load_sae
-from featurelib.sae.embeddings import read_embeddings
+from featurelib.sae.encoder_view import readout
 from featurelib.sae.model import SAE
-from featurelib.sae.readout import readout
 from featurelib.schema import EMBEDDINGS, TEXT_SUMMARIES, TEXTS
+from featurelib.storage.embeddings import read_embeddings
+from featurelib.storage.runs import Generation, open_run
 
 AT_ONCE = 64
 RESAMPLED = 10_000

@@ -28,12 +28,12 @@ import pyarrow.parquet as pq
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from featurelib import files
-from featurelib.runs import Done, Generation, Run
 from featurelib.schema import AUDIT, BY_TEXT, COPIES, FORMAT_VERSION, TEXTS
-from precompute.config import BuildConfig
-from precompute.job import Job
-from precompute.stages import PIPELINE
+from featurelib.storage import files
+from featurelib.storage.runs import Done, Generation, Run
+from precompute.build.config import BuildConfig
+from precompute.build.job import Job
+from precompute.build.stage_table import PIPELINE
 
 STAGES = ("ingest", "embed", "train", "encode", "summarise", "miss", "audit")
 FOOTER = (

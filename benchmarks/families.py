@@ -26,10 +26,10 @@ import pyarrow.parquet as pq
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from featurelib import families as ours
-from featurelib.activations import read_rows
 from featurelib.families.links import nesting
-from featurelib.runs import Run
 from featurelib.schema import BY_TEXT, DENSE, FEATURES, MIN_BOTH, TEXTS
+from featurelib.storage.activation_rows import read_rows
+from featurelib.storage.runs import Run
 
 EDGE = 0.1
 ROUNDS = 3

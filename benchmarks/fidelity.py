@@ -7,8 +7,9 @@ of the name's keyword embeddings; "contains": how many keywords the text holds) 
 features of which both names could be measured, ours and the seed's, and their paired difference, each with its 95 %
 bootstrap interval over features; then how many names are distinct.
 
-Everything is measured anew from the run's Parquet files with scikit-learn, sharing no code with featurelib.fidelity or
-precompute (the embedder apart), and compared with the run's own table; exit code 1 where they differ by 1e-3 or more
+Everything is measured anew from the run's Parquet files with scikit-learn, sharing no code with
+featurelib.labels.fidelity or precompute (the embedder apart), and
+compared with the run's own table; exit code 1 where they differ by 1e-3 or more
 (keywords embedded in other batches have other last bits, and two texts that are all but equally near change places), or
 where ours is not above the seed's in mean and median of both measures by resemblance.
 """
@@ -27,7 +28,7 @@ import pyarrow.parquet as pq
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from featurelib.embedder import load_embedder
-from featurelib.runs import open_run
+from featurelib.storage.runs import open_run
 
 DRAWS = 2000
 NEAR = 1e-3

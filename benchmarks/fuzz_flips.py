@@ -21,8 +21,8 @@ import numpy as np
 import torch
 
 from featurelib.sae.checkpoints import Asked, find_place, read_checkpoint
-from featurelib.sae.checkpoints.formats import MODULES
-from featurelib.sae.checkpoints.self_check import check_sae
+from featurelib.sae.checks.self_check import check_sae
+from featurelib.sae.formats.readers import MODULES
 from featurelib.sae.model import SAE
 from featurelib.schema import Refusal
 from tests.sae_files import Example, examples, planted_rows

@@ -19,8 +19,8 @@ import pyarrow.parquet as pq
 
 from benchmarks.seed_tutorial import print_keywords, read_keywords
 from benchmarks.tutorial_loop import Difference, compare_keywords, open_model, tutorial_keywords
-from featurelib.runs import Generation, open_run
 from featurelib.schema import FEATURES, TEXTS, TOP_TEXT_ROWS
+from featurelib.storage.runs import Generation, open_run
 
 
 def agree(generation: Generation, n_features: int, seed: int, keyword_texts: int = 10) -> list[Difference]:

@@ -19,9 +19,9 @@ import tempfile
 import time
 from pathlib import Path
 
-from featurelib import files
-from featurelib.runs import WORK_FOLDER, Generation, Run
-from precompute.stages import PIPELINE, Stage
+from featurelib.storage import files
+from featurelib.storage.runs import WORK_FOLDER, Generation, Run
+from precompute.build.stage_table import PIPELINE, Stage
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -23,8 +23,8 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from benchmarks.tabs import DRAWN
-from featurelib.runs import Run
 from featurelib.schema import FEATURES
+from featurelib.storage.runs import Run
 from tests.server import CHROMIUM_FLAGS, ROOT, find_chromium, serve
 
 OLD = {

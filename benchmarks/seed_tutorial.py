@@ -38,8 +38,8 @@ from benchmarks.tutorial_loop import (
     tutorial_labels,
     tutorial_top_texts,
 )
-from featurelib.runs import Generation, open_run
 from featurelib.schema import FEATURES, KEYWORDS, STAGES, TEXTS, TOP_TEXT_ROWS
+from featurelib.storage.runs import Generation, open_run
 
 STEPS = STAGES[: STAGES.index("label") + 1]
 """The stages of ours that are compared; the tutorial makes no map."""
@@ -64,8 +64,8 @@ class Timings:
 
 def our_build(run: Generation, source: Path, folder: Path) -> Generation:
     """Build a run of the texts in `source` with the embedder and the SAE of `run`, in an empty data folder."""
-    from precompute.build import Span, build
-    from precompute.config import BuildConfig
+    from precompute.build.build import Span, build
+    from precompute.build.config import BuildConfig
 
     facts = run.describe()["embedder"]
     config = BuildConfig(

@@ -27,8 +27,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from featurelib.runs import Run
 from featurelib.schema import BY_TEXT, FEATURES, LABELS, TEXTS
+from featurelib.storage.runs import Run
 from tests.server import CHROMIUM_FLAGS, find_chromium, serve
 
 ROWS = 10
@@ -39,7 +39,7 @@ PATIENCE = 30.0
 ROUNDED = 6e-3
 """Activations are shown with three digits."""
 SHARED = """
-from featurelib.store import Store
+from featurelib.storage.store import Store
 Store._cursor = lambda self: self._con
 Store._close = lambda self, cursor: None
 """

@@ -17,8 +17,8 @@ __all__ = ["load_sae", "open"]
 
 def open(path: str | Path) -> OpenRun:  # noqa: A001  (featurelib.open reads well, and nothing here needs the builtin)
     """Open the run in the folder `path` (such as data/demo) for questions; Refusal when it is none."""
-    from featurelib import runs
     from featurelib.queries import OpenRun
+    from featurelib.storage import runs
 
     run = runs.open_run(path)
     return OpenRun(run.name, run.current())

@@ -18,7 +18,7 @@ QUANTUM = 2.0**-17
 
 
 class Readout(Protocol):
-    """What must be known of a SAE: how it reads m of its features off an embedding (featurelib.sae.readout)."""
+    """What must be known of a SAE: how it reads m of its features off an embedding (featurelib.sae.encoder_view)."""
 
     weights: np.ndarray
     """float64 [d_in, m]: the features' encoder columns."""

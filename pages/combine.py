@@ -6,7 +6,9 @@ import streamlit as st
 
 from featurelib import queries, ui
 from featurelib.schema import Refusal
-from featurelib.ui import combining, reading, reading_style
+from featurelib.ui import combine
+from featurelib.ui.kit import reading_style
+from featurelib.ui.texts import text_list
 
 PER_PAGE = 10
 HINT = (
@@ -19,10 +21,10 @@ store = opened.store
 reading_style.style()
 ui.page("Combine", "Texts on which A and B fire but not C.")
 try:
-    chosen = combining.asked(store)
+    chosen = combine.asked(store)
     labels = queries.labels(store, chosen.present + chosen.absent)
-    combining.lists(chosen, labels)
-    combining.picker(store, chosen)
+    combine.lists(chosen, labels)
+    combine.picker(store, chosen)
     if not labels:
         ui.stop_with(HINT)
     counts = queries.count_combined(store, chosen.present, chosen.absent)
@@ -30,15 +32,15 @@ except Refusal as refusal:
     ui.stop_with(str(refusal))
 with ui.part():
     densities = queries.densities(store, labels)
-    combining.counted(counts, chosen, densities)
+    combine.counted(counts, chosen, densities)
     if counts.n_found == 0:
         ui.stop_with("No text of this corpus is like that.")
-    ui.heading("Texts", combining.ORDER if chosen.present else "in the order of the corpus", help=combining.STRENGTH)
+    ui.heading("Texts", combine.ORDER if chosen.present else "in the order of the corpus", help=combine.STRENGTH)
     place = st.container()
     first = ui.pager(counts.n_found, PER_PAGE)
     rows = queries.combined_texts(store, chosen.present, chosen.absent, limit=PER_PAGE, offset=first).to_pylist()
     shown = [
-        reading.text_of(row | {"activation": row["strength"]}, store, 1.0 if chosen.present else None) for row in rows
+        text_list.text_of(row | {"activation": row["strength"]}, store, 1.0 if chosen.present else None) for row in rows
     ]
     with place:
-        reading.text_list("combined", reading.with_features(shown, store))
+        text_list.text_list("combined", text_list.with_features(shown, store))

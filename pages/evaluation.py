@@ -7,7 +7,8 @@ import streamlit as st
 
 from featurelib import charts, queries, ui
 from featurelib.schema import Refusal
-from featurelib.ui import evidence, measures
+from featurelib.ui import evaluation
+from featurelib.ui.feature import fidelity
 
 TEXTS = [
     ("cosine", "cosine", "Cosine of each text", "The cosine between a text's embedding and its reconstruction."),
@@ -42,12 +43,12 @@ def texts(run: ui.Opened, found: dict, splits: dict[str, str]) -> None:
     ui.heading("How texts differ", ", ".join(f"{name} as {way}" for way, name in drawn))
     for place, (column, what, title, told) in zip(st.columns(3, gap="large"), TEXTS, strict=True):
         with place, ui.part():
-            held = measures.quantiles_of(found, QUANTILES[column], next(iter(splits)))
-            ui.heading(title, help=told + measures.quantiles_told(held))
+            held = evaluation.quantiles_of(found, QUANTILES[column], next(iter(splits)))
+            ui.heading(title, help=told + evaluation.quantiles_told(held))
             bins = queries.text_bins(run.store, column)
             figure = charts.text_spread(bins, what, splits, accent=ui.colours().accent)
             ui.chart(figure, key=f"texts {column}")
-            measures.quantile_row(held)
+            evaluation.quantile_row(held)
 
 
 def features(run: ui.Opened) -> None:
@@ -81,33 +82,33 @@ def every(run: ui.Opened) -> None:
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute", key="all-rows"):
         ui.heading("Every number", f"{rows.num_rows} rows, each with its formula")
         ui.download(f"{run.name}-evaluation", lambda: rows, key="evaluation", what="Download")
-    shown = measures.table(rows)
+    shown = evaluation.table(rows)
     st.dataframe(shown, key="every", hide_index=True, column_order=list(COLUMNS), column_config=COLUMNS, height=420)
 
 
 run = ui.open_run()
-measures.style()
+evaluation.style()
 try:
     found = queries.metrics(run.store)
 except Refusal as refusal:
     ui.page("Evaluation")
     ui.stop_with(str(refusal))
-splits = measures.splits_of(found)
+splits = evaluation.splits_of(found)
 judged = next(iter(splits))
-ui.page("Evaluation", measures.lead(found, judged))
-measures.head(found, judged)
-if measures.dead(found):
+ui.page("Evaluation", evaluation.lead(found, judged))
+evaluation.head(found, judged)
+if evaluation.dead(found):
     ui.sentence("no feature fires on any text of this run: this SAE is dead, and says nothing of the texts.")
 wide, narrow = st.columns([1.85, 1], gap="large")
 with wide:
     learned = "What is better on the training texts than on the others was learned by heart."
     ui.heading("Beside the training texts" if "train" in splits else "Of texts", help=learned)
-    measures.beside(found, splits)
+    evaluation.beside(found, splits)
 with narrow:
     ui.heading("Of the weights", help="What needs no texts to be measured.")
-    measures.of_weights(found)
+    evaluation.of_weights(found)
 texts(run, found, splits)
 features(run)
 with ui.part():
-    evidence.summary(run)
+    fidelity.summary(run)
 every(run)

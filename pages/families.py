@@ -7,8 +7,8 @@ import streamlit as st
 from featurelib import queries, ui
 from featurelib.schema import Refusal
 from featurelib.ui import families as pieces
-from featurelib.ui import reading_style
-from featurelib.ui.together import heat
+from featurelib.ui.kit import reading_style
+from featurelib.ui.kit.coactivation import heat
 
 PER_PAGE = 10
 SORTS = {

@@ -8,7 +8,10 @@ import streamlit as st
 
 from featurelib import queries, ui
 from featurelib.schema import MIN_BOTH, Refusal
-from featurelib.ui import audit, evidence, explained, families, firing, lists, portrait, reading, together, ways
+from featurelib.ui import audit, families
+from featurelib.ui.feature import explanation, fidelity, header, top_texts
+from featurelib.ui.kit import coactivation, lists, navigation
+from featurelib.ui.texts import text_list
 
 BESIDE = 8
 SUPPORTS = [str(MIN_BOTH), "10", "20", "50"]
@@ -16,7 +19,7 @@ ONWARD = {"map.py": "on the map ›", "textmap.py": "its texts on a map ›"}
 
 opened = ui.open_run()
 store = opened.store
-portrait.style()
+header.style()
 asked = ui.whole_number_param("feature")
 try:
     if asked is None:
@@ -31,59 +34,59 @@ except Refusal as refusal:
     ui.stop_with(str(refusal))
 feature_id = feature.feature_id
 st.session_state[f"last seen in {opened.name}"] = feature_id
-ways.begin_at_top(feature_id, ui.param("page"), ui.param("column"), ui.param("value"))
-columns = reading.filter_columns(store)
+navigation.begin_at_top(feature_id, ui.param("page"), ui.param("column"), ui.param("value"))
+columns = text_list.filter_columns(store)
 
 
 @st.fragment
 def test_box() -> None:
     """Test a sentence of the reader's own on this feature, without drawing the page again."""
-    typed = portrait.test_line()
+    typed = header.test_line()
     if typed:
-        with ui.part(), st.spinner(ways.STARTING, show_time=True):
-            portrait.verdict(ui.live().pre_activation(opened.generation.path, typed, feature_id))
+        with ui.part(), st.spinner(navigation.STARTING, show_time=True):
+            header.verdict(ui.live().pre_activation(opened.generation.path, typed, feature_id))
 
 
-portrait.feature_head(opened.name, feature, last=last, drawn=drawn)
+header.feature_head(opened.name, feature, last=last, drawn=drawn)
 with ui.part():
-    explained.explained(queries.explanation(store, feature_id))
+    explanation.explained(queries.explanation(store, feature_id))
 with ui.part():
-    evidence.name(store, feature)
+    fidelity.name(store, feature)
 with ui.part():
     audit.flags(queries.feature_audit(store, feature_id).to_pylist())
-portrait.feature_strip(feature)
+header.feature_strip(feature)
 texts, beside = st.columns([2.1, 1], gap="large")
 
 with texts, ui.part():
     if feature.dead:
-        ui.sentence(portrait.DEAD.format(ui.count(feature.n_texts)))
+        ui.sentence(header.DEAD.format(ui.count(feature.n_texts)))
         audit.near_misses(store, feature)
     else:
-        firing.texts(store, feature, columns)
+        top_texts.texts(store, feature, columns)
 
 with beside:
     if not feature.dead:
         with ui.part():
-            ui.heading("Activation", f"{ui.count(feature.n_active)} texts", help=portrait.HISTOGRAM)
+            ui.heading("Activation", f"{ui.count(feature.n_active)} texts", help=header.HISTOGRAM)
             lists.activation_histogram(queries.histogram(store, feature_id).to_pylist(), feature.gate)
     test_box()
     if not feature.dead:
         with ui.part():
-            by, support = together.together_head(SUPPORTS)
+            by, support = coactivation.together_head(SUPPORTS)
             rows = queries.coactivations(store, feature_id, limit=BESIDE, min_both=support, by=by)
-            together.together(rows.to_pylist(), by, support)
+            coactivation.together(rows.to_pylist(), by, support)
     with ui.part():
         families.relatives(queries.relatives(store, feature_id).to_pylist())
     with ui.part():
-        portrait.cosines("near", "Nearest directions", queries.neighbours(store, feature_id, limit=BESIDE).to_pylist())
+        header.cosines("near", "Nearest directions", queries.neighbours(store, feature_id, limit=BESIDE).to_pylist())
         with st.container(horizontal=True, key="read-near"):
             for page, words in ONWARD.items():
                 ui.page_link(page, words, feature=feature_id)
             ui.page_link("combine.py", "with others ›", **{"with": feature_id})
         rows = queries.opposites(store, feature_id, limit=BESIDE)
-        portrait.cosines("far", "Most opposite directions", rows.to_pylist())
+        header.cosines("far", "Most opposite directions", rows.to_pylist())
     if columns and not feature.dead:
         with ui.part():
             by = ui.param("column") if ui.param("column") in columns else columns[0]
             rows = queries.metadata_values(store, feature_id, by, limit=BESIDE)
-            portrait.values_list(feature_id, by, rows.to_pylist())
+            header.values_list(feature_id, by, rows.to_pylist())

@@ -9,7 +9,7 @@ import streamlit as st
 
 from featurelib import queries, ui
 from featurelib.schema import Refusal
-from featurelib.ui.columns import FEATURES
+from featurelib.ui.kit.columns import FEATURES
 
 PER_PAGE = 50
 SORTS = {

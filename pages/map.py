@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from featurelib import charts, queries, ui
-from featurelib.ui.picked import beside, cluster_beside, cluster_box, listed
+from featurelib.ui.map import beside, cluster_beside, cluster_box, listed
 
 COLOURS = {"density": "Density", "activation": "Max. activation", "cluster": "Clusters", "topic": "Topics"}
 CLUSTERS = (

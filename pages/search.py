@@ -5,7 +5,9 @@ from __future__ import annotations
 import streamlit as st
 
 from featurelib import queries, ui
-from featurelib.ui import describing, finding, lists, reading, reading_style, ways
+from featurelib.ui.kit import lists, navigation, reading_style
+from featurelib.ui.search import describing, finding
+from featurelib.ui.texts import text_list
 
 PER_PAGE = 10
 WAYS = {"words": "texts by words", "meaning": "by meaning", "features": "features"}
@@ -36,7 +38,7 @@ def texts() -> None:
     elif by == "words":
         index = finding.by_words(opened, typed)
         n_texts = index.count(typed)
-        ui.heading("Texts", f"{ui.count(n_texts)} of {ui.count(reading.count_texts(store))} hold these words")
+        ui.heading("Texts", f"{ui.count(n_texts)} of {ui.count(text_list.count_texts(store))} hold these words")
     else:
         found = finding.by_meaning(opened, typed)
         ui.heading("Texts", f"the {len(found)} nearest, by cosine of their embeddings to that of your words")
@@ -48,13 +50,13 @@ def texts() -> None:
         first = ui.pager(len(found), PER_PAGE)
         shown = finding.texts_of(store, found[first : first + PER_PAGE])
     with place:
-        reading.text_list(by, reading.with_features(shown, store))
+        text_list.text_list(by, text_list.with_features(shown, store))
 
 
 opened = ui.open_run()
 store = opened.store
 reading_style.style()
-ways.begin_at_top(ui.param("q"), ui.param("by"), ui.param("page"))
+navigation.begin_at_top(ui.param("q"), ui.param("by"), ui.param("page"))
 ui.page("Search")
 with st.container(horizontal=True, vertical_alignment="center"):
     typed = ui.text_box(

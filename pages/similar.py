@@ -6,37 +6,39 @@ import streamlit as st
 
 from featurelib import queries, ui
 from featurelib.schema import Refusal
-from featurelib.ui import given, likeness, reading_style, ways
+from featurelib.ui import similar
+from featurelib.ui.kit import navigation, reading_style
+from featurelib.ui.texts import given
 
 NEAREST = 20
 
 opened = ui.open_run()
 store = opened.store
 reading_style.style()
-likeness.style()
+similar.style()
 ui.page("Why two texts are similar", "The cosine of their embeddings, split exactly into what the SAE's features add.")
 first, second = ui.whole_number_param("a"), ui.whole_number_param("b")
 typed = ui.param("t", longest=given.LONGEST_TYPED)
-ways.begin_at_top(first, second, typed)
+navigation.begin_at_top(first, second, typed)
 try:
     a = given.given(opened, typed, first)
     if a is None:
         ui.stop_with("Open this page from a text, which is then compared; or name two in the address: a=12&b=30.")
     if second is None:
-        likeness.choices(store, a, given.nearest(opened, a, limit=NEAREST))
+        similar.choices(store, a, given.nearest(opened, a, limit=NEAREST))
         st.stop()
     b = given.given(opened, "", second)
-    with st.spinner(ways.STARTING, show_time=True):
+    with st.spinner(navigation.STARTING, show_time=True):
         found = ui.live().similarity(opened.generation.path, a.asked, b.asked)
-    labels = queries.labels(store, likeness.named(found))
+    labels = queries.labels(store, similar.named(found))
 except Refusal as refusal:
     ui.stop_with(str(refusal))
 
-likeness.likeness_strip(found)
+similar.likeness_strip(found)
 left, right = st.columns([1, 1], gap="large")
 with left:
-    likeness.split(found)
-    likeness.pair_list(found, labels)
+    similar.split(found)
+    similar.pair_list(found, labels)
 with right:
-    likeness.shared_list(found, labels)
-likeness.both_texts(a, b)
+    similar.shared_list(found, labels)
+similar.both_texts(a, b)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from featurelib import ui
-from featurelib.ui import reading_style, splitting
+from featurelib.ui import matching
+from featurelib.ui.kit import reading_style
 
 LEAD = (
     "What became of each feature of this run in another run on the same texts and embedder: a larger SAE often splits "
@@ -13,21 +14,21 @@ LEAD = (
 opened = ui.open_run()
 reading_style.style()
 ui.page("Splitting", LEAD)
-names, reasons = splitting.partners(opened)
+names, reasons = matching.partners(opened)
 if not names:
-    ui.stop_with(splitting.which(reasons, splitting.known_runs()))
+    ui.stop_with(matching.which(reasons, matching.known_runs()))
 other = ui.choice_box("Compare with", "other", names, width=260, resets=("page", "feature"))
 with ui.part():
-    compared = splitting.compare(opened, other)
-    splitting.fates(compared)
-    fate = splitting.fate_box()
-    rows = splitting.overview(compared, fate)
+    compared = matching.compare(opened, other)
+    matching.fates(compared)
+    fate = matching.fate_box()
+    rows = matching.overview(compared, fate)
     if rows.num_rows:
-        splitting.fate_table(rows, key=f"fates {opened.name} {other} {fate}")
+        matching.fate_table(rows, key=f"fates {opened.name} {other} {fate}")
     else:
         ui.sentence("No feature is like that.")
     asked = ui.whole_number_param("feature")
     if asked is not None or rows.num_rows:
         shown = rows["feature_id"][0].as_py() if asked is None else asked
         with ui.part():
-            splitting.one(compared, shown)
+            matching.one(compared, shown)

@@ -6,7 +6,10 @@ import streamlit as st
 
 from featurelib import queries, ui
 from featurelib.schema import Refusal
-from featurelib.ui import given, lists, reading, reading_style, turned, turning, ways
+from featurelib.ui.kit import lists, navigation, reading_style
+from featurelib.ui.steer import outcome
+from featurelib.ui.steer import sliders as turning
+from featurelib.ui.texts import given, text_list
 
 opened = ui.open_run()
 store = opened.store
@@ -20,23 +23,23 @@ try:
     text = given.given(opened, typed, number)
     if text is None:
         ui.heading("Or one from the corpus")
-        n_texts = reading.count_texts(store)
+        n_texts = text_list.count_texts(store)
         rows = [queries.text(store, n_texts * part // 4) for part in range(4)] if n_texts else []
         names = {row.text_id: ui.opening(row.title or row.text, length=90) for row in rows}
         lists.line_list("examples", [lists.Line(name, {"text": one}, page="steer.py") for one, name in names.items()])
         st.stop()
     changes = turning.changes_param(queries.counts(store).n_features)
-    with st.spinner(ways.STARTING, show_time=True):
+    with st.spinner(navigation.STARTING, show_time=True):
         found = ui.live().steer(opened.generation.path, text.asked, changes)
     knobs = turning.knobs(store, found, changes)
-    ranking = turned.places(store, found, text.text_id)
+    ranking = outcome.places(store, found, text.text_id)
 except Refusal as refusal:
     ui.stop_with(str(refusal))
 
 with st.container(key="read-near"):
     if text.text_id is not None:
         ui.text_link(text.text_id, f"text {text.text_id}: {text.name}")
-turned.turned_strip(found, knobs, ranking)
+outcome.turned_strip(found, knobs, ranking)
 sliders, beside = st.columns([1, 1.15], gap="large")
 with sliders, ui.part():
     ui.heading("Features", "drag one, then look at the texts", help=turning.HELP)
@@ -54,10 +57,10 @@ with sliders, ui.part():
             ui.sentence(f"No label or keyword holds “{words}”.")
 with beside:
     with ui.part():
-        turned.ranking_list(store, found, ranking)
-        if turned.lengths(found):
-            ui.sentence(turned.lengths(found))
+        outcome.ranking_list(store, found, ranking)
+        if outcome.lengths(found):
+            ui.sentence(outcome.lengths(found))
         with st.container(key="steer-onward"):
             ui.page_link("similar.py", "why is one of them near? ›", **text.where)
     with ui.part():
-        turned.again_list(store, found, knobs)
+        outcome.again_list(store, found, knobs)

@@ -6,7 +6,9 @@ import streamlit as st
 
 from featurelib import queries, ui
 from featurelib.schema import BY_TEXT, Refusal
-from featurelib.ui import highlight, lists, reading, reading_style, trying, ways
+from featurelib.ui.kit import lists, navigation, reading_style
+from featurelib.ui.texts import highlight, text_list
+from featurelib.ui.try_text import outcome
 
 NONE = "none"
 
@@ -33,10 +35,10 @@ def shown_words(rows: list[dict]) -> None:
     """The text, with the words coloured that carry the chosen feature."""
     chosen = words_box(rows) if rows or ui.param("feature") else None
     if chosen is None:
-        ui.html(reading.cut_text(text.text, text.cut, start=reading.after_title(text.text, text.title or "")))
+        ui.html(text_list.cut_text(text.text, text.cut, start=text_list.after_title(text.text, text.title or "")))
         return
-    with st.spinner(ways.STARTING, show_time=True):
-        trying.words(opened, text.text, text, chosen, queries.feature(store, chosen).label)
+    with st.spinner(navigation.STARTING, show_time=True):
+        outcome.words(opened, text.text, text, chosen, queries.feature(store, chosen).label)
 
 
 opened = ui.open_run()
@@ -50,16 +52,16 @@ except Refusal as refusal:
     ui.page("Text")
     ui.stop_with(str(refusal))
 number = text.text_id
-ways.begin_at_top(number)
+navigation.begin_at_top(number)
 
 head, onward = st.columns([5, 3], gap="medium")
 with head:
     ui.page(text.title or f"Text {number}", crumbs=f"{opened.name} · text {number}")
 with onward:
-    ways.moves("text.py", "text", number, last=reading.count_texts(store) - 1)
+    navigation.moves("text.py", "text", number, last=text_list.count_texts(store) - 1)
 
 if text.n_active is not None:
-    ways.text_strip(text)
+    navigation.text_strip(text)
 rows = queries.text_features(store, number).to_pylist() if store.has(BY_TEXT) else []
 words, beside = st.columns([1.5, 1], gap="large")
 with words:
@@ -71,7 +73,7 @@ with words:
         ui.page_link("steer.py", "turn its features ›", text=number)
         ui.page_link("textmap.py", "on the map of the texts ›", text=number)
     ui.heading("About this text")
-    ui.facts(reading.text_facts(text, store))
+    ui.facts(text_list.text_facts(text, store))
 with beside, ui.part():
     opened.generation.need(BY_TEXT)
     if not rows:

@@ -6,7 +6,9 @@ import streamlit as st
 
 from featurelib import charts, queries, ui
 from featurelib.schema import Refusal
-from featurelib.ui import lists, placed, reading, reading_style
+from featurelib.ui import textmap
+from featurelib.ui.kit import lists, reading_style
+from featurelib.ui.texts import text_list
 
 FEATURE = "the feature"
 DRAGS = {"pan": "Move", "lasso": "Lasso"}
@@ -48,7 +50,7 @@ def told(run: ui.Opened, feature: queries.Feature, n_coloured: int, n_placed: in
 def draw(run: ui.Opened) -> None:
     """The controls, the map and what is chosen in it."""
     store = run.store
-    columns = reading.filter_columns(store)
+    columns = text_list.filter_columns(store)
     with st.container(horizontal=True, vertical_alignment="bottom", key="map-controls"):
         ui.text_box("Find a feature", "q", placeholder="words of labels and keywords", type="search")
         by = ui.choice_box("Colour by", "colour", [FEATURE, *columns], resets=(), width=160)
@@ -63,11 +65,11 @@ def draw(run: ui.Opened) -> None:
         feature = queries.feature(store, chosen_feature(run))
         wide, narrow = st.columns([1.85, 1], gap="large")
         with wide:
-            activations = placed.by_feature(store, feature.feature_id)
+            activations = textmap.by_feature(store, feature.feature_id)
             fires = activations.values.is_valid()
             if by == FEATURE:
                 told(run, feature, places.num_rows - activations.values.null_count, places.num_rows)
-            colouring = activations if by == FEATURE else placed.by_column(store, by, ui.colours())
+            colouring = activations if by == FEATURE else textmap.by_column(store, by, ui.colours())
             text_id = ui.count_param("text")
             figure = charts.text_map(places, colouring, ui.colours(), drag=drag, marked=text_id)
             picked = ui.chart(figure, key="textmap", select=("points", "lasso"), chosen=choose, zoom=True)
@@ -76,16 +78,16 @@ def draw(run: ui.Opened) -> None:
         with narrow, ui.part():
             if len(ids) > 1:
                 held = places["text_id"].filter(fires).to_pylist(), activations.values.drop_null().to_pylist()
-                placed.texts_listed(run, ids, dict(zip(*held, strict=True)))
+                textmap.texts_listed(run, ids, dict(zip(*held, strict=True)))
             elif text_id is not None:
-                placed.text_beside(store, text_id)
+                textmap.text_beside(store, text_id)
             else:
                 ui.sentence("Click a point to read its text here; choose Lasso and draw around some to list them.")
 
 
 def note(run: ui.Opened, n_placed: int) -> None:
     """That texts are missing, where not all have a place."""
-    n_texts = reading.count_texts(run.store)
+    n_texts = text_list.count_texts(run.store)
     if n_placed < n_texts:
         ui.sentence(
             f"{ui.count(n_placed)} of the {ui.count(n_texts)} texts have a place here: they were drawn at random, "
@@ -101,7 +103,7 @@ def choose(selection: dict) -> None:
 
 run = ui.open_run()
 reading_style.style()
-placed.style()
+textmap.style()
 ui.page(
     "Map of the texts",
     "Each point is a text; near points have embeddings that are alike (UMAP on cosine). Large distances say little.",

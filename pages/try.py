@@ -5,7 +5,10 @@ from __future__ import annotations
 import streamlit as st
 
 from featurelib import queries, ui
-from featurelib.ui import describing, highlight, lists, reading, reading_style, trying, trylines, typed, ways
+from featurelib.ui.kit import lists, navigation, reading_style
+from featurelib.ui.search import describing
+from featurelib.ui.texts import highlight, text_input, text_list
+from featurelib.ui.try_text import lines, outcome
 
 ONE = 20_000
 """Characters of one text."""
@@ -17,7 +20,7 @@ HEIGHT = {True: 260, False: 180}
 def examples() -> None:
     """Beginnings of texts of the corpus to begin with."""
     ui.heading("Or one from the corpus")
-    n_texts = reading.count_texts(store)
+    n_texts = text_list.count_texts(store)
     some = [queries.text(store, n_texts * part // 4) for part in (0, 1, 2, 3)] if n_texts else []
     begins = [ui.opening(one.title or one.text, length=90) for one in some]
     lists.line_list("examples", [lists.Line(begin, {"t": begin}, page="try.py") for begin in begins])
@@ -28,38 +31,38 @@ def one_text() -> None:
     left, right = st.columns([1.15, 1], gap="large")
     looked, known = None, {}
     with right, ui.part():
-        with st.spinner(ways.STARTING, show_time=True):
+        with st.spinner(navigation.STARTING, show_time=True):
             looked = ui.live().try_closely(opened.generation.path, given.text)
-        chosen = trying.chosen_feature(looked)
+        chosen = outcome.chosen_feature(looked)
         asked = [] if chosen is None else [chosen]
-        ids = [*looked.feature_ids.tolist(), *looked.below_ids[: trying.BELOW].tolist(), *asked]
+        ids = [*looked.feature_ids.tolist(), *looked.below_ids[: outcome.BELOW].tolist(), *asked]
         known = describing.known_features(store, ids)
-        trying.warnings(given.text, looked)
-        trying.features(looked, known, given, chosen)
+        outcome.warnings(given.text, looked)
+        outcome.features(looked, known, given, chosen)
     if looked is None:
         return
     with left, ui.part():
         if chosen is not None:
             label = known[chosen]["label"] if chosen in known else queries.feature(store, chosen).label
-            trying.words(opened, given.text, looked, chosen, label)
+            outcome.words(opened, given.text, looked, chosen, label)
     with ui.part():
-        trying.nearest_texts(opened, looked, given)
+        outcome.nearest_texts(opened, looked, given)
 
 
 opened = ui.open_run()
 store = opened.store
 reading_style.style()
-typed.style()
+text_input.style()
 highlight.style()
 ui.page(
     "Try a text",
     "Type or paste a text of your own and see which features it turns on, and by which of its words.",
 )
 by_line = ui.param("lines") == "yes"
-given = typed.typed_box(
+given = text_input.typed_box(
     "Your texts, one a line" if by_line else "Your text",
     placeholder="one text a line …" if by_line else "a sentence, a title, an abstract …",
-    limit=typed.LONGEST if by_line else ONE,
+    limit=text_input.LONGEST if by_line else ONE,
     height=HEIGHT[by_line],
 )
 with st.container(horizontal=True, vertical_alignment="center", key="try-controls"):
@@ -72,6 +75,6 @@ if not given.text.strip():
         examples()
 elif by_line:
     with ui.part():
-        trylines.tried_lines(opened, given.text)
+        lines.tried_lines(opened, given.text)
 else:
     one_text()

@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from featurelib.runs import find_runs
 from featurelib.schema import STAGES, Refusal
-from precompute import config as configuration
+from featurelib.storage.runs import find_runs
+from precompute.build import config as configuration
 
 DATA_FOLDER = Path(__file__).resolve().parent.parent / "data"
 OTHER_FLAGS = ["--config", "--data", "--from", "--layout", "--only", "--to"]
@@ -120,14 +120,14 @@ def run(arguments: Sequence[str]) -> int:
     """Carry out one command; return its exit code."""
     given = parser().parse_args(arguments)
     if given.command == "build":
-        from precompute.build import build
-        from precompute.span import Span
+        from precompute.build.build import build
+        from precompute.build.stage_selection import Span
 
         build(read_config(given), given.data, Span(given.only, given.start, given.end), say)
         return 0
     if given.command in ("inspect", "export"):
         return _read_sae(given)
-    from precompute import status
+    from precompute.commands import status
 
     if given.command == "status":
         return status.status(given.data, given.name, say)
@@ -136,8 +136,8 @@ def run(arguments: Sequence[str]) -> int:
 
 def _read_sae(given: argparse.Namespace) -> int:
     from featurelib.sae.checkpoints import Asked
-    from precompute.export import export
-    from precompute.inspection import inspect
+    from precompute.commands.export import export
+    from precompute.commands.inspect import inspect
 
     asked = Asked(*(getattr(given, name) for name in SAE_FLAGS))
     if given.command == "inspect":

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from featurelib.runs import Run
+from featurelib.storage.runs import Run
 from precompute.__main__ import main
 from tests.planted import Planted, plant
 

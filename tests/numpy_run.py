@@ -15,10 +15,11 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from featurelib import files, schema
-from featurelib.runs import Done, Generation, Run
-from precompute.job import Made
-from precompute.summarise import summarise
+from featurelib import schema
+from featurelib.storage import files
+from featurelib.storage.runs import Done, Generation, Run
+from precompute.build.job import Made
+from precompute.stages.summarise import summarise
 
 N_TEXTS, N_FEATURES, D_IN, PART = 300, 40, 16, 64
 DEAD = (3, 17)

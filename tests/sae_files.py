@@ -160,7 +160,7 @@ def examples(d_in: int, n_features: int) -> dict[str, Example]:
             ("encoder.weight", "decoder.weight"),
             "state_dict.",
         ),
-        "csr": Example(
+        "sentence_transformers": Example(
             _tied(topk) | _seen(n_features),
             _safe(csr, "model.safetensors", "config.json"),
             ("decoder.linear.weight",),

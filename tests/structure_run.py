@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 
 from featurelib import schema
-from featurelib.runs import Done
-from precompute.relate import relate
+from featurelib.storage.runs import Done
+from precompute.stages.families import relate
 from tests import numpy_run
 from tests.numpy_run import DEAD, N_FEATURES, N_TEXTS, NumpyRun, QuietJob, finish, make_run, run_summarise
 

@@ -15,19 +15,20 @@ from scipy.optimize import brentq
 from scipy.stats import binomtest, norm, rankdata
 from sklearn.metrics import roc_auc_score
 
-from featurelib import files, queries
-from featurelib.artefacts import checks
-from featurelib.artefacts.copies import all_copies, exact_groups, near_pairs, same_text
-from featurelib.artefacts.intervals import auroc, auroc_interval, midranks, normal_quantile, wilson
-from featurelib.artefacts.scripts import NO_SCRIPT, language_column, main_script
-from featurelib.artefacts.words import jaccard, passage, visible, worded
-from featurelib.runs import Done, Run
+from featurelib import queries
+from featurelib.audit import checks
+from featurelib.audit.boilerplate import jaccard, passage, visible, worded
+from featurelib.audit.copies import all_copies, exact_groups, near_pairs, same_text
+from featurelib.audit.intervals import auroc, auroc_interval, midranks, normal_quantile, wilson
+from featurelib.audit.scripts import NO_SCRIPT, language_column, main_script
 from featurelib.schema import AUDIT, COPIES, TEXTS, Refusal
-from featurelib.store import Store, open_store
-from precompute import audit as audit_verb
-from precompute.audit import audit
-from precompute.config import BuildConfig
-from precompute.stages import PIPELINE
+from featurelib.storage import files
+from featurelib.storage.runs import Done, Run
+from featurelib.storage.store import Store, open_store
+from precompute.build.config import BuildConfig
+from precompute.build.stage_table import PIPELINE
+from precompute.stages import audit as audit_verb
+from precompute.stages.audit import audit
 from tests.numpy_run import DEAD, N_FEATURES, QuietJob, make_run
 from tests.planted import FILLER, TOPICS
 

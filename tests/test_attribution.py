@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from featurelib import attribution
 from featurelib.attribution import find_words, rank_correlation, rounded, split_words, token_parts, without_word
 from featurelib.embedder import TokenStates, load_embedder
+from featurelib.sae.encoder_view import readout
 from featurelib.sae.gates import Capped, Gated, GroupMax, JumpReLU, KeepsMax, Relu, TopK
 from featurelib.sae.model import SAE
-from featurelib.sae.readout import readout
 from featurelib.schema import Refusal
 from tests.sentence_models import make_transformer, save_model, save_static
 
@@ -218,7 +218,7 @@ def test_a_row_of_zeros_has_the_constant_alone():
     ids=str,
 )
 def test_an_encoder_that_is_no_sum_over_tokens_says_why(transformer, tmp_path, pooling, behind, reason):
-    from featurelib.embedder import states
+    from featurelib.embedder import token_states as states
 
     made = [one() for one in behind]
     if made and type(made[0]).__name__ == "Softmax":  # which sentence-transformers cannot save
@@ -236,7 +236,7 @@ def test_an_encoder_that_is_no_sum_over_tokens_says_why(transformer, tmp_path, p
 
 
 def test_a_model_without_any_pooling_is_refused(transformer, tmp_path):
-    from featurelib.embedder import states
+    from featurelib.embedder import token_states as states
 
     model = [type("Transformer", (), {})(), type("MyPooling", (), {})()]
     assert "no pooling over tokens that is known here (Transformer, MyPooling)" in states.why_whole(model)

@@ -16,17 +16,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from featurelib import files, queries
+from featurelib import queries
 from featurelib.embedder import load_embedder
-from featurelib.live import Attribution, Deletions, Live
-from featurelib.runs import Generation, Run
+from featurelib.live.client import Attribution, Deletions, Live
 from featurelib.sae.checkpoints import load_sae
 from featurelib.schema import CONTRIBUTIONS, FEATURES, TEXT_WORDS, TEXTS, TOP_TEXT_ROWS, Refusal
-from featurelib.store import open_store
-from featurelib.ui import highlight
-from precompute import attribute as stage
-from precompute.attribute import attribute
-from precompute.config import BuildConfig
+from featurelib.storage import files
+from featurelib.storage.runs import Generation, Run
+from featurelib.storage.store import open_store
+from featurelib.ui.texts import highlight
+from precompute.build.config import BuildConfig
+from precompute.stages import attributions as stage
+from precompute.stages.attributions import attribute
 from tests.conftest import STAND_IN
 from tests.numpy_run import QuietJob
 from tests.planted import TOPICS

@@ -14,13 +14,15 @@ import pyarrow.parquet as pq
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from featurelib import files, queries, ui
-from featurelib.artefacts import checks
-from featurelib.runs import Done
+from featurelib import queries, ui
+from featurelib.audit import checks
 from featurelib.schema import AUDIT, COPIES, NEAR_MISSES
-from featurelib.store import open_store
-from featurelib.ui import audit, firing
-from precompute.miss import miss
+from featurelib.storage import files
+from featurelib.storage.runs import Done
+from featurelib.storage.store import open_store
+from featurelib.ui import audit
+from featurelib.ui.feature import top_texts
+from precompute.stages.near_misses import miss
 from tests.apppage import page_of
 from tests.numpy_run import DEAD, N_FEATURES, NumpyRun, QuietJob, make_run
 
@@ -122,7 +124,7 @@ def test_a_run_without_an_audit_says_so(tmp_path: Path) -> None:
 
 def feature_page(monkeypatch: pytest.MonkeyPatch, draw, feature_id: int, **params: object) -> AppTest:
     """The page of a feature with `draw` in the place of its texts."""
-    monkeypatch.setattr(firing, "texts", lambda store, feature, columns: draw(store, feature))
+    monkeypatch.setattr(top_texts, "texts", lambda store, feature, columns: draw(store, feature))
     return page_of("feature.py", {"feature": feature_id, **params})
 
 

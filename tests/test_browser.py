@@ -14,8 +14,8 @@ import pyarrow.parquet as pq
 import pytest
 
 import featurelib
-from featurelib.runs import Generation, Run
 from featurelib.schema import LABELS, TOP_TEXT_ROWS
+from featurelib.storage.runs import Generation, Run
 from tests.conftest import ROOT, TINY_FLAGS
 from tests.planted import Planted
 from tests.server import CHROMIUM_FLAGS, find_chromium, serve

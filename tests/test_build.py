@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from featurelib import files
-from featurelib.runs import Run
 from featurelib.schema import STAGES
+from featurelib.storage import files
+from featurelib.storage.runs import Run
 from precompute.__main__ import main
-from precompute.build import alone
+from precompute.build.build import alone
 from tests.conftest import ROOT, TINY_FLAGS
 from tests.planted import Planted
 

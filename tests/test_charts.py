@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 from featurelib import charts
-from featurelib.ui.style import DARK, LIGHT
+from featurelib.ui.kit.theme import DARK, LIGHT
 
 N_TEXTS = 1000
 

@@ -10,14 +10,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from featurelib import files
-from featurelib.runs import WORK_FOLDER, Run
 from featurelib.schema import EMBEDDINGS, STAGES
-from precompute import given_embeddings
-from precompute import label as label_verb
+from featurelib.storage import files
+from featurelib.storage.runs import WORK_FOLDER, Run
 from precompute.__main__ import _disk_complaint, main
-from precompute.config import BuildConfig
-from precompute.stages import PIPELINE, expect, readers_of, stage_of
+from precompute.build.config import BuildConfig
+from precompute.build.stage_table import PIPELINE, expect, readers_of, stage_of
+from precompute.stages import keywords as label_verb
+from precompute.stages import precomputed_embeddings
 from tests.planted import Planted
 from tests.test_build import build, hashes
 
@@ -156,7 +156,7 @@ def test_keyword_embeddings_that_find_no_room_fail_with_the_number_of_the_system
 
 @pytest.mark.skipif(not hasattr(os, "posix_fallocate"), reason="the room cannot be reserved on this system")
 def test_a_mapped_matrix_has_its_room_on_the_disk_before_it_is_filled(tmp_path: Path) -> None:
-    given_embeddings._new_matrix(tmp_path / "m.npy", 1000, 256)
+    precomputed_embeddings._new_matrix(tmp_path / "m.npy", 1000, 256)
     held = (tmp_path / "m.npy").stat()
     assert held.st_blocks * 512 >= held.st_size > 1000 * 256 * 4
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from featurelib import ui
-from featurelib.runs import Run
+from featurelib.storage.runs import Run
 from precompute.__main__ import main
-from precompute.doubts import doubts
+from precompute.stages.training_warnings import doubts
 from tests.apppage import page_of
 from tests.conftest import TINY_FLAGS
 from tests.planted import Planted

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from featurelib.sae.recipe import ARCHITECTURES, tuned
 from featurelib.sae.training.early_stop import counts
 from featurelib.sae.training.loop import Training
+from featurelib.sae.training.recipe import ARCHITECTURES, tuned
 from featurelib.schema import Refusal
-from precompute.config import BuildConfig
-from precompute.train import draw_held_out, draw_set_aside
+from precompute.build.config import BuildConfig
+from precompute.stages.train import draw_held_out, draw_set_aside
 from tests.test_training import write_parts
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from featurelib.embedder import DEFAULT_EMBEDDER, find_embedder, finding, load_embedder
+from featurelib.embedder import DEFAULT_EMBEDDER, find_embedder, load_embedder, lookup
 from featurelib.schema import Refusal
 from tests.conftest import ROOT
 from tests.hub import in_new_python, serve
@@ -100,7 +100,7 @@ def test_the_default_embedder_is_the_checked_copy_of_the_package_found_without_t
 
 
 def test_a_package_whose_weights_are_not_the_official_ones_is_refused(tiny_model, monkeypatch):
-    monkeypatch.setattr(finding, "package_folder", lambda: tiny_model)
+    monkeypatch.setattr(lookup, "package_folder", lambda: tiny_model)
     with pytest.raises(Refusal, match=f"{OFFICIAL[:12]}… is expected"):
         find_embedder()
 

@@ -13,9 +13,6 @@ import pyarrow.parquet as pq
 import pytest
 from scipy.stats import binom
 
-from featurelib import files
-from featurelib.activations import Rows, count_by_feature, read_rows, sort_by_feature, split_features, write_rows
-from featurelib.runs import Generation
 from featurelib.sae.checkpoints import load_sae, save_sae
 from featurelib.sae.evaluation import quantile_interval
 from featurelib.sae.gates import TopK
@@ -32,11 +29,21 @@ from featurelib.schema import (
     TEXTS,
     Refusal,
 )
-from precompute import encode as encode_verb
-from precompute.config import BuildConfig
-from precompute.encode import encode
-from precompute.job import Job
-from precompute.train import draw_held_out, identity, train
+from featurelib.storage import files
+from featurelib.storage.activation_rows import (
+    Rows,
+    count_by_feature,
+    read_rows,
+    sort_by_feature,
+    split_features,
+    write_rows,
+)
+from featurelib.storage.runs import Generation
+from precompute.build.config import BuildConfig
+from precompute.build.job import Job
+from precompute.stages import encode as encode_verb
+from precompute.stages.encode import encode
+from precompute.stages.train import draw_held_out, identity, train
 
 N, DIMENSION = 700, 16
 TRAINING = {"features": 32, "k": 3, "epochs": 10}

@@ -15,11 +15,12 @@ import pyarrow.parquet as pq
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from featurelib import charts, files, queries, ui
-from featurelib.runs import Generation, Run
+from featurelib import charts, queries, ui
 from featurelib.schema import EVALUATION, GATES, NEIGHBOUR_ROWS, TEXT_SUMMARIES, Refusal
-from featurelib.store import open_store
-from featurelib.ui import measures
+from featurelib.storage import files
+from featurelib.storage.runs import Generation, Run
+from featurelib.storage.store import open_store
+from featurelib.ui import evaluation
 from tests.apppage import page_of
 from tests.numpy_run import N_FEATURES, finish, make_run, weights
 
@@ -89,8 +90,8 @@ def test_every_formula_and_its_texts_are_told_on_demand(page: AppTest, tiny: Run
 
 def test_the_quantiles_stand_under_their_charts(page: AppTest, tiny: Run) -> None:
     found, words = metrics(tiny.current()), said(page)
-    values = [found.loc[(f"text_cosine_q{share}", "held_out")].value for share in measures.QUANTILES]
-    assert " ".join(f"{ui.number(v)} {int(s)} %" for v, s in zip(values, measures.QUANTILES, strict=True)) in words
+    values = [found.loc[(f"text_cosine_q{share}", "held_out")].value for share in evaluation.QUANTILES]
+    assert " ".join(f"{ui.number(v)} {int(s)} %" for v, s in zip(values, evaluation.QUANTILES, strict=True)) in words
 
 
 def test_the_table_holds_every_row_with_its_formula(page: AppTest, tiny: Run) -> None:

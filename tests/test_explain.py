@@ -12,19 +12,20 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from featurelib import files, queries
+from featurelib import queries
 from featurelib.embedder import load_embedder
-from featurelib.evidence import evidence_part
-from featurelib.labeller import CHARACTERS, Choice
-from featurelib.labeller.questions import PROMPTS
-from featurelib.runs import Generation, Run
+from featurelib.labels.split import evidence_part
+from featurelib.llm import CHARACTERS, Choice
+from featurelib.llm.prompts import PROMPTS
 from featurelib.sae.checkpoints import load_sae
 from featurelib.schema import BY_FEATURE, EXPLANATIONS, FEATURES, TEXT_SUMMARIES, TEXTS
-from featurelib.store import open_store
+from featurelib.storage import files
+from featurelib.storage.runs import Generation, Run
+from featurelib.storage.store import open_store
 from precompute.__main__ import main
-from precompute.config import BuildConfig
-from precompute.explain.material import Marker, materials
-from precompute.job import Job
+from precompute.build.config import BuildConfig
+from precompute.build.job import Job
+from precompute.stages.explanations.material import Marker, materials
 from tests.chat_server import ChatServer, Reply, chat_server, completion, refusal
 from tests.conftest import STAND_IN, TINY_FLAGS
 from tests.planted import TOPICS, Planted
@@ -286,9 +287,9 @@ def test_the_page_shows_the_sentence_as_text_with_its_scores(described: tuple[Pa
         import dataclasses
 
         from featurelib import queries
-        from featurelib.runs import Run
-        from featurelib.store import open_store
-        from featurelib.ui.explained import explained
+        from featurelib.storage.runs import Run
+        from featurelib.storage.store import open_store
+        from featurelib.ui.feature.explanation import explained
 
         found = queries.explanation(open_store(Run(__import__("pathlib").Path(folder)).current()), feature_id)
         explained(None)

@@ -13,9 +13,9 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from featurelib import ui
-from featurelib.runs import Run
 from featurelib.schema import CONTRIBUTIONS, NEAR_MISSES, TEXT_WORDS, TEXTS, TOP_TEXT_ROWS
-from featurelib.ui.highlight import FAINT, signed
+from featurelib.storage.runs import Run
+from featurelib.ui.texts.highlight import FAINT, signed
 from tests.apppage import page_of
 
 WORD = re.compile(r'<i class="(?:up|down)" style="--p:\d+" data-part="([^"]+)">(.*?)</i>')

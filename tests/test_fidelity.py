@@ -17,9 +17,9 @@ from scipy.stats import binomtest, rankdata
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from benchmarks import fidelity as benchmark
-from featurelib import fidelity, files, naming, queries, ui
+from featurelib import queries, ui
 from featurelib.embedder import load_embedder
-from featurelib.runs import Generation, Run
+from featurelib.labels import fidelity, phrases
 from featurelib.schema import (
     BY_FEATURE,
     BY_TEXT,
@@ -34,10 +34,12 @@ from featurelib.schema import (
     TOP_TEXT_ROWS,
     Refusal,
 )
-from featurelib.store import open_store
-from precompute.config import BuildConfig
-from precompute.job import Job
-from precompute.judge import candidates, choices, choosing, judge
+from featurelib.storage import files
+from featurelib.storage.runs import Generation, Run
+from featurelib.storage.store import open_store
+from precompute.build.config import BuildConfig
+from precompute.build.job import Job
+from precompute.stages.labels import candidates, choice, features, judge
 from tests.apppage import page_of
 from tests.conftest import STAND_IN
 from tests.planted import FILLER, TOPICS, Planted
@@ -128,8 +130,8 @@ def test_the_mean_over_features_has_the_interval_of_the_normal_distribution() ->
 
 
 def phrases_of(texts: Sequence[str], rows: Sequence[int], weights: Sequence[float], most: int = 50) -> dict[str, float]:
-    words = naming.TextWords.read(texts)
-    found = naming.Phrases(words, {"the", "of", "and"})
+    words = phrases.TextWords.read(texts)
+    found = phrases.Phrases(words, {"the", "of", "and"})
     listed = found.candidates(np.array(rows), np.array(weights, np.float32), most)
     assert [one.contrast for one in listed] == sorted((one.contrast for one in listed), reverse=True)
     return dict(listed)
@@ -158,13 +160,13 @@ def test_no_phrase_runs_over_a_mark_or_into_another_text_or_begins_with_a_stop_w
 @pytest.mark.parametrize("texts", [[""], ["", "!!! ... 12 3"], ["x" * 5000], ["类星体观测" * 20], ["\u202eabc\u200b"]])
 def test_texts_without_words_give_no_error(texts: list[str]) -> None:
     assert all(
-        len(phrase) <= naming.SHOWN_AT_MOST for phrase in phrases_of(texts, range(len(texts)), [1.0] * len(texts))
+        len(phrase) <= phrases.SHOWN_AT_MOST for phrase in phrases_of(texts, range(len(texts)), [1.0] * len(texts))
     )
 
 
 def test_a_text_holds_a_keyword_when_it_holds_all_its_words_whole() -> None:
     texts = ["Dark energy and matter", "darkness matters", "STRASSE Dark-Matter", "", "x-ray"]
-    holders = naming.Holders(texts, ["dark matter", "Straße", "ray", "nowhere", "?!"])
+    holders = phrases.Holders(texts, ["dark matter", "Straße", "ray", "nowhere", "?!"])
     assert holders("dark matter").tolist() == [True, False, True, False, False]
     assert holders("Straße").tolist() == [False, False, True, False, False]
     assert holders("ray").tolist() == [False, False, False, False, True]
@@ -189,20 +191,20 @@ def test_a_text_holds_a_keyword_when_it_holds_all_its_words_whole() -> None:
     ],
 )
 def test_a_keyword_joins_a_label_only_with_a_word_of_its_own(keyword: str, label: list[str], new: bool) -> None:
-    assert naming.adds(keyword, label) is new
+    assert phrases.adds(keyword, label) is new
 
 
 def test_names_are_the_same_whatever_their_order_case_and_number() -> None:
-    assert naming.same_name("Galaxies · dark matter") == naming.same_name("matter dark · galaxy")
-    assert naming.name_words("a b · C") == naming.name_words("c · B a") != naming.name_words("a b")
-    assert naming.repeats("lidar lidars") and not naming.repeats("dark matter")
+    assert phrases.same_name("Galaxies · dark matter") == phrases.same_name("matter dark · galaxy")
+    assert phrases.name_words("a b · C") == phrases.name_words("c · B a") != phrases.name_words("a b")
+    assert phrases.repeats("lidar lidars") and not phrases.repeats("dark matter")
 
 
 def test_of_two_features_that_want_a_name_the_one_with_more_evidence_has_it() -> None:
     wanted = {7: [(0.9, ["star"]), (0.2, ["sun"])], 3: [(0.8, ["stars"]), (0.5, ["moon"])], 5: [(0.7, ["Moon"])]}
-    assert choosing.share_out(wanted) == {7: ["star"], 5: ["Moon"], 3: ["stars"]}  # nothing of its own is left for 3
+    assert choice.share_out(wanted) == {7: ["star"], 5: ["Moon"], 3: ["stars"]}  # nothing of its own is left for 3
     wanted[3].append((0.1, ["comet"]))
-    assert choosing.share_out(wanted) == {7: ["star"], 5: ["Moon"], 3: ["comet"]}
+    assert choice.share_out(wanted) == {7: ["star"], 5: ["Moon"], 3: ["comet"]}
 
 
 # --- the verb ----------------------------------------------------------------------------------------------------
@@ -289,7 +291,7 @@ def test_a_labels_vector_is_the_mean_of_its_keywords_unit_embeddings(tiny: Run) 
 
 def test_no_two_features_have_one_name(tiny: Run) -> None:
     labels = [row["label"] for row in rows_of(tiny.current(), LABELS)]
-    assert len({naming.same_name(label) for label in labels}) == len(labels)
+    assert len({phrases.same_name(label) for label in labels}) == len(labels)
 
 
 def test_judging_again_gives_the_same_bytes(own: Generation) -> None:
@@ -304,7 +306,7 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(
 ) -> None:
     before = tables(own)
     shutil.rmtree(own.work("judge"), ignore_errors=True)
-    monkeypatch.setattr(choices, "FEATURES_PER_PART", 8)
+    monkeypatch.setattr(features, "FEATURES_PER_PART", 8)
     made = []
 
     def killed(*arguments: object) -> object:
@@ -314,7 +316,7 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(
         return real(*arguments)
 
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
-        module, name = (candidates, "_save") if at == "candidates" else (choices, "choose")
+        module, name = (candidates, "_save") if at == "candidates" else (features, "choose")
         monkeypatch.setattr(candidates, "STRINGS_PER_PART", 64)
         real = getattr(module, name)
         patched.setattr(module, name, killed)

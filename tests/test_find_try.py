@@ -17,16 +17,17 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 import featurelib
-from featurelib import files, queries, search, ui
+from featurelib import queries, search, ui
 from featurelib.embedder import load_embedder
-from featurelib.live import LINES_AT_ONCE, MOST_LINES, Live
+from featurelib.live.client import LINES_AT_ONCE, MOST_LINES, Live
 from featurelib.queries import OpenRun
-from featurelib.runs import Generation, Run
 from featurelib.schema import LABEL_VECTORS, Refusal, RunNotReady
-from featurelib.store import open_store
-from featurelib.ui import typed
-from featurelib.ui.elements import number
-from featurelib.ui.trylines import lines_of
+from featurelib.storage import files
+from featurelib.storage.runs import Generation, Run
+from featurelib.storage.store import open_store
+from featurelib.ui.kit.elements import number
+from featurelib.ui.texts import text_input
+from featurelib.ui.try_text.lines import lines_of
 from tests.apppage import links, page_of, words
 from tests.conftest import STAND_IN
 from tests.numpy_run import NumpyRun, make_run
@@ -142,7 +143,7 @@ def test_too_many_lines_or_an_empty_one_are_refused(live: Live, opened: OpenRun)
 
 @pytest.mark.real_model
 def test_a_text_of_no_tokens_is_told_by_the_real_model(monkeypatch: pytest.MonkeyPatch, opened: OpenRun) -> None:
-    from featurelib.live import lines
+    from featurelib.live.worker import texts as lines
 
     minilm = load_embedder(device="cpu")
     monkeypatch.setattr(lines, "_open_embedder", lambda _: minilm)
@@ -362,17 +363,17 @@ def test_a_megabyte_is_cut_with_a_sentence(open_tiny: Open) -> None:
 
 @pytest.mark.parametrize("text", ["a" * 2000, "é" * 2000, "漢" * 600, "漢" * 700, "a b\n" * 500, "🙂" * 2000])
 def test_an_address_never_grows_beyond_what_proxies_take(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
-    monkeypatch.setattr(typed.st, "session_state", {})
-    params = typed.in_address(text)
+    monkeypatch.setattr(text_input.st, "session_state", {})
+    params = text_input.in_address(text)
     assert len(urlencode(params)) < 6_100
-    kept = typed.st.session_state.get(typed.STORED, {})
+    kept = text_input.st.session_state.get(text_input.STORED, {})
     assert params == {"t": text} or kept == {params["kept"]: text}
 
 
 def test_a_session_keeps_the_last_long_texts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(typed.st, "session_state", {})
-    names = [typed.in_address(f"{number} " * 3000)["kept"] for number in range(typed.KEPT + 3)]
-    assert list(typed.st.session_state[typed.STORED]) == names[3:]
+    monkeypatch.setattr(text_input.st, "session_state", {})
+    names = [text_input.in_address(f"{number} " * 3000)["kept"] for number in range(text_input.KEPT + 3)]
+    assert list(text_input.st.session_state[text_input.STORED]) == names[3:]
 
 
 def test_lines_become_a_table_whose_rows_are_the_lines_alone(opened: OpenRun, open_tiny: Open, live: Live) -> None:

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from featurelib.sae.checkpoints import load_sae
-from featurelib.sae.checkpoints.sparsify import save_sparsify
+from featurelib.sae.formats.sparsify import save_sparsify
 from featurelib.sae.gates import GroupMax, JumpReLU, TopK
 from featurelib.schema import Refusal
 from tests.foreign import X64, agree, checkpoint, relu, safe, tensors, top

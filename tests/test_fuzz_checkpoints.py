@@ -13,14 +13,16 @@ from pathlib import Path
 import pytest
 import torch
 
-from featurelib.runs import Run
 from featurelib.sae.checkpoints import Asked, Checkpoint, find_place, interpret, load_sae
-from featurelib.sae.checkpoints.contents import Contents, read_contents
-from featurelib.sae.checkpoints.formats import MODULES
-from featurelib.sae.checkpoints.self_check import check_sae
+from featurelib.sae.checks.self_check import check_sae
+from featurelib.sae.formats.readers import READERS
+from featurelib.sae.weights.contents import Contents, read_contents
 from featurelib.schema import Refusal
+from featurelib.storage.runs import Run
 from precompute.__main__ import main
 from tests.sae_files import Example, Tensors, examples, planted_rows
+
+READER_OF = {reader.__name__.rpartition(".")[2]: reader for reader in READERS}
 
 OBLONG, SQUARE = (16, 48), (32, 32)
 CUTS = 20
@@ -73,14 +75,12 @@ def sentence_of(refused: pytest.ExceptionInfo) -> str:
 
 
 def test_every_format_has_an_example_that_is_read_as_it_and_passes_the_self_check(held):
-    assert set(examples(*OBLONG)) == set(MODULES)
-    import importlib
-
-    for name in MODULES:
+    assert set(examples(*OBLONG)) == set(READER_OF)
+    for name in READER_OF:
         for size in (OBLONG, SQUARE):
             contents = held(name, size)
             checkpoint = interpret(contents, Asked(**example(name).asked))
-            reader = importlib.import_module(f"featurelib.sae.checkpoints.{name}")
+            reader = READER_OF[name]
             found = check_sae(checkpoint.sae, planted_rows(size[0]))
             assert checkpoint.format == reader.NAME and checkpoint.lacks_threshold_for is None
             assert found.warnings == () and found.fit.fvu < 0.6, (name, found)
@@ -92,7 +92,7 @@ def places_to_cut(path: Path) -> list[int]:
     return sorted({*even, 1, 7, 8, size - 1, size - 4, size - 22} - {-1})
 
 
-@pytest.mark.parametrize("name", MODULES)
+@pytest.mark.parametrize("name", READER_OF)
 def test_a_file_that_is_cut_anywhere_is_refused(name, tmp_path):
     one = example(name)
     source = one.write(tmp_path / "sae", one.tensors)
@@ -141,7 +141,7 @@ def spoilt(tensor: torch.Tensor, wrong: float) -> torch.Tensor:
     return changed
 
 
-@pytest.mark.parametrize("name", MODULES)
+@pytest.mark.parametrize("name", READER_OF)
 def test_a_tensor_that_is_missing_or_of_another_name_type_shape_or_not_finite_is_refused(name, held):
     contents, prefix = held(name), example(name).prefix
     understood(name, contents, contents.tensors)
@@ -156,7 +156,7 @@ def test_a_tensor_that_is_missing_or_of_another_name_type_shape_or_not_finite_is
     assert accepted == []
 
 
-@pytest.mark.parametrize("name", MODULES)
+@pytest.mark.parametrize("name", READER_OF)
 def test_two_tensors_exchanged_are_refused_unless_nothing_tells_them_apart(name, held):
     contents, prefix = held(name), example(name).prefix
     unseen = set()
@@ -173,7 +173,7 @@ def test_two_tensors_exchanged_are_refused_unless_nothing_tells_them_apart(name,
     assert {tuple(sorted(pair)) for pair in unseen} == {tuple(sorted(pair)) for pair in TWINS.get(name, set())}
 
 
-@pytest.mark.parametrize("name", MODULES)
+@pytest.mark.parametrize("name", READER_OF)
 @pytest.mark.parametrize("size", [OBLONG, SQUARE])
 def test_a_trained_sae_that_is_scaled_or_transposed_is_caught_by_the_self_check(name, size, held):
     contents, one = held(name, size), example(name, size)
@@ -193,7 +193,7 @@ def test_a_trained_sae_that_is_scaled_or_transposed_is_caught_by_the_self_check(
     assert missed == []
 
 
-@pytest.mark.parametrize("name", MODULES)
+@pytest.mark.parametrize("name", READER_OF)
 def test_the_same_happens_to_real_files(name, tmp_path):
     one = example(name)
     first = next(iter(one.tensors))

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from featurelib.sae.recipe import ARCHITECTURES, tuned
-from featurelib.sae.training.choosing import pre_activations
-from featurelib.sae.training.kept import Kept
-from featurelib.sae.training.method import State, find_method
+from featurelib.sae.training.base import State, find_method
+from featurelib.sae.training.recipe import ARCHITECTURES, tuned
+from featurelib.sae.training.sparse_batch import Kept
 from featurelib.sae.training.start import first_parameters, shrink_encoder
+from featurelib.sae.training.topk import pre_activations
 
 N_TEXTS, N_FEATURES, DIMENSION, K = 10, 24, 8, 3
 CHOOSING = ("topk", "batchtopk", "matryoshka")

@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from featurelib.schema import TEXT_SUMMARIES, Refusal
-from precompute.train import draw_held_out, first_rows, train
+from precompute.stages.train import draw_held_out, first_rows, train
 from tests.test_encode import TRAINING, begin_run, build, planted_rows, work_on
 
 

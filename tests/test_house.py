@@ -10,21 +10,20 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-GROUND = {"schema", "files"}
+GROUND = {"schema", "stats", "storage"}
 NOUNS = {
-    "runs", "corpus", "sources", "embedder", "sae", "activations", "summaries", "keywords", "layout", "guard", "charts",
-    "classification", "evidence", "fidelity", "naming", "labeller", "attribution", "families", "steering", "artefacts",
-    "matching",
+    "corpus", "embedder", "sae", "summaries", "labels", "layout", "guard", "charts", "classification", "llm",
+    "attribution", "families", "steering", "audit", "matching",
 }  # fmt: skip
 MAY_IMPORT = {
     **{noun: GROUND for noun in NOUNS},
     "schema": set(),
-    "files": GROUND,
-    "store": GROUND | {"runs"},
-    "queries": GROUND | {"store", "runs"},
-    "search": GROUND | {"store", "runs"},
+    "stats": {"schema"},
+    "storage": {"schema", "stats"},
+    "queries": GROUND,
+    "search": GROUND,
     "live": GROUND | {"embedder", "sae", "attribution", "steering"},
-    "ui": GROUND | {"runs", "store", "queries", "search", "live", "charts", "matching"},
+    "ui": GROUND | {"queries", "search", "live", "charts", "matching"},
     "pages": GROUND | {"ui", "queries", "charts"},
     "app": GROUND | {"guard", "ui"},
 }
@@ -32,13 +31,13 @@ DOORS = {
     "torch": {"sae", "embedder", "live"},
     "sentence_transformers": {"embedder"},
     "transformers": {"embedder"},
-    "keybert": {"keywords"},
+    "keybert": {"labels"},
     "umap": {"layout"},
-    "sklearn": {"layout", "keywords", "classification", "families"},
+    "sklearn": {"layout", "labels", "classification", "families"},
     "scipy": {"families", "matching", "classification"},
-    "openai": {"labeller"},
-    "datasets": {"corpus", "sources"},
-    "duckdb": {"store", "activations", "queries", "search"},
+    "openai": {"llm"},
+    "datasets": {"corpus"},
+    "duckdb": {"storage"},
     "streamlit": {"ui", "pages", "app"},
     "plotly": {"charts"},
 }
@@ -96,7 +95,7 @@ def test_each_heavy_library_has_its_doors(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "module", ["featurelib", "featurelib.queries", "featurelib.live", "featurelib.ui", "featurelib.search"]
+    "module", ["featurelib", "featurelib.queries", "featurelib.live.client", "featurelib.ui", "featurelib.search"]
 )
 def test_importing_what_the_server_imports_brings_no_torch(module: str) -> None:
     heavy = "{'torch', 'sentence_transformers', 'keybert', 'umap', 'sklearn', 'transformers'}"

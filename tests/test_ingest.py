@@ -10,11 +10,11 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from featurelib.runs import Generation
 from featurelib.schema import DROPPED, TEXTS, Refusal
-from precompute.config import BuildConfig
-from precompute.ingest import identity, ingest
-from precompute.job import Job
+from featurelib.storage.runs import Generation
+from precompute.build.config import BuildConfig
+from precompute.build.job import Job
+from precompute.stages.ingest import identity, ingest
 
 
 def hostile(folder: Path) -> Path:

@@ -11,11 +11,12 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from featurelib import files
-from featurelib.sae.checkpoints import exporting, load_sae, save_sae
-from featurelib.sae.checkpoints.saelens import save_saelens
+from featurelib.sae import export
+from featurelib.sae.checkpoints import load_sae, save_sae
+from featurelib.sae.formats.saelens import save_saelens
 from featurelib.sae.gates import GroupMax, KeepsMax, Relu, TopK
 from featurelib.sae.model import SAE
+from featurelib.storage import files
 from precompute.__main__ import main
 from tests.foreign import FOUR, pt
 from tests.test_formats_more import saerch
@@ -127,7 +128,7 @@ def test_what_is_exported_is_the_same_sae(sae, layout, tmp_path, capsys):
     assert torch.equal(encoder, sae.W_enc)
     x = np.random.default_rng(0).normal(size=(50, 48)).astype(np.float32)
     assert torch.equal(load_sae(out).reconstruct(x), sae.reconstruct(x))
-    assert (sae.encode(exporting._rows(sae)) > 0).any(dim=1).float().mean() > 0.4
+    assert (sae.encode(export._rows(sae)) > 0).any(dim=1).float().mean() > 0.4
 
 
 def test_nothing_is_overwritten_and_what_a_layout_cannot_hold_is_refused(tmp_path, capsys):
@@ -149,6 +150,6 @@ def test_nothing_is_overwritten_and_what_a_layout_cannot_hold_is_refused(tmp_pat
 def test_a_writer_that_writes_another_sae_is_caught(tmp_path, capsys, monkeypatch):
     save_saelens(random_sae(), tmp_path / "sae")
     wrong = SAE(*(getattr(random_sae(seed=1), name) for name in ("W_enc", "b_enc", "W_dec", "b_dec", "gate")))
-    monkeypatch.setitem(exporting.WRITERS, "saelens", lambda sae, folder: save_saelens(wrong, folder))
+    monkeypatch.setitem(export.WRITERS, "saelens", lambda sae, folder: save_saelens(wrong, folder))
     assert main(["export", str(tmp_path / "sae"), str(tmp_path / "out"), "--layout", "saelens"]) == 2
     assert "reads back with another" in capsys.readouterr().err and not (tmp_path / "out").exists()

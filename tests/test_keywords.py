@@ -15,15 +15,16 @@ import pyarrow.parquet as pq
 import pytest
 
 from benchmarks.tutorial_loop import compare_keywords, open_model, tutorial_keywords
-from featurelib import files, keywords
 from featurelib.embedder import load_embedder
-from featurelib.evidence import NAMED, evidence_part, evidence_parts
-from featurelib.keywords import Keyword, Term
-from featurelib.runs import Done, Generation
+from featurelib.labels import keywords
+from featurelib.labels.keywords import Keyword, Term
+from featurelib.labels.split import NAMED, evidence_part, evidence_parts
 from featurelib.schema import EMBEDDINGS, EVIDENCE_PARTS, FEATURES, KEYWORDS, TEXTS, TOP_TEXT_ROWS, Refusal
-from precompute import label as verb
-from precompute.config import BuildConfig
-from precompute.job import Job
+from featurelib.storage import files
+from featurelib.storage.runs import Done, Generation
+from precompute.build.config import BuildConfig
+from precompute.build.job import Job
+from precompute.stages import keywords as verb
 
 WORDS = ["galaxy", "galaxies", "star", "quark", "gluon", "graph", "graphs", "tree"]
 WORDS += ["matrix", "tensor", "protein", "genome", "cell", "neuron", "wave", "photon"]

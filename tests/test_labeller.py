@@ -14,11 +14,11 @@ import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score, precision_score, recall_score
 
-from featurelib import labeller
-from featurelib.labeller import Judged, Labeller, Question, Words, client
-from featurelib.labeller.questions import PROMPTS, ask_explanation, ask_verdicts, read_explanation, read_verdicts
+from featurelib import llm
+from featurelib.llm import Judged, Labeller, Question, Words, client
+from featurelib.llm.prompts import PROMPTS, ask_explanation, ask_verdicts, read_explanation, read_verdicts
 from featurelib.schema import Refusal
-from precompute.config import BuildConfig
+from precompute.build.config import BuildConfig
 from tests.chat_server import ChatServer, Reply, chat_server, completion, refusal
 
 QUESTION = Question("Answer.", '{"texts": []}')
@@ -77,7 +77,7 @@ def test_scores_are_those_of_scikit_learn() -> None:
     draw = np.random.default_rng(0)
     truth, verdict = draw.random(60) < 0.4, draw.random(60) < 0.6
     unread = [Judged(True, None), Judged(False, None)]
-    found = labeller.score([Judged(bool(t), bool(v)) for t, v in zip(truth, verdict, strict=True)] + unread)
+    found = llm.score([Judged(bool(t), bool(v)) for t, v in zip(truth, verdict, strict=True)] + unread)
     assert found.score == pytest.approx(balanced_accuracy_score(truth, verdict))
     assert found.accuracy == pytest.approx(accuracy_score(truth, verdict))
     assert found.precision == pytest.approx(precision_score(truth, verdict))
@@ -88,20 +88,20 @@ def test_scores_are_those_of_scikit_learn() -> None:
 
 
 def test_what_is_not_defined_is_no_number() -> None:
-    nothing = labeller.score([])
+    nothing = llm.score([])
     assert (nothing.score, nothing.low, nothing.precision, nothing.n_texts) == (None, None, None, 0)
-    one_kind = labeller.score([Judged(True, True), Judged(False, None)])
+    one_kind = llm.score([Judged(True, True), Judged(False, None)])
     assert one_kind.score is None and one_kind.recall == 1 and one_kind.specificity is None
-    never = labeller.score([Judged(True, False), Judged(False, False)])
+    never = llm.score([Judged(True, False), Judged(False, False)])
     assert never.precision is None and never.f1 == 0 and never.score == 0.5
 
 
 def test_wilson_is_what_the_books_print() -> None:
     # Newcombe 1998, table I: 81/263 gives 0.2553 to 0.3662, 15/148 gives 0.0624 to 0.1605, 0/20 gives 0 to 0.1611
-    assert labeller.wilson(81, 263) == pytest.approx((0.2553, 0.3662), abs=5e-5)
-    assert labeller.wilson(15, 148) == pytest.approx((0.0624, 0.1605), abs=5e-5)
-    assert labeller.wilson(0, 20) == pytest.approx((0, 0.1611), abs=5e-5)
-    assert labeller.wilson(0, 0) == (0, 1)
+    assert llm.wilson(81, 263) == pytest.approx((0.2553, 0.3662), abs=5e-5)
+    assert llm.wilson(15, 148) == pytest.approx((0.0624, 0.1605), abs=5e-5)
+    assert llm.wilson(0, 20) == pytest.approx((0, 0.1611), abs=5e-5)
+    assert llm.wilson(0, 0) == (0, 1)
 
 
 @pytest.mark.parametrize("shares, n", [((0.8, 0.7), 20), ((0.95, 0.5), 10), ((1.0, 0.9), 20)])
@@ -110,7 +110,7 @@ def test_the_interval_holds_the_truth_as_often_as_it_says(shares: tuple[float, f
     held = 0
     for _ in range(1000):
         yes, no = draw.random(n) < shares[0], draw.random(n) >= shares[1]
-        found = labeller.score([Judged(True, bool(v)) for v in yes] + [Judged(False, bool(v)) for v in no])
+        found = llm.score([Judged(True, bool(v)) for v in yes] + [Judged(False, bool(v)) for v in no])
         assert 0 <= found.low <= found.score <= found.high <= 1
         held += found.low <= sum(shares) / 2 <= found.high
     assert held / 1000 >= 0.93
@@ -123,9 +123,9 @@ def test_drawn_texts_come_from_their_parts_and_from_all_strengths() -> None:
     named, judged = np.arange(1000) % 2 == 0, np.arange(1000) % 4 == 1
     text_ids = np.random.default_rng(0).permutation(1000)[:400]
     activations = np.linspace(2, 0.1, 400)
-    choice = labeller.choose(3, text_ids, activations, named, judged, 0)
-    assert choice == labeller.choose(3, text_ids, activations, named, judged, 0)
-    assert choice != labeller.choose(3, text_ids, activations, named, judged, 1)
+    choice = llm.choose(3, text_ids, activations, named, judged, 0)
+    assert choice == llm.choose(3, text_ids, activations, named, judged, 0)
+    assert choice != llm.choose(3, text_ids, activations, named, judged, 1)
     ranks = {int(text_id): rank for rank, text_id in enumerate(text_ids)}
     shown = [text_id for text_id, _ in choice.fires_on]
     assert shown[:6] == [one for one in text_ids if named[one]][:6]
@@ -141,11 +141,11 @@ def test_drawn_texts_come_from_their_parts_and_from_all_strengths() -> None:
 
 def test_a_rare_feature_is_not_described_and_one_that_always_fires_not_judged() -> None:
     named, judged = np.arange(100) % 2 == 0, np.arange(100) % 4 == 1
-    assert labeller.choose(0, np.array([0, 1, 3, 5]), np.ones(4), named, judged, 0) is None
-    assert labeller.choose(0, np.array([], int), np.array([]), named, judged, 0) is None
-    few = labeller.choose(0, np.array([0, 2, 4, 1, 5]), np.ones(5), named, judged, 0)
+    assert llm.choose(0, np.array([0, 1, 3, 5]), np.ones(4), named, judged, 0) is None
+    assert llm.choose(0, np.array([], int), np.array([]), named, judged, 0) is None
+    few = llm.choose(0, np.array([0, 2, 4, 1, 5]), np.ones(5), named, judged, 0)
     assert few is not None and few.firing == few.silent == ()
-    always = labeller.choose(0, np.arange(100), np.ones(100), named, judged, 0)
+    always = llm.choose(0, np.arange(100), np.ones(100), named, judged, 0)
     assert always.firing == always.silent == always.silent_on == ()
 
 
@@ -160,14 +160,14 @@ def words_of(text: str, parts: list[float]) -> Words:
 def test_right_marks_lie_on_the_words_that_carry_and_wrong_ones_on_words_that_do_not() -> None:
     text = "a «bright» star near the other star of stone"
     words = words_of(text, [0.0, 0.2, 1.0, 0.31, -0.5, -0.1, 0.9, 0.0, 0.1])
-    right = labeller.right_words(words)
+    right = llm.right_words(words)
     assert right == [2, 3, 6]
-    assert labeller.marked(text, words, right) == 'a "bright" «star» «near» the other «star» of stone'
+    assert llm.marked(text, words, right) == 'a "bright" «star» «near» the other «star» of stone'
     for seed in range(20):
-        wrong = labeller.wrong_words(words, 2, random.Random(seed))
+        wrong = llm.wrong_words(words, 2, random.Random(seed))
         assert set(wrong) <= {1, 5, 8}, "long words outside the right ones, the idle ones first"
-    assert set(labeller.wrong_words(words, 3, random.Random(0))) == {1, 5, 8}
-    assert labeller.right_words(words_of("no one", [-1.0, 0.0])) == []
+    assert set(llm.wrong_words(words, 3, random.Random(0))) == {1, 5, 8}
+    assert llm.right_words(words_of("no one", [-1.0, 0.0])) == []
 
 
 # The client

@@ -16,9 +16,9 @@ from featurelib.layout import (
     drawn_texts,
     find_clusters,
 )
-from featurelib.runs import Run
 from featurelib.schema import EMBEDDINGS, TEXT_LAYOUT, Refusal
-from precompute.arrange import _embeddings
+from featurelib.storage.runs import Run
+from precompute.stages.layout import _embeddings
 
 GROUPS = np.repeat(np.arange(6), [40, 35, 30, 25, 20, 15])
 

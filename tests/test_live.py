@@ -20,9 +20,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from featurelib.embedder import load_embedder
-from featurelib.live import Live
-from featurelib.runs import Generation, Run
+from featurelib.live.client import Live
 from featurelib.schema import BY_TEXT, EMBEDDINGS, TEXT_SUMMARIES, TEXTS, Refusal, RunNotReady
+from featurelib.storage.runs import Generation, Run
 from tests.conftest import ROOT, STAND_IN
 
 
@@ -165,7 +165,8 @@ def test_a_broken_sae_is_a_sentence_and_the_worker_lives_on(live, generation, tm
 
 
 def test_an_sae_that_was_replaced_while_a_build_goes_on_is_read_again(live, generation, tmp_path):
-    from featurelib.sae.checkpoints import load_sae, saelens
+    from featurelib.sae.checkpoints import load_sae
+    from featurelib.sae.formats import saelens
 
     copy = copy_of(generation, tmp_path)
     (copy / "manifest.json").unlink()  # a build that goes on has none yet
@@ -213,7 +214,7 @@ def test_a_worker_that_hangs_is_stopped_in_time_and_the_next_question_is_answere
 
 def test_the_worker_ends_when_its_parent_is_killed(generation):
     code = (
-        "import sys, time; from pathlib import Path; from featurelib.live import Live\n"
+        "import sys, time; from pathlib import Path; from featurelib.live.client import Live\n"
         f"live = Live(); live.embed(Path({str(generation.path)!r}), 'a text')\n"
         "assert 'torch' not in sys.modules; print(live._worker.pid, flush=True); time.sleep(60)"
     )
@@ -226,7 +227,7 @@ def test_the_worker_ends_when_its_parent_is_killed(generation):
 
 
 def test_a_worker_that_cannot_start_is_a_sentence(monkeypatch, generation):
-    monkeypatch.setattr("featurelib.live.worker.PROJECT", Path("/"))
+    monkeypatch.setattr("featurelib.live.process.PROJECT", Path("/"))
     monkeypatch.setenv("PYTHONPATH", "/nowhere")
     live = Live()
     with pytest.raises(Refusal, match="No module named"):

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from featurelib.runs import Run
-from featurelib.sae.loggers import EVERY, log_reading, open_logger
-from featurelib.sae.training import Reading
+from featurelib.sae.training.loggers import EVERY, log_reading, open_logger
+from featurelib.sae.training.trainer import Reading
 from featurelib.schema import Refusal
+from featurelib.storage.runs import Run
 from precompute.__main__ import main
 from tests.conftest import TINY_FLAGS
 from tests.planted import Planted

@@ -10,9 +10,9 @@ from scipy import sparse
 
 from featurelib import matching, queries
 from featurelib.matching import FATES
-from featurelib.runs import Done, Generation
 from featurelib.schema import MIN_BOTH, Refusal
-from featurelib.store import open_store
+from featurelib.storage.runs import Done, Generation
+from featurelib.storage.store import open_store
 from tests.numpy_run import N_FEATURES, N_TEXTS, make_run, weights
 
 N = 1000

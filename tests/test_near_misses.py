@@ -11,16 +11,17 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from featurelib import files, queries
-from featurelib.runs import Done
-from featurelib.sae.embeddings import read_embeddings
+from featurelib import queries
 from featurelib.sae.gates import Capped, Gated, GroupMax, JumpReLU, KeepsMax, Relu, TopK
 from featurelib.sae.model import SAE
 from featurelib.sae.near_misses import KEPT, NearMisses, ranks
 from featurelib.schema import BY_TEXT, COPIES, EMBEDDINGS, NEAR_MISSES, Refusal
-from featurelib.store import open_store
-from precompute import miss as miss_verb
-from precompute.miss import miss
+from featurelib.storage import files
+from featurelib.storage.embeddings import read_embeddings
+from featurelib.storage.runs import Done
+from featurelib.storage.store import open_store
+from precompute.stages import near_misses as miss_verb
+from precompute.stages.near_misses import miss
 from tests.numpy_run import DEAD, N_FEATURES, NumpyRun, QuietJob, make_run
 
 N, D, F = 700, 8, 24

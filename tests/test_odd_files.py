@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from featurelib.sae.checkpoints import find_place, load_sae
-from featurelib.sae.checkpoints.exporting import export_sae
+from featurelib.sae.export import export_sae
 from featurelib.sae.gates import Relu
 from featurelib.sae.model import SAE, Sparse
 from featurelib.schema import Refusal

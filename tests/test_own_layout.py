@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from featurelib.sae.checkpoints import load_sae, save_sae
-from featurelib.sae.checkpoints.saelens import save_saelens
+from featurelib.sae.formats.saelens import save_saelens
 from featurelib.sae.gates import Capped, Gated, GroupMax, JumpReLU, KeepsMax, Relu, TopK
 from featurelib.sae.model import SAE
 from featurelib.schema import Refusal

@@ -25,9 +25,9 @@ from hypothesis import strategies as st
 from streamlit.testing.v1 import AppTest
 
 from featurelib import charts, ui
-from featurelib.runs import Run
-from featurelib.ui.address import MARKDOWN, label_of
-from featurelib.ui.downloads import csv_bytes, parquet_bytes
+from featurelib.storage.runs import Run
+from featurelib.ui.kit.address import MARKDOWN, label_of
+from featurelib.ui.kit.downloads import csv_bytes, parquet_bytes
 from tests.apppage import NAVIGATION, page_of
 from tests.numpy_run import DEAD, N_FEATURES, N_TEXTS, NumpyRun, make_run
 

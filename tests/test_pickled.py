@@ -22,9 +22,8 @@ import numpy as np
 import pytest
 import torch
 
-from featurelib.sae.checkpoints import pickled
-from featurelib.sae.checkpoints.pickled import Pickled, read_pickle
-from featurelib.sae.checkpoints.unpickle import limits
+from featurelib.sae.pickles import limits, subprocess_reader
+from featurelib.sae.pickles.subprocess_reader import Pickled, read_pickle
 from featurelib.schema import Refusal
 
 UNPICKLE = Path(limits.__file__).parent
@@ -113,7 +112,7 @@ def test_every_tensor_is_torchs_own_bit_for_bit(tmp_path: Path, packing: int | N
 def test_every_tensor_is_handed_over_at_a_multiple_of_its_width(tmp_path: Path) -> None:
     folder = tmp_path / "handed"
     folder.mkdir()
-    pickled._read_apart(saved(tmp_path / "sae.pt", tensors_of_every_kind()), folder)
+    subprocess_reader._read_apart(saved(tmp_path / "sae.pt", tensors_of_every_kind()), folder)
     stored = (folder / "tensors.safetensors").read_bytes()
     length = int.from_bytes(stored[:8], "little")
     widths = {"F64": 8, "I64": 8, "F32": 4, "I32": 4, "F16": 2, "BF16": 2, "I16": 2, "I8": 1, "U8": 1, "BOOL": 1}
@@ -348,7 +347,7 @@ HOSTILE = {
     "collections.OrderedDict.__init__.__globals__": "{}",
     "collections.defaultdict": "{}",
     "sae_trainingx.config": "{}",
-    "unpickle.names.call": "{}",
+    "pickles.names.call": "{}",
     "__main__.main": "{}",
 }
 
@@ -414,7 +413,7 @@ def test_classes_that_are_stubbed_are_never_imported(
     mats: LanguageModelSAERunnerConfig, tmp_path: Path, canary: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = saved(tmp_path / "sae.pt", {"cfg": mats})
-    for name in ("sae_training", "sitecustomize", "json", "pickletools", "unpickle"):
+    for name in ("sae_training", "sitecustomize", "json", "pickletools", "pickles"):
         (tmp_path / f"{name}.py").write_text(f"open({str(canary)!r}, 'w')")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     monkeypatch.chdir(tmp_path)
@@ -678,7 +677,7 @@ def test_a_pickle_of_millions_of_opcodes_is_followed_to_its_end(tmp_path: Path) 
 
 def test_a_reader_that_takes_too_long_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = around(tmp_path / "slow.pt", b"\x80\x04" + b"N0" * 1_000_000 + b"N.")
-    monkeypatch.setattr(pickled.limits, "seconds", lambda size: 0.02)
+    monkeypatch.setattr(subprocess_reader.limits, "seconds", lambda size: 0.02)
     with pytest.raises(Refusal, match="slow.pt was not read within 0.04 seconds"):
         read_pickle(path)
 
@@ -696,7 +695,7 @@ def test_a_reader_that_dies_is_a_sentence(tmp_path: Path, monkeypatch: pytest.Mo
 def test_the_reader_holds_itself_to_limits_by_the_size_of_the_file() -> None:
     resource = pytest.importorskip("resource")
     code = (
-        "import resource, sys; from unpickle.limits import limit_self; limit_self(1 << 20);"
+        "import resource, sys; from pickles.limits import limit_self; limit_self(1 << 20);"
         "names = ('AS', 'CPU', 'FSIZE', 'NOFILE');"
         "print(*(resource.getrlimit(getattr(resource, f'RLIMIT_{name}'))[1] for name in names))"
     )

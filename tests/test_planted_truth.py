@@ -8,8 +8,8 @@ import pytest
 from scipy.stats import rankdata
 
 import featurelib
-from featurelib.runs import Run
 from featurelib.schema import BY_TEXT, EMBEDDINGS, TEXTS
+from featurelib.storage.runs import Run
 from tests.planted import TOPICS, Planted
 
 

@@ -11,11 +11,12 @@ import pyarrow as pa
 import pytest
 from scipy.stats import binomtest, chisquare
 
-from featurelib import files, queries
+from featurelib import queries
 from featurelib.queries import FeatureFilter
 from featurelib.queries.features import SORTS
 from featurelib.schema import COPIES, Refusal
-from featurelib.store import Store, open_store
+from featurelib.storage import files
+from featurelib.storage.store import Store, open_store
 from tests.numpy_run import (
     CLASHING,
     DEAD,

@@ -14,12 +14,12 @@ from streamlit.testing.v1 import AppTest
 
 import featurelib
 from featurelib import ui
-from featurelib.runs import Run
-from featurelib.ui.elements import number
-from featurelib.ui.finding import _split
-from featurelib.ui.lists import short
-from featurelib.ui.portrait import FIRST
-from featurelib.ui.reading import OPENING, ShownText, cut_text, text_html
+from featurelib.storage.runs import Run
+from featurelib.ui.feature.header import FIRST
+from featurelib.ui.kit.elements import number
+from featurelib.ui.kit.lists import short
+from featurelib.ui.search.finding import _split
+from featurelib.ui.texts.text_list import OPENING, ShownText, cut_text, text_html
 from tests.apppage import page_of
 from tests.numpy_run import DEAD, HOSTILE, N_FEATURES, N_TEXTS, NumpyRun, make_run, weights
 
@@ -193,7 +193,7 @@ def test_a_wrong_choice_is_told_some_of_the_right_ones_and_not_hundreds(
     open_page: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert "sort=x; max_activation, density" in words(open_page("features.py", run="small", sort="x"))
-    monkeypatch.setattr(sys.modules["featurelib.ui.address"], "TOLD", 2)
+    monkeypatch.setattr(sys.modules["featurelib.ui.kit.address"], "TOLD", 2)
     said = words(open_page("feature.py", run="small", feature="20", view="x"))
     assert "The address says view=x; top, bands and 2 more are known, so top is shown." in said
 

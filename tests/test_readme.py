@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from precompute.config import BuildConfig, fields, flag
-from precompute.stages import PIPELINE
+from precompute.build.config import BuildConfig, fields, flag
+from precompute.build.stage_table import PIPELINE
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -21,6 +21,8 @@ def tree() -> list[str]:
         if not line.startswith(" "):
             folder = name if name.endswith("/") else ""
             found.append(name)
+        elif all(word.endswith(".py") for word in line.split()):
+            found += [folder + word for word in line.split()]
         else:
             found.append(folder + name)
     return found

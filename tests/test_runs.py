@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from featurelib import files
-from featurelib.runs import Generation, Run, check_name, find_runs, open_run
 from featurelib.schema import FORMAT_VERSION, STAGES, TEXTS, Refusal, RunNotReady
+from featurelib.storage import files
+from featurelib.storage.runs import Generation, Run, check_name, find_runs, open_run
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from featurelib.sae.checkpoints import load_sae
-from featurelib.sae.checkpoints.saelens import save_saelens
 from featurelib.sae.evaluation import mean_interval, nearest_directions, ratio_interval
+from featurelib.sae.formats.saelens import save_saelens
 from featurelib.sae.gates import Gated, JumpReLU, Relu, TopK
 from featurelib.sae.model import SAE, Sparse
 from featurelib.schema import Refusal

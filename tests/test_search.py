@@ -15,10 +15,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from featurelib.runs import Run
 from featurelib.schema import Refusal, RunNotReady
-from featurelib.search import MARK_END, MARK_START, WordIndex, building, open_words, read_query, texts_by_meaning
-from featurelib.store import open_store
+from featurelib.search import MARK_END, MARK_START, WordIndex, open_words, read_query, texts_by_meaning, word_index_file
+from featurelib.storage.runs import Run
+from featurelib.storage.store import open_store
 from tests.numpy_run import D_IN, HOSTILE, N_TEXTS, NumpyRun, make_run
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -127,8 +127,8 @@ def test_other_texts_get_another_index(made: NumpyRun, tmp_path: Path) -> None:
 
 def test_two_processes_and_eight_threads_may_make_it_at_once(made: NumpyRun, tmp_path: Path) -> None:
     code = (
-        "import sys; from pathlib import Path; from featurelib.runs import Run\n"
-        "from featurelib.store import open_store\n"
+        "import sys; from pathlib import Path; from featurelib.storage.runs import Run\n"
+        "from featurelib.storage.store import open_store\n"
         "from featurelib.search import open_words\n"
         "words = open_words(open_store(Run(Path(sys.argv[1])).current()), Path(sys.argv[2]))\n"
         "print(words.count('galaxy'))"
@@ -144,31 +144,31 @@ def test_two_processes_and_eight_threads_may_make_it_at_once(made: NumpyRun, tmp
 
 
 def test_a_build_that_fails_leaves_no_index(made: NumpyRun, tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr(building, "own_temporary_folder", lambda: tmp_path / "elsewhere")
-    monkeypatch.setattr(building, "rows_of", lambda table: 1 / 0)
+    monkeypatch.setattr(word_index_file, "own_temporary_folder", lambda: tmp_path / "elsewhere")
+    monkeypatch.setattr(word_index_file, "rows_of", lambda table: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         open_words(open_store(made.generation), tmp_path / "cache")
     assert list((tmp_path / "cache").iterdir()) == []
 
 
 def test_a_run_that_cannot_be_written_to_is_indexed_elsewhere(made: NumpyRun, tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr(building.tempfile, "gettempdir", lambda: str(tmp_path))
+    monkeypatch.setattr(word_index_file.tempfile, "gettempdir", lambda: str(tmp_path))
     (tmp_path / "a file").write_text("")
     words = open_words(open_store(made.generation), tmp_path / "a file" / "cache")
     assert words.count("galaxy") > 0 and words.texts_file.parent.parent == tmp_path
     assert words.texts_file.parent.stat().st_mode & 0o077 == 0
-    monkeypatch.setattr(building, "own_temporary_folder", lambda: tmp_path / "a file" / "also")
+    monkeypatch.setattr(word_index_file, "own_temporary_folder", lambda: tmp_path / "a file" / "also")
     with pytest.raises(Refusal, match="can be written nowhere"):
         open_words(open_store(made.generation), tmp_path / "a file" / "cache")
 
 
 def test_a_folder_that_others_may_write_to_is_not_trusted(tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr(building.tempfile, "gettempdir", lambda: str(tmp_path))
-    monkeypatch.setattr(building.tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(word_index_file.tempfile, "gettempdir", lambda: str(tmp_path))
+    monkeypatch.setattr(word_index_file.tempfile, "tempdir", str(tmp_path))
     open_to_all = tmp_path / f"featurelib-words-{os.getuid()}"
     open_to_all.mkdir()
     open_to_all.chmod(0o777)
-    assert building.own_temporary_folder() != open_to_all
+    assert word_index_file.own_temporary_folder() != open_to_all
 
 
 def test_an_index_of_a_generation_that_is_gone_is_removed_in_time(made: NumpyRun, tmp_path: Path) -> None:

@@ -11,16 +11,16 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from featurelib.runs import Run
 from featurelib.sae.checkpoints import load_sae
-from featurelib.sae.checkpoints.fit import evenly
-from featurelib.sae.checkpoints.saelens import save_saelens
-from featurelib.sae.checkpoints.self_check import check_sae
+from featurelib.sae.checks.fit import evenly
+from featurelib.sae.checks.self_check import check_sae
+from featurelib.sae.formats.saelens import save_saelens
 from featurelib.sae.gates import Relu, TopK
 from featurelib.sae.model import SAE
 from featurelib.schema import Refusal
-from precompute import embed
+from featurelib.storage.runs import Run
 from precompute.__main__ import main
+from precompute.stages import embed
 from tests.conftest import STAND_IN
 from tests.sae_files import planted_rows, trained_sae
 from tests.test_formats_more import saerch

@@ -15,11 +15,12 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from featurelib.runs import Run
-from featurelib.sae.checkpoints import find_place, hub, load_sae, source, wandb_artifact
-from featurelib.sae.checkpoints.choosing import Names, choose
-from featurelib.sae.checkpoints.saelens import save_saelens
+from featurelib.sae.checkpoints import find_place, load_sae
+from featurelib.sae.formats.saelens import save_saelens
+from featurelib.sae.sources import find, hub, wandb_artifact
+from featurelib.sae.sources.locate import Names, choose
 from featurelib.schema import Refusal
+from featurelib.storage.runs import Run
 from tests.hub import COMMIT, Hub, in_new_python, serve
 from tests.test_sae import random_sae
 
@@ -27,7 +28,7 @@ X = np.random.default_rng(3).normal(size=(5, 48)).astype(np.float32)
 LOAD = """
 import json, sys, time
 import numpy as np
-from featurelib.runs import Run
+from featurelib.storage.runs import Run
 from featurelib.sae.checkpoints import find_place, load_sae
 x = np.random.default_rng(3).normal(size=(5, 48)).astype(np.float32)
 told = []
@@ -231,10 +232,10 @@ def test_a_name_that_may_leave_its_folder_on_some_system_is_no_file(name):
 
 
 def test_a_run_calls_its_sae_by_name_and_commit_and_never_by_path(tmp_path):
-    place = source.Place(Path(f"/cache/models--lab--saes/snapshots/{COMMIT}/a/sae.pt"), None)
-    assert source.name_source("hf://lab/saes/a@main", place) == "hf://lab/saes/a@cccccccccccc"
-    assert source.name_source(str(tmp_path), place) == tmp_path.name
-    assert source.name_source("wandb:a/b/c:v0", source.Place(Path("/x/y"), None)) == "wandb:a/b/c:v0"
+    place = find.Place(Path(f"/cache/models--lab--saes/snapshots/{COMMIT}/a/sae.pt"), None)
+    assert find.name_source("hf://lab/saes/a@main", place) == "hf://lab/saes/a@cccccccccccc"
+    assert find.name_source(str(tmp_path), place) == tmp_path.name
+    assert find.name_source("wandb:a/b/c:v0", find.Place(Path("/x/y"), None)) == "wandb:a/b/c:v0"
 
 
 # Weights & Biases: the form, the choice, and what is said; its service cannot be reached from a test
@@ -290,7 +291,7 @@ def test_of_an_artifact_only_the_sae_is_fetched_and_no_reference_is_followed(tmp
 @pytest.mark.parametrize(("key", "sentence"), [("", "give: wandb login"), ("k" * 40, "check that it can be reached")])
 def test_a_service_that_does_not_answer_is_a_sentence_in_seconds(key, sentence, tmp_path):
     code = (
-        "import featurelib, featurelib.sae.checkpoints.wandb_artifact as room\n"
+        "import featurelib, featurelib.sae.sources.wandb_artifact as room\n"
         "room.ANSWER_SECONDS = 2\nfeaturelib.load_sae('wandb:a/b/c:v0')"
     )
     began = time.monotonic()

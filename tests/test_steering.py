@@ -17,15 +17,15 @@ from safetensors.numpy import load_file
 from streamlit.testing.v1 import AppTest
 
 from featurelib import search, steering, ui
-from featurelib.live import Live
-from featurelib.runs import Generation, Run
+from featurelib.live.client import Live
 from featurelib.sae.gates import JumpReLU, Relu, TopK
 from featurelib.sae.model import SAE
 from featurelib.schema import BY_TEXT, EMBEDDINGS, Refusal
-from featurelib.store import Store, open_store
-from featurelib.ui.elements import number
-from featurelib.ui.likeness import SMALL
-from featurelib.ui.turning import MOST, _knob, read_changes, written
+from featurelib.storage.runs import Generation, Run
+from featurelib.storage.store import Store, open_store
+from featurelib.ui.kit.elements import number
+from featurelib.ui.similar import SMALL
+from featurelib.ui.steer.sliders import MOST, _knob, read_changes, written
 from tests.apppage import page_of
 from tests.numpy_run import D_IN, DEAD, N_TEXTS, NumpyRun, finish, make_run
 from tests.numpy_run import weights as numpy_weights

@@ -14,10 +14,11 @@ import numpy as np
 import pytest
 
 import featurelib
-from featurelib import files, queries, schema
-from featurelib.runs import Generation, Run
+from featurelib import queries, schema
 from featurelib.schema import Refusal, RunNotReady
-from featurelib.store import Store, open_store
+from featurelib.storage import files
+from featurelib.storage.runs import Generation, Run
+from featurelib.storage.store import Store, open_store
 from tests.numpy_run import HOSTILE, N_FEATURES, N_TEXTS, NumpyRun, finish, make_run
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -72,8 +73,8 @@ def test_eight_threads_get_1600_right_answers_from_one_store(store: Store, made:
 def test_the_same_goes_wrong_when_the_connection_is_shared(made: NumpyRun) -> None:
     # In a process of its own: a connection used by two threads at once may do anything, ending the process included.
     code = (
-        "import sys; from pathlib import Path; from featurelib.runs import Run\n"
-        "from featurelib.store import Store, open_store\n"
+        "import sys; from pathlib import Path; from featurelib.storage.runs import Run\n"
+        "from featurelib.storage.store import Store, open_store\n"
         "from tests.test_store import ask_from_threads; import numpy as np\n"
         "Store._cursor = lambda self: self._con\n"
         "truth = np.load(sys.argv[2])\n"

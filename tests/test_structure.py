@@ -9,11 +9,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from featurelib import charts, queries, schema
-from featurelib.charts.heatmap import relative
+from featurelib.charts.coactivation import relative
 from featurelib.schema import Refusal
-from featurelib.store import Store, open_store
-from featurelib.ui.style import DARK, LIGHT
-from precompute.relate import relate
+from featurelib.storage.store import Store, open_store
+from featurelib.ui.kit.theme import DARK, LIGHT
+from precompute.stages.families import relate
 from tests.numpy_run import N_FEATURES, N_TEXTS, NumpyRun
 from tests.structure_run import ALWAYS, CHILDREN, GRANDCHILD, ROOT, SeededJob, planted, structure_run
 

@@ -12,7 +12,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from featurelib import ui
-from featurelib.runs import Done
+from featurelib.storage.runs import Done
 from tests.apppage import page_of
 from tests.numpy_run import N_TEXTS, NumpyRun, make_run
 from tests.structure_run import ALWAYS, CHILDREN, GRANDCHILD, ROOT, SPLIT_INTO, planted, split, structure_run
@@ -186,8 +186,8 @@ def test_a_feature_s_parent_and_children_lead_on(made: NumpyRun, monkeypatch: py
         from pathlib import Path
 
         from featurelib import queries
-        from featurelib.runs import Run
-        from featurelib.store import open_store
+        from featurelib.storage.runs import Run
+        from featurelib.storage.store import open_store
         from featurelib.ui import families
 
         store = open_store(Run(Path(os.environ["PLANTED_RUN"])).current())

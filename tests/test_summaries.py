@@ -11,8 +11,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from featurelib import files, schema, summaries
-from featurelib.runs import Generation, Run
+from featurelib import schema, summaries
+from featurelib.storage import files
+from featurelib.storage.runs import Generation, Run
 from featurelib.summaries import SUMMARIES, feature_ranges
 from tests.numpy_run import DEAD, N_FEATURES, NumpyRun, make_run, run_summarise
 
@@ -110,13 +111,13 @@ def test_dead_features_have_a_row_and_nothing_else(made: NumpyRun) -> None:
 
 def test_the_bytes_do_not_depend_on_the_ranges(made: NumpyRun, copied: Generation, monkeypatch) -> None:
     cut = feature_ranges
-    monkeypatch.setattr("precompute.summarise.feature_ranges", lambda n_active: cut(n_active, max_rows=100))
+    monkeypatch.setattr("precompute.stages.summarise.feature_ranges", lambda n_active: cut(n_active, max_rows=100))
     run_summarise(copied)
     assert hashes(copied) == hashes(made.generation)
 
 
 def test_the_bytes_do_not_depend_on_the_threads(made: NumpyRun, copied: Generation, monkeypatch) -> None:
-    from precompute import summarise as verb
+    from precompute.stages import summarise as verb
 
     opened = verb.open_store
     monkeypatch.setattr(verb, "open_store", lambda generation, **limits: opened(generation, **{"threads": 7} | limits))

@@ -12,12 +12,13 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 import featurelib
-from featurelib import charts, files, queries, ui
+from featurelib import charts, queries, ui
 from featurelib.queries import OpenRun
-from featurelib.runs import Run
 from featurelib.schema import TEXT_LAYOUT
-from featurelib.store import open_store
-from featurelib.ui.style import LIGHT
+from featurelib.storage import files
+from featurelib.storage.runs import Run
+from featurelib.storage.store import open_store
+from featurelib.ui.kit.theme import LIGHT
 from tests.apppage import links, page_of, words
 from tests.numpy_run import N_TEXTS, NumpyRun, make_run
 

@@ -10,18 +10,18 @@ import pyarrow as pa
 import pytest
 import torch
 
-from featurelib import files
-from featurelib.sae import training
-from featurelib.sae.embeddings import EmbeddingParts
-from featurelib.sae.recipe import ARCHITECTURES, check_sizes, find_recipe, tuned
 from featurelib.sae.threshold import find_shift, find_threshold, with_threshold
-from featurelib.sae.training import train
-from featurelib.sae.training.choosing import pre_activations
-from featurelib.sae.training.kept import Kept
+from featurelib.sae.training import trainer
+from featurelib.sae.training.base import State, find_method, missing
 from featurelib.sae.training.loop import Training
-from featurelib.sae.training.method import State, find_method, missing
+from featurelib.sae.training.recipe import ARCHITECTURES, check_sizes, find_recipe, tuned
+from featurelib.sae.training.sparse_batch import Kept
 from featurelib.sae.training.start import first_parameters
+from featurelib.sae.training.topk import pre_activations
+from featurelib.sae.training.trainer import train
 from featurelib.schema import Refusal
+from featurelib.storage import files
+from featurelib.storage.embeddings import EmbeddingParts
 
 N_PLANTED, DIMENSION = 24, 32
 SIZES = {"n_features": 48, "k": 3, "batch": 128, "dead_after": 2_000}
@@ -162,7 +162,7 @@ def kill_at(step):
 @every_architecture
 @pytest.mark.parametrize("patience", [None, 2])
 def test_a_killed_training_goes_on_to_the_same_bits(architecture, patience, corpus, set_aside, tmp_path, monkeypatch):
-    monkeypatch.setattr(training, "STATE_SECONDS", 0.0)
+    monkeypatch.setattr(trainer, "STATE_SECONDS", 0.0)
     state_file = tmp_path / "state.safetensors"
     recipe = replace(SHORTS[architecture], patience=patience)
     readings = []
@@ -178,7 +178,7 @@ def test_a_killed_training_goes_on_to_the_same_bits(architecture, patience, corp
 
 
 def test_the_state_of_another_training_is_refused(corpus, tmp_path, monkeypatch):
-    monkeypatch.setattr(training, "STATE_SECONDS", 0.0)
+    monkeypatch.setattr(trainer, "STATE_SECONDS", 0.0)
     state_file = tmp_path / "state.safetensors"
     with pytest.raises(KeyboardInterrupt):
         train(corpus, SHORTS["gated"], state_file=state_file, report=kill_at(3))

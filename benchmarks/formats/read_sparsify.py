@@ -21,7 +21,7 @@ LIMIT = 1e-5
 def write(cases: Path, out: Path) -> None:
     """Write the cases again, with our reader and our writer."""
     from featurelib.sae.checkpoints import load_sae
-    from featurelib.sae.checkpoints.sparsify import expressible, save_sparsify
+    from featurelib.sae.formats.sparsify import expressible, save_sparsify
 
     for case in sorted(cases.glob("sparsify_*")):
         sae, x = load_sae(case / "sae"), np.load(case / "x.npy")

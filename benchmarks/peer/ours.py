@@ -1,4 +1,4 @@
-"""Ours: featurelib.sae.training.train with the recipe that find_recipe gives, but for samples, batch and learning rate.
+"""Ours: our training with the recipe that find_recipe gives, but for samples, batch and learning rate.
 
 Option "shipped" keeps batch and learning rate as they are in the recipe too, and what is asked for them is not used.
 
@@ -18,10 +18,10 @@ import torch
 
 from benchmarks.peer.plan import SHIPPED
 from benchmarks.peer.trial import Asked, Clock, run
-from featurelib.sae.embeddings import EmbeddingParts
 from featurelib.sae.model import SAE
-from featurelib.sae.recipe import find_recipe
-from featurelib.sae.training import train as train_sae
+from featurelib.sae.training.recipe import find_recipe
+from featurelib.sae.training.trainer import train as train_sae
+from featurelib.storage.embeddings import EmbeddingParts
 
 
 class Inference:

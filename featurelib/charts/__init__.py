@@ -4,10 +4,10 @@ Figures have transparent grounds, no frames, legends or toolbars, and say on hov
 """
 
 from featurelib.charts.bars import TextRange, bin_ranges, count_bars, density_bars, density_choice, text_counts
+from featurelib.charts.coactivation import together_heatmap
 from featurelib.charts.distributions import feature_spread, text_spread
 from featurelib.charts.featuremap import chosen_ids, feature_map
-from featurelib.charts.ground import Colours, share
-from featurelib.charts.heatmap import together_heatmap
+from featurelib.charts.style import Colours, share
 from featurelib.charts.textmap import Colouring, kind_colours, text_map
 
 __all__ = [

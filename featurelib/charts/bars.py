@@ -8,7 +8,7 @@ import numpy as np
 import plotly.graph_objects as go
 import pyarrow as pa
 
-from featurelib.charts.ground import ACCENT, GREY, density_marks, quiet, share
+from featurelib.charts.style import ACCENT, GREY, density_marks, quiet, share
 
 DEAD_AT = -2.0
 """Where the bar of dead features stands: this many bins left of the first one."""

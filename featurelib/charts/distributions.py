@@ -7,7 +7,7 @@ import plotly.graph_objects as go
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from featurelib.charts.ground import ACCENT, GREY, quiet, share
+from featurelib.charts.style import ACCENT, GREY, quiet, share
 
 HEIGHT = 150
 

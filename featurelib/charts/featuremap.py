@@ -9,7 +9,7 @@ import numpy as np
 import plotly.graph_objects as go
 import pyarrow as pa
 
-from featurelib.charts.ground import GREY, Colours, density_marks, quiet, share
+from featurelib.charts.style import GREY, Colours, density_marks, quiet, share
 
 
 def feature_map(

@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 import pyarrow as pa
 
 from featurelib.charts.featuremap import _colour_bar, _ends, _escaped, _scale
-from featurelib.charts.ground import GREY, Colours, quiet
+from featurelib.charts.style import GREY, Colours, quiet
 
 MARKED_UP_TO = 10_000
 """With more points none gets a ring: the figure stays as it is at a click, so that it is not sent again."""

@@ -14,13 +14,13 @@ from itertools import islice
 from pathlib import Path
 
 from featurelib.corpus.cells import repair
-from featurelib.corpus.choice import choose_roles
 from featurelib.corpus.delimited import DelimitedSource
 from featurelib.corpus.encodings import Lines, find_encoding
 from featurelib.corpus.folder import FolderSource, sha256_folder
 from featurelib.corpus.jsonrows import JsonLinesSource, JsonSource
 from featurelib.corpus.reading import Selection, Texts, select
-from featurelib.corpus.sources import ParquetSource, Roles, Source
+from featurelib.corpus.roles import choose_roles
+from featurelib.corpus.source import ParquetSource, Roles, Source
 from featurelib.schema import Refusal
 
 __all__ = ["Roles", "Selection", "Source", "Texts", "choose_roles", "identify", "open_source", "select"]

@@ -10,10 +10,10 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from featurelib.corpus.column_types import WrittenEvidence
 from featurelib.corpus.encodings import Lines, find_encoding
-from featurelib.corpus.evidence import WrittenEvidence
 from featurelib.corpus.rowwise import Broken, RowSource, counted
-from featurelib.corpus.sources import name_columns
+from featurelib.corpus.source import name_columns
 from featurelib.schema import Refusal
 
 LONGEST_ROW = 10_000_000

@@ -12,7 +12,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from featurelib.corpus.sources import BATCH_ROWS, PEEK_ROWS, ArrowSource, name_columns
+from featurelib.corpus.source import BATCH_ROWS, PEEK_ROWS, ArrowSource, name_columns
 from featurelib.schema import Refusal
 
 REACH_SECONDS = 5

@@ -10,10 +10,10 @@ from typing import Any
 import pyarrow as pa
 
 from featurelib.corpus import cells
+from featurelib.corpus.column_types import ObjectEvidence
 from featurelib.corpus.encodings import Lines, find_encoding
-from featurelib.corpus.evidence import ObjectEvidence
 from featurelib.corpus.rowwise import Broken, RowSource, counted
-from featurelib.corpus.sources import Roles, note_renamed
+from featurelib.corpus.source import Roles, note_renamed
 from featurelib.schema import Refusal
 
 NOT_JSON = "not JSON"

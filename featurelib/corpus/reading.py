@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from featurelib.corpus import cells
-from featurelib.corpus.sources import Roles, Rows, Source
+from featurelib.corpus.source import Roles, Rows, Source
 from featurelib.schema import DROPPED, TEXTS, Refusal
 
 NULL = "null text"

@@ -12,8 +12,8 @@ import numpy as np
 import pyarrow as pa
 
 from featurelib.corpus import cells
-from featurelib.corpus.evidence import Evidence
-from featurelib.corpus.sources import BATCH_BYTES, BATCH_ROWS, PEEK_ROWS, Roles, Rows, Source, note_left_out
+from featurelib.corpus.column_types import Evidence
+from featurelib.corpus.source import BATCH_BYTES, BATCH_ROWS, PEEK_ROWS, Roles, Rows, Source, note_left_out
 
 
 @dataclass(frozen=True)

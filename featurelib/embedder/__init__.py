@@ -6,7 +6,7 @@ Finding an embedder needs no torch; loading one does, unless it is the stand-in.
 from __future__ import annotations
 
 from featurelib.embedder.facts import Embedder, EmbedderFacts, TokenCounts, TokenStates
-from featurelib.embedder.finding import DEFAULT_EMBEDDER, Found, find_embedder
+from featurelib.embedder.lookup import DEFAULT_EMBEDDER, Found, find_embedder
 
 __all__ = [
     "DEFAULT_EMBEDDER",

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from featurelib.embedder.facts import EmbedderFacts, TokenCounts, TokenStates
-from featurelib.embedder.finding import Found
+from featurelib.embedder.lookup import Found
 
 WORD = re.compile(r"\S+")
 MAX_WORDS = 64

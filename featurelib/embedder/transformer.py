@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from featurelib.embedder import states
+from featurelib.embedder import token_states as states
 from featurelib.embedder.facts import EmbedderFacts, TokenCounts, TokenStates
-from featurelib.embedder.finding import Found
+from featurelib.embedder.lookup import Found
 from featurelib.schema import Refusal
 
 BATCH_TOKENS = {"cpu": 2048, "cuda": 131_072}

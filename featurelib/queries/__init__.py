@@ -49,9 +49,10 @@ from featurelib.queries.features import (
     random_feature,
 )
 from featurelib.queries.fidelity import Fidelity, fidelity, fidelity_bins, fidelity_summary, keyword_evidence
+from featurelib.queries.matching import Fired, fired, texts_per_feature, why_not_comparable
 from featurelib.queries.metadata import MetadataColumn, metadata_columns, metadata_values
-from featurelib.queries.nearmisses import near_misses
-from featurelib.queries.openrun import OpenRun
+from featurelib.queries.near_misses import near_misses
+from featurelib.queries.open_run import OpenRun
 from featurelib.queries.overview import Counts, cosine_bins, counts, density_bins, l0_bins, worst_texts
 from featurelib.queries.relations import (
     MEASURES,
@@ -61,7 +62,6 @@ from featurelib.queries.relations import (
     neighbours,
     opposites,
 )
-from featurelib.queries.splitting import Fired, fired, texts_per_feature, why_not_comparable
 from featurelib.queries.textmap import (
     features_among,
     is_number,
@@ -72,7 +72,7 @@ from featurelib.queries.textmap import (
     text_layout,
 )
 from featurelib.queries.texts import TextRow, active_features, text, text_features, texts
-from featurelib.queries.toptexts import bands, count_top_texts, histogram, random_texts, top_texts
+from featurelib.queries.top_texts import bands, count_top_texts, histogram, random_texts, top_texts
 
 __all__ = [
     "CLUSTERS",

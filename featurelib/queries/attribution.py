@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import pyarrow as pa
 
-from featurelib.store import Store
+from featurelib.storage.store import Store
 
 
 def contributions(store: Store, feature_id: int, text_ids: Iterable[int]) -> pa.Table:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from featurelib.store import Store
+from featurelib.storage.store import Store
 
 ORDER = "list_position(['length', 'truncation', 'language', 'script', 'boilerplate', 'copies'], a.\"check\")"
 

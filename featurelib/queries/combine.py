@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from featurelib.queries.metadata import own_columns
 from featurelib.schema import Refusal
-from featurelib.store import Store
+from featurelib.storage.store import Store
 
 MOST_COMBINED = 20
 """Features that a question may name."""

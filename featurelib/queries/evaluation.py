@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from featurelib.queries.overview import equal_bins
 from featurelib.schema import Refusal
-from featurelib.store import Store
+from featurelib.storage.store import Store
 
 TEXT_COLUMNS = ("cosine", "fvu", "n_active")
 OUTER = 0.005

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from featurelib.store import Store
+from featurelib.storage.store import Store
 
 
 @dataclass(frozen=True)
@@ -12,7 +12,7 @@ class ExplanationScore:
     """How well an explanation did with one scorer, on texts of the part "judged" that it was not made from."""
 
     scorer: str
-    """detection or fuzzing (featurelib.labeller.scoring)."""
+    """detection or fuzzing (featurelib.llm.scoring)."""
     score: float | None
     """Balanced accuracy, 0.5 for a guess; None where it could not be measured."""
     low: float | None

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 import pyarrow as pa
 
 from featurelib.schema import Refusal
-from featurelib.store import Store
+from featurelib.storage.store import Store
 
 SORTS = (
     "feature_id",

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from featurelib.schema import Refusal
-from featurelib.store import Store
+from featurelib.storage.store import Store
 
 MEASURES = ("auroc", "ap")
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from featurelib.schema import TEXTS, Refusal
-from featurelib.store import Store, quoted
+from featurelib.storage.store import Store, quoted
 
 NORMAL_95 = 1.959963984540054
 """The normal distribution's value that leaves 2.5 % above it."""

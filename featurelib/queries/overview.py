@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from featurelib.schema import DENSE
-from featurelib.store import Store
+from featurelib.storage.store import Store
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from featurelib.schema import MIN_BOTH, Refusal
-from featurelib.store import Store
+from featurelib.storage.store import Store
 
 MEASURES = ("lift", "jaccard", "conditional")
 """By what features that fire together are put in order."""

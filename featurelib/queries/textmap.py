@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import pyarrow as pa
 
 from featurelib.queries.metadata import metadata_column
-from featurelib.store import Store, quoted
+from featurelib.storage.store import Store, quoted
 
 NUMBERS = {*("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT"), *("FLOAT", "DOUBLE", "REAL", "DECIMAL")}
 """DuckDB's types whose values are coloured from little to much."""

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from featurelib.queries.metadata import metadata_columns, own_columns
 from featurelib.schema import Refusal
-from featurelib.store import Store, quoted
+from featurelib.storage.store import Store, quoted
 
 
 @dataclass(frozen=True)

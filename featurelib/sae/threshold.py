@@ -10,8 +10,8 @@ import numpy as np
 from featurelib.sae.gates import JumpReLU, Relu
 
 if TYPE_CHECKING:
-    from featurelib.sae.embeddings import EmbeddingParts
     from featurelib.sae.model import SAE
+    from featurelib.storage.embeddings import EmbeddingParts
 
 MOST_TEXTS = 65_536
 """The threshold is found on at most this many training texts, evenly drawn."""

@@ -2,8 +2,8 @@
 
 from featurelib.search.labels import labels_by_meaning, labels_by_some_words, words_of
 from featurelib.search.meaning import embedding_of, rankings, texts_by_meaning
-from featurelib.search.wordquery import MARK_END, MARK_START, WordQuery, read_query
-from featurelib.search.words import WordIndex, open_words
+from featurelib.search.word_index import WordIndex, open_words
+from featurelib.search.word_query import MARK_END, MARK_START, WordQuery, read_query
 
 __all__ = [
     "MARK_END",

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from featurelib.schema import Refusal
-from featurelib.store import Store
+from featurelib.storage.store import Store
 
 WORD = re.compile(r"[^\W_]{2,}")
 WORDS = 32

@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 
 from featurelib.schema import Refusal
-from featurelib.store import Store
+from featurelib.storage.store import Store
 
 
 def embedding_of(store: Store, text_id: int) -> np.ndarray:

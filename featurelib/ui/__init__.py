@@ -24,19 +24,7 @@ Drawing (elements, rows, downloads):
 
 from __future__ import annotations
 
-from featurelib.ui.about import (
-    density_ranges,
-    fires_on,
-    metric_number,
-    metric_told,
-    provenance,
-    range_title,
-    run_sentence,
-    run_title,
-    short_name,
-    text_range,
-)
-from featurelib.ui.address import (
+from featurelib.ui.kit.address import (
     address,
     choice_box,
     choice_param,
@@ -59,8 +47,8 @@ from featurelib.ui.address import (
     toggle,
     whole_number_param,
 )
-from featurelib.ui.downloads import download
-from featurelib.ui.elements import (
+from featurelib.ui.kit.downloads import download
+from featurelib.ui.kit.elements import (
     Html,
     Number,
     chart,
@@ -81,7 +69,7 @@ from featurelib.ui.elements import (
     strip,
     tag,
 )
-from featurelib.ui.opened import (
+from featurelib.ui.kit.session import (
     Opened,
     data_folder,
     data_folder_of,
@@ -93,9 +81,21 @@ from featurelib.ui.opened import (
     settle,
     use_data_folder,
 )
-from featurelib.ui.rows import Card, activation_bar, feature_rows, feature_table, text_card, text_rows
-from featurelib.ui.sidebar import sidebar
-from featurelib.ui.style import Colours, colours, style
+from featurelib.ui.kit.sidebar import sidebar
+from featurelib.ui.kit.tables import Card, activation_bar, feature_rows, feature_table, text_card, text_rows
+from featurelib.ui.kit.theme import Colours, colours, style
+from featurelib.ui.overview import (
+    density_ranges,
+    fires_on,
+    metric_number,
+    metric_told,
+    provenance,
+    range_title,
+    run_sentence,
+    run_title,
+    short_name,
+    text_range,
+)
 
 __all__ = [
     "Card",

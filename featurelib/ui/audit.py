@@ -10,10 +10,10 @@ import streamlit as st
 
 from featurelib import queries
 from featurelib.queries import Feature
-from featurelib.store import Store
-from featurelib.ui.address import count_param, set_params
-from featurelib.ui.elements import Html, count, html, number, percent, sentence, tag
-from featurelib.ui.reading import ShownText, text_list, text_of, with_features
+from featurelib.storage.store import Store
+from featurelib.ui.kit.address import count_param, set_params
+from featurelib.ui.kit.elements import Html, count, html, number, percent, sentence, tag
+from featurelib.ui.texts.text_list import ShownText, text_list, text_of, with_features
 
 DRAWN = 10
 FAR = 0.5

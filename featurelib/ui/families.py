@@ -10,10 +10,10 @@ import pyarrow as pa
 import streamlit as st
 
 from featurelib.queries import Family
-from featurelib.ui.address import address, feature_link, page_link
-from featurelib.ui.elements import Html, Number, count, heading, html, number, percent, strip, tag
-from featurelib.ui.lists import feature_line, line_list
-from featurelib.ui.rows import choice_table
+from featurelib.ui.kit.address import address, feature_link, page_link
+from featurelib.ui.kit.elements import Html, Number, count, heading, html, number, percent, strip, tag
+from featurelib.ui.kit.lists import feature_line, line_list
+from featurelib.ui.kit.tables import choice_table
 
 Rows = Sequence[Mapping[str, Any]]
 

@@ -15,8 +15,8 @@ from featurelib.sae.evaluation.intervals import Estimate, mean_interval, ratio_i
 from featurelib.sae.evaluation.metrics import Metric, distribution, estimated
 
 if TYPE_CHECKING:
-    from featurelib.sae.embeddings import EmbeddingParts
     from featurelib.sae.model import SAE
+    from featurelib.storage.embeddings import EmbeddingParts
 
 EQUAL = 1e-14
 """A text that is nearer to the mean than this share of its own squared length is the mean, but for rounding."""

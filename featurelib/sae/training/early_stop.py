@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from featurelib.sae.training.method import Method, Parameters, State, missing
+from featurelib.sae.training.base import Method, Parameters, State, missing
 
 if TYPE_CHECKING:
     import torch
 
-    from featurelib.sae.recipe import Recipe
+    from featurelib.sae.training.recipe import Recipe
 
 MEASUREMENTS = 20
 """How often over a whole training the texts set aside are rebuilt."""

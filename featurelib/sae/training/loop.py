@@ -7,18 +7,18 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from featurelib import files
 from featurelib.sae.model import SAE
+from featurelib.sae.training.base import Method, Parameters, State, find_method
 from featurelib.sae.training.early_stop import EarlyStop
-from featurelib.sae.training.method import Method, Parameters, State, find_method
 from featurelib.sae.training.start import draw_directions, find_moments, first_parameters, shrink_encoder
 from featurelib.schema import Refusal
+from featurelib.storage import files
 
 if TYPE_CHECKING:
     import torch
 
-    from featurelib.sae.embeddings import EmbeddingParts
-    from featurelib.sae.recipe import Recipe
+    from featurelib.sae.training.recipe import Recipe
+    from featurelib.storage.embeddings import EmbeddingParts
 
 
 class Reading(NamedTuple):

@@ -11,9 +11,9 @@ from featurelib.schema import Refusal
 if TYPE_CHECKING:
     import torch
 
-    from featurelib.sae.embeddings import EmbeddingParts
-    from featurelib.sae.recipe import Recipe
-    from featurelib.sae.training.method import Method, Parameters
+    from featurelib.sae.training.base import Method, Parameters
+    from featurelib.sae.training.recipe import Recipe
+    from featurelib.storage.embeddings import EmbeddingParts
 
 MOST_LONGER = 4.0
 """The encoder grows by this factor at most. Where nearly all texts are the same a vanilla SAE's first activations are

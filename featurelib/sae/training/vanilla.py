@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, ClassVar
 
 from featurelib.sae.gates import Relu
 from featurelib.sae.threshold import find_shift
-from featurelib.sae.training.kept import Kept
-from featurelib.sae.training.method import Parameters, missing, shifted
-from featurelib.sae.training.penalised import Penalised, Slopes, start_at
+from featurelib.sae.training.base import Parameters, missing, shifted
+from featurelib.sae.training.sparse_batch import Kept
+from featurelib.sae.training.sparsity_penalty import Penalised, Slopes, start_at
 
 if TYPE_CHECKING:
     import torch
 
-    from featurelib.sae.embeddings import EmbeddingParts
     from featurelib.sae.gates import Gate
     from featurelib.sae.model import SAE
+    from featurelib.storage.embeddings import EmbeddingParts
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,184 @@
+"""The checks of a feature: what is measured, against what, and when it is flagged.
+
+Every flag needs three things: at least MIN_TEXTS texts, an effect of the size that the check names, and an interval
+that leaves out what is expected and holds for all features of a check together (Bonferroni over the features with
+enough texts). The intervals that are stored are the plain ones of 95 %. All arrays are over features.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from featurelib.audit.boilerplate import Worded, passage
+from featurelib.audit.intervals import auroc, auroc_interval, normal_quantile, wilson
+
+MIN_TEXTS = 5
+"""A feature with fewer texts is measured and never flagged."""
+FAR_AUROC = 0.85
+"""Length: flagged where the AUROC is this or more, or 1 − this or less."""
+MOST_SHARE, MOST_EXCESS = 0.5, 0.4
+"""Truncation, language, script, copies: flagged where a share is this large and so much above the corpus's."""
+SEGMENT_SHARE, SEGMENT_EXCESS = 0.3, 0.2
+"""Boilerplate: the same for the share of its texts that have a passage in common."""
+SEGMENT_TEXTS = 3
+"""Boilerplate is in so many different texts at least."""
+LONGEST_DETAIL = 80
+
+
+@dataclass(frozen=True)
+class Check:
+    """One check of all features; arrays [n_features]."""
+
+    name: str
+    """length, truncation, language, script, boilerplate or copies."""
+    value: np.ndarray
+    """What was measured, float64; NaN where there is no text to measure it on."""
+    low: np.ndarray
+    """The lower end of its 95 % interval."""
+    high: np.ndarray
+    """The upper end."""
+    expected: np.ndarray
+    """The value of a feature that has nothing to do with it."""
+    n_texts: np.ndarray
+    """The texts of the feature that were looked at, int64."""
+    flagged: np.ndarray
+    """bool."""
+    detail: list[str]
+    """What else there is to say."""
+
+
+def check_length(rank_sum: np.ndarray, n_active: np.ndarray, n_texts: int, detail: list[str]) -> Check:
+    """Check whether longer (or shorter) texts are those on which a feature fires: AUROC of length against firing.
+
+    Expected 0.5. Flagged where it is FAR_AUROC or more, or 1 − FAR_AUROC or less; `rank_sum` is that of the midranks of
+    the lengths of its texts.
+    """
+    n_out = n_texts - n_active
+    value = auroc(rank_sum, n_active, n_out)
+    low, high = auroc_interval(value, n_active, n_out, normal_quantile())
+    n_tests = int((n_active >= MIN_TEXTS).sum())
+    sure_low, sure_high = auroc_interval(value, n_active, n_out, normal_quantile(n_tests=n_tests))
+    far = np.abs(value - 0.5) >= FAR_AUROC - 0.5
+    flagged = (n_active >= MIN_TEXTS) & far & ((sure_low > 0.5) | (sure_high < 0.5))
+    return Check("length", value, low, high, np.full(len(value), 0.5), n_active, flagged, detail)
+
+
+def check_share(
+    name: str,
+    k: np.ndarray,
+    n: np.ndarray,
+    expected: np.ndarray | float,
+    detail: list[str],
+    *,
+    least: float = MOST_SHARE,
+    excess: float = MOST_EXCESS,
+) -> Check:
+    """Check whether a share of a feature's texts, k of n, is far above the corpus's, `expected`.
+
+    Flagged where the share is `least` or more and `excess` or more above what is expected.
+    """
+    k, n = np.asarray(k, np.float64), np.asarray(n, np.int64)
+    expected = np.broadcast_to(np.asarray(expected, np.float64), n.shape)
+    low, high = wilson(k, n, normal_quantile())
+    sure_low, _ = wilson(k, n, normal_quantile(n_tests=int((n >= MIN_TEXTS).sum())))
+    value = np.divide(k, n, out=np.full(n.shape, np.nan), where=n > 0)
+    with np.errstate(invalid="ignore"):
+        large = (value >= least) & (value - expected >= excess) & (sure_low > expected)
+    return Check(name, value, low, high, expected, n, (n >= MIN_TEXTS) & large, detail)
+
+
+@dataclass(frozen=True)
+class Segment:
+    """The passage that most stands out among the texts of one feature."""
+
+    k: int
+    """How many of the different texts have it, 0 when no passage is in SEGMENT_TEXTS of them."""
+    n: int
+    """How many different texts were looked at."""
+    expected: float
+    """The share of the corpus's texts that have it."""
+    passage: str
+    """Its beginning, as it stands in the first of these texts."""
+
+
+@dataclass(frozen=True)
+class CorpusSegments:
+    """How often passages occur in a sample of the corpus."""
+
+    codes: np.ndarray
+    """Rising, uint64."""
+    shares: np.ndarray
+    """The share of the sample's texts that have each, float64."""
+
+    @classmethod
+    def of(cls, texts: Sequence[Worded]) -> CorpusSegments:
+        """Count them."""
+        codes, counts = np.unique(np.concatenate([_no_codes(), *(one.segments for one in texts)]), return_counts=True)
+        return cls(codes, counts / max(len(texts), 1))
+
+    def share(self, codes: np.ndarray) -> np.ndarray:
+        """Return the share of the sample's texts that have each of `codes`, 0 for one that is in none."""
+        if not len(self.codes):
+            return np.zeros(len(codes))
+        place = np.minimum(np.searchsorted(self.codes, codes), len(self.codes) - 1)
+        return np.where(self.codes[place] == codes, self.shares[place], 0.0)
+
+
+def common_segment(texts: Sequence[Worded], corpus: CorpusSegments) -> Segment:
+    """Find the passage whose share among different texts of a feature is furthest above its share of the corpus."""
+    joined = np.concatenate([_no_codes(), *(one.segments for one in texts)])
+    codes, counts = np.unique(joined, return_counts=True)
+    often = counts >= SEGMENT_TEXTS
+    if not often.any():
+        return Segment(0, len(texts), 0.0, "")
+    codes, counts = codes[often], counts[often]
+    shares = corpus.share(codes)
+    excess = counts / len(texts) - shares
+    best = codes[excess == excess.max()]
+    for text in texts:
+        places = np.flatnonzero(np.isin(text.segments, best))
+        if len(places):
+            first = places[np.argmin(text.firsts[places])]
+            chosen = int(np.flatnonzero(codes == text.segments[first])[0])
+            return Segment(int(counts[chosen]), len(texts), float(shares[chosen]), _whole(text, places, int(first)))
+    raise AssertionError("a segment that was counted is in no text")
+
+
+def _whole(text: Worded, places: np.ndarray, first: int) -> str:
+    """The passage from the segment `first` on, through those of `places` that overlap it."""
+    start, last = int(text.firsts[first]), int(text.firsts[first] + text.lengths[first])
+    for place in places[np.argsort(text.firsts[places])]:
+        if text.firsts[place] <= last:
+            last = max(last, int(text.firsts[place] + text.lengths[place]))
+    return passage(text, start, last, LONGEST_DETAIL)
+
+
+def _no_codes() -> np.ndarray:
+    return np.empty(0, np.uint64)
+
+
+def check_boilerplate(segments: Sequence[Segment]) -> Check:
+    """Check whether a passage is common to many different texts of a feature and rare in the corpus.
+
+    A passage is a run of 8 words or a whole sentence of 3 to 7, in at least SEGMENT_TEXTS different texts; it is chosen
+    as the one furthest above the corpus, so that the interval is narrower than it should be: the effect decides.
+    """
+    k, n = (np.array([getattr(one, name) for one in segments], np.int64) for name in ("k", "n"))
+    expected = np.array([one.expected for one in segments], np.float64)
+    detail = [one.passage for one in segments]
+    return check_share("boilerplate", k, n, expected, detail, least=SEGMENT_SHARE, excess=SEGMENT_EXCESS)
+
+
+THRESHOLDS = {
+    "min_texts": MIN_TEXTS,
+    "auroc": FAR_AUROC,
+    "share": MOST_SHARE,
+    "excess": MOST_EXCESS,
+    "segment_share": SEGMENT_SHARE,
+    "segment_excess": SEGMENT_EXCESS,
+    "segment_texts": SEGMENT_TEXTS,
+}
+"""What the flags were set by, as the stage stores it."""

@@ -1,0 +1,106 @@
+"""Copies of a text: exact ones, and near ones that share both meaning and words."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from featurelib.audit.boilerplate import Worded, jaccard, visible
+
+SAME_COSINE = 0.98
+"""The cosine of embeddings from which two texts may be near copies."""
+SAME_WORDS = 0.7
+"""The share of their runs of 3 words (Jaccard) that near copies have in common."""
+MOST_PAIRS = 5_000
+"""Pairs of one feature's texts whose words are compared."""
+
+
+class Copies(NamedTuple):
+    """The texts that have a copy, in the order of text_id: arrays of one length."""
+
+    text_ids: np.ndarray
+    """int64."""
+    copy_of: np.ndarray
+    """The smallest text_id of the group, int64."""
+    n_copies: np.ndarray
+    """The number of other texts in the group, int32."""
+    exact: np.ndarray
+    """Whether another text of the corpus has the same words exactly, bool."""
+
+
+def same_text(text: str) -> int:
+    """Return a 64-bit code of a text that copies share: case, white space and characters of no width do not count."""
+    words = " ".join(visible(text).casefold().split()).encode("utf-8", "surrogatepass")
+    return int.from_bytes(hashlib.blake2b(words, digest_size=8).digest(), "little")
+
+
+def exact_groups(codes: np.ndarray) -> np.ndarray:
+    """Return the smallest text_id that has the code of each text, int64 [n_texts]."""
+    _, first, inverse = np.unique(codes, return_index=True, return_inverse=True)
+    return first[inverse].astype(np.int64)
+
+
+def near_pairs(
+    ids: Sequence[int], embeddings: np.ndarray, texts: Sequence[Worded], exact: np.ndarray
+) -> tuple[list[tuple[int, int]], np.ndarray]:
+    """Find near copies among some texts, which come in the order of text_id.
+
+    Returns pairs of ids that join them, and the smallest id of each text's group among these texts, int64 [m].
+    `embeddings` are float32 [m, d] of length 1 (0 for a text without one), `exact` is each text's group of exact ones.
+    """
+    joined = Groups(exact_groups(exact))
+    pairs, compared = [], 0
+    one, other = np.nonzero(np.triu(embeddings @ embeddings.T >= SAME_COSINE, 1))
+    for a, b in zip(one.tolist(), other.tolist(), strict=True):
+        if compared >= MOST_PAIRS or joined.root(a) == joined.root(b):
+            continue
+        compared += 1
+        if jaccard(texts[a].shingles, texts[b].shingles) >= SAME_WORDS:
+            joined.join(a, b)
+            pairs.append((ids[a], ids[b]))
+    return pairs, np.asarray(ids, np.int64)[joined.roots()]
+
+
+class Groups:
+    """Numbers 0 to n − 1 in groups that can be joined; a group goes by its smallest number (union-find)."""
+
+    def __init__(self, smallest: np.ndarray) -> None:
+        """Begin with groups: the smallest number of the group of each, int64 [n]."""
+        self._above = smallest.copy()
+
+    def root(self, one: int) -> int:
+        """Return the smallest number of the group of `one`."""
+        above = self._above
+        while above[one] != one:
+            above[one] = above[above[one]]
+            one = above[one]
+        return int(one)
+
+    def join(self, one: int, other: int) -> None:
+        """Put two groups together."""
+        low, high = sorted((self.root(one), self.root(other)))
+        self._above[high] = low
+
+    def roots(self) -> np.ndarray:
+        """Return the smallest number of each number's group, int64 [n]."""
+        above = self._above
+        while True:
+            higher = above[above]
+            if (higher == above).all():
+                return above
+            self._above = above = higher
+
+
+def all_copies(exact: np.ndarray, pairs: Iterable[tuple[int, int]]) -> Copies:
+    """Join exact groups [n_texts] by pairs of near copies, and return the texts that are not alone."""
+    groups = Groups(exact)
+    for one, other in pairs:
+        groups.join(one, other)
+    copy_of = groups.roots()
+    size = np.bincount(copy_of, minlength=len(copy_of))[copy_of]
+    text_ids = np.flatnonzero(size > 1)
+    same = np.bincount(exact, minlength=len(exact))[exact] > 1
+    return Copies(text_ids, copy_of[text_ids], (size[text_ids] - 1).astype(np.int32), same[text_ids])

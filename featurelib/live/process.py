@@ -1,0 +1,123 @@
+"""The worker process as its parent sees it: pipes, time limits, the end of its log."""
+
+from __future__ import annotations
+
+import atexit
+import collections
+import contextlib
+import itertools
+import json
+import os
+import queue
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import IO, Any
+
+PROJECT = Path(__file__).resolve().parent.parent.parent
+LOG_LINES = 100
+LOG_CHARACTERS = 2000
+THREADS = max(1, min(4, (os.cpu_count() or 2) // 2))
+"""What the worker may compute with: it shares the machine with the server."""
+
+
+class WorkerDied(Exception):
+    """The worker has ended, or does not speak as it should; the message is the last line of its log."""
+
+
+class Worker:
+    """A running `python -m featurelib.live.worker`; made when it has said that it is ready.
+
+    Raises WorkerDied or TimeoutError (its message the limit in seconds) when that does not happen.
+    """
+
+    def __init__(self, start_seconds: float) -> None:
+        started = time.monotonic()
+        self._numbers = itertools.count()
+        self._log: collections.deque[str] = collections.deque(maxlen=LOG_LINES)
+        self._lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+        self._child = subprocess.Popen(
+            [sys.executable, "-m", "featurelib.live.worker"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            cwd=PROJECT,
+            env=os.environ | {"OMP_NUM_THREADS": str(THREADS), "TOKENIZERS_PARALLELISM": "false"},
+            text=True,
+            encoding="utf-8",
+            errors="replace",
+        )
+        threading.Thread(target=self._keep_lines, args=(self._child.stdout,), daemon=True).start()
+        threading.Thread(target=self._keep_log, args=(self._child.stderr,), daemon=True).start()
+        atexit.register(self.stop)
+        try:
+            self._await("ready", start_seconds)
+        except (WorkerDied, TimeoutError):
+            self.stop()
+            raise
+        self.seconds_to_start = time.monotonic() - started
+
+    @property
+    def alive(self) -> bool:
+        """Whether it has not ended."""
+        return self._child.poll() is None
+
+    @property
+    def pid(self) -> int:
+        """The number of its process."""
+        return self._child.pid
+
+    def exchange(self, asked: dict[str, Any], seconds: float) -> dict[str, Any]:
+        """Send a question and return what comes back, within `seconds`; raises WorkerDied or TimeoutError."""
+        number = next(self._numbers)
+        try:
+            self._child.stdin.write(json.dumps({"number": number, **asked}) + "\n")
+            self._child.stdin.flush()
+        except OSError as error:
+            raise WorkerDied(self._last_words()) from error
+        return self._await(number, seconds)
+
+    def stop(self) -> None:
+        """Kill it, if it has not ended, and let go of its pipes."""
+        atexit.unregister(self.stop)
+        with contextlib.suppress(OSError):
+            self._child.stdin.close()
+        self._child.kill()
+        self._child.wait()
+
+    def _await(self, number: int | str, seconds: float) -> dict[str, Any]:
+        until = time.monotonic() + seconds
+        while True:
+            try:
+                line = self._lines.get(timeout=max(until - time.monotonic(), 0.001))
+            except queue.Empty as error:
+                raise TimeoutError(f"{seconds:g}") from error
+            if line is None:
+                raise WorkerDied(self._last_words())
+            try:
+                told = json.loads(line)
+            except ValueError as error:
+                raise WorkerDied(f"it wrote {line[:80]!r}") from error
+            if told.get("number") == number:
+                return told
+
+    def _keep_lines(self, stdout: IO[str]) -> None:
+        for line in stdout:
+            self._lines.put(line)
+        self._lines.put(None)
+        stdout.close()
+
+    def _keep_log(self, stderr: IO[str]) -> None:
+        while line := stderr.readline(LOG_CHARACTERS):
+            self._log.append(line.rstrip())
+        stderr.close()
+
+    def _last_words(self) -> str:
+        # its log is read by another thread, which may be a moment behind
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._child.wait(1.0)
+        time.sleep(0.05)
+        said = [line for line in self._log if line]
+        return f"{said[-1][:160]}" if said else f"exit code {self._child.poll()}"

@@ -1,0 +1,77 @@
+"""Questions about two runs on the same texts: may they be compared, and which features fire on which texts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+from featurelib.schema import Refusal
+from featurelib.storage.runs import Generation
+from featurelib.storage.store import Store
+
+SHARED = {"ingest": "the same texts", "embed": "the same embeddings"}
+"""The stages that two runs must have in common, and what that means."""
+NEEDED = (*SHARED, "summarise")
+
+
+@dataclass(frozen=True)
+class Fired:
+    """Which features of a run fire on its first texts."""
+
+    text_ids: np.ndarray
+    """int64 [n]."""
+    feature_ids: np.ndarray
+    """int32 [n]."""
+    n_texts: int
+    """Texts that were asked about: all of the corpus, or the first ones."""
+    n_features: int
+    """Features of the SAE."""
+
+
+def why_not_comparable(one: Generation, other: Generation) -> str | None:
+    """In words, what two runs do not have in common; None when their features can be compared text by text."""
+    for generation in (one, other):
+        for stage in NEEDED:
+            if generation.done(stage) is None:
+                return f"the stage '{stage}' of '{generation.path.parent.name}' is not done"
+    for stage, meaning in SHARED.items():
+        if _print(one, stage) != _print(other, stage):
+            return f"they do not have {meaning} (other fingerprints of the stage '{stage}')"
+    return None
+
+
+def _print(generation: Generation, stage: str) -> str:
+    done = generation.done(stage)
+    return done.fingerprint if done else ""
+
+
+def fired(store: Store, *, most: int) -> Fired:
+    """Which features fire on the first `most` texts; Refusal when a feature has no row in the table of features."""
+    sizes = store.ask(
+        "select (select count(*) from texts) as n_texts, (select count(*) from features) as n_features"
+    ).to_pylist()[0]
+    rows = store.ask(
+        """
+        select text_id, feature_id
+        from activations_by_text
+        where text_id < $most
+        order by text_id, feature_id""",
+        most=most,
+    )
+    feature_ids = rows["feature_id"].to_numpy()
+    if len(feature_ids) and feature_ids.max() >= sizes["n_features"]:
+        raise Refusal(f"feature {feature_ids.max()} fires but the run has {sizes['n_features']}; build the run again.")
+    return Fired(rows["text_id"].to_numpy(), feature_ids, min(most, sizes["n_texts"]), sizes["n_features"])
+
+
+def texts_per_feature(store: Store) -> pa.Table:
+    """Every feature with its name: feature_id, label, n_active."""
+    return store.ask(
+        """
+        select f.feature_id, coalesce(l.label, 'feature ' || f.feature_id) as label, f.n_active
+        from features f
+        left join maybe.labels l on l.feature_id = f.feature_id
+        order by f.feature_id"""
+    )

@@ -1,0 +1,39 @@
+"""The texts that a feature only just refuses."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+from featurelib.queries.metadata import own_columns
+from featurelib.storage.store import Store
+
+
+def near_misses(store: Store, feature_id: int, *, limit: int = 10) -> pa.Table:
+    """The texts on which a feature does not fire though its pre-activation comes nearest to what it needed there.
+
+    The nearest comes first; of copies and near copies it stands for the others, and n_copies says for how many.
+    Columns: rank (among the stored ones, from 1), text_id, pre_activation, needed, text, source_id, n_tokens,
+    truncated, cut, sae_split, n_copies, then the source's own as `MetadataColumn.shown`. What won instead is
+    `active_features(store, text_ids)`.
+    """
+    return store.ask(
+        f"""
+        with grouped as (
+            select m.rank, m.text_id, m.pre_activation, m.needed,
+                row_number() over (partition by coalesce(c.copy_of, m.text_id) order by m.rank) as place,
+                count(*) over (partition by coalesce(c.copy_of, m.text_id)) - 1 as n_copies
+            from near_misses m
+            left join maybe.copies c on c.text_id = m.text_id
+            where m.feature_id = $feature_id
+        )
+        select g.rank, g.text_id, g.pre_activation, g.needed, t.text, t.source_id, s.n_tokens, s.truncated, s.cut,
+            s.sae_split, g.n_copies{own_columns(store)}
+        from grouped g
+        join texts t on t.text_id = g.text_id
+        left join maybe.text_summaries s on s.text_id = g.text_id
+        where g.place = 1
+        order by g.rank
+        limit $limit""",
+        feature_id=feature_id,
+        limit=limit,
+    )

@@ -1,0 +1,191 @@
+"""Questions about the texts of one feature: the strongest, samples of all strengths, how many of which strength."""
+
+from __future__ import annotations
+
+import random
+
+import pyarrow as pa
+
+from featurelib.queries.metadata import metadata_column, own_columns
+from featurelib.storage.store import Store, quoted
+
+
+def top_texts(
+    store: Store,
+    feature_id: int,
+    *,
+    limit: int = 10,
+    offset: int = 0,
+    column: str | None = None,
+    value: str | None = None,
+    collapse: bool = False,
+) -> pa.Table:
+    """A feature's strongest texts, the strongest first.
+
+    Without a filter they come from the 100 best; with `column` and `value` (as text; a member, when the column holds
+    lists) from all texts on which the feature fires, ranked among those that match. With `collapse` the strongest of
+    each group of copies and near copies stands for the others (`limit` and `offset` count such groups), n_copies says
+    for how many of these texts; ranks stay, with gaps. Columns: rank, text_id, activation, text, source_id, n_tokens,
+    truncated, cut, sae_split, n_copies, then the source's own as `MetadataColumn.shown`.
+    """
+    chosen, wanted = _chosen(store, column, value)
+    return store.ask(
+        f"""
+        with found as ({chosen}), grouped as ({GROUPED}), page as (
+            select *
+            from grouped
+            where place = 1 or not $collapse
+            order by rank
+            limit $limit offset $offset
+        )
+        select p.rank, p.text_id, p.activation, t.text, t.source_id, s.n_tokens, s.truncated, s.cut, s.sae_split,
+            if($collapse, p.n_copies, 0) as n_copies{own_columns(store)}
+        from page p
+        join texts t on t.text_id = p.text_id
+        left join maybe.text_summaries s on s.text_id = p.text_id
+        order by p.rank""",
+        feature_id=feature_id,
+        limit=limit,
+        offset=offset,
+        collapse=collapse,
+        **wanted,
+    )
+
+
+def count_top_texts(
+    store: Store, feature_id: int, *, column: str | None = None, value: str | None = None, collapse: bool = False
+) -> int:
+    """The number of rows that `top_texts` has in all."""
+    chosen, wanted = _chosen(store, column, value)
+    return store.ask(
+        f"""
+        with found as ({chosen}), grouped as ({GROUPED})
+        select count(*) as n
+        from grouped
+        where place = 1 or not $collapse""",
+        feature_id=feature_id,
+        collapse=collapse,
+        **wanted,
+    )["n"][0].as_py()
+
+
+GROUPED = """
+    select f.rank, f.text_id, f.activation,
+        row_number() over (partition by coalesce(c.copy_of, f.text_id) order by f.rank) as place,
+        count(*) over (partition by coalesce(c.copy_of, f.text_id)) - 1 as n_copies
+    from found f
+    left join maybe.copies c on c.text_id = f.text_id
+"""
+"""The texts `found`, each with its place in its group of copies and the number of others in that."""
+
+_RANKED = """
+    select rank, text_id, activation
+    from top_texts
+    where feature_id = $feature_id
+"""
+
+
+def _chosen(store: Store, column: str | None, value: str | None) -> tuple[str, dict[str, str | None]]:
+    """The SQL of a feature's texts in their order, and the values to bind in it."""
+    if column is None:
+        return _RANKED, {}
+    found = metadata_column(store, column)
+    name = f"m.{quoted(column)}"
+    matches = f"list_contains({name}::varchar[], $value::varchar)" if found.is_list else f"{name}::varchar = $value"
+    sql = f"""
+        select (row_number() over (order by a.activation desc, a.text_id))::integer as rank, a.text_id, a.activation
+        from activations_by_feature a
+        join texts m on m.text_id = a.text_id
+        where a.feature_id = $feature_id and {matches}
+    """
+    return sql, {"value": None if value is None else str(value)}
+
+
+def random_texts(store: Store, feature_id: int, *, limit: int = 10, seed: int = 0) -> pa.Table:
+    """Texts drawn by `seed`, each with the same chance, from all on which a feature fires; the strongest first.
+
+    Columns: rank (among the feature's texts), text_id, activation, text, source_id, n_tokens, truncated, cut,
+    sae_split, then the source's own as `MetadataColumn.shown`.
+    """
+    n_active = _n_active(store, feature_id)
+    ranks = random.Random(f"random:{seed}:{feature_id}").sample(range(1, n_active + 1), min(limit, n_active))
+    return store.ask(
+        f"""
+        with ranked as (
+            select text_id, activation, row_number() over (order by activation desc, text_id) as rank
+            from activations_by_feature
+            where feature_id = $feature_id
+        )
+        select r.rank, r.text_id, r.activation, t.text, t.source_id, s.n_tokens, s.truncated, s.cut,
+            s.sae_split{own_columns(store)}
+        from ranked r
+        join texts t on t.text_id = r.text_id
+        left join maybe.text_summaries s on s.text_id = r.text_id
+        where r.rank in (select unnest($ranks::bigint[]))
+        order by r.rank""",
+        feature_id=feature_id,
+        ranks=ranks,
+    )
+
+
+def histogram(store: Store, feature_id: int) -> pa.Table:
+    """How many texts have which activation: bin, left (excluded), right, n_texts; 40 equal bins; empty when dead."""
+    return store.ask(
+        """
+        select bin, "left", "right", n_texts
+        from histograms
+        where feature_id = $feature_id
+        order by bin""",
+        feature_id=feature_id,
+    )
+
+
+def bands(store: Store, feature_id: int, *, n_bands: int = 4, per_band: int = 3, seed: int = 0) -> pa.Table:
+    """Texts drawn by `seed` from quantile bands of a feature's activations, band 1 the strongest quarter.
+
+    Columns: band, low, high (its least and greatest activation), n_band (its texts; the bands are equally large, give
+    or take one), rank (among the feature's texts), text_id, activation, text, source_id, n_tokens, truncated, cut,
+    sae_split, then the source's own as `MetadataColumn.shown`.
+    """
+    return store.ask(
+        f"""
+        with ranked as (
+            select text_id, activation, row_number() over (order by activation desc, text_id) as rank,
+                ntile($n_bands) over (order by activation desc, text_id) as band
+            from activations_by_feature
+            where feature_id = $feature_id
+        ), measured as (
+            select band, min(activation) as low, max(activation) as high, count(*) as n_band
+            from ranked
+            group by band
+        )
+        select r.band::integer as band, b.low, b.high, b.n_band, r.rank, r.text_id, r.activation, t.text, t.source_id,
+            s.n_tokens, s.truncated, s.cut, s.sae_split{own_columns(store)}
+        from ranked r
+        join measured b on b.band = r.band
+        join texts t on t.text_id = r.text_id
+        left join maybe.text_summaries s on s.text_id = r.text_id
+        where r.rank in (select unnest($ranks::bigint[]))
+        order by r.rank""",
+        feature_id=feature_id,
+        n_bands=n_bands,
+        ranks=_drawn_ranks(_n_active(store, feature_id), n_bands, per_band, f"{seed}:{feature_id}"),
+    )
+
+
+def _n_active(store: Store, feature_id: int) -> int:
+    return store.ask(
+        "select count(*) as n from activations_by_feature where feature_id = $feature_id", feature_id=feature_id
+    )["n"][0].as_py()
+
+
+def _drawn_ranks(n_active: int, n_bands: int, per_band: int, seed: str) -> list[int]:
+    """Ranks (from 1) drawn from each band; the bands have the sizes that SQL's ntile gives them."""
+    draw = random.Random(seed)
+    small, larger = divmod(n_active, n_bands)
+    ranks, first = [], 1
+    for band in range(n_bands):
+        size = small + (band < larger)
+        ranks += sorted(draw.sample(range(first, first + size), min(per_band, size)))
+        first += size
+    return ranks

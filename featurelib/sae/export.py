@@ -1,0 +1,62 @@
+"""Writing a SAE as another library does, and reading it again before anyone trusts it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from featurelib.sae.checkpoints import find_place, read_checkpoint
+from featurelib.sae.formats import saelens, sparsify
+from featurelib.schema import Refusal
+from featurelib.storage import files
+
+if TYPE_CHECKING:
+    import torch
+
+    from featurelib.sae.model import SAE
+
+WRITERS = {"saelens": saelens.save_saelens, "sparsify": sparsify.save_sparsify}
+"""The layouts, by the names of their libraries."""
+ROWS = 256
+"""Random rows on which what was written is compared."""
+
+
+def export_sae(sae: SAE, folder: Path, layout: str) -> None:
+    """Write `sae` to the new folder `folder`; its files appear when the SAE was read back with equal activations.
+
+    Raises Refusal when the folder holds something already, or when the layout has no place for this SAE.
+    """
+    folder = folder.absolute()
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise Refusal(f"'{folder}' is there already and is not overwritten; give a folder that is new or empty.")
+    aside = folder.with_name(folder.name + files.ASIDE)
+    files.remove(aside)
+    try:
+        WRITERS[layout](sae, aside)
+        _compare(sae, read_checkpoint(find_place(aside)).sae)
+        folder.mkdir(parents=True, exist_ok=True)
+        for path in aside.iterdir():
+            os.replace(path, folder / path.name)
+    finally:
+        files.remove(aside)
+
+
+def _compare(sae: SAE, again: SAE) -> None:
+    """Refuse a SAE that, read again, is another one."""
+    import torch
+
+    x = _rows(sae)
+    for what in ("pre_activations", "encode", "reconstruct"):
+        if not torch.equal(getattr(sae, what)(x), getattr(again, what)(x)):
+            raise Refusal(f"what was written reads back with another {what}; this is a fault here: please report it.")
+
+
+def _rows(sae: SAE) -> torch.Tensor:
+    """Return rows about b_dec that turn features on: their lengths go from a tenth to ten times the mean threshold."""
+    import torch
+
+    draw = torch.Generator().manual_seed(0)
+    lengths = torch.logspace(-1, 1, ROWS)[:, None] * (1 + sae.gate_values().mean())
+    rows = torch.nn.functional.normalize(torch.randn(ROWS, sae.d_in, generator=draw), dim=1)
+    return sae.b_dec + lengths * rows

@@ -1,0 +1,81 @@
+"""Where an SAE lies: a file, a folder, a run, a repository on the Hugging Face hub, an artifact of Weights & Biases."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+from featurelib.sae.sources.locate import Disk, candidates, choose, config_of
+from featurelib.schema import Refusal
+
+GENERATION = re.compile(r"g\d{4,}")
+"""What a generation is called; another name in `current` could lead anywhere."""
+
+
+class Place(NamedTuple):
+    """The files of one SAE."""
+
+    weights: Path
+    """The file of its tensors."""
+    config: Path | None
+    """The JSON that goes with it, where there is one."""
+
+
+def find_place(source: str | Path) -> Place:
+    """Return the files that `source` means; what lies elsewhere is fetched into a cache first.
+
+    `source` is a file, a folder that holds one SAE, a run or a generation of one; `org/name`, `org/name/folder` or
+    `hf://org/name/folder@revision` on the hub; `wandb:entity/project/name:v0`. What is on this machine wins. Raises
+    Refusal when there is nothing, or more than one SAE, or when what is elsewhere cannot be had.
+    """
+    path = _on_this_machine(source)
+    if not path.exists():
+        return _fetch(str(source)) if isinstance(source, str) else _nothing_at(source)
+    if path.is_file() and path.suffix != ".json":
+        return Place(path, config_of(Disk(), path))
+    choice = choose(Disk(), _run_folder(path if path.is_dir() else path.parent))
+    return Place(choice.weights, choice.config)
+
+
+def name_source(source: str, place: Place) -> str:
+    """Return what a run calls the `source` of its SAE: never a path; with the commit where it came from the hub."""
+    path = _on_this_machine(source)
+    if path.exists():
+        return Path(os.path.abspath(path)).name
+    commit = re.search(r"/snapshots/([0-9a-f]{40})/", place.weights.as_posix())
+    return f"{source.partition('@')[0]}@{commit[1][:12]}" if commit else source
+
+
+def _on_this_machine(source: str | Path) -> Path:
+    """Return the path that `source` is, if it is one; ~somebody stays as it is where there is no such user."""
+    try:
+        return Path(source).expanduser()
+    except RuntimeError:
+        return Path(source)
+
+
+def _fetch(source: str) -> Place:
+    if source.startswith("wandb:"):
+        from featurelib.sae.sources import wandb_artifact
+
+        return wandb_artifact.fetch(source)
+    from featurelib.sae.sources import hub
+
+    name = hub.parse(source)
+    return hub.fetch(name) if name else _nothing_at(source)
+
+
+def _nothing_at(source: str | Path) -> Place:
+    raise Refusal(f"there is no SAE at '{source}'; give a file, folder or run that is there, or a hub id (org/name).")
+
+
+def _run_folder(folder: Path) -> Path:
+    """Return the folder of the SAE where `folder` is a run or a generation, else `folder`."""
+    if (folder / "current").is_file():
+        named = (folder / "current").read_text(encoding="utf-8", errors="replace").strip()
+        if not GENERATION.fullmatch(named) or not (folder / named).is_dir():
+            raise Refusal(f"'{folder.name}/current' names no generation that is there; copy or build the run again.")
+        folder = folder / named
+    return folder / "sae" if (folder / "sae").is_dir() and not candidates(Disk(), folder) else folder

@@ -1,0 +1,173 @@
+"""Architectures that choose which activations count: TopK in each text, BatchTopK and Matryoshka in the whole batch.
+
+Gradients are written out by hand: of the five matrix products of a step four touch only activations that are not zero,
+about one in sixty, and as sparse products cost little.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from featurelib.sae.gates import JumpReLU, TopK
+from featurelib.sae.threshold import find_threshold, with_threshold
+from featurelib.sae.training.base import Parameters, State, Step, shifted
+from featurelib.sae.training.sparse_batch import Kept
+
+if TYPE_CHECKING:
+    import torch
+
+    from featurelib.sae.gates import Gate
+    from featurelib.sae.model import SAE
+    from featurelib.sae.training.recipe import Recipe
+    from featurelib.storage.embeddings import EmbeddingParts
+
+
+@dataclass(frozen=True)
+class BatchTopKMethod:
+    """The k·n largest pre-activations of a batch of n texts (Bussmann et al., arXiv 2412.06410).
+
+    The loss is the mean of ‖x − x̂‖² and an auxiliary loss for dead features. At inference one threshold takes the place
+    of the choice.
+    """
+
+    recipe: Recipe
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """The prefixes of the dictionary that each rebuild the texts, ascending, the last one whole."""
+        return (self.recipe.n_features,)
+
+    def choose(self, z: torch.Tensor, k: float) -> Kept:
+        """Keep k activations per text."""
+        return Kept.largest(z, round(k * len(z)))
+
+    def begin(self, parameters: Parameters, x: torch.Tensor) -> None:
+        """Leave the parameters as they are: the choice has none."""
+
+    def numbers(self) -> dict[str, float]:
+        """Return nothing."""
+        return {}
+
+    def activate(self, parameters: Parameters, x: torch.Tensor, k: float) -> Kept:
+        """Return the chosen activations of x [n, d]."""
+        return self.choose(pre_activations(parameters, x), k)
+
+    def learn(self, state: State, x: torch.Tensor, seen: torch.Tensor) -> Step:
+        """Return the gradients for texts x [n, d] of which the encoder sees `seen`; note what fired in `state`."""
+        z = pre_activations(state.parameters, seen)
+        kept = self.choose(z, self.recipe.k_at(state.step))
+        gradients, errors = prefix_gradients(state.parameters, kept, x, seen, self.widths)
+        fvus = [float(e.square().sum()) / len(x) for e in errors]
+        dead = state.count(kept, self.recipe.dead_after)
+        loss = sum(fvus) / len(fvus)
+        if len(dead):
+            loss += add_auxiliary(gradients, state.parameters, seen, errors[-1], z[:, dead], dead, self.recipe)
+        return Step(gradients, loss, fvus[-1], len(kept.columns) / len(x), len(dead))
+
+    def fold(self, parameters: Parameters, spread: float) -> tuple[torch.Tensor, Gate]:
+        """Return b_enc, and a gate whose threshold is still to be found."""
+        import torch
+
+        return shifted(parameters["b_enc"], parameters, spread), JumpReLU(torch.zeros(self.recipe.n_features))
+
+    def settle(self, sae: SAE, embeddings: EmbeddingParts) -> SAE:
+        """Return the SAE with the one threshold at which it has its L0 on the training texts."""
+        return with_threshold(sae, find_threshold(sae, embeddings, self.recipe.k))
+
+
+@dataclass(frozen=True)
+class MatryoshkaMethod(BatchTopKMethod):
+    """BatchTopK whose loss is the mean over prefixes of the dictionary (Bussmann et al., arXiv 2503.17547).
+
+    Each prefix rebuilds the texts alone, so the first features stay general and are not split by later ones.
+    """
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """The recipe's prefixes in features, each at least one."""
+        n = self.recipe.n_features
+        return tuple(sorted({max(1, round(share * n)) for share in self.recipe.prefixes} | {n}))
+
+
+@dataclass(frozen=True)
+class TopKMethod(BatchTopKMethod):
+    """The k largest pre-activations of each text, in training as at inference (Gao et al., arXiv 2406.04093)."""
+
+    def choose(self, z: torch.Tensor, k: float) -> Kept:
+        """Keep the k largest of each text."""
+        return Kept.largest_of_rows(z, round(k))
+
+    def fold(self, parameters: Parameters, spread: float) -> tuple[torch.Tensor, Gate]:
+        """Return b_enc and the gate."""
+        return shifted(parameters["b_enc"], parameters, spread), TopK(self.recipe.k)
+
+    def settle(self, sae: SAE, embeddings: EmbeddingParts) -> SAE:
+        """Return the SAE as it is."""
+        return sae
+
+
+def pre_activations(parameters: Parameters, x: torch.Tensor) -> torch.Tensor:
+    """Return x @ Eᵀ + b_enc, [n, F]."""
+    import torch
+
+    return torch.addmm(parameters["b_enc"], x, parameters["E"].T)
+
+
+def prefix_gradients(
+    parameters: Parameters, kept: Kept, x: torch.Tensor, seen: torch.Tensor, widths: tuple[int, ...]
+) -> tuple[Parameters, list[torch.Tensor]]:
+    """Return the gradients of the mean over texts and prefixes of ‖x̂ − x‖², and each prefix's x̂ − x, [n, d].
+
+    The features of one block are in the same prefixes: their slopes come from the sum of those prefixes' errors.
+    """
+    import torch
+
+    rebuilt, errors, blocks = parameters["c"], [], []
+    for first, last in zip((0, *widths), widths, strict=False):
+        inside = (kept.columns >= first) & (kept.columns < last)
+        block = kept.chosen(inside, first, last)
+        rebuilt = block.times(parameters["D"][first:last]) + rebuilt
+        errors.append(rebuilt - x)
+        blocks.append((slice(first, last), inside, block))
+    scale = 2 / (len(x) * len(widths))
+    da, slopes, above = torch.empty_like(kept.values), [], None
+    for (columns, inside, block), e in zip(reversed(blocks), reversed(errors), strict=True):
+        above = e if above is None else above + e
+        da[inside] = block.dots(above, parameters["D"][columns])
+        slopes.append(block.transposed_times(above) * scale)
+    back = kept.with_values(da)
+    gradients = {
+        "E": back.transposed_times(seen) * scale,
+        "b_enc": back.column_sums() * scale,
+        "D": torch.cat(slopes[::-1]),
+        "c": above.sum(0) * scale,
+    }
+    return gradients, errors
+
+
+def add_auxiliary(
+    gradients: Parameters,
+    parameters: Parameters,
+    seen: torch.Tensor,
+    e: torch.Tensor,
+    z: torch.Tensor,
+    dead: torch.Tensor,
+    recipe: Recipe,
+) -> float:
+    """Let the dead features nearest to firing rebuild the residual −e; return the loss, relative to ‖e‖².
+
+    z [n, number of dead] holds the pre-activations of the features `dead`. The residual is taken as given.
+    """
+    import torch
+
+    top = z.topk(min(recipe.k_aux, len(dead)), dim=1)
+    a = torch.zeros_like(z).scatter_(1, top.indices, top.values.relu())
+    directions = parameters["D"][dead]
+    rest = a @ directions + e
+    weight = recipe.aux * min(1.0, len(dead) / recipe.k_aux) / max(float(e.square().sum()), 1e-12)
+    da = (rest @ directions.T) * (a > 0)
+    gradients["E"][dead] += da.T @ seen * (2 * weight)
+    gradients["b_enc"][dead] += da.sum(0) * (2 * weight)
+    gradients["D"][dead] += a.T @ rest * (2 * weight)
+    return float(rest.square().sum()) * weight

@@ -1,0 +1,53 @@
+"""What the readers of several formats ask of a config, and of the counters that training leaves beside the weights."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from featurelib.schema import Refusal
+
+if TYPE_CHECKING:
+    from featurelib.sae.weights.contents import Contents
+
+LARGEST = 3.4e38
+"""About the largest float32; JSON may hold whole numbers that no float can."""
+LAST_SEEN = "stats_last_nonzero"
+"""OpenAI's and sentence-transformers' name for the steps since a feature fired: whole numbers, as no other counter."""
+
+
+def file_of(contents: Contents) -> str:
+    """Return the name of the file that the settings of a SAE stand in."""
+    return (contents.config_path or contents.path).name
+
+
+def flag(settings: dict[str, Any], key: str, default: bool, file: str) -> bool:
+    """Return a setting that is true or false; `default` is the library's own for a file that does not name it."""
+    said = settings.get(key, default)
+    if not isinstance(said, bool):
+        raise Refusal(f"{file} says {key} = {said!r}; expected true or false: fetch or save this SAE again.")
+    return said
+
+
+def positive(said: Any, key: str, file: str) -> float:
+    """Return a setting that is a number above 0 and no larger than a float32 can be."""
+    if isinstance(said, bool) or not isinstance(said, int | float) or not 0 < said <= LARGEST:
+        raise Refusal(f"{file} says {key} = {said!r:.40}; expected a number above 0 that a float32 can hold.")
+    return float(said)
+
+
+def check_counters(contents: Contents, names: tuple[str, ...], n_features: int) -> None:
+    """Refuse counters of a training, which nobody needs here, that are not one finite number for each feature.
+
+    That of LAST_SEEN is whole, all others are floats.
+    """
+    import torch
+
+    for name in names:
+        counter = contents.tensors[name]
+        kept = counter.dtype.is_floating_point != (name == LAST_SEEN) and bool(torch.isfinite(counter).all())
+        if not kept or tuple(counter.shape) != (n_features,):
+            raise Refusal(
+                f"{name} in {contents.path.name} is {counter.dtype} of shape {tuple(counter.shape)}, or not finite; "
+                f"expected one {'whole ' if name == LAST_SEEN else ''}number for each of the {n_features} features: "
+                "this SAE is damaged, fetch it again."
+            )

@@ -1,0 +1,129 @@
+"""The word index of a run and its questions.
+
+The index holds no texts: what is shown of a text is looked up in the run.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+
+from featurelib.schema import KEYWORDS, LABELS, TEXTS
+from featurelib.search import word_index_file
+from featurelib.search.word_query import MARK_END, MARK_START, read_query
+from featurelib.storage.store import Store
+
+SNIPPET_TOKENS = 32
+
+
+@dataclass(frozen=True)
+class WordIndex:
+    """The words of a run's texts, labels and keywords; ready for questions from any number of threads."""
+
+    store: Store
+    texts_file: Path
+    features_file: Path | None
+    """None as long as the stage label is not done."""
+
+    def texts(self, query: str, *, limit: int = 20, offset: int = 0) -> pa.Table:
+        """The texts that match, the best first: text_id, score (bm25, higher is better), snippet.
+
+        In a snippet, what matches stands between MARK_START and MARK_END. A query without words has no match.
+        """
+        match = read_query(query).match
+        rows = _ask(
+            self.texts_file,
+            """
+            select rowid, -bm25(words)
+            from words
+            where words match ?
+            order by bm25(words), rowid
+            limit ? offset ?""",
+            match and (match, limit, offset),
+        )
+        snippets = self._snippets([row[0] for row in rows], match)
+        return pa.table(
+            {
+                "text_id": pa.array([row[0] for row in rows], pa.int64()),
+                "score": pa.array([row[1] for row in rows], pa.float64()),
+                "snippet": pa.array([snippets.get(row[0], "") for row in rows], pa.string()),
+            }
+        )
+
+    def count(self, query: str) -> int:
+        """The number of texts that match."""
+        match = read_query(query).match
+        rows = _ask(self.texts_file, "select count(*) from words where words match ?", match and (match,))
+        return rows[0][0] if rows else 0
+
+    def features(self, query: str, *, limit: int = 20) -> pa.Table:
+        """The features whose label and keywords match, the best first: feature_id, label, score."""
+        match = read_query(query).match
+        if self.features_file is None:
+            self.store.generation.need(LABELS)
+        rows = _ask(
+            self.features_file or Path(),
+            """
+            select rowid, label, -bm25(words, 2.0, 1.0)
+            from words
+            where words match ?
+            order by bm25(words, 2.0, 1.0), rowid
+            limit ?""",
+            match and (match, limit),
+        )
+        return pa.table(
+            {
+                "feature_id": pa.array([row[0] for row in rows], pa.int32()),
+                "label": pa.array([row[1] for row in rows], pa.string()),
+                "score": pa.array([row[2] for row in rows], pa.float64()),
+            }
+        )
+
+    def _snippets(self, text_ids: list[int], match: str) -> dict[int, str]:
+        """Let FTS5 itself cut the snippets, in a small index of just these texts."""
+        if not text_ids:
+            return {}
+        found = self.store.ask(
+            "select text_id, text from texts where text_id in (select unnest($ids::bigint[])) order by text_id",
+            ids=text_ids,
+        )
+        with contextlib.closing(sqlite3.connect(":memory:")) as con:
+            con.execute(f"create virtual table words using fts5(text, tokenize='{word_index_file.TOKENS}')")
+            con.executemany("insert into words(rowid, text) values (?, ?)", word_index_file.rows_of(found))
+            cut = con.execute(
+                "select rowid, snippet(words, 0, ?, ?, ' … ', ?) from words where words match ?",
+                (MARK_START, MARK_END, SNIPPET_TOKENS, match),
+            )
+            return dict(cut.fetchall())
+
+
+def open_words(store: Store, cache_folder: Path) -> WordIndex:
+    """Open the word index of a run, making it first where it is missing.
+
+    Takes seconds for 100,000 texts the first time. RunNotReady before the stage ingest is done; Refusal when neither
+    `cache_folder` nor the user's temporary folder can be written to.
+    """
+    generation = store.generation
+    generation.need(TEXTS)
+    texts_file = word_index_file.made(
+        store, cache_folder, word_index_file.key(generation, "texts"), word_index_file.build_texts
+    )
+    features_file = None
+    if store.has(LABELS) and store.has(KEYWORDS):
+        name = word_index_file.key(generation, "features")
+        features_file = word_index_file.made(store, cache_folder, name, word_index_file.build_features)
+    return WordIndex(store, texts_file, features_file)
+
+
+def _ask(path: Path, sql: str, values: tuple[object, ...] | str) -> list[tuple]:
+    """Answer one question with a connection of its own; no values, no rows."""
+    if not values:
+        return []
+    # immutable: the file never changes once it has its name, and may lie where SQLite cannot lock.
+    address = f"{path.absolute().as_uri()}?mode=ro&immutable=1"
+    with contextlib.closing(sqlite3.connect(address, uri=True)) as con:
+        return con.execute(sql, values).fetchall()

@@ -1,0 +1,157 @@
+"""Making the word index: at the first open, once, whole, in the run's cache folder.
+
+Where the run cannot be written to, it is kept in the user's temporary folder.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+import pyarrow as pa
+
+from featurelib.schema import LABELS, TEXTS, Refusal
+from featurelib.search.word_query import MARK_END, MARK_START
+from featurelib.storage import files
+from featurelib.storage.runs import Generation, Run
+from featurelib.storage.store import Store
+
+VERSION = 1
+"""Raised by hand when the index itself changes."""
+TOKENS = "unicode61 remove_diacritics 2"
+BATCH = 5000
+ABANDONED_SECONDS = 3600
+
+_BUILDING = threading.Lock()
+
+
+def key(generation: Generation, what: str) -> str:
+    """The name of the index of a generation's texts or features: other content, another name."""
+    done = generation.done("ingest" if what == "texts" else "judge")
+    size = generation.file(TEXTS if what == "texts" else LABELS).stat().st_size
+    return f"{what}-{files.fingerprint([VERSION, TOKENS, done and done.fingerprint, size])}.sqlite"
+
+
+def made(store: Store, cache_folder: Path, name: str, build: Callable[[Store, Path], None]) -> Path:
+    """Return the index called `name`, made now if it is nowhere yet."""
+    refusals = []
+    for folder_for in (lambda: cache_folder, own_temporary_folder):
+        folder = folder_for()
+        path = folder / name
+        with _BUILDING:
+            if path.is_file():
+                return path
+            try:
+                _build_aside(path, lambda aside: build(store, aside))
+                return path
+            except (OSError, sqlite3.OperationalError) as refused:
+                refusals.append(f"{folder}: {refused}")
+    raise Refusal(
+        f"the word index can be written nowhere ({'; '.join(refusals)}); make room or give the right to write."
+    )
+
+
+def _build_aside(path: Path, build: Callable[[Path], None]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _sweep(path.parent)
+    # A name of our own: another process may be making the same index, and whoever comes last replaces equal with equal.
+    descriptor, aside_name = tempfile.mkstemp(prefix=path.name, suffix=files.ASIDE, dir=path.parent)
+    os.close(descriptor)
+    aside = Path(aside_name)
+    try:
+        build(aside)
+        with aside.open("rb+") as opened:
+            os.fsync(opened.fileno())
+        with contextlib.suppress(PermissionError):
+            os.replace(aside, path)
+        if not path.is_file():
+            raise OSError(f"{path.name} could not be put in its place")
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what a killed build left, and indexes that no generation of the run could use."""
+    usable = set()
+    if folder.name == Run(folder.parent).cache_folder.name:
+        for generation in Run(folder.parent).generations():
+            for what in ("texts", "features"):
+                with contextlib.suppress(OSError):
+                    usable.add(key(generation, what))
+    for path in folder.glob("*.sqlite*"):
+        old = time.time() - path.stat().st_mtime > ABANDONED_SECONDS
+        if old and (path.suffix == files.ASIDE or (usable and path.name not in usable)):
+            path.unlink(missing_ok=True)
+
+
+def own_temporary_folder() -> Path:
+    """A folder that only this user may write to: what lies in it is opened without a further look."""
+    user = os.getuid() if hasattr(os, "getuid") else os.environ.get("USERNAME", "")
+    folder = Path(tempfile.gettempdir()) / f"featurelib-words-{user}"
+    try:
+        folder.mkdir(mode=0o700, exist_ok=True)
+        found = folder.lstat()
+    except OSError:
+        return folder
+    if os.name != "nt" and (found.st_uid != user or found.st_mode & 0o077 or folder.is_symlink()):
+        return Path(tempfile.mkdtemp(prefix="featurelib-words-"))
+    return folder
+
+
+def build_texts(store: Store, path: Path) -> None:
+    """Index all texts; rowid is the text_id."""
+    with _writing(path) as con:
+        con.execute(f"create virtual table words using fts5(text, content='', tokenize='{TOKENS}')")
+        last = store.ask("select coalesce(max(text_id), -1) as last from texts")["last"][0].as_py()
+        for first in range(0, last + 1, BATCH):
+            rows = store.ask(
+                "select text_id, text from texts where text_id >= $first and text_id < $after order by text_id",
+                first=first,
+                after=first + BATCH,
+            )
+            con.executemany("insert into words(rowid, text) values (?, ?)", rows_of(rows))
+        con.execute("insert into words(words) values ('optimize')")
+
+
+def build_features(store: Store, path: Path) -> None:
+    """Index all labels and keywords; rowid is the feature_id."""
+    rows = store.ask(
+        """
+        with listed as (
+            select feature_id, string_agg(keyword, ', ' order by rank) as keywords
+            from keywords
+            group by feature_id
+        )
+        select feature_id, label, coalesce(keywords, '') as keywords
+        from labels
+        left join listed using (feature_id)
+        order by feature_id"""
+    )
+    with _writing(path) as con:
+        con.execute(f"create virtual table words using fts5(label, keywords, tokenize='{TOKENS}')")
+        con.executemany("insert into words(rowid, label, keywords) values (?, ?, ?)", rows_of(rows))
+
+
+@contextlib.contextmanager
+def _writing(path: Path) -> Iterator[sqlite3.Connection]:
+    with contextlib.closing(sqlite3.connect(path)) as con:
+        con.execute("pragma journal_mode = off")
+        con.execute("pragma synchronous = off")
+        with con:
+            yield con
+
+
+def rows_of(table: pa.Table) -> Iterable[tuple[object, ...]]:
+    """Rows for SQLite: without our two marks, and without NUL, at which SQLite would end a text."""
+    gone = {ord(MARK_START): None, ord(MARK_END): None, 0: " "}
+    columns = [
+        [value.translate(gone) if isinstance(value, str) else value for value in column.to_pylist()]
+        for column in table.columns
+    ]
+    return zip(*columns, strict=True)

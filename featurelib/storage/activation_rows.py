@@ -1,0 +1,142 @@
+"""Activation rows (text_id, feature_id, activation) on disk, in two orders.
+
+By text: one part per part of embeddings, ordered by text_id, feature_id. By feature: the same rows ordered by
+feature_id, activation descending, text_id, in parts of about ROWS_PER_PART rows that begin and end with whole features.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from featurelib.schema import BY_TEXT
+from featurelib.storage import files
+
+ROWS_PER_PART = 2_000_000
+ROWS_IN_MEMORY = 8_000_000
+"""Rows sorted at a time, about half a gigabyte; each such group of features costs one more reading of the parts."""
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Activation rows as three arrays of one length."""
+
+    text_ids: np.ndarray
+    """int64."""
+    feature_ids: np.ndarray
+    """int32."""
+    activations: np.ndarray
+    """float32."""
+
+    def __len__(self) -> int:
+        """The number of rows."""
+        return len(self.text_ids)
+
+    def take(self, chosen: np.ndarray | slice) -> Rows:
+        """Return the rows that `chosen` selects, in its order."""
+        return Rows(self.text_ids[chosen], self.feature_ids[chosen], self.activations[chosen])
+
+
+def write_rows(path: Path, rows: Rows) -> int:
+    """Write rows to a Parquet file and return their number."""
+    columns = [pa.array(rows.text_ids), pa.array(rows.feature_ids), pa.array(rows.activations)]
+    return files.write_parquet(path, pa.table(columns, schema=BY_TEXT.schema), BY_TEXT.schema)
+
+
+def read_rows(path: Path) -> Rows:
+    """Read what `write_rows` wrote."""
+    table = pq.read_table(path, columns=BY_TEXT.schema.names)
+    return Rows(*(column.to_numpy() for column in table.columns))
+
+
+def count_by_feature(parts: Sequence[Path], n_features: int, groups: np.ndarray, n_groups: int) -> np.ndarray:
+    """Return how many rows each feature has in the parts, by group of texts: int64 [n_groups, n_features].
+
+    groups [n_texts] holds each text's group, from 0.
+    """
+    counts = np.zeros(n_groups * n_features, np.int64)
+    for part in parts:
+        rows = read_rows(part)
+        cells = groups[rows.text_ids].astype(np.int64) * n_features + rows.feature_ids
+        counts += np.bincount(cells, minlength=len(counts))
+    return counts.reshape(n_groups, n_features)
+
+
+def split_features(counts: np.ndarray, rows_per_part: int = ROWS_PER_PART) -> list[tuple[int, int]]:
+    """Split the features into ranges [first, last) with at most `rows_per_part` rows, or of one feature.
+
+    Some range is always returned, so that a table without rows still has a part.
+    """
+    ranges, first, held = [], 0, 0
+    for feature_id, count in enumerate(counts.tolist()):
+        if held and held + count > rows_per_part:
+            ranges.append((first, feature_id))
+            first, held = feature_id, 0
+        held += count
+    return [*ranges, (first, len(counts))]
+
+
+def sort_by_feature(
+    parts: Sequence[Path],
+    folder: Path,
+    counts: np.ndarray,
+    advance: Callable[[int], None],
+    *,
+    rows_per_part: int = ROWS_PER_PART,
+    rows_in_memory: int = ROWS_IN_MEMORY,
+) -> int:
+    """Write the rows of `parts` (by text) to `folder` by feature; return the number of parts.
+
+    A part that is there is not written again. `advance` is told the rows of each part. Memory is bounded by
+    `rows_in_memory`, or by the rows of one feature where those are more.
+    """
+    ranges = split_features(counts, rows_per_part)
+    for group in _groups(ranges, counts, rows_in_memory):
+        missing = [number for number in group if not _part(folder, number).is_file()]
+        if missing:
+            rows = _collect(parts, ranges[missing[0]][0], ranges[missing[-1]][1])
+        for number in group:
+            first, last = ranges[number]
+            if number in missing:
+                inside = rows.take(slice(*np.searchsorted(rows.feature_ids, (first, last))))
+                write_rows(_part(folder, number), inside)
+            advance(int(counts[first:last].sum()))
+    return len(ranges)
+
+
+def _part(folder: Path, number: int) -> Path:
+    return folder / f"part-{number:05d}.parquet"
+
+
+def _groups(ranges: list[tuple[int, int]], counts: np.ndarray, rows_in_memory: int) -> Iterator[list[int]]:
+    """Yield the numbers of consecutive ranges that are sorted together."""
+    group: list[int] = []
+    held = 0
+    for number, (first, last) in enumerate(ranges):
+        rows = int(counts[first:last].sum())
+        if group and held + rows > rows_in_memory:
+            yield group
+            group, held = [], 0
+        group.append(number)
+        held += rows
+    yield group
+
+
+def _collect(parts: Sequence[Path], first: int, last: int) -> Rows:
+    """Return the rows of the features [first, last) in the order by feature."""
+    found = []
+    for part in parts:
+        rows = read_rows(part)
+        found.append(rows.take((rows.feature_ids >= first) & (rows.feature_ids < last)))
+    joined = Rows(*(np.concatenate(column) for column in zip(*map(_columns, found), strict=True)))
+    # Both sorts inside lexsort are stable and the parts are in the order of text_id, so equal activations stay in it.
+    return joined.take(np.lexsort((-joined.activations, joined.feature_ids)))
+
+
+def _columns(rows: Rows) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    return rows.text_ids, rows.feature_ids, rows.activations

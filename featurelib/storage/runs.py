@@ -1,0 +1,252 @@
+"""Run = corpus × embedder × SAE: one folder in `data/`, its generations, their fingerprints and their manifest.
+
+A run on disk is described in `schema` (tables) and in the README ("A run on disk"). A complete generation is never
+modified; `current` names the one that is read.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from featurelib.schema import FORMAT_VERSION, STAGES, Refusal, RunNotReady, Table
+from featurelib.storage import files
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+GENERATION = re.compile(r"g[0-9]{4,}")
+SAE_FOLDER = "sae"
+WORK_FOLDER = "work"
+CACHE_FOLDER = ".cache"
+
+
+@dataclass(frozen=True)
+class Done:
+    """The marker of a finished stage."""
+
+    fingerprint: str
+    """The hash of what the stage was made from."""
+    facts: dict[str, Any]
+    """What the stage found or made: counts and provenance, the same for two equal builds."""
+    line: str
+    """The sentence that the stage ended with."""
+    made_from: dict[str, Any]
+    """What the fingerprint is the hash of, so that a difference can be told in words."""
+
+
+@dataclass(frozen=True)
+class Generation:
+    """One build of a run: a folder of tables, markers and, when complete, a manifest."""
+
+    path: Path
+    """The folder, such as data/demo/g0001."""
+
+    @property
+    def name(self) -> str:
+        """The generation's own name, such as g0001."""
+        return self.path.name
+
+    @property
+    def complete(self) -> bool:
+        """Whether every stage is done and the manifest, which is written last, is there."""
+        return (self.path / "manifest.json").is_file()
+
+    def file(self, table: Table) -> Path:
+        """Where `table` lies: a file, or a folder of parts."""
+        return self.path / table.path
+
+    def has(self, table: Table) -> bool:
+        """Whether `table` has been made: its stage is done, or the manifest of a complete generation lists it.
+
+        A run that an older version has built lists neither the tables that came later nor, perhaps, their stages.
+        """
+        if not self.complete:
+            return self.done(table.stage) is not None
+        return any(f"{name}/".startswith(f"{table.path}/") for name in self._manifest())
+
+    def need(self, table: Table) -> Path:
+        """Return where `table` lies, or raise RunNotReady with the command that makes it."""
+        if not self.has(table):
+            older = "" if self.done(table.stage) is None else " as it is now, only by an older version"
+            raise RunNotReady(
+                f"run '{self.path.parent.name}' has no {table.view} yet: its stage '{table.stage}' is not done{older}; "
+                f"give its build command once more (python -m precompute build … --name {self.path.parent.name})."
+            )
+        return self.file(table)
+
+    def parts(self, table: Table) -> list[Path]:
+        """The part files of `table`, in order; a table of one file is its own only part."""
+        place = self.file(table)
+        return sorted(place.glob("part-*.parquet")) if table.parts else [place]
+
+    @property
+    def sae_folder(self) -> Path:
+        """The SAE, in SAELens inference layout."""
+        return self.path / SAE_FOLDER
+
+    def mark_done(self, stage: str, done: Done) -> None:
+        """Write the marker of a finished stage: the last thing that the stage does."""
+        files.write_json(self.path / "done" / f"{stage}.json", asdict(done))
+
+    def work(self, stage: str) -> Path:
+        """A folder for what a stage needs to go on after a kill; removed when the stage is done."""
+        return self.path / WORK_FOLDER / stage
+
+    def done(self, stage: str) -> Done | None:
+        """The marker of a finished stage, or None."""
+        marker = self.path / "done" / f"{stage}.json"
+        if not marker.is_file():
+            return None
+        held = files.read_json(marker)
+        try:
+            return Done(held["fingerprint"], held["facts"], held["line"], held.get("made_from", {}))
+        except (TypeError, KeyError, AttributeError) as error:
+            raise files.damaged(marker, "fingerprint, facts and line are expected") from error
+
+    def describe(self) -> dict[str, Any]:
+        """The content of run.json: config and provenance; Refusal when it is damaged."""
+        return _read_object(self.path / "run.json")
+
+    def volatile(self) -> dict[str, Any]:
+        """What may differ between two equal builds: seconds, host, speeds, by stage; empty when nothing is recorded."""
+        path = self.path / "volatile.json"
+        return _read_object(path) if path.is_file() else {}
+
+    def manifest_files(self) -> Iterator[Path]:
+        """Every file that a manifest lists: all but the manifest itself, volatile.json and work in progress."""
+        for path in sorted(self.path.rglob("*")):
+            inside = path.relative_to(self.path)
+            if path.is_dir() or inside.parts[0] == WORK_FOLDER or inside.suffix == files.ASIDE:
+                continue
+            if inside.as_posix() not in ("manifest.json", "volatile.json"):
+                yield path
+
+    def _manifest(self) -> dict[str, dict[str, Any]]:
+        path = self.path / "manifest.json"
+        listed = _read_object(path).get("files")
+        if not isinstance(listed, dict) or not all({"bytes", "sha256"} <= set(one) for one in listed.values()):
+            raise files.damaged(path, "bytes and sha256 of every file are expected")
+        return listed
+
+    def check_sizes(self) -> dict[str, str]:
+        """Compare the files with the manifest by presence and size, cheaply; a sentence for each file that differs."""
+        return {name: sentence for name, sentence in self._differences(deep=False) if sentence}
+
+    def verify(self) -> Iterator[tuple[str, str | None]]:
+        """Hash every file of the manifest; yield its name and None, or a sentence that says what is wrong with it."""
+        yield from self._differences(deep=True, also_equal=True)
+
+    def _differences(self, *, deep: bool, also_equal: bool = False) -> Iterator[tuple[str, str | None]]:
+        if not self.complete:
+            yield "manifest.json", f"{self.path.parent.name}/{self.name} has no manifest: its build has not finished."
+            return
+        for name, expected in self._manifest().items():
+            path = self.path / name
+            if not path.is_file():
+                yield name, f"{name} is missing; the manifest lists it with {expected['bytes']} bytes."
+            elif path.stat().st_size != expected["bytes"]:
+                yield name, f"{name} has {path.stat().st_size} bytes; the manifest says {expected['bytes']}."
+            elif deep and files.sha256_file(path) != expected["sha256"]:
+                yield name, f"{name} has changed: its sha256 is not the one in the manifest."
+            elif also_equal:
+                yield name, None
+
+
+@dataclass(frozen=True)
+class Run:
+    """One folder in `data/`: what is built from one corpus, one embedder and one SAE."""
+
+    path: Path
+    """The folder, such as data/demo."""
+
+    @property
+    def name(self) -> str:
+        """The run's name: that of its folder."""
+        return self.path.name
+
+    @property
+    def cache_folder(self) -> Path:
+        """Where what can be made again, such as the word index, may be kept."""
+        return self.path / CACHE_FOLDER
+
+    def generations(self) -> list[Generation]:
+        """All generations on disk, oldest first."""
+        if not self.path.is_dir():
+            return []
+        found = [path for path in self.path.iterdir() if path.is_dir() and GENERATION.fullmatch(path.name)]
+        return [Generation(path) for path in sorted(found, key=lambda path: int(path.name[1:]))]
+
+    def current(self) -> Generation:
+        """The generation that `current` names; RunNotReady when there is none."""
+        pointer = self.path / "current"
+        if not pointer.is_file():
+            raise RunNotReady(
+                f"'{self.name}' is not a run: {self.path.name}/current is missing; build it or copy it whole."
+            )
+        name = pointer.read_text(encoding="utf-8", errors="replace").strip()
+        generation = Generation(self.path / name)
+        if not GENERATION.fullmatch(name) or not (generation.path / "run.json").is_file():
+            raise RunNotReady(
+                f"run '{self.name}' points to the generation '{name[:64]}', which is missing; build it again."
+            )
+        format_version = generation.describe().get("format_version")
+        if format_version != FORMAT_VERSION:
+            raise Refusal(
+                f"run '{self.name}' has format version {format_version}; {FORMAT_VERSION} is expected: build it again."
+            )
+        return generation
+
+    def point_to(self, generation: Generation) -> None:
+        """Make `generation` the current one, in one step."""
+        files.write_text(self.path / "current", generation.name + "\n")
+
+    def next_generation(self) -> Generation:
+        """A generation that is not on disk yet, with the next number."""
+        existing = self.generations()
+        number = int(existing[-1].name[1:]) + 1 if existing else 1
+        return Generation(self.path / f"g{number:04d}")
+
+
+def _read_object(path: Path) -> dict[str, Any]:
+    held = files.read_json(path)
+    if not isinstance(held, dict):
+        raise files.damaged(path, "a JSON object is expected")
+    return held
+
+
+def check_name(name: str) -> str:
+    """Return `name` if it may be a run's name, else raise Refusal: nothing else ever becomes part of a path."""
+    if not NAME.fullmatch(name) or ".." in name:
+        raise Refusal(
+            f"'{name[:80]}' cannot be a run's name: use 1 to 64 letters, digits, '.', '_' or '-', "
+            "beginning with a letter or digit."
+        )
+    return name
+
+
+def find_runs(data_folder: Path) -> dict[str, Run]:
+    """The runs in a data folder by name, in alphabetical order; links that lead out of the folder are left out."""
+    if not data_folder.is_dir():
+        return {}
+    root = data_folder.resolve()
+    found = {}
+    for path in sorted(data_folder.iterdir()):
+        if NAME.fullmatch(path.name) and (path / "current").is_file() and path.resolve().parent == root:
+            found[path.name] = Run(path)
+    return found
+
+
+def open_run(path: str | Path) -> Run:
+    """Return the run in the folder `path`; Refusal when it is none."""
+    folder = Path(path)
+    if not (folder / "current").is_file():
+        known = ", ".join(find_runs(folder)) or ", ".join(find_runs(folder.parent)) or "none"
+        raise Refusal(f"{folder} is not a run (it holds no file 'current'); runs found there: {known}.")
+    return Run(folder)
+
+
+def stages_done(generation: Generation) -> dict[str, Done | None]:
+    """Every stage's marker, in the order of the pipeline."""
+    return {stage: generation.done(stage) for stage in STAGES}

@@ -1,0 +1,274 @@
+"""A generation's Parquet files as DuckDB views; every question goes through `Store.ask`, which opens its own cursor.
+
+The database is in memory and holds nothing but views. It may read the generation's folder and no other file, and its
+settings are locked, so whatever SQL reaches it can neither leave the folder nor lift the limits.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import tempfile
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import duckdb
+import pyarrow as pa
+
+from featurelib.schema import TABLES, Refusal, RunNotReady, Table
+from featurelib.storage.runs import Generation
+
+Made = TypeVar("Made")
+
+READABLE = {table.view: table for table in TABLES}
+MEMORY_LIMIT = "2GB"
+ROW_CAP = 100_000
+"""The rows that `select` gives back at most: fetched rows lie outside DuckDB's own memory limit."""
+SECONDS = 10.0
+"""The time that `select` takes at most."""
+
+
+def quoted(name: str) -> str:
+    """Return an SQL identifier for a column name that was checked against the table's own columns."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _text(value: str) -> str:
+    return "'" + value.replace("'", "''") + "'"
+
+
+def _duckdb_type(arrow: pa.DataType) -> str:
+    if pa.types.is_list(arrow):
+        return _duckdb_type(arrow.value_type) + "[]"
+    names = {"int64": "bigint", "int32": "integer", "float": "real", "double": "double", "bool": "boolean"}
+    return names.get(str(arrow), "varchar")
+
+
+class Store:
+    """One generation, ready for questions from any number of threads."""
+
+    def __init__(
+        self,
+        generation: Generation,
+        *,
+        memory_limit: str = MEMORY_LIMIT,
+        threads: int | None = None,
+        spill: Path | None = None,
+    ) -> None:
+        """Open the generation's tables as views; Refusal when a file of a complete one is missing or has another size.
+
+        What does not fit into `memory_limit` goes to the folder `spill` (None: one in the system's temporary folder).
+        """
+        self.generation = generation
+        self._known: dict[str, Any] = {}
+        self._lock = threading.Lock()
+        self._settled = False
+        self._missing = frozenset(READABLE)
+        self._check_files()
+        self._con = duckdb.connect(":memory:", config=_settings(memory_limit, threads, spill))
+        self._con.execute(f"set allowed_directories = [{', '.join(_folders(generation))}]")
+        self._con.execute("create schema maybe")
+        for table in TABLES:
+            self._con.execute(f"create view maybe.{table.view} as {_empty(table)}")
+        self._find_tables()
+        self._con.execute("set enable_external_access = false")
+        self._con.execute("set lock_configuration = true")
+
+    def __repr__(self) -> str:
+        """The run, the generation, and which tables are missing."""
+        missing = f", without {', '.join(sorted(self._missing))}" if self._missing else ""
+        return f"Store({self.generation.path.parent.name}/{self.generation.name}{missing})"
+
+    def ask(self, sql: str, **values: Any) -> pa.Table:
+        """Answer one question as an Arrow table; `values` fill the $names of the SQL.
+
+        Raises RunNotReady with the stage's sentence when a table has not been made, Refusal when a file cannot be read.
+        """
+        if self._missing:
+            self._find_tables()
+        cursor = self._cursor()
+        try:
+            return self._answer(cursor, sql, values)
+        finally:
+            self._close(cursor)
+
+    def select(self, sql: str, *, row_cap: int = ROW_CAP, seconds: float = SECONDS, **values: Any) -> pa.Table:
+        """Answer somebody's own SELECT, within a time and a number of rows.
+
+        Raises Refusal for anything but one SELECT, for SQL that DuckDB refuses, and when either limit is passed.
+        """
+        _check_select(sql)
+        if self._missing:
+            self._find_tables()
+        cursor = self._cursor()
+        alarm = threading.Timer(seconds, cursor.interrupt)
+        alarm.start()
+        try:
+            rows = self._answer(cursor, sql, values, row_cap=row_cap)
+        except duckdb.InterruptException as stopped:
+            raise Refusal(f"the question took longer than {seconds:g} seconds; narrow it, or add a limit.") from stopped
+        except duckdb.Error as refused:
+            raise Refusal(f"DuckDB refuses this SQL: {' '.join(str(refused).split())}") from refused
+        finally:
+            alarm.cancel()
+            self._close(cursor)
+        return rows
+
+    def has(self, table: Table) -> bool:
+        """Whether the table has been made."""
+        if table.view in self._missing:
+            self._find_tables()
+        return table.view not in self._missing
+
+    def once(self, key: str, make: Callable[[], Made]) -> Made:
+        """Return what `make` gave the first time; for small facts that do not change within a generation."""
+        if key not in self._known:
+            self._known[key] = make()
+        return self._known[key]
+
+    def close(self) -> None:
+        """Let go of the files."""
+        self._con.close()
+
+    def _cursor(self) -> duckdb.DuckDBPyConnection:
+        # One connection used by two threads at once gives one of them the other's rows, without an error.
+        return self._con.cursor()
+
+    def _close(self, cursor: duckdb.DuckDBPyConnection) -> None:
+        if cursor is not self._con:
+            cursor.close()
+
+    def _answer(
+        self, cursor: duckdb.DuckDBPyConnection, sql: str, values: dict[str, Any], *, row_cap: int | None = None
+    ) -> pa.Table:
+        try:
+            rows = cursor.sql(sql, params=values or None)
+            return rows.to_arrow_table() if row_cap is None else _first(rows.to_arrow_reader(), row_cap)
+        except duckdb.CatalogException:
+            for view in sorted(self._missing):
+                # Neither maybe.labels nor a column of the source's that is called "labels".
+                if re.search(rf"(?<![.\"])\b{view}\b", sql):
+                    self.generation.need(READABLE[view])
+            raise
+        except duckdb.Error as broken:
+            if _is_of_a_file(broken) or (row_cap is None and self._is_damaged(broken)):
+                raise Refusal(
+                    f"a file of run '{self._run}' ({self.generation.name}) is gone or cannot be read "
+                    f"({_first_line(broken)}); reload, or check it: python -m precompute verify {self._run}."
+                ) from broken
+            raise
+
+    def _is_damaged(self, broken: duckdb.Error) -> bool:
+        """Whether our own SQL failed because of a flipped bit, which may rename a column: the hashes tell, slowly."""
+        if isinstance(broken, duckdb.InterruptException | duckdb.OutOfMemoryException) or not self.generation.complete:
+            return False
+        return any(wrong is not None for _, wrong in self.generation.verify())
+
+    @property
+    def _run(self) -> str:
+        return self.generation.path.parent.name
+
+    def _check_files(self) -> None:
+        if not self.generation.complete:
+            return
+        wrong = list(self.generation.check_sizes().values())
+        if wrong:
+            raise Refusal(f"run '{self._run}' is damaged: {wrong[0]} Build it again, or copy it once more.")
+
+    def _find_tables(self) -> None:
+        """Make a view of each table that has been made since the last look; to a complete generation none is added."""
+        with self._lock:
+            if self._settled:
+                return
+            settled = self.generation.complete
+            for view in [view for view in READABLE if view in self._missing and self.generation.has(READABLE[view])]:
+                self._make_view(READABLE[view])
+                self._missing -= {view}
+            self._settled = settled
+
+    def _make_view(self, table: Table) -> None:
+        parts = self.generation.parts(table)
+        for part in parts:
+            if not part.is_file():
+                raise Refusal(
+                    f"run '{self._run}' is damaged: {part.relative_to(self.generation.path).as_posix()} is missing; "
+                    "build it again, or copy it once more."
+                )
+        listed = ", ".join(_text(part.absolute().as_posix()) for part in parts)
+        rows = f"select * from read_parquet([{listed}])" if parts else _empty(table)
+        cursor = self._con.cursor()
+        try:
+            cursor.execute(f"create or replace view {table.view} as {rows}")
+            cursor.execute(f"create or replace view maybe.{table.view} as select * from main.{table.view}")
+        except duckdb.Error as broken:
+            raise Refusal(
+                f"the table {table.view} of run '{self._run}' cannot be read ({_first_line(broken)}); "
+                "build the run again, or copy it once more."
+            ) from broken
+        finally:
+            cursor.close()
+
+
+def open_store(generation: Generation, **limits: Any) -> Store:
+    """Open a generation for questions; what has not been made yet raises RunNotReady when it is asked for.
+
+    `limits` are the Store's own: memory_limit, threads, spill.
+    """
+    return Store(generation, **limits)
+
+
+def _folders(generation: Generation) -> list[str]:
+    return sorted({_text(path.as_posix() + "/") for path in (generation.path.absolute(), generation.path.resolve())})
+
+
+def _settings(memory_limit: str, threads: int | None, spill: Path | None) -> dict[str, Any]:
+    spill = spill or Path(tempfile.gettempdir()) / f"featurelib-{os.getpid()}"
+    settings: dict[str, Any] = {
+        "memory_limit": memory_limit,
+        "temp_directory": spill.absolute().as_posix(),
+        "python_enable_replacements": False,
+        "autoinstall_known_extensions": False,
+        "autoload_known_extensions": False,
+        "allow_community_extensions": False,
+    }
+    return settings | ({"threads": threads} if threads else {})
+
+
+def _first_line(error: duckdb.Error) -> str:
+    return str(error).splitlines()[0]
+
+
+def _is_of_a_file(error: duckdb.Error) -> bool:
+    """Whether a file is to blame, and not the SQL: measured on files with a flipped bit, cut, or gone."""
+    if type(error) is duckdb.Error or isinstance(error, duckdb.IOException | duckdb.SerializationException):
+        return True
+    return isinstance(error, duckdb.InvalidInputException) and "read file" in str(error)
+
+
+def _empty(table: Table) -> str:
+    columns = ", ".join(f"null::{_duckdb_type(field.type)} as {quoted(field.name)}" for field in table.schema)
+    return f"select {columns} where false"
+
+
+def _first(reader: pa.RecordBatchReader, row_cap: int) -> pa.Table:
+    batches, rows = [], 0
+    for batch in reader:
+        batches.append(batch)
+        rows += batch.num_rows
+        if rows > row_cap:
+            raise Refusal(f"the answer has more than {row_cap:,} rows; add a limit or ask for sums.")
+    return pa.Table.from_batches(batches, reader.schema)
+
+
+def _check_select(sql: str) -> None:
+    try:
+        statements = duckdb.extract_statements(sql)
+    except duckdb.Error as refused:
+        raise Refusal(f"DuckDB cannot parse this SQL: {' '.join(str(refused).split())}") from refused
+    if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
+        raise Refusal(f"one SELECT is expected; {len(statements)} statements, or another kind, were found.")
+
+
+__all__ = ["Store", "open_store", "quoted", "RunNotReady"]

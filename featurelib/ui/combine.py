@@ -1,0 +1,131 @@
+"""Choosing features that must fire and features that must not; both lists live in the address."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import streamlit as st
+
+from featurelib import queries
+from featurelib.queries import CombinedCounts
+from featurelib.storage.store import Store
+from featurelib.ui.kit.address import WHOLE, feature_link, page_link, param, text_box
+from featurelib.ui.kit.elements import Number, count, heading, html, number, percent, sentence, strip, tag
+
+PRESENT, ABSENT = "with", "without"
+"""The names of the two lists in the address."""
+TITLES = {PRESENT: "All of these fire", ABSENT: "None of these fires"}
+FOUND = 6
+ORDER = "the strongest first"
+STRENGTH = (
+    "The number is the least of the activations of the features that must fire, each over its maximum on the corpus: "
+    "1 where all are at their strongest."
+)
+EXPECTED = (
+    "If the features fired independently of each other, so many texts would be expected: the number of texts times the "
+    "densities of those that fire, times 1 - density of those that do not."
+)
+
+
+@dataclass(frozen=True)
+class Combination:
+    """Features that must fire and features that must not."""
+
+    present: tuple[int, ...]
+    absent: tuple[int, ...]
+
+    def address(self, **lists: Sequence[int]) -> dict[str, str]:
+        """The parameters of this page with one of the lists replaced."""
+        kept = {PRESENT: self.present, ABSENT: self.absent} | lists
+        return {name: ",".join(map(str, ids)) for name, ids in kept.items()}
+
+    def ids(self, name: str) -> tuple[int, ...]:
+        """One of the two lists."""
+        return self.present if name == PRESENT else self.absent
+
+
+def asked(store: Store) -> Combination:
+    """What the address asks for; what is no feature of the run is said and left out."""
+    found = {name: _ids(name) for name in (PRESENT, ABSENT)}
+    known = queries.labels(store, [one for ids in found.values() for one in ids])
+    for one in dict.fromkeys(one for ids in found.values() for one in ids if one not in known):
+        sentence(f"There is no feature {one} in this run, so it is left out.")
+    return Combination(*(tuple(one for one in found[name] if one in known) for name in (PRESENT, ABSENT)))
+
+
+def _ids(name: str) -> list[int]:
+    words = [word.strip() for word in param(name, longest=400).split(",") if word.strip()]
+    wrong = [word for word in words if not WHOLE.fullmatch(word)]
+    if wrong:
+        sentence(
+            f"The address says {name}={wrong[0][:40]}; ids of features are expected, such as {name}=7,12: left out."
+        )
+    return list(dict.fromkeys(int(word) for word in words if WHOLE.fullmatch(word)))
+
+
+def lists(chosen: Combination, labels: Mapping[int, str]) -> None:
+    """The two lists side by side, each name a link, each with a way out of the list."""
+    for column, name in zip(st.columns(2, gap="large"), (PRESENT, ABSENT), strict=True):
+        with column:
+            heading(TITLES[name])
+            if not chosen.ids(name):
+                sentence("No feature yet.")
+            for one in chosen.ids(name):
+                _chosen_row(name, one, labels[one], chosen)
+
+
+def _chosen_row(name: str, feature_id: int, label: str, chosen: Combination) -> None:
+    with st.container(horizontal=True, wrap=False, gap="small", key=f"row {name} {feature_id}"):
+        feature_link(feature_id, label, width="stretch")
+        other = ABSENT if name == PRESENT else PRESENT
+        rest = [one for one in chosen.ids(name) if one != feature_id]
+        _link("swap", chosen, **{name: rest, other: [*chosen.ids(other), feature_id]})
+        _link("remove", chosen, **{name: rest})
+
+
+def _link(words: str, chosen: Combination, **changed: Sequence[int]) -> None:
+    page_link("combine.py", words, **chosen.address(**changed))
+
+
+def picker(store: Store, chosen: Combination) -> None:
+    """A box to find features by words or id, and for each that is found the ways into the two lists."""
+    words = text_box("Add a feature", "find", placeholder="words of labels and keywords, or an id", type="search")
+    if not words.strip():
+        return
+    rows = [
+        row
+        for row in queries.find_features(store, words, limit=FOUND + queries.MOST_COMBINED).to_pylist()
+        if row["feature_id"] not in chosen.present + chosen.absent
+    ]
+    if not rows:
+        sentence(f"No other feature's label or keywords hold “{words}”.")
+    with st.container(gap=None, key="rows found"):
+        for row in rows[:FOUND]:
+            one = row["feature_id"]
+            with st.container(horizontal=True, wrap=False, gap="small", key=f"row found {one}"):
+                feature_link(one, row["label"], width="stretch")
+                html(tag("span", percent(row["density"]), cls="muted"), width="content")
+                _link("with", chosen, **{PRESENT: [*chosen.present, one]})
+                _link("without", chosen, **{ABSENT: [*chosen.absent, one]})
+
+
+def counted(counts: CombinedCounts, chosen: Combination, densities: Mapping[int, float]) -> None:
+    """How many texts are left, beside how many would be if the features had nothing to do with each other."""
+    expected = float(counts.n_texts)
+    for name in (PRESENT, ABSENT):
+        for one in chosen.ids(name):
+            expected *= densities[one] if name == PRESENT else 1 - densities[one]
+    numbers = [Number(count(counts.n_found), f"of {count(counts.n_texts)} texts", aside=percent(_share(counts)))]
+    if chosen.present and chosen.absent:
+        numbers.append(Number(count(counts.n_present), "on which all that must fire do"))
+    several = len(chosen.present + chosen.absent) > 1  # one feature alone is its own expectation
+    if several:
+        numbers.append(Number(number(expected), "expected by chance", EXPECTED))
+    if several and expected:
+        numbers.append(Number(f"×{number(counts.n_found / expected)}", "as many as by chance"))
+    strip(numbers)
+
+
+def _share(counts: CombinedCounts) -> float:
+    return counts.n_found / counts.n_texts if counts.n_texts else 0.0

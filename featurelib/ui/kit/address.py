@@ -1,0 +1,259 @@
+"""The address: what it says is validated here, what outlives a change of page is written here, links keep the run."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NoReturn
+from urllib.parse import urlencode
+
+import streamlit as st
+
+from featurelib.ui.kit.elements import plain, sentence, stop_with
+
+LONGEST = 2000
+LEFT = "addresses that were left"
+SHOWN = "page shown"
+KEPT = 50
+TOLD = 12
+"""Choices that are named where the address asks for none of them."""
+WHOLE = re.compile(r"[0-9]{1,12}", re.ASCII)
+MARKDOWN = re.compile(r"([!-/:-@\[-`{-~])")
+
+
+def label_of(text: object) -> str:
+    """Text as a label of a Streamlit link or button: on one line, every mark that Markdown reads escaped."""
+    line = " ".join(plain(str(text)).split()) or "(empty)"
+    return MARKDOWN.sub(r"\\\1", line[:200])
+
+
+def _raw(name: str) -> str:
+    return str(st.query_params.get(name, ""))[:LONGEST]
+
+
+def param(name: str, default: str = "", *, longest: int = 500) -> str:
+    """A text of the address, cut at `longest` characters, without control characters."""
+    return plain(_raw(name))[:longest] or default
+
+
+def whole_number_param(name: str) -> int | None:
+    """An id of the address, None when it is absent; anything but a whole number ends the page with a sentence."""
+    text = _raw(name)
+    if text and not WHOLE.fullmatch(text):
+        stop_with(f"The address says {name}={text[:40]}; a whole number is expected, such as {name}=7.")
+    return int(text) if text else None
+
+
+def count_param(name: str, default: int | None = None) -> int | None:
+    """A whole number of the address, `default` when absent; what is none is said and left out."""
+    text = _raw(name)
+    if text and not WHOLE.fullmatch(text):
+        sentence(f"The address says {name}={text[:40]}; a whole number is expected, so it is left out.")
+        return default
+    return int(text) if text else default
+
+
+def number_param(name: str, *, low: float = 0.0, high: float = math.inf) -> float | None:
+    """A number of the address between `low` and `high`; what is none is said and left out."""
+    text = _raw(name)
+    if not text:
+        return None
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not low <= value <= high:
+        limits = f"at least {low:g}" if high == math.inf else f"from {low:g} to {high:g}"
+        sentence(f"The address says {name}={text[:40]}; a number {limits} is expected, so it is left out.")
+        return None
+    return value
+
+
+def choice_param(name: str, choices: Sequence[str]) -> str:
+    """One of `choices` of the address, the first when absent; another value is said and the first is taken."""
+    text = _raw(name)
+    if text and text not in choices:
+        known = ", ".join(choices[:TOLD]) + (f" and {len(choices) - TOLD} more" if len(choices) > TOLD else "")
+        sentence(f"The address says {name}={text[:40]}; {known} are known, so {choices[0]} is shown.")
+    return text if text in choices else choices[0]
+
+
+def page_param(n_pages: int = 1, name: str = "page") -> int:
+    """The number of the page of a list, from 1; out of range is said and the nearest is taken."""
+    text = _raw(name)
+    if not text:
+        return 1
+    wanted = int(text) if WHOLE.fullmatch(text) else 0
+    nearest = min(max(wanted, 1), max(n_pages, 1))
+    if wanted != nearest:
+        sentence(f"The address says {name}={text[:40]}; there are {max(n_pages, 1)} pages, so page {nearest} is shown.")
+    return nearest
+
+
+def set_params(**values: object) -> None:
+    """Change the address in one step: None or "" removes a parameter, all others stay."""
+    held = st.query_params.to_dict()
+    wanted = {**held, **{name: str(value) for name, value in values.items() if value not in (None, "")}}
+    for name, value in values.items():
+        if value in (None, ""):
+            wanted.pop(name, None)
+    if wanted != held:
+        st.query_params.from_dict(wanted)
+
+
+def with_run(values: Mapping[str, object]) -> dict[str, str]:
+    """Parameters for another page: the run first, then `values` without the empty ones."""
+    run = {"run": _raw("run")} if _raw("run") else {}
+    return run | {name: str(value) for name, value in values.items() if value not in (None, "")}
+
+
+def address(page: str, **values: object) -> str:
+    """The address of a page below the server's, to be copied: /feature?run=demo&feature=7."""
+    return f"/{page.removesuffix('.py').replace('overview', '')}?{urlencode(with_run(values))}"
+
+
+def go(page: str, **values: object) -> NoReturn:
+    """Show another page, with the run and `values` in its address."""
+    wanted = with_run(values)
+    left = st.session_state.setdefault(LEFT, {})
+    if st.session_state.get(SHOWN) != page:
+        left[st.session_state.get(SHOWN, ""), urlencode(wanted)] = st.query_params.to_dict()
+    while len(left) > KEPT:
+        left.pop(next(iter(left)))
+    st.switch_page(page, query_params=wanted)
+
+
+def arrive(page: str) -> None:
+    """Note which page is shown and tell the browser its address; called once by the navigation.
+
+    Streamlit's switch_page first writes the new parameters into the address of the page that is left, which stays in
+    the browser's history: coming back there, the page gets its own parameters again. And a link to the page that is
+    shown already, such as from feature to feature, would leave the browser's address as it was.
+    """
+    before = st.session_state.get(SHOWN)
+    st.session_state[SHOWN] = page
+    held = st.query_params.to_dict()
+    own = st.session_state.get(LEFT, {}).get((page, urlencode(held)), held)
+    if own != held or page == before:
+        st.query_params.from_dict(own)
+
+
+def open_feature(feature_id: int) -> NoReturn:
+    """Show one feature."""
+    go("feature.py", feature=feature_id)
+
+
+def open_text(text_id: int) -> NoReturn:
+    """Show one text."""
+    go("text.py", text=text_id)
+
+
+def page_link(page: str, label: object, *, help: str | None = None, width: Any = "content", **values: object) -> None:
+    """A link to a page with the run and `values` in its address; the label is shown letter by letter."""
+    st.page_link(page, label=label_of(label), query_params=with_run(values), help=help or "", width=width)
+
+
+def feature_link(feature_id: int, label: object, *, width: Any = "content") -> None:
+    """A link to a feature."""
+    page_link("feature.py", label, feature=feature_id, width=width)
+
+
+def text_link(text_id: int, label: object, *, width: Any = "content") -> None:
+    """A link to a text."""
+    page_link("text.py", label, text=text_id, width=width)
+
+
+def _write(name: str, key: str, default: object, resets: Sequence[str]) -> None:
+    chosen = st.session_state[key]
+    set_params(**{name: None if chosen == default else chosen}, **dict.fromkeys(resets))
+
+
+def _bind(name: str, value: object, default: object, resets: Sequence[str]) -> dict[str, Any]:
+    """The arguments of a widget that shows `value` of the address and writes it back; the address is the only truth."""
+    key = f"address {name}"
+    if st.session_state.get(key, _bind) != value:
+        st.session_state[key] = value
+    return {"key": key, "on_change": _write, "args": (name, key, default, tuple(resets))}
+
+
+def text_box(label: str, name: str, *, resets: Sequence[str] = ("page",), longest: int = 500, **options: Any) -> str:
+    """A line of text that lives in the address as `name`; a change removes the parameters in `resets`."""
+    value = param(name, longest=longest)
+    st.text_input(label, max_chars=longest, **_bind(name, value, "", resets), **options)
+    return value
+
+
+def choice_box(
+    label: str,
+    name: str,
+    choices: Sequence[str],
+    *,
+    show: Callable[[str], str] = str,
+    resets: Sequence[str] = ("page",),
+    **options: Any,
+) -> str:
+    """A drop-down list of `choices` that lives in the address; the first is the default and is not written."""
+    value = choice_param(name, choices)
+    st.selectbox(label, choices, format_func=show, **_bind(name, value, choices[0], resets), **options)
+    return value
+
+
+def number_box(label: str, name: str, *, low: float = 0.0, high: float = 1e9, **options: Any) -> float | None:
+    """A number that lives in the address; empty means no limit."""
+    value = number_param(name, low=low, high=high)
+    st.number_input(
+        label, low, high, **_bind(name, value, None, ("page",)), **{"value": None, "placeholder": "any"} | options
+    )
+    return value
+
+
+def count_box(label: str, name: str, *, high: int = 10**9, **options: Any) -> int | None:
+    """A whole number that lives in the address; empty means no limit."""
+    value = count_param(name)
+    value = None if value is None else min(value, high)
+    st.number_input(
+        label, 0, high, step=1, **_bind(name, value, None, ("page",)), **{"value": None, "placeholder": "any"} | options
+    )
+    return value
+
+
+def segments(
+    label: str,
+    name: str,
+    choices: Sequence[str],
+    *,
+    show: Callable[[str], str] = str,
+    resets: Sequence[str] = ("page",),
+    **options: Any,
+) -> str:
+    """A row of `choices` that lives in the address; labels are our own words (they are read as Markdown)."""
+    value = choice_param(name, choices)
+    bound = _bind(name, value, choices[0], resets)
+    st.segmented_control(label, choices, format_func=show, required=True, **bound, **options)
+    return value
+
+
+def toggle(label: str, name: str, *, resets: Sequence[str] = ("page",), **options: Any) -> bool:
+    """A switch that lives in the address as `name`=yes."""
+    value = _raw(name) == "yes"
+    key = f"address {name}"
+    if st.session_state.get(key) != value:
+        st.session_state[key] = value
+
+    def write() -> None:
+        set_params(**{name: "yes" if st.session_state[key] else None}, **dict.fromkeys(resets))
+
+    st.toggle(label, key=key, on_change=write, **options)
+    return value
+
+
+def pager(n_rows: int, per_page: int, *, name: str = "page") -> int:
+    """Buttons for the pages of a list; returns the first row to show, from 0. Draws nothing for one page."""
+    n_pages = max(1, math.ceil(n_rows / per_page))
+    value = page_param(n_pages, name)
+    if n_pages > 1:
+        # Its default counts as set, so a value in session state would be warned of: the key carries the value.
+        key = f"address {name} {value} of {n_pages}"
+        st.pagination(n_pages, default=value, key=key, on_change=_write, args=(name, key, 1, ()))
+    return (value - 1) * per_page

@@ -1,0 +1,71 @@
+"""The ways through the pages where people read: to the one before and after, to the address, into one's own text."""
+
+from __future__ import annotations
+
+import zlib
+from typing import Any
+from urllib.parse import urlencode
+
+import streamlit as st
+
+from featurelib.queries import TextRow
+from featurelib.ui.kit.address import page_link
+from featurelib.ui.kit.elements import Number, count, number, percent, strip
+
+EXPLAINED = (
+    "1 - FVU of this text. FVU: the squared distance of the embedding to its reconstruction, "
+    "over that to the mean embedding. Below 0, the mean would be nearer than what the features rebuild."
+)
+STARTING = "Asking the embedder; the first time it has to start, which takes some ten seconds."
+REBUILT = "Cosine between the embedding and what the active features rebuild of it, in the embedder's own space."
+
+
+def begin_at_top(*shown: object) -> None:
+    """Scroll to the top of the page when `shown` is not what was shown before.
+
+    Streamlit keeps the scroll position when a link leads to the same page, and no script may run here. An animation
+    whose name is new gives the page no height for one frame, which takes the scroll position back to 0.
+    """
+    name = f"top{zlib.crc32(repr(shown).encode()):08x}"
+    st.html(
+        f"<style>@keyframes {name} {{ from, to {{ height: 0; overflow: hidden; }} }}"
+        f'[data-testid="stMainBlockContainer"] {{ animation: {name} 1ms; }}</style>'
+    )
+
+
+def text_strip(text: TextRow) -> None:
+    """How many features fire on a text, how well they rebuild it, how much of it was read."""
+    tokens = [Number(count(text.n_tokens), "tokens read, then cut" if text.truncated else "tokens, all read")]
+    strip([*_rebuilt(text.n_active, text.fvu, text.cosine), *(tokens if text.n_tokens is not None else [])])
+
+
+def tried_strip(tried: Any) -> None:
+    """How well a tried text is rebuilt, and how much of it was read."""
+    name = "tokens read, then cut" if tried.truncated else "tokens, all read"
+    strip([*_rebuilt(len(tried.feature_ids), tried.fvu, tried.cosine), Number(count(tried.n_tokens), name)])
+
+
+def _rebuilt(n_active: int | None, fvu: float | None, cosine: float | None) -> list[Number]:
+    fires = [] if n_active is None else [Number(count(n_active), "features fire on it")]
+    explained = percent(1 - fvu) if fvu is not None else "–"
+    return [
+        *fires,
+        Number(explained, "of its variance explained", EXPLAINED),
+        Number(number(cosine), "cosine to its reconstruction", REBUILT),
+    ]
+
+
+def moves(page: str, name: str, shown: int, *, last: int, drawn: int | None = None, **kept: object) -> None:
+    """Links to the one before, one drawn at random, the one after (`kept` goes along), and the address to copy."""
+    with st.container(horizontal=True, gap="small", horizontal_alignment="right", key="read-moves"):
+        if shown > 0:
+            page_link(page, f"‹ {shown - 1}", **{name: shown - 1}, **kept)
+        if drawn is not None:
+            page_link(page, "random", **{name: drawn}, **kept)
+        if shown < last:
+            page_link(page, f"{shown + 1} ›", **{name: shown + 1}, **kept)
+        with st.popover("copy link"):
+            root = (st.context.url or "").rpartition("/")[0]
+            params = st.query_params.to_dict() | {name: str(shown)}
+            here = f"{root}/{page.removesuffix('.py')}?{urlencode(params)}"
+            st.code(here, language=None, wrap_lines=True)

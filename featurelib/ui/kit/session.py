@@ -1,0 +1,153 @@
+"""Which runs there are, which one this page shows, and what the whole server shares."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import gc
+import logging
+import sys
+import threading
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+
+import streamlit as st
+
+from featurelib.schema import STAGES, Refusal
+from featurelib.storage.runs import Generation, Run, find_runs
+from featurelib.storage.store import Store, open_store
+from featurelib.ui.kit.elements import sentence, stop_with
+
+OPENED = "opened run"
+STORES = 8
+
+_chosen: dict[str, Path] = {"folder": Path(__file__).resolve().parents[3] / "data"}
+
+
+@dataclass(frozen=True)
+class Opened:
+    """The run that a page shows, pinned to one generation for the length of a rerun."""
+
+    name: str
+    """The run's name, as in the address."""
+    run: Run
+    """Its folder."""
+    generation: Generation
+    """The generation that `current` named when the rerun began."""
+    store: Store
+    """Its tables."""
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        _leave(f"app.py: {message}; the only flag is --data DIR (streamlit run app.py -- --data DIR).")
+
+
+def _leave(sentence: str) -> NoReturn:
+    sys.stderr.write(sentence + "\n")
+    raise SystemExit(2)
+
+
+def data_folder_of(words: Sequence[str], default: Path) -> Path:
+    """The data folder that the command line names; ends the program with a sentence and code 2 if it is none."""
+    parser = _Parser(prog="streamlit run app.py --", allow_abbrev=False, description="Browse the features of SAE runs.")
+    parser.add_argument("--data", type=Path, metavar="DIR", help="the folder that holds the runs (default: data)")
+    folder = parser.parse_args(list(words)).data
+    if folder is not None and not folder.is_dir():
+        _leave(f"app.py: there is no folder {folder}; --data names the folder that holds the runs.")
+    return (folder or default).resolve()
+
+
+def use_data_folder(folder: Path) -> None:
+    """Show the runs of `folder`, in every session of this process."""
+    _chosen["folder"] = folder
+
+
+def data_folder() -> Path:
+    """The folder whose runs are shown."""
+    return _chosen["folder"]
+
+
+def known_runs() -> dict[str, Run]:
+    """The runs in the data folder by name."""
+    return find_runs(data_folder())
+
+
+def _stamp(generation: Generation) -> tuple[Any, ...]:
+    """What changes when the files of a generation do: its manifest's time, or its markers' before it is complete."""
+    names = ["manifest.json"] if generation.complete else [f"done/{stage}.json" for stage in STAGES]
+    stamps = []
+    for name in names:
+        with contextlib.suppress(FileNotFoundError):
+            stamps.append((name, (generation.path / name).stat().st_mtime_ns))
+    return tuple(stamps)
+
+
+@st.cache_resource(max_entries=STORES, show_spinner=False)
+def _store(path: str, stamp: tuple[Any, ...]) -> Store:
+    return open_store(Generation(Path(path)))
+
+
+def choose_run(name: str) -> None:
+    """Pin this session to the current generation of run `name` until the next rerun of the whole page."""
+    generation = known_runs()[name].current()
+    st.session_state[OPENED] = (name, str(generation.path), _stamp(generation))
+
+
+def open_run() -> Opened:
+    """The run of this rerun; a rerun of a fragment keeps the generation that its page was drawn from."""
+    if OPENED not in st.session_state:
+        stop_with("No run is open: start the dashboard with `streamlit run app.py`.")
+    name, path, stamp = st.session_state[OPENED]
+    generation = Generation(Path(path))
+    try:
+        return Opened(name, Run(generation.path.parent), generation, _store(path, stamp))
+    except Refusal as refusal:
+        stop_with(str(refusal))
+
+
+@st.cache_resource(max_entries=1, show_spinner=False)
+def live() -> Any:
+    """The `live.Live` of this server: client of the worker that holds embedder and SAE and starts when first asked."""
+    from featurelib.live.client import Live
+
+    return Live()
+
+
+def fail(error: Exception) -> bool:
+    """Put a sentence in the place of a page that has failed, and the traceback in the server's log."""
+    logging.getLogger(__name__).error("a page failed", exc_info=error)
+    sentence("This page has met an error of its own; its traceback is in the server's log. The other pages go on.")
+    return True
+
+
+_freezing = threading.Lock()
+_frozen: set[str] = set()
+
+
+def settle(page: str) -> None:
+    """Take what is alive out of garbage collection, once per page, after its first complete rerun.
+
+    Streamlit collects all garbage after every rerun: with what the imports left alive that is some 50 ms of every
+    click, and 4 ms when it is frozen (streamlit issue 8977). A page may import more than the one before it, so each one
+    settles once.
+    """
+    with _freezing:
+        if page in _frozen:
+            return
+        _frozen.add(page)
+        gc.collect()
+        gc.freeze()
+
+
+@contextlib.asynccontextmanager
+async def lifespan(_app: Any) -> AsyncIterator[None]:
+    """Raise the limit of open files, of which a session takes some seven, to what the system allows."""
+    with contextlib.suppress(ImportError, ValueError, OSError):
+        import resource
+
+        _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    yield

@@ -1,0 +1,44 @@
+"""The style sheet, and the colours that charts must be told."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import streamlit as st
+
+
+@dataclass(frozen=True)
+class Colours:
+    """The colours that a chart needs to be told."""
+
+    accent: str
+    """The one colour of the house."""
+    scale: tuple[str, ...]
+    """From little to much."""
+    palette: tuple[str, ...]
+    """For kinds, in turn."""
+
+
+LIGHT = Colours(
+    accent="#3a7866",
+    scale=("#cfe3da", "#a6cbbe", "#6aa593", "#3b7b69", "#1b4f41", "#0e392e"),
+    palette=("#3a7866", "#b0792c", "#4d6fa3", "#9a5a7f", "#6b7d3a", "#8a6a55", "#5b8f9c", "#7a68a6"),
+)
+DARK = Colours(
+    accent="#76b39d",
+    scale=("#275043", "#397866", "#5aa08b", "#8dc7b4", "#abd9c9", "#dff3eb"),
+    palette=("#76b39d", "#d3a35c", "#86a6d6", "#c98db0", "#a7b872", "#bf9f89", "#87bcc9", "#a99ad4"),
+)
+
+SHEET = Path(__file__).with_name("theme.css")
+
+
+def style() -> None:
+    """Send the style sheet; the navigation does so once on every page."""
+    st.html(SHEET)
+
+
+def colours() -> Colours:
+    """The colours of charts in the theme that the reader sees."""
+    return DARK if st.context.theme.type == "dark" else LIGHT

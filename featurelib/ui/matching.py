@@ -1,0 +1,246 @@
+"""Two runs on the same texts: what became of each feature of the one in the other; the matching is kept in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import streamlit as st
+
+from featurelib import matching, queries
+from featurelib.matching import FATES, Matches
+from featurelib.schema import Refusal
+from featurelib.storage.runs import Generation
+from featurelib.storage.store import Store
+from featurelib.ui.kit.address import choice_box, feature_link
+from featurelib.ui.kit.elements import Number, count, heading, html, number, percent, sentence, strip, tag
+from featurelib.ui.kit.lists import Line, line_list
+from featurelib.ui.kit.session import Opened, _stamp, _store, known_runs
+from featurelib.ui.kit.tables import choice_table
+
+KEPT = 4
+SHOWN = 12
+MEANINGS = {
+    "split": "two or more features of the other SAE fire mostly inside it and cover half of its texts or more",
+    "stayed": "a feature of the other SAE fires on the same texts (jaccard 0.5 or more)",
+    "absorbed": "it fires mostly inside a broader feature of the other SAE",
+    "changed": "a feature of the other SAE fires mostly inside it, or overlaps it (jaccard 0.2 or more)",
+    "vanished": "no feature of the other SAE overlaps it much",
+    "rare": "it fires on fewer than 5 of the texts compared",
+}
+INSIDE = "The share of its own texts that lie inside this feature's texts; 100 % is a pure part."
+COVERS = "The share of this feature's texts on which it fires."
+COSINE = "Cosine between the two directions (decoder rows)."
+COLUMNS = {
+    "label": st.column_config.TextColumn("feature", width=300),
+    "fate": st.column_config.TextColumn("became", width=80),
+    "n_parts": st.column_config.NumberColumn(
+        "parts", width=60, help="Features of the other SAE that fire mostly inside it."
+    ),
+    "covered": st.column_config.NumberColumn(
+        "covered", width=76, format="percent", help="The share of its texts on which at least one part fires."
+    ),
+    "n_active": st.column_config.NumberColumn("texts", width=66, format="localized"),
+    "jaccard": st.column_config.NumberColumn(
+        "best overlap", width=92, format="%.2f", help="Jaccard with the feature of the other SAE that is most like it."
+    ),
+    "other": st.column_config.TextColumn("most like it", width=260),
+}
+
+
+@dataclass(frozen=True)
+class Compared:
+    """Two runs, matched."""
+
+    matches: Matches
+    other: str
+    """The other run's name."""
+    labels: list[str]
+    """Of the features of the run that is open."""
+    other_labels: list[str]
+    n_active: np.ndarray
+    """int64 [n_features]: texts of the corpus on which each fires."""
+    other_active: np.ndarray
+    n_all: int
+    """Texts of the corpus; more than were compared where there are more than 100,000."""
+    directed: bool
+    """Whether the directions of both SAEs are known."""
+
+
+def partners(opened: Opened) -> tuple[list[str], str]:
+    """The runs that this one can be compared with, those with most features first, and why the others cannot."""
+    found, reasons = [], []
+    for name, run in known_runs().items():
+        if name == opened.name:
+            continue
+        try:
+            other = run.current()
+            why = queries.why_not_comparable(opened.generation, other)
+        except Refusal as refusal:
+            why = str(refusal)
+        if why is None:
+            found.append((-_n_features(other), name))
+        else:
+            reasons.append(f"{name}: {why.rstrip('.')}")
+    return [name for _, name in sorted(found)], "; ".join(reasons)
+
+
+def _n_features(generation: Generation) -> int:
+    done = generation.done("train")
+    return int(done.facts.get("n_features") or 0) if done else 0
+
+
+def compare(opened: Opened, other: str) -> Compared:
+    """Match the run that is open with another; Refusal where they have not the same texts and embeddings."""
+    generation = known_runs()[other].current()
+    why = queries.why_not_comparable(opened.generation, generation)
+    if why is not None:
+        raise Refusal(f"'{opened.name}' and '{other}' cannot be compared: {why}.")
+    places = [(str(one.path), _stamp(one)) for one in (opened.generation, generation)]
+    return _compared(other, *places)
+
+
+@st.cache_resource(max_entries=KEPT, show_spinner="Matching the features of the two runs")
+def _compared(other: str, one: tuple[str, tuple], another: tuple[str, tuple]) -> Compared:
+    stores = [_store(*one), _store(*another)]
+    held = [queries.fired(store, most=matching.MOST_TEXTS) for store in stores]
+    fires = [matching.incidence([(rows.text_ids, rows.feature_ids)], rows.n_texts, rows.n_features) for rows in held]
+    directions = [matching.read_directions(Generation(Path(place[0])).sae_folder) for place in (one, another)]
+    both = matching.comparable(*directions)
+    named = [queries.texts_per_feature(store) for store in stores]
+    return Compared(
+        matching.match(*fires, both),
+        other,
+        named[0]["label"].to_pylist(),
+        named[1]["label"].to_pylist(),
+        named[0]["n_active"].to_numpy(),
+        named[1]["n_active"].to_numpy(),
+        _count_texts(stores[0]),
+        both is not None,
+    )
+
+
+def _count_texts(store: Store) -> int:
+    return queries.counts(store).n_texts
+
+
+def fates(compared: Compared) -> None:
+    """How many features split, stayed, were absorbed, changed, vanished."""
+    n = np.bincount(compared.matches.fate, minlength=len(FATES))
+    strip([Number(count(int(n[place])), name, MEANINGS[name]) for place, name in enumerate(FATES)])
+    if compared.n_all > compared.matches.n_texts:
+        sentence(f"Compared on the first {count(compared.matches.n_texts)} of {count(compared.n_all)} texts.")
+
+
+def overview(compared: Compared, fate: str) -> pa.Table:
+    """A row for each feature with this fate ("" for all), those with most parts first, then those on most texts."""
+    matches, pairs = compared.matches, compared.matches.pairs
+    first = np.unique(pairs.feature, return_index=True)
+    best = dict(zip(first[0].tolist(), first[1].tolist(), strict=True))
+    ids = np.flatnonzero(matches.fate == FATES.index(fate)) if fate in FATES else np.arange(len(matches.fate))
+    ids = ids[np.lexsort((ids, -compared.n_active[ids], -matches.n_parts[ids]))].tolist()
+    others = [compared.other_labels[pairs.other[best[one]]] if one in best else "" for one in ids]
+    return pa.table(
+        {
+            "feature_id": ids,
+            "label": [compared.labels[one] for one in ids],
+            "fate": [FATES[matches.fate[one]] for one in ids],
+            "n_parts": matches.n_parts[ids],
+            "covered": pa.array(matches.covered[ids], from_pandas=True),
+            "n_active": compared.n_active[ids],
+            "jaccard": [float(pairs.jaccard[best[one]]) if one in best else None for one in ids],
+            "other": others,
+        }
+    )
+
+
+def fate_table(rows: pa.Table, *, key: str) -> None:
+    """The overview; a click anywhere in a row shows what became of its feature."""
+    height = 390 if rows.num_rows > 10 else "content"
+    choice_table(rows, "feature", "feature_id", key=key, columns=COLUMNS, height=height)
+
+
+def fate_box() -> str:
+    """The choice of a fate, "" for all features."""
+    chosen = choice_box("Show", "fate", ["all", *FATES], show=lambda one: f"{one} features", width=200)
+    return "" if chosen == "all" else chosen
+
+
+def one(compared: Compared, feature_id: int) -> None:
+    """What became of one feature: its parts, and the features of the other SAE that are most like it."""
+    matches, pairs = compared.matches, compared.matches.pairs
+    if feature_id >= len(matches.fate):
+        raise Refusal(f"there is no feature {feature_id}; this run's features are 0 to {len(matches.fate) - 1}.")
+    name = FATES[matches.fate[feature_id]]
+    with st.container(horizontal=True, vertical_alignment="bottom", key="onward split"):
+        heading(
+            compared.labels[feature_id], f"feature {feature_id} · {count(int(compared.n_active[feature_id]))} texts"
+        )
+        feature_link(feature_id, "open this feature ›")
+    covered = matches.covered[feature_id]
+    told = f", which fire on {percent(float(covered))} of its texts" if matches.n_parts[feature_id] else ""
+    n_parts = int(matches.n_parts[feature_id])
+    html(
+        tag(
+            "p",
+            tag("b", name),
+            f": {MEANINGS[name]}. {n_parts} part{'s' if n_parts != 1 else ''}{told}.",
+            cls="read-verdict",
+        )
+    )
+    st.html(STYLE)
+    own = pairs.feature == feature_id
+    parts = np.flatnonzero(own & pairs.is_part)
+    parts = parts[np.argsort(-pairs.covers[parts], kind="stable")]
+    _lines(compared, "parts", f"Its parts in {compared.other}", parts)
+    if not compared.directed:
+        sentence("The cosines are not known: one of the SAEs keeps a format of its own, or their inputs differ.")
+    _lines(compared, "like", f"Most like it in {compared.other}", np.flatnonzero(own)[:SHOWN])
+
+
+def _lines(compared: Compared, key: str, title: str, rows: Sequence[int]) -> None:
+    pairs = compared.matches.pairs
+    lines = [
+        Line(
+            compared.other_labels[pairs.other[row]],
+            {"run": compared.other, "feature": int(pairs.other[row])},
+            _values(pairs, int(row)),
+        )
+        for row in rows[:SHOWN]
+    ]
+    if not lines:
+        return
+    note = f"{SHOWN} of {len(rows):,}" if len(rows) > SHOWN else ""
+    line_list(f"{key}-split", lines, title=title, note=note, help=HELP, names=NAMES)
+
+
+STYLE = """<style>
+[class*="st-key-read-lines4-"] :is(p, .read-names) {
+  grid-template-columns: minmax(0, 1fr) 4.2rem 4.2rem 3.9rem 3.7rem; }
+@media (max-width: 640px) { [class*="st-key-read-lines4-"] :is(p, .read-names) {
+  grid-template-columns: minmax(0, 1fr) 3.3rem 3.3rem 3.1rem 3rem; } }
+</style>"""
+HELP = f"Inside: {INSIDE}\nCovers: {COVERS}\nOverlap: jaccard of the two sets of texts.\nCosine: {COSINE}"
+NAMES = ("inside", "covers", "overlap", "cosine")
+
+
+def _values(pairs: matching.Pairs, row: int) -> tuple[str, ...]:
+    cosine = float(pairs.cosine[row])
+    return (
+        percent(float(pairs.inside[row])),
+        percent(float(pairs.covers[row])),
+        number(float(pairs.jaccard[row]), 2),
+        f"{cosine:.2f}" if np.isfinite(cosine) else "–",
+    )
+
+
+def which(reasons: str, known: Mapping[str, object]) -> str:
+    """In words, what run would fit when none does."""
+    lead = "There is no other run here" if len(known) < 2 else f"No other run fits this one ({reasons})"
+    return (
+        f"{lead}: build one more on the same source, with the same columns, embedder and prompt, but another number of "
+        "features (--features), and the two can be compared here."
+    )

@@ -1,0 +1,134 @@
+"""Features found by describing them: by words, by the meaning of their names, and by what the description turns on.
+
+The three are shown apart, because they need not agree: a name is a guess at what a feature is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import streamlit as st
+
+from featurelib import queries, search
+from featurelib.queries import FeatureFilter
+from featurelib.schema import Refusal
+from featurelib.storage.store import Store
+from featurelib.ui.kit.elements import heading, html, number, part, percent, sentence, tag
+from featurelib.ui.kit.lists import feature_line, line_list
+from featurelib.ui.kit.navigation import STARTING
+from featurelib.ui.kit.session import Opened, live
+
+LISTED = 12
+BELOW = 6
+WORDS_TITLE, NAME_TITLE, FIRES_TITLE = "By words", "By the meaning of names", "What it turns on itself"
+AGREE = (
+    "Names that hold your words, names that mean the same, and what your description turns on itself: "
+    "the three need not agree."
+)
+WORDS = "Features whose label or keywords hold the words of your description, letter by letter; the densest first."
+NAMES = (
+    "Cosine between the embedding of your description and that of each feature's label (the mean of its keywords'): it "
+    "finds names that mean the same in other words. It is no better than the names are."
+)
+FIRES = (
+    "Your description as if it were a text of the corpus, through the same embedder and SAE: no names take part. "
+    "A description is shorter than most texts and says what it is about, so it may fire other features than they do."
+)
+BELOW_GATE = "Silent features that miss their gate by least: their pre-activation, and what it would have to exceed."
+
+
+def three_lists(opened: Opened, description: str) -> None:
+    """The three answers side by side; the first needs no worker."""
+    html(tag("p", AGREE, cls="lead"))
+    by_words, by_name, by_firing = st.columns(3, gap="large")
+    with by_words, part():
+        _by_words(opened.store, description)
+    looked, reason = None, ""
+    with by_name, st.spinner(STARTING, show_time=True):
+        try:
+            looked = live().try_closely(opened.generation.path, description)
+        except Refusal as refusal:
+            reason = str(refusal)
+    for place, title, help, draw in (
+        (by_name, NAME_TITLE, NAMES, _by_name),
+        (by_firing, FIRES_TITLE, FIRES, _by_firing),
+    ):
+        with place:
+            try:
+                if looked is None:
+                    raise Refusal(reason)
+                draw(opened.store, looked)
+            except Refusal as refusal:
+                heading(title, help=help)
+                sentence(str(refusal))
+
+
+def _note(text: str) -> None:
+    html(tag("p", text, cls="muted"))
+
+
+def _by_words(store: Store, description: str) -> None:
+    rows = queries.find_features(store, description, limit=LISTED).to_pylist()
+    if rows:
+        lines = [feature_line(row["feature_id"], row["label"], percent(row["density"])) for row in rows]
+        line_list("by-words", lines, title=WORDS_TITLE, help=WORDS, names=("density",))
+        return
+    words = search.words_of(description)
+    some = search.labels_by_some_words(store, description, limit=LISTED).to_pylist() if words else []
+    if not some:
+        heading(WORDS_TITLE, help=WORDS)
+        sentence("No label and no keyword holds these words.")
+        return
+    lines = [
+        feature_line(row["feature_id"], row["label"], f"{row['n_words']} of {len(words)}", percent(row["density"]))
+        for row in some
+    ]
+    line_list("by-words", lines, title=WORDS_TITLE, help=WORDS, names=("words", "density"))
+    _note(f"Looked for {', '.join(words)}: a word counts where one of the label or of a keyword begins with it.")
+
+
+def _by_name(store: Store, looked: Any) -> None:
+    rows = search.labels_by_meaning(store, looked.embedding, limit=LISTED).to_pylist()
+    lines = [
+        feature_line(row["feature_id"], row["label"], f"{row['cosine']:.2f}", percent(row["density"])) for row in rows
+    ]
+    line_list("by-name", lines, title=NAME_TITLE, help=NAMES, names=("cosine", "density"))
+
+
+def _by_firing(store: Store, looked: Any) -> None:
+    fires, below = looked.feature_ids[:LISTED].tolist(), looked.below_ids[:BELOW].tolist()
+    known = known_features(store, [*fires, *below])
+    if fires:
+        lines = strength_lines(known, fires, looked.activations.tolist())
+        line_list("by-firing", lines, title=FIRES_TITLE, help=FIRES, names=("activation", "density"))
+        if len(fires) < len(looked.feature_ids):
+            _note(f"The {len(fires)} strongest of {len(looked.feature_ids)} that fire.")
+    else:
+        heading(FIRES_TITLE, help=FIRES)
+        sentence("It turns on no feature.")
+    lines = [
+        feature_line(one, known[one]["label"], number(float(z)), f"of {number(float(gate))}")
+        for one, z, gate in zip(below, looked.below, looked.needed, strict=False)
+    ]
+    line_list("by-missing", lines, title="Just below the gate", help=BELOW_GATE, names=("reaches", "needed"))
+
+
+def known_features(store: Store, ids: Sequence[int]) -> dict[int, Mapping[str, Any]]:
+    """What the run holds of some features, by id."""
+    rows = queries.features(store, FeatureFilter(ids=tuple(ids)), limit=None).to_pylist()
+    return {row["feature_id"]: row for row in rows}
+
+
+def strength_lines(known: Mapping[int, Mapping[str, Any]], ids: Sequence[int], activations: Sequence[float]) -> list:
+    """Lines of features with activation and density, a bar for the share of each one's maximum."""
+    return [
+        feature_line(
+            one,
+            known[one]["label"],
+            number(activation),
+            percent(known[one]["density"]),
+            share=activation / known[one]["max_activation"] if known[one]["max_activation"] else 1.0,
+        )
+        for one, activation in zip(ids, activations, strict=False)
+    ]

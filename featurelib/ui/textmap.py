@@ -1,0 +1,135 @@
+"""What is picked on the map of the texts: one text beside it, or some as a list; and the key to its colours."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import pyarrow as pa
+import streamlit as st
+
+from featurelib import queries
+from featurelib.charts import Colouring, kind_colours
+from featurelib.storage.store import Store
+from featurelib.ui.kit.address import page_link
+from featurelib.ui.kit.downloads import download
+from featurelib.ui.kit.elements import Html, count, heading, html, number, opening, percent, sentence, tag
+from featurelib.ui.kit.lists import Line, feature_line, line_list
+from featurelib.ui.kit.session import Opened
+from featurelib.ui.kit.theme import Colours
+from featurelib.ui.texts.text_list import after_title, cut_text, title_column
+
+LISTED = 25
+SHOWN = 900
+"""Characters of a text that are shown beside the map."""
+STRONGEST = 8
+KINDS = 8
+"""Values of a column that get a colour of their own."""
+AMONG = "Features that fire more often on these texts than on the whole corpus, the greatest lift first."
+
+
+def text_beside(store: Store, text_id: int) -> None:
+    """One text, beside the map, with the features that fire on it."""
+    text = queries.text(store, text_id)
+    heading(text.title or f"Text {text_id}", f"text {text_id}")
+    with st.container(key="onward text"):
+        page_link("text.py", "open this text ›", text=text_id)
+    html(cut_text(text.text, text.cut, start=after_title(text.text, text.title or ""), longest=SHOWN))
+    rows = queries.text_features(store, text_id).slice(0, STRONGEST).to_pylist()
+    lines = [
+        Line(
+            row["label"],
+            {"feature": row["feature_id"], "text": text_id},
+            (number(row["activation"]),),
+            None,
+            "textmap.py",
+        )
+        for row in rows
+    ]
+    line_list(
+        "placed",
+        lines,
+        title="Features that fire",
+        help="The strongest ones; a click colours the map by that feature.",
+        names=("activation",),
+    )
+
+
+def texts_listed(run: Opened, ids: Sequence[int], values: Mapping[int, float]) -> None:
+    """The texts in a lasso, by `values` and then by id, what they have in common, and their download."""
+    ordered = sorted(ids, key=lambda one: (-values.get(one, 0.0), one))
+    heading(f"{len(ids):,} texts in the lasso", "the strongest first" if any(one in values for one in ids) else "")
+    title = title_column(run.store)
+    lines = [
+        Line(
+            opening(row.get(title) or row["text"], length=90) if title else opening(row["text"], length=90),
+            {"text": row["text_id"]},
+            (number(values[row["text_id"]]) if row["text_id"] in values else "–",) if values else (),
+            page="text.py",
+        )
+        for row in queries.texts(run.store, ordered[:LISTED]).to_pylist()
+    ]
+    line_list("lassoed", lines)
+    if len(ids) > LISTED:
+        sentence(f"{len(ids) - LISTED:,} more are in the download.")
+    download(f"{run.name}-texts", lambda: _with_values(run.store, ordered, values), key="texts", what="Download")
+    among = queries.features_among(run.store, ids).to_pylist()
+    line_list(
+        "among",
+        [
+            feature_line(row["feature_id"], row["label"], percent(row["share"]), f"×{number(row['lift'], 2)}")
+            for row in among
+        ],
+        title="What they have in common",
+        help=AMONG,
+        names=("of them", "lift"),
+    )
+
+
+def _with_values(store: Store, ids: Sequence[int], values: Mapping[int, float]) -> pa.Table:
+    rows = queries.texts(store, ids)
+    return rows.append_column(
+        "activation", pa.array([values.get(one) for one in rows["text_id"].to_pylist()], pa.float32())
+    )
+
+
+def by_feature(store: Store, feature_id: int) -> Colouring:
+    """The colours of one feature's activation; texts on which it is silent are grey."""
+    values = queries.layout_activations(store, feature_id)["activation"]
+    return Colouring(values, "activation", sparse=True)
+
+
+def by_column(store: Store, column: str, colours: Colours) -> Colouring:
+    """The colours of a metadata column: numbers from little to much, else its commonest values, named in a key."""
+    if queries.is_number(store, column):
+        return Colouring(queries.layout_numbers(store, column)["number"], column)
+    kinds = queries.layout_kinds(store, column, most=KINDS).to_pylist()
+    values = [row["value"] for row in kinds]
+    _key(column, [(row["value"], count(row["n_texts"])) for row in kinds], kind_colours(len(kinds), colours))
+    return Colouring(queries.layout_kind_of(store, column, values)["kind"], column, kinds=True)
+
+
+def _key(column: str, kinds: Sequence[tuple[str, str]], colours: Sequence[str]) -> None:
+    """The colours by name, each with its number of texts."""
+    chips = [
+        tag("span", tag("i", Html(""), style=f"background:{colour}", cls="dot"), value, tag("small", n), cls="kind")
+        for (value, n), colour in zip(kinds, colours, strict=True)
+    ]
+    html(
+        tag(
+            "div",
+            tag("span", column, cls="muted"),
+            *chips,
+            tag("span", "other values are grey", cls="muted"),
+            cls="kinds",
+        )
+    )
+
+
+def style() -> None:
+    """Send the style of the key."""
+    st.html(
+        "<style>.fb .kinds { display: flex; flex-wrap: wrap; gap: .2rem .9rem; font-size: .86rem; }"
+        ".fb .kind small { color: var(--muted); margin-left: .3rem; }"
+        ".fb .dot { display: inline-block; width: .62rem; height: .62rem; border-radius: 50%; "
+        "margin-right: .35rem; }</style>"
+    )

@@ -1,0 +1,266 @@
+"""Words of a text coloured by what they add to a feature, the sum that they are part of, and what deleting them does.
+
+Two hues say the sign (teal adds, orange and a dotted line take away: told apart with any kind of colour blindness),
+their strength the size beside the largest of the text; the number is shown on hover. A text is one block of its own,
+so that right-to-left words keep their order and no sign in it reaches out of it.
+"""
+
+from __future__ import annotations
+
+import html as escaping
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import streamlit as st
+
+from featurelib.live.carried import Attribution, Deletions
+from featurelib.ui.kit.elements import Html, number, plain, tag
+
+WHOLE = 6_000
+"""Characters of a text that are shown."""
+FAINT = 0.02
+"""Words whose part is smaller beside the largest one are not coloured."""
+LEAST = 80
+"""Characters of a window, however long the title is."""
+STRONGEST = 62
+"""The colour of the largest part, in percent of full colour: text stays readable on it."""
+UNREAD = "The embedder stopped reading here."
+SHEET = """
+.fb { --up: light-dark(#1f8a70, #3fae8f); --down: light-dark(#d07a22, #c98038); }
+.fb .words { white-space: pre-wrap; unicode-bidi: plaintext; line-height: 1.75; overflow-wrap: anywhere; }
+.fb summary .words { display: inline; }
+.fb .words b { font-weight: 600; }
+.fb .words i { font-style: normal; border-radius: .22rem; padding: .08rem .1rem; margin: 0 -.1rem; position: relative; }
+.fb .words .up, .fb .words-legend .up { background: color-mix(in srgb, var(--up) calc(var(--p) * 1%), transparent); }
+.fb .words .down, .fb .words-legend .down {
+  background: color-mix(in srgb, var(--down) calc(var(--p) * 1%), transparent);
+  text-decoration: underline dotted color-mix(in srgb, var(--down) calc(var(--p) * 1.6%), transparent) 2px;
+  text-underline-offset: .2em; }
+.fb .words i[data-part]:hover::after { content: attr(data-part); position: absolute; left: 0; top: 1.5em; z-index: 99;
+  padding: .15rem .45rem; border-radius: .35rem; font-size: .8rem; line-height: 1.5; white-space: nowrap;
+  text-decoration: none; color: light-dark(#fff, #14181a); background: light-dark(#2a3238, #dfe5e8); }
+.fb .words .unread { color: var(--muted); }
+.fb .words-head { font-size: .9rem; color: var(--muted); margin: .35rem 0 .15rem; }
+.fb .words-legend { display: flex; flex-wrap: wrap; gap: .2rem .9rem; font-size: .8rem; color: var(--muted); }
+.fb .words-legend i { font-style: normal; padding: .02rem .35rem; border-radius: .22rem;
+  color: light-dark(#1b2024, #e4e8ea); margin-right: .2rem; }
+.fb .sum { display: flex; flex-wrap: wrap; gap: .5rem 1.1rem; margin: .35rem 0 .2rem; font-size: .86rem; }
+.fb .sum > div { min-width: 4.6rem; }
+.fb .sum .value { font-weight: 600; white-space: nowrap; }
+.fb .sum .name { color: var(--muted); font-size: .8rem; }
+.fb .sum .track { height: 4px; border-radius: 2px; background: var(--line); margin: .15rem 0; }
+.fb .sum .track i { display: block; height: 4px; border-radius: 2px; background: var(--muted); }
+.fb .sum .track .up { background: var(--up); }
+.fb .sum .track .down { background: var(--down); }
+@media (max-width: 640px) { .fb .sum { display: grid; grid-template-columns: repeat(3, 1fr); } }
+"""
+PARTS = (
+    "How much each word adds to the pre-activation. The parts add up exactly, with those of the special tokens and the "
+    "constant. A part belongs to a position in the text: its state has seen the other words too, so deleting the word "
+    "may do something else."
+)
+SPECIAL = "What the model's own tokens, such as [CLS] and [SEP], and those of the prompt add."
+CONSTANT = "What no token adds: the biases of the encoder, and the decoder's where it is taken from the input."
+DELETED = (
+    "Each word is deleted in turn and the rest embedded again: the pre-activation with the word, less that without it."
+)
+GATE = "The pre-activation must be above this on this text for the feature to fire."
+AGREE = (
+    "Of the parts and the changes over the words of this text: 1 when they agree, 0 when they have nothing to do with "
+    "each other. Pearson's correlation is led by the few words that matter most; Spearman's compares the order of all "
+    "words, most of which hardly matter either way, so it is usually low."
+)
+
+
+def style() -> None:
+    """Send the style sheet of highlighted words, once on a page."""
+    st.html(f"<style>{SHEET}</style>")
+
+
+def stored(row: Mapping[str, Any], feature_id: int, gate: float) -> Attribution:
+    """A row of `queries.contributions` as the worker would tell it.
+
+    A `gate` of 0 is left open (NaN): with TopK the other features of the text decide what must be exceeded.
+    """
+    arrays = (np.array(row[name], kind) for name, kind in (("starts", "i4"), ("ends", "i4"), ("parts", "f4")))
+    return Attribution(feature_id, *arrays, row["special"], row["constant"], row["pre_activation"], gate or math.nan)
+
+
+def highlighted(
+    text: str,
+    starts: Sequence[int],
+    ends: Sequence[int],
+    parts: Sequence[float],
+    *,
+    title: str = "",
+    cut: int | None = None,
+    length: int | None = None,
+) -> Html:
+    """A text whose words, at [starts, ends) in characters, are coloured by their parts.
+
+    `title` is set bold where the text begins with it; what follows the character `cut` is grey. With `length` only so
+    many characters are shown: the title, and those around the words that add most.
+    """
+    bold = len(title) if title and text.startswith(title) else 0
+    first, last = 0, min(len(text), WHOLE)
+    if length is not None:
+        first, last = strongest_window(text, starts, ends, parts, max(length - bold, LEAST), after=bold)
+    read = cut if cut is not None and 0 <= cut < last else last
+    largest = float(np.abs(parts).max(initial=0.0)) or 1.0
+    words = [one for one in zip(starts, ends, parts, strict=True) if abs(one[2]) >= FAINT * largest]
+    pieces = []
+    if first > bold:
+        pieces = [*_coloured(text, 0, bold, words, largest, bold), Html(" … " if bold else "… ")]
+    else:
+        first = 0
+    pieces += _coloured(text, first, read, words, largest, bold)
+    if read < last:
+        pieces.append(tag("span", _shown(text[max(first, read) : last]), cls="unread", help=UNREAD))
+    pieces += [Html(" …")] if last < len(text) else []
+    return tag("div", *pieces, cls="words")
+
+
+def _coloured(
+    text: str, first: int, last: int, words: Sequence[tuple[int, int, float]], largest: float, bold: int
+) -> list[Html]:
+    """The characters from `first` to `last`; those before `bold` are bold."""
+    pieces = []
+    at = first
+    for start, end, part in words:
+        if at <= start and end <= last:
+            pieces += [_plain(text, at, start, bold), _word(text[start:end], part, largest, bold=start < bold)]
+            at = end
+    return [*pieces, _plain(text, at, max(at, last), bold)]
+
+
+def _shown(text: str) -> Html:
+    """Escaped, but not isolated word by word: the words of a sentence are ordered together."""
+    return Html(escaping.escape(plain(text)))
+
+
+def _plain(text: str, start: int, end: int, bold: int) -> Html:
+    split = min(max(start, bold), end)
+    return Html((f"<b>{_shown(text[start:split])}</b>" if start < split else "") + _shown(text[split:end]))
+
+
+def _word(word: str, part: float, largest: float, *, bold: bool) -> Html:
+    strength = round(STRONGEST * min(abs(part) / largest, 1.0))
+    kind = "up" if part > 0 else "down"
+    inner = f"<b>{_shown(word)}</b>" if bold else _shown(word)
+    return Html(f'<i class="{kind}" style="--p:{strength}" data-part="{signed(part)}">{inner}</i>')
+
+
+def strongest_window(
+    text: str,
+    starts: Sequence[int],
+    ends: Sequence[int],
+    parts: Sequence[float],
+    length: int,
+    *,
+    after: int = 0,
+) -> tuple[int, int]:
+    """The `length` characters of a text, from the character `after` on, whose words add most, in whole words.
+
+    Its beginning where no word adds anything; of windows that add equally much the first.
+    """
+    if len(text) <= after + length:
+        return after, len(text)
+    inside = np.asarray(starts) >= after
+    starts, ends, gains = (np.asarray(one)[inside] for one in (starts, ends, np.maximum(parts, 0.0)))
+    sums = np.append(0.0, np.cumsum(gains))
+    lasts = np.searchsorted(ends, starts + length, side="right")
+    added = sums[lasts] - sums[np.arange(len(starts))]
+    if not len(added) or added.max() <= 0:
+        return after, after + length
+    best = int(added.argmax())
+    held = gains[best : lasts[best]]
+    core = best + np.flatnonzero(held > FAINT * held.max())
+    # as much text before the words that add as after them
+    wanted = min((starts[core[0]] + ends[core[-1]] - length) // 2, len(text) - length)
+    first = after if wanted <= after else int(starts[np.searchsorted(starts, wanted)])
+    return first, len(text) if len(text) <= first + length else int(ends[ends <= first + length][-1])
+
+
+def signed(value: float) -> str:
+    """A number with its sign: +0.031 or −0.002."""
+    return f"{'−' if value < 0 else '+'}{number(abs(value))}"
+
+
+def legend(adds: str = "adds to it", takes: str = "takes from it") -> Html:
+    """What the colours say."""
+    up = tag("span", Html(f'<i class="up" style="--p:{STRONGEST}">a word</i>'), adds)
+    down = tag("span", Html(f'<i class="down" style="--p:{STRONGEST}">a word</i>'), takes)
+    return tag(
+        "div", up, down, tag("span", "stronger colour: more, beside the largest of this text"), cls="words-legend"
+    )
+
+
+def bars(one: Attribution) -> Html:
+    """The sum: what the words, the special tokens and the constant add, the pre-activation, and its gate."""
+    words = float(np.sum(one.parts, dtype=np.float64))
+    rest = one.pre_activation - words - one.special - one.constant
+    largest = max(abs(words), abs(one.special), abs(one.constant), abs(one.pre_activation), 1e-12)
+    largest = largest if math.isnan(one.gate) else max(largest, abs(one.gate))
+    taken = float(np.sum(np.minimum(one.parts, 0.0), dtype=np.float64))
+    told = f"{int((one.parts > 0).sum())} words add {signed(words - taken)}, {int((one.parts < 0).sum())} take "
+    cells = [
+        _cell("words", words, largest, f"{told}{signed(taken)}.\n{PARTS}"),
+        _cell("special tokens", one.special, largest, SPECIAL),
+        _cell("constant", one.constant, largest, CONSTANT),
+    ]
+    if abs(rest) > max(5e-3 * abs(one.pre_activation), 1e-4):
+        cells.append(_cell("rounding of the stored embedding", rest, largest, "What the parts do not explain."))
+    said = "The sum of these, before the gate."
+    cells.append(_cell("= pre-activation", one.pre_activation, largest, said, plain_bar=True))
+    if not math.isnan(one.gate):
+        cells.append(_cell("gate", one.gate, largest, GATE, plain_bar=True))
+    return tag("div", *cells, cls="sum")
+
+
+def _cell(name: str, value: float, largest: float, help: str, *, plain_bar: bool = False) -> Html:
+    kind = "" if plain_bar else "up" if value > 0 else "down"
+    bar = tag("i", Html(""), cls=kind, style=f"width:{100 * min(abs(value) / largest, 1.0):.1f}%")
+    shown = number(value).replace("-", "−") if plain_bar else signed(value)
+    named = tag("div", tag("span", name, cls="term", help=help), cls="name")
+    return tag("div", tag("div", shown, cls="value"), tag("div", bar, cls="track"), named)
+
+
+def carried(text: str, one: Attribution, *, title: str = "", cut: int | None = None) -> Html:
+    """A text with the words that carry a feature, what the colours say, and the sum."""
+    head = tag(
+        "div", tag("span", "What each word adds to the pre-activation", cls="term", help=PARTS), cls="words-head"
+    )
+    words = highlighted(text, one.starts, one.ends, one.parts, title=title, cut=cut)
+    return tag("div", head, words, legend(), bars(one))
+
+
+def deleted(text: str, one: Deletions, *, title: str = "", cut: int | None = None) -> Html:
+    """A text with its words coloured by what changes without them, and how far that agrees with their parts."""
+    head = _head("What changes when the word is deleted", DELETED)
+    words = highlighted(text, one.starts, one.ends, one.changes, title=title, cut=cut)
+    colours = legend("the pre-activation is lower without it", "the pre-activation is higher without it")
+    return tag("div", head, words, colours, tag("div", *_agreement(one), cls="words-head"))
+
+
+def _head(said: str, help: str) -> Html:
+    return tag("div", tag("span", said, cls="term", help=help), cls="words-head")
+
+
+def _two(value: float | None) -> str:
+    return "–" if value is None else f"{value:.2f}".replace("-", "−")
+
+
+def _agreement(one: Deletions) -> list[object]:
+    n = len(one.starts)
+    if one.whole_reason is not None:
+        said: list[object] = [f"Only this can be shown for this run's embedder: {one.whole_reason}."]
+    elif one.rank_correlation is None:
+        said = ["There are too few words to compare this with their parts."]
+    else:
+        both = f"correlation {_two(one.correlation)}, rank correlation {_two(one.rank_correlation)}"
+        said = ["With the words' parts: ", tag("span", both, cls="term", help=AGREE), f" over {n} words of this text."]
+    if one.n_words_left_out:
+        said += [Html(" "), f"{one.n_words_left_out} more words were not deleted: that would take too long."]
+    return said

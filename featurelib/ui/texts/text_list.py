@@ -1,0 +1,223 @@
+"""Texts as people read them: in lists, where they open in place, and whole, with the mark where the embedder stopped.
+
+A text of a list opens without asking the server: its row holds it (to `WHOLE` characters) in a `details` element.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import streamlit as st
+
+from featurelib import queries
+from featurelib.queries import TextRow
+from featurelib.storage.store import Store
+from featurelib.ui.kit.elements import Html, count, html, tag
+from featurelib.ui.kit.lists import Line, feature_line, link
+from featurelib.ui.kit.tables import activation_bar
+
+OPENING = 260
+"""Characters of a text that a list shows before a click."""
+WHOLE = 6_000
+"""Characters of a text that a list shows after a click."""
+MOST_VALUES = 300
+"""A metadata column with more different values is not offered as a filter."""
+LONGEST_NOTE = 60
+MOST_NOTES = 4
+LONGEST = 20_000
+"""Characters of a text that its own page shows."""
+CUT = "The embedder stopped reading here: the rest did not influence any feature."
+SPLITS = {
+    "train": ("training text", "The SAE was trained on this text, so that it fires here proves little."),
+    "held_out": ("held-out text", "The SAE was not trained on this text."),
+}
+
+
+@dataclass(frozen=True)
+class ShownText:
+    """One text as a list shows it."""
+
+    text_id: int
+    """The text's id."""
+    text: str
+    """The text as it was embedded."""
+    title: str = ""
+    """Set bold; where the text begins with it, it is not repeated."""
+    cut: int | None = None
+    """The character at which the embedder stopped reading; None or -1 when it read all."""
+    value: float | None = None
+    """The number in the margin, such as the activation; None leaves the margin out."""
+    maximum: float = 1.0
+    """The number of a full bar."""
+    about: Sequence[str] = ()
+    """What is said in grey below, such as metadata."""
+    split: str = ""
+    """train or held_out, said below; anything else says nothing."""
+    opening: Html | None = None
+    """Shown in place of the text's beginning, such as a snippet."""
+    marked_title: Html | None = None
+    """Shown in place of the title, with what was searched marked."""
+    whole: Html | None = None
+    """Shown after a click in place of the whole text; together with `opening`, which then has the title in it."""
+
+
+def title_column(store: Store) -> str | None:
+    """The column that stands before each text, None when there is none."""
+    done = store.generation.done("ingest")
+    return (done.facts.get("columns") or {}).get("title") if done else None
+
+
+def count_texts(store: Store) -> int:
+    """The number of texts of the run, as its stage ingest counted them."""
+    done = store.generation.done("ingest")
+    return int(done.facts["n_texts"]) if done else 0
+
+
+def filter_columns(store: Store) -> list[str]:
+    """The metadata columns whose values are few enough to choose from."""
+    title = title_column(store)
+    return [
+        one.name for one in queries.metadata_columns(store) if 1 < one.n_distinct <= MOST_VALUES and one.name != title
+    ]
+
+
+def about(row: Mapping[str, Any], store: Store) -> list[str]:
+    """What a list says of a text: its short metadata, without what all texts share and what was said already."""
+    title = title_column(store)
+    said: list[str] = []
+    for column in queries.metadata_columns(store):
+        words = _words(row.get(column.shown))
+        if not words or len(words) > LONGEST_NOTE or column.n_distinct <= 1 or column.name == title:
+            continue
+        if not any(words in one for one in said):
+            said = [one for one in said if one not in words] + [words]
+    return said[:MOST_NOTES]
+
+
+def text_of(row: Mapping[str, Any], store: Store, maximum: float | None = None) -> ShownText:
+    """A row of `queries` as a list shows it; with the feature's `maximum` its activation gets a bar."""
+    title = title_column(store)
+    return ShownText(
+        row["text_id"],
+        row["text"],
+        str(row.get(title) or "") if title else "",
+        row.get("cut"),
+        row["activation"] if maximum is not None else None,
+        maximum or 1.0,
+        about(row, store),
+        row.get("sae_split") or "",
+    )
+
+
+def cut_text(text: str, cut: int | None = None, *, start: int = 0, longest: int = LONGEST) -> Html:
+    """A text from the character `start` on, line breaks kept, with a mark where the embedder stopped reading."""
+    stop = min(len(text), start + longest)
+    where = cut if cut is not None and 0 <= cut < len(text) else stop
+    where = min(max(where, start), stop)
+    pieces: list[object] = [tag("span", text[start:where])]
+    if where < stop:
+        pieces += [tag("span", CUT, cls="read-cut"), tag("span", text[where:stop].lstrip(" "), cls="unread")]
+    if stop < len(text):
+        pieces.append(tag("span", f"… {count(len(text) - stop)} more characters", cls="read-cut"))
+    return tag("div", *pieces, cls="read-whole")
+
+
+def after_title(text: str, title: str) -> int:
+    """Where a text goes on after the title that it begins with."""
+    if not title or not text.startswith(title):
+        return 0
+    rest = text[len(title) :]
+    return len(text) - len(rest.lstrip(". \n"))
+
+
+def _body(shown: ShownText) -> Html:
+    if shown.whole is not None:
+        brief = tag("span", shown.opening or Html(""), Html(" "), cls="read-opening")
+        summary = tag("summary", brief, tag("span", Html(""), cls="read-more"))
+        return tag("details", summary, shown.whole)
+    start = after_title(shown.text, shown.title)
+    title = [tag("b", shown.marked_title or shown.title), Html(" ")] if shown.title else []
+    rest = len(shown.text) - start
+    cut = shown.cut is not None and 0 <= shown.cut < len(shown.text)
+    if shown.opening is None and rest <= OPENING and not cut:
+        return tag("p", *title, shown.text[start:])
+    beginning = shown.text[start : start + OPENING]
+    opening = shown.opening or tag("span", (beginning.rsplit(" ", 1)[0] if rest > OPENING else beginning) + " …")
+    summary = tag(
+        "summary", *title, tag("span", opening, Html(" "), cls="read-opening"), tag("span", Html(""), cls="read-more")
+    )
+    return tag("details", summary, cut_text(shown.text, shown.cut, start=start, longest=WHOLE))
+
+
+def dotted(pieces: Sequence[object]) -> Html:
+    """Pieces on one line, dots between them."""
+    kept = [piece if isinstance(piece, Html) else tag("span", piece) for piece in pieces if str(piece)]
+    return Html(" · ".join(kept))
+
+
+def split_tag(split: str | None) -> Html:
+    """Whether the SAE was trained on a text, with what that means on hover; nothing when it is not known."""
+    if split not in SPLITS:
+        return Html("")
+    word, meaning = SPLITS[split]
+    return tag("span", word, cls="term", help=meaning)
+
+
+def text_html(shown: ShownText) -> Html:
+    """One text of a list: number and bar, title, beginning (all of it on click), what is known of it."""
+    bar = activation_bar(shown.value, shown.maximum) if shown.value is not None else Html("")
+    about: list[object] = list(shown.about)
+    if shown.cut is not None and 0 <= shown.cut < len(shown.text):
+        about.append("longer than the embedder reads")
+    about.append(split_tag(shown.split))
+    return tag(
+        "div", bar, tag("div", _body(shown), tag("div", dotted(about), cls="about")), cls="card" if bar else "card bare"
+    )
+
+
+def text_list(
+    key: str,
+    rows: Sequence[tuple[ShownText, Sequence[Line]]],
+    *,
+    before: str = "active:",
+    feature_id: int | None = None,
+) -> None:
+    """Texts one below the other, each with a link to its own page and to features active in it.
+
+    With `feature_id` the page of a text opens with the words that carry that feature.
+    """
+    with st.container(key=f"read-texts-{key}", gap=None):
+        for shown, lines in rows:
+            html(text_html(shown))
+            place = key if shown.value is not None else f"bare-{key}"
+            with st.container(horizontal=True, gap=None, key=f"read-inline-{place}-{shown.text_id}"):
+                link(Line("open text", {"text": shown.text_id, "feature": feature_id}, page="text.py"))
+                if lines:
+                    html(tag("span", before, cls="muted"), width="content")
+                for line in lines:
+                    link(line, shorten=True)
+
+
+def with_features(
+    texts: Sequence[ShownText], store: Store, *, without: int | None = None, per_text: int = 4
+) -> list[tuple[ShownText, list[Line]]]:
+    """Texts with links to the strongest features active in each, one feature left out."""
+    also: dict[int, list[Line]] = {one.text_id: [] for one in texts}
+    for row in queries.active_features(store, list(also), per_text=per_text, without=without).to_pylist():
+        also[row["text_id"]].append(feature_line(row["feature_id"], row["label"]))
+    return [(one, also[one.text_id]) for one in texts]
+
+
+def _words(value: Any) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list) else "" if value is None else str(value)
+
+
+def text_facts(text: TextRow, store: Store) -> list[tuple[str, object]]:
+    """What is known of a text, by name: its place in the source, its metadata, whether the SAE was trained on it."""
+    title = title_column(store)
+    own = [(name, _words(value)) for name, value in text.metadata.items() if _words(value) and name != title]
+    split = [("in the SAE's training", split_tag(text.sae_split))] if text.sae_split in SPLITS else []
+    number = [("id in the source", text.source_id)] if text.source_id else []
+    return [*number, ("row of the source", str(text.source_row)), *own, *split]

@@ -1,0 +1,117 @@
+"""Several texts tried at once, one a line, as a table; a row opens its line alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pyarrow as pa
+import streamlit as st
+
+from featurelib import queries
+from featurelib.live.client import LONGEST_TEXT, MOST_LINES
+from featurelib.storage.store import Store
+from featurelib.ui.kit.address import go
+from featurelib.ui.kit.downloads import download
+from featurelib.ui.kit.elements import count, html, sentence, tag
+from featurelib.ui.kit.navigation import EXPLAINED, REBUILT
+from featurelib.ui.kit.session import OPENED, Opened, live
+from featurelib.ui.texts.text_input import in_address
+
+STRONGEST = 3
+REMEMBERED = "tried lines"
+COLUMNS = {
+    "line": st.column_config.NumberColumn("line", width=45, format="%d"),
+    "text": st.column_config.TextColumn("text", width=330),
+    "strongest": st.column_config.TextColumn(
+        "strongest features", width=380, help="The three most strongly active features, with their activations."
+    ),
+    "n_active": st.column_config.NumberColumn("active", width=60, help="The number of features that fire."),
+    "explained": st.column_config.NumberColumn("explained", width=80, format="percent", help=EXPLAINED),
+    "cosine": st.column_config.NumberColumn("cosine", width=65, format="%.3f", help=REBUILT),
+    "n_tokens": st.column_config.NumberColumn("tokens", width=60, help="Prompt and special tokens included."),
+    "truncated": st.column_config.CheckboxColumn(
+        "cut", width=45, help="Whether the embedder did not read it to its end."
+    ),
+}
+
+
+def lines_of(text: str) -> list[tuple[int, str]]:
+    """The lines of a text that are not blank, each with its number from 1."""
+    return [(number, line) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
+
+
+def tried_lines(opened: Opened, text: str) -> None:
+    """Try each line of a text and draw the table, with its download; says which lines are left out."""
+    every = lines_of(text)
+    short = [(number, line) for number, line in every if len(line) <= LONGEST_TEXT]
+    if len(short) < len(every):
+        left_out = [str(number) for number, line in every if len(line) > LONGEST_TEXT]
+        sentence(
+            f"Lines longer than {LONGEST_TEXT:,} characters are left out: {', '.join(left_out[:10])}"
+            f"{' …' if len(left_out) > 10 else ''}."
+        )
+    if len(short) > MOST_LINES:
+        sentence(f"The first {MOST_LINES} of {count(len(short))} lines are tried; paste the others after them.")
+    lines = short[:MOST_LINES]
+    if not lines:
+        sentence("There is no line with a text in it.")
+        return
+    rows = table(opened.store, lines, _tried(opened, [line for _, line in lines]))
+    _draw(opened, rows, [line for _, line in lines])
+
+
+def _tried(opened: Opened, texts: Sequence[str]) -> Sequence[Any]:
+    """What each text does; what was asked last is remembered in the session, for a click draws the page again."""
+    asked = (st.session_state[OPENED], tuple(texts))
+    held = st.session_state.get(REMEMBERED)
+    if held is None or held[0] != asked:
+        with st.spinner(f"Trying {count(len(texts))} texts …", show_time=True):
+            held = st.session_state[REMEMBERED] = (asked, live().try_lines(opened.generation.path, texts))
+    return held[1]
+
+
+def table(store: Store, lines: Sequence[tuple[int, str]], tried: Sequence[Any]) -> pa.Table:
+    """One row a line: line, text, strongest, n_active, explained, cosine, n_tokens, truncated, features, activations.
+
+    explained = 1 − FVU of this text; features and activations are lists, the most strongly active first.
+    """
+    strongest = {int(one) for each in tried for one in each.feature_ids[:STRONGEST]}
+    labels = queries.labels(store, strongest)
+    return pa.table(
+        {
+            "line": pa.array([number for number, _ in lines], pa.int32()),
+            "text": [line for _, line in lines],
+            "strongest": [_named(each, labels) for each in tried],
+            "n_active": pa.array([len(each.feature_ids) for each in tried], pa.int32()),
+            "explained": pa.array([1 - each.fvu for each in tried], pa.float32()),
+            "cosine": pa.array([each.cosine for each in tried], pa.float32()),
+            "n_tokens": pa.array([each.n_tokens for each in tried], pa.int32()),
+            "truncated": [each.truncated for each in tried],
+            "features": pa.array([each.feature_ids.tolist() for each in tried], pa.list_(pa.int32())),
+            "activations": pa.array([each.activations.tolist() for each in tried], pa.list_(pa.float32())),
+        }
+    )
+
+
+def _named(each: Any, labels: Mapping[int, str]) -> str:
+    pairs = zip(each.feature_ids[:STRONGEST].tolist(), each.activations[:STRONGEST].tolist(), strict=True)
+    return ";  ".join(f"{labels.get(one, f'feature {one}')} {value:.2f}" for one, value in pairs)
+
+
+def _draw(opened: Opened, rows: pa.Table, lines: Sequence[str]) -> None:
+    event = st.dataframe(
+        rows,
+        key="tried lines table",
+        hide_index=True,
+        column_order=list(COLUMNS),
+        column_config=COLUMNS,
+        on_select="rerun",
+        selection_mode="single-cell",
+        lazy=False,
+    )
+    html(tag("p", "A click on a row opens that line alone.", cls="muted"))
+    download(f"{opened.name}-tried", lambda: rows, key="tried", what="Download")
+    cells = event["selection"]["cells"]
+    if cells and cells[0][0] < len(lines):
+        go("try.py", **in_address(lines[cells[0][0]]))

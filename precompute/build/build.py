@@ -1,0 +1,260 @@
+"""Build a run: every stage that is missing or stale, in a generation that becomes current when it is complete."""
+
+from __future__ import annotations
+
+import contextlib
+import platform
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from featurelib.schema import STAGES, Refusal
+from featurelib.storage import files
+from featurelib.storage.runs import WORK_FOLDER, Done, Generation, Run, find_runs
+from precompute.build.config import BuildConfig
+from precompute.build.estimate import foretell
+from precompute.build.job import Job, Say
+from precompute.build.provenance import describe, write_manifest
+from precompute.build.stage_selection import Span
+from precompute.build.stage_table import PIPELINE, Expected, Stage, difference, expect, readers_of, stage_of
+from precompute.stages.pretrained_sae import refuse_misfit
+
+KEPT_GENERATIONS = 2
+FROM = "from.json"
+"""The file, among the work in progress, that says which stages --from has already taken away."""
+
+
+def build(config: BuildConfig, data_folder: Path, span: Span, say: Say) -> Generation:
+    """Build the run `config.name` in `data_folder` and return its newest generation.
+
+    Stages whose fingerprint stands are skipped, stages of another run or generation with the same fingerprint are
+    linked, the rest is made. Raises Refusal when another process builds the same run or an input cannot be used.
+    """
+    run = Run(data_folder / config.name)
+    expected = expect(config)
+    with alone(run):
+        span = _from_damage(run, span, say)
+        generation = _generation_to_build(run, expected, span)
+        if generation is None:
+            return _leave(run, expected, say)
+        before = {stage.name: _done_before(generation, stage.name) for stage in PIPELINE}
+        _forget(generation, expected, span)
+        for stage in PIPELINE:
+            job = Job(generation, config, say)
+            _advance(stage, job, expected, span, data_folder, before[stage.name])
+        files.remove(generation.path / WORK_FOLDER / FROM)
+        _finish(run, generation, expected, say)
+        return generation
+
+
+@contextlib.contextmanager
+def alone(run: Run) -> Iterator[None]:
+    """Hold the run's lock; Refusal when another process holds it. The system frees the lock of a killed process."""
+    from filelock import FileLock, Timeout
+
+    run.path.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(run.path / ".lock", timeout=0):
+            yield
+    except Timeout as error:
+        raise Refusal(
+            f"run '{run.name}' is being built by another process; wait for it to end, or build under another --name."
+        ) from error
+
+
+def _from_damage(run: Run, span: Span, say: Say) -> Span:
+    """Begin no later than the first stage of which the complete newest generation lacks a file, or has half of one."""
+    generations = run.generations()
+    wrong = generations[-1].check_sizes() if generations and generations[-1].complete else {}
+    if not wrong:
+        return span
+    first = min(wrong, key=lambda file: STAGES.index(stage_of(file)))
+    say(f"run '{run.name}' is damaged: {wrong[first]}")
+    return replace(span, start=min(filter(None, (span.start, stage_of(first))), key=STAGES.index))
+
+
+def _generation_to_build(run: Run, expected: dict[str, Expected], span: Span) -> Generation | None:
+    """The newest generation where it is unfinished, a new one where that is complete; None when nothing is to do."""
+    generations = run.generations()
+    newest = generations[-1] if generations else run.next_generation()
+    _check_grounds(newest, expected, span)
+    if newest.complete:
+        if not _stale(newest, expected, span):
+            return None
+        newest = _carry_over(newest, run.next_generation(), expected, span)
+    newest.path.mkdir(parents=True, exist_ok=True)
+    describe(newest)
+    if len(run.generations()) == 1:
+        run.point_to(newest)
+    return newest
+
+
+def _check_grounds(generation: Generation, expected: dict[str, Expected], span: Span) -> None:
+    """Refuse --only where what that stage reads is missing or was made with other options: it would be mixed in."""
+    for stage in PIPELINE:
+        if any(one.name == span.only and stage.name in one.after for one in PIPELINE) and not _stands(
+            generation, stage, expected
+        ):
+            raise Refusal(
+                f"--only {span.only} needs the stage '{stage.name}', which is not done with these options; leave "
+                f"--only out, or give the options with which '{stage.name}' was built."
+            )
+
+
+def _leave(run: Run, expected: dict[str, Expected], say: Say) -> Generation:
+    """Say why each stage of the complete newest generation is left as it is."""
+    newest = run.generations()[-1]
+    run.point_to(newest)
+    for stage in PIPELINE:
+        if _stands(newest, stage, expected):
+            say(_skipped(stage))
+        else:
+            say(f"{stage.name}: left as it is, made with other options, because it was not asked for")
+    say(f"run '{run.name}' is complete ({newest.name}).")
+    return newest
+
+
+def _skipped(stage: Stage) -> str:
+    return f"{stage.name}: skipped, done before with the same {stage.grounds}"
+
+
+def _forget(generation: Generation, expected: dict[str, Expected], span: Span) -> None:
+    """Take away, once, what --from makes again; a killed build then goes on where it was."""
+    forced = {stage.name: expected[stage.name].fingerprint for stage in PIPELINE if span.forces(stage.name)}
+    begun = generation.path / WORK_FOLDER / FROM
+    if forced and not (begun.is_file() and files.read_json(begun) == forced):
+        for stage in reversed(PIPELINE):
+            if stage.name in forced:
+                _clear(generation, stage)
+        files.write_json(begun, forced)
+
+
+def _stale(generation: Generation, expected: dict[str, Expected], span: Span) -> list[str]:
+    return [
+        stage.name
+        for stage in PIPELINE
+        if span.allows(stage.name) and (span.forces(stage.name) or not _stands(generation, stage, expected))
+    ]
+
+
+def _stands(generation: Generation, stage: Stage, expected: dict[str, Expected]) -> bool:
+    """Whether a stage is done, as it is expected now, and what it wrote is there."""
+    done = generation.done(stage.name)
+    return (
+        done is not None
+        and done.fingerprint == expected[stage.name].fingerprint
+        and all((generation.path / output).exists() for output in stage.outputs)
+    )
+
+
+def _carry_over(old: Generation, new: Generation, expected: dict[str, Expected], span: Span) -> Generation:
+    for stage in PIPELINE:
+        if _stands(old, stage, expected) and not span.forces(stage.name):
+            _link_stage(stage, old, new)
+    return new
+
+
+def _clear(generation: Generation, stage: Stage) -> None:
+    """Take away a stage's marker first, then its files, whole or half made."""
+    files.remove(generation.path / "done" / f"{stage.name}.json")
+    files.remove(generation.work(stage.name))
+    for output in stage.outputs:
+        files.remove(generation.path / output)
+    files.remove(_begun(generation, stage))
+
+
+def _begun(generation: Generation, stage: Stage) -> Path:
+    """The file that holds the fingerprint of a stage that is being made."""
+    return generation.path / WORK_FOLDER / f"{stage.name}.json"
+
+
+def _link_stage(stage: Stage, source: Generation, target: Generation) -> None:
+    _clear(target, stage)
+    for output in stage.outputs:
+        place = source.path / output
+        for path in [place] if place.is_file() else sorted(place.rglob("*")):
+            if path.is_file() and path.suffix != files.ASIDE:
+                files.link_or_copy(path, target.path / path.relative_to(source.path))
+    record = source.volatile().get(stage.name)
+    if record:
+        files.write_json(target.path / "volatile.json", target.volatile() | {stage.name: record})
+    target.mark_done(stage.name, source.done(stage.name))
+
+
+def _advance(
+    stage: Stage, job: Job, expected: dict[str, Expected], span: Span, data_folder: Path, before: Done | None
+) -> None:
+    """Bring one stage to its expected fingerprint: skip it, link it, or make it."""
+    generation, name = job.generation, stage.name
+    if _stands(generation, stage, expected):
+        job.say(_skipped(stage))
+        return
+    if not span.allows(name):
+        return
+    for reader in readers_of(name):
+        files.remove(generation.path / "done" / f"{reader.name}.json")
+    twin = None if span.forces(name) else _twin(stage, expected, data_folder, generation)
+    if before and not twin:
+        job.say(f"{name}: made again, {difference(before.made_from, expected[name].slices)}")
+    if twin:
+        _link_stage(stage, twin, generation)
+        job.say(f"{name}: taken from {twin.path.parent.name}/{twin.name}, made from the same {stage.grounds}")
+    else:
+        _make(stage, job, expected[name])
+    describe(generation)
+
+
+def _done_before(generation: Generation, name: str) -> Done | None:
+    """The stage's marker here, or in the generation before this one."""
+    older = [one for one in Run(generation.path.parent).generations() if one.name < generation.name]
+    return generation.done(name) or (older[-1].done(name) if older else None)
+
+
+def _make(stage: Stage, job: Job, expected: Expected) -> None:
+    generation, name = job.generation, stage.name
+    begun = _begun(generation, stage)
+    if not (begun.is_file() and files.read_json(begun) == expected.fingerprint):
+        _clear(generation, stage)
+        files.write_json(begun, expected.fingerprint)
+    if name == "embed":
+        refuse_misfit(job.config)
+        foretell(job)
+    started = time.monotonic()
+    made = stage.verb(job)
+    seconds = round(time.monotonic() - started, 2)
+    generation.mark_done(name, Done(expected.fingerprint, made.facts, made.line, expected.slices))
+    files.remove(generation.work(name))
+    files.remove(begun)
+    record = {
+        "seconds": seconds,
+        "host": platform.node(),
+        "finished": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        **made.volatile,
+    }
+    files.write_json(generation.path / "volatile.json", generation.volatile() | {name: record})
+    job.say(f"{name}: {made.line} ({seconds:.1f} s)")
+
+
+def _twin(stage: Stage, expected: dict[str, Expected], data_folder: Path, not_this: Generation) -> Generation | None:
+    """A generation of any run in the data folder in which this very stage is done and whole."""
+    for run in find_runs(data_folder).values():
+        for generation in reversed(run.generations()):
+            with contextlib.suppress(Refusal):
+                damaged = generation.complete and generation.check_sizes()
+                if generation.path != not_this.path and not damaged and _stands(generation, stage, expected):
+                    return generation
+    return None
+
+
+def _finish(run: Run, generation: Generation, expected: dict[str, Expected], say: Say) -> None:
+    missing = _stale(generation, expected, Span())
+    if missing:
+        say(f"run '{run.name}' ({generation.name}) is not complete: {', '.join(missing)} to be built.")
+        return
+    files.remove(generation.path / WORK_FOLDER)
+    write_manifest(generation)
+    run.point_to(generation)
+    for old in run.generations()[:-KEPT_GENERATIONS]:
+        files.remove(old.path)
+    say(f"run '{run.name}' is complete ({generation.name}); look at it with: streamlit run app.py")

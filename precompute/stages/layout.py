@@ -1,0 +1,93 @@
+"""arrange: decoder directions → a map of the features and a cluster for each; embeddings → a map of the texts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from featurelib.layout import NO_CLUSTER, Layout, Places, arrange_directions, arrange_texts, drawn_texts
+from featurelib.schema import EMBEDDINGS, LAYOUT, TEXT_LAYOUT, TEXTS, Refusal
+from featurelib.storage import files
+from featurelib.storage.embeddings import read_embeddings
+from featurelib.storage.runs import Generation
+from precompute.build.config import BuildConfig
+from precompute.build.job import Job, Made
+
+VERSION = 2
+
+
+def identity(config: BuildConfig) -> dict[str, Any]:
+    """Nothing beyond the options, the SAE and the embeddings, which the fingerprints of train and embed cover."""
+    return {}
+
+
+def arrange(job: Job) -> Made:
+    """Write summaries/layout.parquet and text_layout.parquet: x, y in -1 to 1 for every feature and up to 50,000 texts.
+
+    Every feature, dead ones too, has a cluster as well (-1 = none). Where there are more texts, those that get a place
+    are drawn by seed and the others are in no row.
+    """
+    layout = _features(job)
+    placed, n_texts = _texts(job)
+    n_none = int((layout.cluster == NO_CLUSTER).sum())
+    line = (
+        f"{len(layout.xy):,} features placed by {layout.method}; {layout.n_clusters} clusters, {n_none:,} in none; "
+        f"{len(placed.xy):,} of {n_texts:,} texts placed by {placed.method}"
+    )
+    return Made(
+        line,
+        {
+            "method": layout.method,
+            "metric": "cosine",
+            "seed": job.config.seed,
+            "n_clusters": layout.n_clusters,
+            "n_unclustered": n_none,
+            "text_method": placed.method,
+            "n_texts": n_texts,
+            "n_texts_placed": len(placed.xy),
+        },
+    )
+
+
+def _features(job: Job) -> Layout:
+    from featurelib.sae.checkpoints import load_sae
+
+    directions = load_sae(job.generation.sae_folder).W_dec.detach().cpu().numpy()
+    job.say(f"arranging {len(directions):,} directions; the first map on a machine compiles UMAP, some 20 seconds")
+    layout = arrange_directions(directions, job.config.seed)
+    ids = np.arange(len(layout.xy), dtype=np.int32)
+    columns = [ids, layout.xy[:, 0], layout.xy[:, 1], layout.cluster]
+    rows = pa.table([pa.array(column) for column in columns], schema=LAYOUT.schema)
+    files.write_parquet(job.generation.file(LAYOUT), rows, LAYOUT.schema)
+    return layout
+
+
+def _texts(job: Job) -> tuple[Places, int]:
+    """Place the texts; returns their places and the number of all texts."""
+    n_texts = pq.read_metadata(job.generation.need(TEXTS)).num_rows
+    text_ids = drawn_texts(n_texts, job.config.seed)
+    job.say(f"arranging {len(text_ids):,} of {n_texts:,} texts; about a millisecond each")
+    placed = arrange_texts(_embeddings(job.generation, text_ids), job.config.seed)
+    columns = [text_ids, placed.xy[:, 0], placed.xy[:, 1]]
+    rows = pa.table([pa.array(column) for column in columns], schema=TEXT_LAYOUT.schema)
+    files.write_parquet(job.generation.file(TEXT_LAYOUT), rows, TEXT_LAYOUT.schema)
+    return placed, n_texts
+
+
+def _embeddings(generation: Generation, text_ids: np.ndarray) -> np.ndarray:
+    """The embeddings of the texts with these rising ids, float32 [n, d]; one part file is held beside them."""
+    vectors: np.ndarray | None = None
+    start = filled = 0
+    for part in generation.parts(EMBEDDINGS):
+        rows = read_embeddings(part)
+        inside = text_ids[np.searchsorted(text_ids, start) : np.searchsorted(text_ids, start + len(rows))] - start
+        if vectors is None:
+            vectors = np.empty((len(text_ids), rows.shape[1]), dtype=np.float32)
+        vectors[filled : filled + len(inside)] = rows[inside]
+        start, filled = start + len(rows), filled + len(inside)
+    if vectors is None or filled != len(text_ids):
+        raise Refusal(f"{filled:,} of {len(text_ids):,} texts have an embedding; all are expected: embed them again.")
+    return vectors

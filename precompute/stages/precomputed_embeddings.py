@@ -1,0 +1,210 @@
+"""Embeddings that exist already: FILE.npy, or FILE.parquet:COLUMN."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from featurelib.schema import Refusal
+from featurelib.storage import files
+
+PRECOMPUTED = "precomputed"
+BATCH_ROWS = 4096
+_FORM = "give --embeddings FILE.npy or FILE.parquet:COLUMN"
+
+
+@dataclass(frozen=True)
+class Given:
+    """A matrix of embeddings on disk."""
+
+    path: Path
+    """The file that was given."""
+    column: str | None
+    """The Parquet column; None for npy."""
+    matrix: np.ndarray
+    """[n, d], mapped from disk, of the file's own float type."""
+
+    def rows(self, numbers: np.ndarray) -> np.ndarray:
+        """Float32 [len(numbers), d]: the rows of these numbers."""
+        with np.errstate(over="ignore"):
+            return np.asarray(self.matrix[numbers], dtype=np.float32)
+
+    def matched_by(self, n_texts: int, n_source_rows: int, sampled: bool) -> str:
+        """Return "text_id" when there is a row for each kept text, "source_row" when for each row of the source.
+
+        Of a sampled source only the first `n_source_rows` rows were read, so there may be more; which is which can
+        then be told only where each of these is a text. Raises Refusal when neither fits.
+        """
+        n_rows = len(self.matrix)
+        if n_rows == n_texts:
+            return "text_id"
+        if n_rows == n_source_rows or (sampled and n_rows > n_source_rows == n_texts):
+            return "source_row"
+        if sampled and n_rows > n_source_rows:
+            raise Refusal(
+                f"{self.path.name} has {n_rows:,} rows, and of the first {n_source_rows:,} rows of the source "
+                f"{n_source_rows - n_texts:,} are no texts, so it cannot be told which embedding is whose; "
+                "give embeddings of the sample alone, or leave --sample out."
+            )
+        source = f" or {n_source_rows:,} (the rows of the source)" if n_source_rows != n_texts else ""
+        raise Refusal(
+            f"{self.path.name} has {n_rows:,} rows; {n_texts:,} (the texts kept){source} are expected: "
+            "give embeddings of these very texts, in their order."
+        )
+
+    def facts(self, by: str) -> dict[str, Any]:
+        """Provenance, as far as a file of numbers has any, under the names that an embedder's facts have."""
+        return {
+            "name": self.path.name,
+            "origin": PRECOMPUTED,
+            "revision": None,
+            "weights_sha256": None,
+            "prompt": None,
+            "pooling": None,
+            "normalize": None,
+            "max_seq_length": None,
+            "dimension": int(self.matrix.shape[1]),
+            "file_sha256": files.sha256_file(self.path),
+            "column": self.column,
+            "matched_by": by,
+        }
+
+
+def identity(given: str) -> dict[str, Any]:
+    """The file's sha256 and its column; Refusal when it is not there."""
+    path, column = _place(given)
+    return {"sha256": files.sha256_file(path), "column": column}
+
+
+def dimension(given: str) -> int:
+    """The number of dimensions, told from the first row; Refusal as for `open_given`."""
+    path, column = _place(given)
+    if column is None:
+        return int(_checked(path, _from_npy(path)).shape[1])
+    with pq.ParquetFile(path) as opened:
+        first = next(opened.iter_batches(batch_size=1, columns=[column]), None)
+    if first is None:
+        raise _without_rows(path)
+    return _matrix(first.column(0), path, column, 0).shape[1]
+
+
+def open_given(given: str, work: Path) -> Given:
+    """Open the embeddings; a Parquet column is first copied into a matrix in the folder `work`, batch by batch.
+
+    Raises Refusal when they are not a two-dimensional matrix of real numbers.
+    """
+    path, column = _place(given)
+    matrix = _from_parquet(path, column, work) if column is not None else _from_npy(path)
+    return Given(path, column, _checked(path, matrix))
+
+
+def _checked(path: Path, matrix: np.ndarray) -> np.ndarray:
+    if matrix.ndim != 2 or matrix.dtype.kind != "f" or 0 in matrix.shape:
+        raise Refusal(
+            f"{path.name} holds {matrix.dtype} of shape {matrix.shape}; "
+            "a matrix of floats [texts, dimensions] is expected."
+        )
+    return matrix
+
+
+def _without_rows(path: Path) -> Refusal:
+    return Refusal(f"{path.name} has no rows; one row for each text is expected.")
+
+
+def _place(given: str) -> tuple[Path, str | None]:
+    """The file and, for Parquet, its column; a ':' in the file's own name does no harm."""
+    whole = Path(given)
+    if whole.is_file():
+        if whole.suffix == ".npy":
+            return whole, None
+        known = ", ".join(_columns(whole)) if whole.suffix == ".parquet" else ""
+        raise Refusal(
+            f"--embeddings {given} {f'names no column (there are {known})' if known else 'is not npy'}; {_FORM}."
+        )
+    name, _, column = given.rpartition(":")
+    if not (name and column and Path(name).is_file()):
+        raise Refusal(f"there is no file of embeddings {given}; {_FORM}.")
+    path = Path(name)
+    if path.suffix != ".parquet":
+        raise Refusal(f"{path.name} is not a Parquet file, so it has no column '{column}'; {_FORM}.")
+    if column not in _columns(path):
+        raise Refusal(f"{path.name} has no column '{column}'; its columns are {', '.join(_columns(path))}.")
+    return path, column
+
+
+def _columns(path: Path) -> list[str]:
+    try:
+        return pq.read_schema(path).names
+    except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+        raise Refusal(f"{path.name} is not a Parquet file that can be read; {_FORM}.") from error
+
+
+def _from_npy(path: Path) -> np.ndarray:
+    try:
+        return np.load(path, mmap_mode="r", allow_pickle=False)
+    except (ValueError, EOFError) as error:
+        raise Refusal(
+            f"{path.name} is not an npy file of numbers ({' '.join(str(error).split())[:100]}); "
+            "save it with numpy.save(file, matrix), a float matrix [texts, dimensions]."
+        ) from error
+
+
+def _from_parquet(path: Path, column: str, work: Path) -> np.ndarray:
+    copy = work / "given.npy"
+    if not copy.is_file():
+        files.write_aside(copy, lambda aside: _copy_column(path, column, aside))
+    return np.load(copy, mmap_mode="r", allow_pickle=False)
+
+
+def _copy_column(path: Path, column: str, target: Path) -> None:
+    with pq.ParquetFile(path) as opened:
+        n_rows, matrix, start = opened.metadata.num_rows, None, 0
+        for batch in opened.iter_batches(batch_size=BATCH_ROWS, columns=[column]):
+            rows = _matrix(batch.column(0), path, column, start)
+            if matrix is None:
+                matrix = _new_matrix(target, n_rows, rows.shape[1])
+            if rows.shape[1] != matrix.shape[1]:
+                raise Refusal(
+                    f"column {column} of {path.name} has {matrix.shape[1]} numbers in row 0 and {rows.shape[1]} in row "
+                    f"{start}; the same number in every row is expected."
+                )
+            matrix[start : start + len(rows)] = rows
+            start += len(rows)
+        if matrix is None:
+            raise _without_rows(path)
+        matrix.flush()
+
+
+def _new_matrix(target: Path, n_rows: int, d: int) -> np.ndarray:
+    """Map a new float32 matrix [n_rows, d] whose room on the disk is there: a page without would kill the process."""
+    matrix = np.lib.format.open_memmap(target, "w+", np.float32, (n_rows, d))
+    if hasattr(os, "posix_fallocate"):
+        with target.open("rb+") as opened:
+            os.posix_fallocate(opened.fileno(), 0, target.stat().st_size)
+    return matrix
+
+
+def _matrix(column: pa.Array, path: Path, name: str, start: int) -> np.ndarray:
+    """Float32 [rows, d] from a column of lists of numbers that are all of one length."""
+    lists = pa.types.is_list(column.type) or pa.types.is_large_list(column.type)
+    if not (lists or pa.types.is_fixed_size_list(column.type)) or not pa.types.is_floating(column.type.value_type):
+        raise Refusal(
+            f"column {name} of {path.name} is {column.type}; lists of floats, one for each text, are expected."
+        )
+    if column.null_count:
+        row = start + int(np.flatnonzero(column.is_null().to_numpy(zero_copy_only=False))[0])
+        raise Refusal(f"column {name} of {path.name} is null in row {row}; an embedding in every row is expected.")
+    lengths = np.unique(column.value_lengths().to_numpy(zero_copy_only=False)) if lists else [column.type.list_size]
+    if len(lengths) != 1:
+        raise Refusal(
+            f"column {name} of {path.name} has rows of {lengths[0]} and of {lengths[-1]} numbers; one is expected."
+        )
+    values = column.flatten().to_numpy(zero_copy_only=False)
+    with np.errstate(over="ignore"):
+        return values.astype(np.float32).reshape(len(column), int(lengths[0]))

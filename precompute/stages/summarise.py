@@ -1,0 +1,96 @@
+"""summarise: SQL turns the activations into features, top texts, histograms and coactivations; texts into parts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from featurelib import schema
+from featurelib.labels.split import evidence_parts
+from featurelib.storage import files
+from featurelib.storage.runs import Generation
+from featurelib.storage.store import Store, open_store
+from featurelib.summaries import SUMMARIES, Summary, feature_ranges
+from precompute.build.job import Bar, Job, Made
+
+VERSION = 2
+MEMORY_LIMIT = "3GB"
+
+
+def identity(config: Any) -> dict[str, Any]:
+    """Nothing but the activations decides what is made."""
+    return {}
+
+
+def summarise(job: Job) -> Made:
+    """Make the tables, one file after the other; a file that a killed run has made already stands."""
+    generation = job.generation
+    n_active = _make_features(generation)
+    ranges = feature_ranges(n_active)
+    wanted = [one for one in SUMMARIES if one.in_ranges and not generation.file(one.table).is_file()]
+    store = open_store(generation, memory_limit=MEMORY_LIMIT, spill=generation.work("summarise"))
+    try:
+        with job.progress(len(wanted) * len(n_active), "features") as bar:
+            for summary in wanted:
+                batches = _batches(store, summary, ranges, bar)
+                files.write_parquet(generation.file(summary.table), batches, summary.table.schema)
+    finally:
+        store.close()
+    _write_parts(generation)
+    return _made(generation, n_active)
+
+
+def _write_parts(generation: Generation) -> None:
+    """Write which texts name features, choose among names, and judge them."""
+    with pq.ParquetFile(generation.file(schema.TEXTS)) as opened:
+        columns = ["text_id", "text"]
+        batches = (
+            pa.record_batch(
+                [batch["text_id"], pa.array(evidence_parts(batch["text"].to_pylist()), pa.string())],
+                schema=schema.EVIDENCE_PARTS.schema,
+            )
+            for batch in opened.iter_batches(columns=columns)
+        )
+        files.write_parquet(generation.file(schema.EVIDENCE_PARTS), batches, schema.EVIDENCE_PARTS.schema)
+
+
+def _make_features(generation: Generation) -> list[int]:
+    """Write the table of features and return each one's number of texts."""
+    summary = SUMMARIES[0]
+    path = generation.file(summary.table)
+    if not path.is_file():
+        store = open_store(generation, memory_limit=MEMORY_LIMIT, threads=1, spill=generation.work("summarise"))
+        try:
+            rows = store.ask(summary.sql, n_texts=_n_texts(store)).cast(summary.table.schema)
+        finally:
+            store.close()
+        files.write_parquet(path, rows, summary.table.schema)
+    return pq.read_table(path, columns=["n_active"])["n_active"].to_pylist()
+
+
+def _batches(store: Store, summary: Summary, ranges: list[tuple[int, int]], bar: Bar) -> Iterator[pa.RecordBatch]:
+    n_texts = {"n_texts": _n_texts(store)} if "$n_texts" in summary.sql else {}
+    bar.note(summary.table.view)
+    for first, last in ranges:
+        yield from store.ask(summary.sql, first=first, last=last, **n_texts).cast(summary.table.schema).to_batches()
+        bar.advance(last - first + 1)
+
+
+def _n_texts(store: Store) -> int:
+    return store.ask("select count(*) as n from texts")["n"][0].as_py()
+
+
+def _made(generation: Generation, n_active: list[int]) -> Made:
+    n_texts = pq.read_metadata(generation.file(schema.TEXTS)).num_rows
+    rows = {one.table.view: pq.read_metadata(generation.file(one.table)).num_rows for one in SUMMARIES}
+    n_dead = sum(active == 0 for active in n_active)
+    n_dense = sum(active > schema.DENSE * n_texts for active in n_active)
+    facts = {"rows": rows, "n_dead": n_dead, "n_dense": n_dense, "n_activations": sum(n_active)}
+    line = (
+        f"{len(n_active):,} features ({n_dead:,} dead, {n_dense:,} dense), {rows['top_texts']:,} top texts, "
+        f"{rows['coactivations']:,} coactivations"
+    )
+    return Made(line, facts)
