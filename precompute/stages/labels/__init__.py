@@ -2,8 +2,9 @@
 
 Candidates come from texts of the part "named", a label is chosen on the part "chosen" (choice.py in this folder),
 and both it and the label of the seed method are measured, once, on the part "judged". What predicts is either
-"resembles", the cosine of the text's embedding to the label's (the mean of its keywords' embeddings at length 1, which predicts
-better than the embedding of the label as one string), or "contains", how many of the label's keywords the text holds.
+"resembles", the cosine of the text's embedding to the label's (the mean of its keywords' embeddings at length 1,
+which predicts better than the embedding of the label as one string), or "contains", how many of the label's keywords
+the text holds.
 """
 
 from __future__ import annotations
