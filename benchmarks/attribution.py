@@ -41,8 +41,8 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("run", type=Path)
-    for name, default in (("texts", 1000), ("features", 10), ("deleted", 30), ("seed", 0)):
-        parser.add_argument(f"--{name}", type=int, default=default)
+    for flag, default in (("--texts", 1000), ("--features", 10), ("--deleted", 30), ("--seed", 0)):
+        parser.add_argument(flag, type=int, default=default)
     asked = parser.parse_args()
     generation = open_run(asked.run).current()
     sae, embedder = load_sae(generation.sae_folder), open_embedder(generation)
