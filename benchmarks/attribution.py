@@ -22,12 +22,13 @@ import pyarrow.parquet as pq
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from featurelib.attribution import correlation, find_words, rank_correlation, token_parts, without_word, word_parts
+from featurelib.attribution import find_words, token_parts, without_word, word_parts
 from featurelib.embedder import Embedder, load_embedder
 from featurelib.sae.checkpoints import load_sae
 from featurelib.sae.encoder_view import readout
 from featurelib.sae.model import SAE
 from featurelib.schema import EMBEDDINGS, TEXT_SUMMARIES, TEXTS
+from featurelib.stats import correlation, rank_correlation
 from featurelib.storage.embeddings import read_embeddings
 from featurelib.storage.runs import Generation, open_run
 

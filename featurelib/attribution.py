@@ -190,23 +190,3 @@ def rounded(parts: np.ndarray, pre_activation: float) -> np.ndarray:
     quantum = QUANTUM * (2.0 ** np.floor(np.log2(size)) if size > 1 else 1.0)
     sums = np.round(np.cumsum(parts) / quantum)
     return (np.diff(sums, prepend=0.0) * quantum).astype(np.float32)
-
-
-def correlation(a: np.ndarray, b: np.ndarray) -> float | None:
-    """Return Pearson's correlation of a and b [n]; None where it is no number."""
-    if len(a) < 3:
-        return None
-    centred = np.array([a, b], dtype=np.float64)
-    centred -= centred.mean(axis=1, keepdims=True)
-    lengths = np.linalg.norm(centred, axis=1)
-    return float(centred[0] @ centred[1] / lengths.prod()) if lengths.all() else None
-
-
-def rank_correlation(a: np.ndarray, b: np.ndarray) -> float | None:
-    """Return Spearman's rank correlation of a and b [n], ties sharing their mean rank; None where it is no number."""
-    return correlation(_ranks(np.asarray(a)), _ranks(np.asarray(b)))
-
-
-def _ranks(values: np.ndarray) -> np.ndarray:
-    _, places, counts = np.unique(values, return_inverse=True, return_counts=True)
-    return (np.cumsum(counts) - (counts - 1) / 2)[places]

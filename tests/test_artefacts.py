@@ -11,15 +11,13 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from scipy.optimize import brentq
-from scipy.stats import binomtest, norm, rankdata
+from scipy.stats import binomtest
 from sklearn.metrics import roc_auc_score
 
 from featurelib import queries
 from featurelib.audit import checks
 from featurelib.audit.boilerplate import jaccard, passage, visible, worded
 from featurelib.audit.copies import all_copies, exact_groups, near_pairs, same_text
-from featurelib.audit.intervals import auroc, auroc_interval, midranks, normal_quantile, wilson
 from featurelib.audit.scripts import NO_SCRIPT, language_column, main_script
 from featurelib.schema import AUDIT, COPIES, TEXTS, Refusal
 from featurelib.storage import files
@@ -38,61 +36,6 @@ RUSSIAN = [
     *("оркестр", "лёд", "океан", "климат"),
 ]
 LINKS = ["moreover", "whereas", "nevertheless", "accordingly", "furthermore", "thereby", "hence", "likewise"]
-
-
-def test_wilson_is_scipys_at_every_count() -> None:
-    for n in (1, 5, 40):
-        k = np.arange(n + 1)
-        low, high = wilson(k, np.full(n + 1, n), normal_quantile())
-        for one in k:
-            expected = binomtest(int(one), n).proportion_ci(0.95, "wilson")
-            assert (low[one], high[one]) == (pytest.approx(expected.low, abs=1e-12), pytest.approx(expected.high))
-    assert np.isnan(wilson(np.array([0]), np.array([0]), 2.0)).all()
-    assert normal_quantile(0.95, 20) == pytest.approx(norm.isf(0.05 / 40))
-
-
-def test_auroc_from_rank_sums_is_sklearns() -> None:
-    draw = np.random.default_rng(0)
-    lengths, fires = draw.integers(3, 40, 500), draw.random((500, 12)) < np.linspace(0.01, 0.9, 12)
-    fires[:, 0] = lengths == lengths.max()
-    ranks = midranks(lengths)
-    assert (ranks == rankdata(lengths)).all()
-    sums = np.array([ranks[one].sum() for one in fires.T])
-    found = auroc(sums, fires.sum(0), (~fires).sum(0))
-    assert found == pytest.approx([roc_auc_score(one, lengths) for one in fires.T]) and found[0] == 1
-    assert np.isnan(auroc(np.zeros(1), np.zeros(1), np.array([500]))).all()
-
-
-def test_the_interval_of_an_auroc_solves_newcombes_equation() -> None:
-    def variance(at: float, n_in: int, n_out: int) -> float:
-        mean = (n_in + n_out) / 2
-        return at * (1 - at) * (1 + (mean - 1) * ((1 - at) / (2 - at) + at / (1 + at))) / (n_in * n_out)
-
-    values, n_in, n_out = np.array([0.5, 0.8, 1.0, 0.02]), np.array([20, 50, 6, 9]), np.array([300, 50, 900, 40])
-    for z in (1.96, 4.2):
-        low, high = auroc_interval(values, n_in, n_out, z)
-        for place, value in enumerate(values):
-            sizes = (int(n_in[place]), int(n_out[place]))
-
-            def short(at: float, value: float = value, sizes: tuple[int, int] = sizes, z: float = z) -> float:
-                return (at - value) ** 2 - z * z * variance(at, *sizes)
-
-            if value > 0:
-                assert low[place] == pytest.approx(brentq(short, 1e-15, value - 1e-12), abs=1e-9)
-            if value < 1:
-                assert high[place] == pytest.approx(brentq(short, value + 1e-12, 1 - 1e-15), abs=1e-9)
-    assert high[2] == 1 and low[2] > 0.5
-
-
-def test_the_interval_of_an_auroc_holds_the_truth_as_often_as_it_says() -> None:
-    draw = np.random.default_rng(3)
-    truth, held = norm.cdf(1.2 / 2**0.5), 0
-    for _ in range(400):
-        values = np.concatenate([draw.normal(1.2, 1, 15), draw.normal(0, 1, 200)])
-        value = auroc(midranks(values)[:15].sum(keepdims=True), np.array([15]), np.array([200]))
-        low, high = auroc_interval(value, np.array([15]), np.array([200]), 1.96)
-        held += low[0] <= truth <= high[0]
-    assert 0.92 < held / 400 < 0.985
 
 
 SAME = [

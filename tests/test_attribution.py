@@ -7,13 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import scipy.stats
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from featurelib import attribution
-from featurelib.attribution import find_words, rank_correlation, rounded, split_words, token_parts, without_word
+from featurelib.attribution import find_words, rounded, split_words, token_parts, without_word
 from featurelib.embedder import TokenStates, load_embedder
 from featurelib.sae.encoder_view import readout
 from featurelib.sae.gates import Capped, Gated, GroupMax, JumpReLU, KeepsMax, Relu, TopK
@@ -332,12 +331,3 @@ def test_rounded_parts_keep_their_sum(parts, z):
     found = rounded(np.array(parts), z).astype(np.float64)
     assert abs(found.sum() - sum(parts)) <= quantum / 2 + 1e-9
     assert np.abs(found - parts).max(initial=0) <= quantum * 1.0001 and not (found % quantum).any()
-
-
-def test_correlations_are_scipys():
-    draw = np.random.default_rng(0)
-    for n in (3, 5, 40):
-        a, b = draw.integers(0, 6, n).astype(float), draw.standard_normal(n)
-        assert attribution.correlation(a, b) == pytest.approx(scipy.stats.pearsonr(a, b).statistic, nan_ok=True)
-        assert rank_correlation(a, b) == pytest.approx(scipy.stats.spearmanr(a, b).statistic, nan_ok=True)
-    assert rank_correlation(np.ones(5), np.arange(5)) is None and rank_correlation(np.arange(2), np.arange(2)) is None

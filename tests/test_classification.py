@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from scipy.sparse import csr_matrix
-from scipy.stats import binomtest, f_oneway
+from scipy.stats import f_oneway
 from sklearn.linear_model import LogisticRegression
 
 from featurelib.classification import (
@@ -17,7 +17,6 @@ from featurelib.classification import (
     keep_largest,
     largest,
     linear_probe,
-    wilson,
 )
 from featurelib.classification import probes as probes_module
 from featurelib.schema import Refusal
@@ -42,12 +41,6 @@ def planted(seed: int = 0, sure: float = 0.95) -> tuple[csr_matrix, np.ndarray]:
 def truth() -> tuple[csr_matrix, np.ndarray, Division]:
     activations, labels = planted()
     return activations, labels, divide(N)
-
-
-@pytest.mark.parametrize(("n_right", "n"), [(0, 10), (10, 10), (925, 1100), (1, 3), (4302, 4500)])
-def test_the_interval_is_wilsons(n_right: int, n: int) -> None:
-    expected = binomtest(n_right, n).proportion_ci(0.95, method="wilson")
-    assert wilson(n_right, n) == pytest.approx((expected.low, expected.high), abs=1e-9)
 
 
 def test_a_division_judges_on_a_fifth_and_is_drawn_by_seed() -> None:

@@ -34,7 +34,7 @@ DOORS = {
     "keybert": {"labels"},
     "umap": {"layout"},
     "sklearn": {"layout", "labels", "classification", "families"},
-    "scipy": {"families", "matching", "classification"},
+    "scipy": {"stats", "families", "matching", "classification"},
     "openai": {"llm"},
     "datasets": {"corpus"},
     "duckdb": {"storage"},

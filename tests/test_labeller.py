@@ -96,14 +96,6 @@ def test_what_is_not_defined_is_no_number() -> None:
     assert never.precision is None and never.f1 == 0 and never.score == 0.5
 
 
-def test_wilson_is_what_the_books_print() -> None:
-    # Newcombe 1998, table I: 81/263 gives 0.2553 to 0.3662, 15/148 gives 0.0624 to 0.1605, 0/20 gives 0 to 0.1611
-    assert llm.wilson(81, 263) == pytest.approx((0.2553, 0.3662), abs=5e-5)
-    assert llm.wilson(15, 148) == pytest.approx((0.0624, 0.1605), abs=5e-5)
-    assert llm.wilson(0, 20) == pytest.approx((0, 0.1611), abs=5e-5)
-    assert llm.wilson(0, 0) == (0, 1)
-
-
 @pytest.mark.parametrize("shares, n", [((0.8, 0.7), 20), ((0.95, 0.5), 10), ((1.0, 0.9), 20)])
 def test_the_interval_holds_the_truth_as_often_as_it_says(shares: tuple[float, float], n: int) -> None:
     draw = np.random.default_rng(1)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from featurelib.audit.boilerplate import Worded, passage
-from featurelib.audit.intervals import auroc, auroc_interval, normal_quantile, wilson
+from featurelib.stats import auroc_interval, auroc_of_rank_sum, normal_quantile, wilson
 
 MIN_TEXTS = 5
 """A feature with fewer texts is measured and never flagged."""
@@ -57,8 +57,8 @@ def check_length(rank_sum: np.ndarray, n_active: np.ndarray, n_texts: int, detai
     the lengths of its texts.
     """
     n_out = n_texts - n_active
-    value = auroc(rank_sum, n_active, n_out)
-    low, high = auroc_interval(value, n_active, n_out, normal_quantile())
+    value = auroc_of_rank_sum(rank_sum, n_active, n_out)
+    low, high = auroc_interval(value, n_active, n_out)
     n_tests = int((n_active >= MIN_TEXTS).sum())
     sure_low, sure_high = auroc_interval(value, n_active, n_out, normal_quantile(n_tests=n_tests))
     far = np.abs(value - 0.5) >= FAR_AUROC - 0.5
@@ -82,7 +82,7 @@ def check_share(
     """
     k, n = np.asarray(k, np.float64), np.asarray(n, np.int64)
     expected = np.broadcast_to(np.asarray(expected, np.float64), n.shape)
-    low, high = wilson(k, n, normal_quantile())
+    low, high = wilson(k, n)
     sure_low, _ = wilson(k, n, normal_quantile(n_tests=int((n >= MIN_TEXTS).sum())))
     value = np.divide(k, n, out=np.full(n.shape, np.nan), where=n > 0)
     with np.errstate(invalid="ignore"):

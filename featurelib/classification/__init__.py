@@ -6,7 +6,7 @@ ksparse    probes that may look at k features only
 """
 
 from featurelib.classification.ksparse import WAYS, k_sparse
-from featurelib.classification.probes import STRENGTHS, Accuracy, Division, divide, linear_probe, wilson
+from featurelib.classification.probes import STRENGTHS, Accuracy, Division, divide, linear_probe
 from featurelib.classification.selection import Scores, anova, keep_largest, largest
 
 __all__ = [
@@ -21,5 +21,4 @@ __all__ = [
     "keep_largest",
     "largest",
     "linear_probe",
-    "wilson",
 ]

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from featurelib.schema import Refusal
+from featurelib.stats import wilson
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 
     Inputs = np.ndarray | csr_matrix
 
-NORMAL_95 = 1.959963984540054
 STRENGTHS = (0.1, 1.0, 10.0, 100.0, 1000.0)
 """The C that are tried: the inverse of the L2 penalty."""
 FOLDS = 3
@@ -58,7 +58,8 @@ class Accuracy(NamedTuple):
     def of(cls, told: np.ndarray, true: np.ndarray, strength: float) -> Accuracy:
         """Compare the labels that were told with the true ones."""
         n_right = int((told == true).sum())
-        return cls(n_right / len(true), *wilson(n_right, len(true)), len(true), strength)
+        low, high = wilson(n_right, len(true))
+        return cls(n_right / len(true), float(low), float(high), len(true), strength)
 
 
 def divide(n: int, seed: int = 0) -> Division:
@@ -66,14 +67,6 @@ def divide(n: int, seed: int = 0) -> Division:
     order = np.random.default_rng(seed).permutation(n)
     cut = n - round(TEST_SHARE * n)
     return Division(order[:cut], order[cut:])
-
-
-def wilson(n_right: int, n: int) -> tuple[float, float]:
-    """Return the 95 % interval of a share by Wilson's formula (1927), which holds near 0 and 1 too."""
-    share, square = n_right / n, NORMAL_95**2
-    middle = (share + square / (2 * n)) / (1 + square / n)
-    half = NORMAL_95 / (1 + square / n) * math.sqrt(share * (1 - share) / n + square / (4 * n * n))
-    return middle - half, middle + half
 
 
 def linear_probe(

@@ -10,6 +10,7 @@ import numpy as np
 
 from featurelib.families.counting import FEATURES_AT_A_TIME, coactivation_counts
 from featurelib.schema import DENSE, MIN_BOTH
+from featurelib.stats import benjamini_hochberg, overlap_chance
 
 NESTED = 0.3
 """The least nesting of an edge: Mokken's bound for items that form a scale (A Theory and Procedure of Scale Analysis,
@@ -90,11 +91,6 @@ def _significant(links: Links, counts: np.ndarray, n_texts: int) -> np.ndarray:
     P(as many common texts or more) is hypergeometric: the child's texts drawn from the corpus at random. Pairs that are
     not among `links` count as tests that failed, which can only make the rule stricter.
     """
-    from scipy.stats import hypergeom
-
-    chance = hypergeom.sf(links.n_both - 1, n_texts, counts[links.parent], counts[links.child])
+    chances = overlap_chance(links.n_both, counts[links.parent], counts[links.child], n_texts)
     able = int((counts >= MIN_BOTH).sum())
-    n_pairs = able * (able - 1) / 2
-    ranked = np.sort(chance)
-    passed = np.flatnonzero(ranked * n_pairs <= FALSE_SHARE * np.arange(1, len(ranked) + 1))
-    return np.flatnonzero(chance <= ranked[passed[-1]]) if len(passed) else np.empty(0, np.int64)
+    return np.flatnonzero(benjamini_hochberg(chances, able * (able - 1) / 2, FALSE_SHARE))

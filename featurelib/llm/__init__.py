@@ -8,7 +8,7 @@ from featurelib.llm.explaining import Described, Material, describe
 from featurelib.llm.marked_words import Words, marked, right_words, wrong_words
 from featurelib.llm.prompts import CHARACTERS, Question, prompts_fingerprint, shown
 from featurelib.llm.sampling import LEAST_JUDGED, Choice, Cost, choose, foretell
-from featurelib.llm.scoring import SCORERS, Judged, Score, score, wilson
+from featurelib.llm.scoring import SCORERS, Judged, Score, score
 
 __all__ = [
     "CHARACTERS",
@@ -34,6 +34,5 @@ __all__ = [
     "right_words",
     "score",
     "shown",
-    "wilson",
     "wrong_words",
 ]

@@ -10,13 +10,12 @@ pre-activation (featurelib.attribution). Answers that cannot be read are left ou
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from featurelib.stats import mean_of_shares
+
 DETECTION, FUZZING = SCORERS = ("detection", "fuzzing")
-Z = 1.959963984540054
-"""Of a normal distribution 95 % lie within so many standard deviations."""
 
 
 class Judged(NamedTuple):
@@ -50,17 +49,6 @@ class Score(NamedTuple):
     f1: float | None
 
 
-def wilson(n_yes: int, n: int, z: float = Z) -> tuple[float, float]:
-    """The Wilson interval of a share of `n_yes` in `n` (Wilson 1927); all of 0 to 1 for n = 0."""
-    if not n:
-        return 0.0, 1.0
-    share, square = n_yes / n, z * z / n
-    middle = share + square / 2
-    spread = z * math.sqrt(share * (1 - share) / n + square / (4 * n))
-    low, high = (middle - spread) / (1 + square), (middle + spread) / (1 + square)
-    return (0.0 if n_yes == 0 else low), (1.0 if n_yes == n else high)
-
-
 def score(judged: Sequence[Judged]) -> Score:
     """Score verdicts; without a readable one of either kind of text there is no balanced accuracy."""
     read = [one for one in judged if one.verdict is not None]
@@ -68,7 +56,7 @@ def score(judged: Sequence[Judged]) -> Score:
     no = [not one.verdict for one in read if not one.truth]
     hits, passed = sum(yes), sum(no)
     said = hits + len(no) - passed
-    balanced, low, high = _balanced(hits, len(yes), passed, len(no))
+    balanced, low, high = mean_of_shares((hits, len(yes)), (passed, len(no))) if yes and no else (None, None, None)
     precision, recall = _share(hits, said), _share(hits, len(yes))
     return Score(
         score=balanced,
@@ -87,19 +75,3 @@ def score(judged: Sequence[Judged]) -> Score:
 
 def _share(part: int, whole: int) -> float | None:
     return part / whole if whole else None
-
-
-def _balanced(hits: int, n_yes: int, passed: int, n_no: int) -> tuple[float | None, float | None, float | None]:
-    """The mean of two independent shares and its interval, from their Wilson intervals.
-
-    The ends are joined by their squared distances (Newcombe 1998, method 10; MOVER of Zou and Donner 2008), for a mean
-    instead of a difference.
-    """
-    if not n_yes or not n_no:
-        return None, None, None
-    shares = hits / n_yes, passed / n_no
-    ends = wilson(hits, n_yes), wilson(passed, n_no)
-    middle = sum(shares) / 2
-    below = math.hypot(*(share - low for share, (low, _) in zip(shares, ends, strict=True))) / 2
-    above = math.hypot(*(high - share for share, (_, high) in zip(shares, ends, strict=True))) / 2
-    return middle, middle - below, middle + above

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from featurelib.schema import TEXTS, Refusal
+from featurelib.stats import wilson
 from featurelib.storage.store import Store, quoted
 
-NORMAL_95 = 1.959963984540054
-"""The normal distribution's value that leaves 2.5 % above it."""
 FIXED = {
     *("rank", "text_id", "activation", "text", "source_id", "source_row", "n_tokens", "truncated", "cut", "sae_split"),
     *("n_active", "fvu", "cosine", "feature_id", "band", "low", "high", "n_band"),
@@ -92,11 +91,11 @@ def metadata_values(store: Store, feature_id: int, column: str, *, limit: int = 
     Texts without a value are in no row, but count in both denominators.
     """
     found = metadata_column(store, column)
-    one = f"unnest(list_distinct({quoted(column)}))" if found.is_list else quoted(column)
-    return store.ask(
+    value = f"unnest(list_distinct({quoted(column)}))" if found.is_list else quoted(column)
+    rows = store.ask(
         f"""
         with valued as (
-            select text_id, ({one})::varchar as value
+            select text_id, ({value})::varchar as value
             from texts
         ), fires as (
             select text_id
@@ -116,17 +115,14 @@ def metadata_values(store: Store, feature_id: int, column: str, *, limit: int = 
             select value, n_texts, n, n_texts / n as share, n_corpus / (select count(*) from texts) as corpus_share
             from here
             join everywhere using (value)
-        ), wilson as (
-            select *, (share + $z * $z / (2 * n)) / (1 + $z * $z / n) as centre,
-                $z * sqrt(share * (1 - share) / n + $z * $z / (4 * n * n)) / (1 + $z * $z / n) as half
-            from shares
         )
-        select value, n_texts, share, greatest(centre - half, 0) as low, least(centre + half, 1) as high, corpus_share,
-            share / corpus_share as lift
-        from wilson
+        select value, n_texts, n, share, corpus_share, share / corpus_share as lift
+        from shares
         order by n_texts desc, value
         limit $limit""",
         feature_id=feature_id,
         limit=limit,
-        z=NORMAL_95,
     )
+    low, high = wilson(rows["n_texts"].to_numpy(), rows["n"].to_numpy())
+    columns = {**{name: rows[name] for name in ("value", "n_texts", "share")}, "low": low, "high": high}
+    return pa.table({**columns, "corpus_share": rows["corpus_share"], "lift": rows["lift"]})

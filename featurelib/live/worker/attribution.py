@@ -12,9 +12,7 @@ import numpy as np
 from featurelib.attribution import (
     WordParts,
     Words,
-    correlation,
     find_words,
-    rank_correlation,
     split_words,
     token_parts,
     without_word,
@@ -25,6 +23,7 @@ from featurelib.live.worker.models import _open_embedder, _open_sae
 from featurelib.sae.encoder_view import readout
 from featurelib.sae.model import SAE
 from featurelib.schema import Refusal
+from featurelib.stats import correlation, rank_correlation
 
 AT_ONCE = 16
 """Texts with a word deleted that are embedded together."""

@@ -3,7 +3,6 @@
     metrics     the rows that are reported, and every formula
     texts       what each text loses: FVU, cosine, L0, and their distributions
     features    dead and dense features, directions, alignment, thresholds
-    intervals   95 % intervals of means, ratios and quantiles
 
 The errors are those of the raw embedding space, but for what is called normalised.
 """
@@ -16,7 +15,6 @@ from featurelib.sae.evaluation.features import (
     evaluate_weights,
     nearest_directions,
 )
-from featurelib.sae.evaluation.intervals import Estimate, mean_interval, quantile_interval, ratio_interval
 from featurelib.sae.evaluation.metrics import FORMULAS, PER_TEXT, SPACES, Metric, quantile_name
 from featurelib.sae.evaluation.texts import (
     Moments,
@@ -31,7 +29,6 @@ __all__ = [
     "FORMULAS",
     "PER_TEXT",
     "SPACES",
-    "Estimate",
     "Metric",
     "Moments",
     "Nearest",
@@ -42,11 +39,8 @@ __all__ = [
     "evaluate_normalised",
     "evaluate_texts",
     "evaluate_weights",
-    "mean_interval",
     "measure_sae",
     "measure_texts",
     "nearest_directions",
-    "quantile_interval",
     "quantile_name",
-    "ratio_interval",
 ]

@@ -6,9 +6,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from featurelib.sae.evaluation.intervals import QUANTILES, Estimate, quantile_interval
+from featurelib.stats import Estimate, quantile_interval
 
 TEXT_SPLITS = {"train", "held_out", "unknown", "all"}
+QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
+"""The quantiles that are reported of a distribution."""
 _MEAN = "interval: normal approximation"
 _COUNT = "a count, so without interval"
 _WEIGHTS = "a property of the weights, so without interval"

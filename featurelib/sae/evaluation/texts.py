@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from featurelib.sae.evaluation.intervals import Estimate, mean_interval, ratio_interval
 from featurelib.sae.evaluation.metrics import Metric, distribution, estimated
+from featurelib.stats import Estimate, mean_interval, ratio_interval
 
 if TYPE_CHECKING:
     from featurelib.sae.model import SAE

@@ -17,8 +17,8 @@ import pyarrow.parquet as pq
 from featurelib.audit import checks
 from featurelib.audit.checks import Check, CorpusSegments, Segment
 from featurelib.audit.copies import SAME_COSINE, SAME_WORDS, Copies, all_copies, near_pairs
-from featurelib.audit.intervals import midranks
 from featurelib.schema import AUDIT, BY_FEATURE, COPIES, FEATURES, TOP_TEXTS, Table
+from featurelib.stats import midranks
 from featurelib.storage import files
 from featurelib.storage.activation_rows import read_rows
 from featurelib.storage.runs import Generation

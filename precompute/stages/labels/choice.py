@@ -17,9 +17,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from featurelib.labels.fidelity import auroc_of_counts, measure
 from featurelib.labels.keywords import LABEL_KEYWORDS, SEPARATOR
 from featurelib.labels.phrases import adds, same_name
+from featurelib.stats import auroc_and_ap, auroc_of_counts
 from precompute.stages.labels.candidates import Named
 
 SHORT_LIST = 16
@@ -62,13 +62,13 @@ class Looked:
             return None
         held = members @ self.held
         scores = held if self.cosines is None else members @ self.cosines
-        found = measure(scores, self.fires)
+        found = auroc_and_ap(scores, self.fires)
         worth = (found.auroc + found.ap) / 2
         if self.cosines is not None:
             worth += HOLDS * auroc_of_counts(held, self.fires)
         rivals = self.fires[self.contested]
         if not rivals.all():
-            worth += APART * measure(scores[:, self.contested], rivals).auroc
+            worth += APART * auroc_and_ap(scores[:, self.contested], rivals).auroc
         return worth - FURTHER * (members.sum(axis=1) - 1)
 
 
@@ -158,7 +158,7 @@ def _alternatives(
 
 
 def _weighed(candidates: Sequence[Named], chosen: Looked, alone: Sequence[float]) -> list[Weighed]:
-    told = measure(chosen.held if chosen.cosines is None else chosen.cosines, chosen.fires)
+    told = auroc_and_ap(chosen.held if chosen.cosines is None else chosen.cosines, chosen.fires)
     order = sorted(range(len(candidates)), key=lambda place: (-alone[place], place))
     return [Weighed(*candidates[place], _known(told.auroc[place]), _known(told.ap[place])) for place in order]
 

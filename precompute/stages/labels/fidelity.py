@@ -7,10 +7,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from featurelib.labels import fidelity
 from featurelib.labels.keywords import SEPARATOR
 from featurelib.labels.phrases import Holders, name_words
 from featurelib.labels.split import JUDGED
+from featurelib.stats import Agreement, ap_interval, auroc_and_ap, auroc_interval, bootstrap
 from featurelib.storage.texts import read_texts
 from precompute.build.job import Job
 from precompute.stages.labels.candidates import Vectors
@@ -20,7 +20,7 @@ LEAST = 5
 """Judged texts that must fire, and must not, for a label to be measured."""
 OURS, SEED = METHODS = ("ours", "seed")
 RESEMBLES, CONTAINS = "resembles", "contains"
-UNKNOWN = fidelity.Agreement(np.full(1, np.nan), np.full(1, np.nan))
+UNKNOWN = Agreement(np.full(1, np.nan), np.full(1, np.nan))
 
 
 class Label(NamedTuple):
@@ -70,11 +70,11 @@ def measure_labels(job: Job, texts: EvidenceTexts, labels: dict[str, list[Label]
     measured: Measured = {(method, predictor): [] for method in labels for predictor in predictors}
     with job.progress(len(labels) * len(fair), "labels judged") as bar:
         for method, named in labels.items():
-            found: dict[str, list[fidelity.Agreement]] = {predictor: [] for predictor in predictors}
+            found: dict[str, list[Agreement]] = {predictor: [] for predictor in predictors}
             for feature_id, own in enumerate(named):
                 fires = part.fires(feature_id)
                 for predictor, predict in predictors.items() if own.keywords else ():
-                    told = fidelity.measure(predict(own.keywords)[None], fires) if fair[feature_id] else UNKNOWN
+                    told = auroc_and_ap(predict(own.keywords)[None], fires) if fair[feature_id] else UNKNOWN
                     found[predictor].append(told)
                 bar.advance()
             for predictor, told in found.items():
@@ -101,7 +101,7 @@ def _scores(
     method: str,
     predictor: str,
     labels: list[Label],
-    found: list[fidelity.Agreement],
+    found: list[Agreement],
     n_fires: np.ndarray,
     n_texts: int,
 ) -> list[Score]:
@@ -111,9 +111,9 @@ def _scores(
     n_fires = n_fires[ids]
     columns = [
         auroc,
-        *fidelity.auroc_interval(auroc, n_fires, n_texts - n_fires),
+        *auroc_interval(auroc, n_fires, n_texts - n_fires),
         ap,
-        *fidelity.ap_interval(ap, n_fires),
+        *ap_interval(ap, n_fires),
     ]
     told = [[None if np.isnan(one) else float(one) for one in row] for row in zip(*columns, strict=True)]
     return [
@@ -148,7 +148,7 @@ def summary(measured: Measured, seed: int) -> dict[str, Any]:
 
 
 def _interval(values: list[float], median: bool, seed: int) -> dict[str, float] | None:
-    found = fidelity.over_features(np.array(values), median=median, seed=seed)
+    found = bootstrap(np.array(values), median=median, seed=seed)
     return found and found._asdict()
 
 

@@ -1,0 +1,204 @@
+"""Every interval and test, against scipy, scikit-learn, printed tables and simulation."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import stats as scipy_stats
+from scipy.optimize import brentq
+from scipy.stats import binom, binomtest, norm, rankdata
+from sklearn.metrics import average_precision_score, roc_auc_score
+
+from featurelib import stats
+
+# --- shares --------------------------------------------------------------------------------------------------------
+
+
+def test_wilson_is_scipys_at_every_count() -> None:
+    for n in (1, 3, 5, 10, 40, 1100, 4500):
+        k = np.unique(np.linspace(0, n, 41).astype(int))
+        low, high = stats.wilson(k, np.full(len(k), n))
+        for place, count in enumerate(k):
+            expected = binomtest(int(count), n).proportion_ci(0.95, "wilson")
+            assert (low[place], high[place]) == (pytest.approx(expected.low, abs=1e-12), pytest.approx(expected.high))
+    assert np.isnan(stats.wilson(np.array([0]), np.array([0]), 2.0)).all()
+
+
+def test_wilson_is_what_the_books_print() -> None:
+    # Newcombe 1998, table I: 81/263 gives 0.2553 to 0.3662, 15/148 gives 0.0624 to 0.1605, 0/20 gives 0 to 0.1611
+    assert stats.wilson(81, 263) == pytest.approx((0.2553, 0.3662), abs=5e-5)
+    assert stats.wilson(15, 148) == pytest.approx((0.0624, 0.1605), abs=5e-5)
+    assert stats.wilson(0, 20) == pytest.approx((0, 0.1611), abs=5e-5) and stats.wilson(0, 20)[0] == 0
+
+
+@pytest.mark.parametrize("first, second", [((8, 10), (3, 12)), ((20, 20), (0, 7))])
+def test_the_mean_of_two_shares_lies_in_an_interval_that_their_own_make(
+    first: tuple[int, int], second: tuple[int, int]
+) -> None:
+    estimate = stats.mean_of_shares(first, second)
+    shares = [k / n for k, n in (first, second)]
+    ends = [binomtest(k, n).proportion_ci(0.95, "wilson") for k, n in (first, second)]
+    assert estimate.value == pytest.approx(np.mean(shares))
+    below = sum((share - end.low) ** 2 for share, end in zip(shares, ends, strict=True)) ** 0.5 / 2
+    above = sum((end.high - share) ** 2 for share, end in zip(shares, ends, strict=True)) ** 0.5 / 2
+    assert (estimate.low, estimate.high) == pytest.approx((np.mean(shares) - below, np.mean(shares) + above))
+
+
+# --- means, ratios, quantiles --------------------------------------------------------------------------------------
+
+
+def test_intervals_of_means_and_ratios_cover_the_truth_about_95_times_in_100() -> None:
+    draw = np.random.default_rng(0)
+    covered = np.zeros(2)
+    for _ in range(400):
+        below = draw.gamma(4, size=200)
+        above = below * draw.gamma(2, 0.15, size=200)
+        _, low, high = stats.ratio_interval(above, below)
+        covered[0] += low < 0.3 < high
+        _, low, high = stats.mean_interval(above)
+        covered[1] += low < 1.2 < high
+    assert (covered / 400 > 0.91).all() and (covered / 400 < 0.985).all()
+
+
+@pytest.mark.parametrize(("n", "share"), [(40, 0.5), (200, 0.25), (500, 0.05), (500, 0.95), (1000, 0.75)])
+def test_a_quantile_lies_between_its_order_statistics_about_as_often_as_said(n: int, share: float) -> None:
+    _, low, high = stats.quantile_interval(np.arange(1.0, n + 1), share)
+    below = binom(n, share)  # the number of texts below the true quantile
+    assert 0.94 < below.cdf(high - 1) - below.cdf(low - 1) < 0.99
+
+
+def test_the_bootstrap_of_a_mean_is_the_interval_of_the_normal_distribution() -> None:
+    values = np.random.default_rng(3).normal(0.7, 0.1, 500)
+    estimate = stats.bootstrap(np.append(values, np.nan), seed=1)
+    assert estimate is not None and estimate.value == pytest.approx(values.mean())
+    half = 1.96 * values.std() / 500**0.5
+    assert (estimate.low, estimate.high) == pytest.approx((values.mean() - half, values.mean() + half), abs=half / 5)
+    median = stats.bootstrap(np.array([0.2, 0.3, 0.9]), median=True)
+    assert median is not None and median.value == 0.3
+    assert stats.bootstrap(np.array([np.nan])) is None
+    assert stats.bootstrap(values, seed=1) == stats.bootstrap(values, seed=1)
+
+
+# --- ranking -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("decimals", [0, 1, 8])
+def test_auroc_and_average_precision_are_scikit_learns_ties_or_not(decimals: int) -> None:
+    draw = np.random.default_rng(decimals)
+    for n, share in ((12, 0.5), (300, 0.05), (900, 0.4)):
+        scores = draw.standard_normal((6, n)).round(decimals).astype(np.float32)
+        fires = draw.random(n) < share
+        agreement = stats.auroc_and_ap(scores, fires)
+        np.testing.assert_allclose(agreement.auroc, [roc_auc_score(fires, row) for row in scores], atol=1e-12)
+        np.testing.assert_allclose(agreement.ap, [average_precision_score(fires, row) for row in scores], atol=1e-12)
+
+
+def test_auroc_of_rank_sums_is_sklearns() -> None:
+    draw = np.random.default_rng(0)
+    lengths, fires = draw.integers(3, 40, 500), draw.random((500, 12)) < np.linspace(0.01, 0.9, 12)
+    fires[:, 0] = lengths == lengths.max()
+    ranks = stats.midranks(lengths)
+    assert (ranks == rankdata(lengths)).all()
+    sums = np.array([ranks[column].sum() for column in fires.T])
+    auroc = stats.auroc_of_rank_sum(sums, fires.sum(0), (~fires).sum(0))
+    assert auroc == pytest.approx([roc_auc_score(column, lengths) for column in fires.T]) and auroc[0] == 1
+    assert np.isnan(stats.auroc_of_rank_sum(np.zeros(1), np.zeros(1), np.array([500]))).all()
+
+
+def test_the_auroc_of_counts_is_that_of_ranks() -> None:
+    draw = np.random.default_rng(1)
+    counts, fires = draw.integers(0, 4, (5, 200)).astype(np.float32), draw.random(200) < 0.1
+    ranks = rankdata(counts, axis=1)[:, fires].sum(axis=1)
+    m, n = fires.sum(), (~fires).sum()
+    np.testing.assert_allclose(stats.auroc_of_counts(counts, fires), (ranks - m * (m + 1) / 2) / (m * n), atol=1e-12)
+    np.testing.assert_allclose(stats.auroc_of_counts(counts, fires), stats.auroc_and_ap(counts, fires).auroc)
+
+
+def test_what_fires_never_or_always_has_no_measure_and_no_zero() -> None:
+    scores = np.arange(6, dtype=np.float32)[None]
+    never, always = stats.auroc_and_ap(scores, np.zeros(6, bool)), stats.auroc_and_ap(scores, np.ones(6, bool))
+    assert np.isnan(never.auroc).all() and np.isnan(never.ap).all() and np.isnan(always.auroc).all()
+    assert np.isnan(stats.auroc_of_counts(scores, np.zeros(6, bool))).all()
+    for ends in (stats.auroc_interval(never.auroc, 0, 6), stats.ap_interval(never.ap, 0)):
+        assert np.isnan(ends).all()
+
+
+@pytest.mark.parametrize("z", [1.959964, 4.2])
+@pytest.mark.parametrize(
+    ("auroc", "m", "n"),
+    [(0.8, 20, 300), (0.93, 21, 1964), (0.5, 5, 5), (0.3, 40, 12), (0.8, 50, 50), (1.0, 6, 900), (0.02, 9, 40)],
+)
+def test_the_ends_of_an_auroc_interval_are_z_standard_errors_away(auroc: float, m: int, n: int, z: float) -> None:
+    def distance(at: float) -> float:
+        middle = (m + n) / 2
+        variance = at * (1 - at) * (2 * middle - 1 - (3 * middle - 3) / ((2 - at) * (1 + at))) / (m * n)
+        return (at - auroc) ** 2 - z * z * variance
+
+    low, high = stats.auroc_interval(np.array([auroc]), np.array([m]), np.array([n]), z)
+    assert low[0] == pytest.approx(brentq(distance, 1e-15, auroc - 1e-12), abs=1e-9)
+    expected = 1 if auroc == 1 else brentq(distance, auroc + 1e-12, 1 - 1e-15)
+    assert high[0] == pytest.approx(expected, abs=1e-9)
+
+
+def test_an_interval_at_the_end_of_the_scale_does_not_collapse() -> None:
+    low, high = stats.auroc_interval(np.array([1.0, 0.0]), np.array([5, 5]), np.array([200, 200]))
+    assert low[0] < 0.85 and high[0] == 1 and low[1] == 0 and high[1] > 0.15
+
+
+@pytest.mark.parametrize(("n_fires", "n_others", "truth"), [(10, 400, 0.8023), (15, 200, norm.cdf(1.2 / 2**0.5))])
+def test_the_interval_of_an_auroc_holds_the_truth_as_often_as_it_says(
+    n_fires: int, n_others: int, truth: float
+) -> None:
+    draw, held = np.random.default_rng(3), 0  # AUROC of two normal distributions 1.2 apart: Φ(1.2/√2) = 0.8019
+    for _ in range(400):
+        scores = np.concatenate([draw.normal(1.2, 1, n_fires), draw.normal(0, 1, n_others)])
+        auroc = stats.auroc_and_ap(scores[None], np.arange(len(scores)) < n_fires).auroc
+        low, high = stats.auroc_interval(auroc, n_fires, n_others)
+        held += bool(low[0] <= truth <= high[0])
+    assert 0.92 < held / 400 < 0.985
+
+
+@pytest.mark.parametrize(("k", "n"), [(0, 5), (3, 10), (18, 20), (5, 5)])
+def test_the_interval_of_average_precision_is_wilsons(k: int, n: int) -> None:
+    expected = binomtest(k, n).proportion_ci(method="wilson")
+    low, high = stats.ap_interval(np.array([k / n]), np.array([n]))
+    assert (low[0], high[0]) == (pytest.approx(expected.low), pytest.approx(expected.high))
+
+
+# --- correlation ---------------------------------------------------------------------------------------------------
+
+
+def test_correlations_are_scipys() -> None:
+    draw = np.random.default_rng(0)
+    for n in (3, 5, 40):
+        a, b = draw.integers(0, 6, n).astype(float), draw.standard_normal(n)
+        assert stats.correlation(a, b) == pytest.approx(scipy_stats.pearsonr(a, b).statistic, nan_ok=True)
+        assert stats.rank_correlation(a, b) == pytest.approx(scipy_stats.spearmanr(a, b).statistic, nan_ok=True)
+    assert stats.rank_correlation(np.ones(5), np.arange(5)) is None
+    assert stats.rank_correlation(np.arange(2), np.arange(2)) is None
+
+
+# --- many tests ----------------------------------------------------------------------------------------------------
+
+
+def test_bonferroni_divides_the_level() -> None:
+    assert stats.normal_quantile() == pytest.approx(stats.NORMAL_95)
+    assert stats.normal_quantile(0.95, 20) == pytest.approx(norm.isf(0.05 / 40))
+
+
+@pytest.mark.parametrize("n_more", [0, 30])
+def test_benjamini_and_hochberg_is_scipys_with_the_unlisted_tests_failed(n_more: int) -> None:
+    draw = np.random.default_rng(n_more)
+    for _ in range(20):
+        chances = draw.random(60) ** 4
+        expected = scipy_stats.false_discovery_control(np.append(chances, np.ones(n_more)))[:60] <= 0.1
+        assert (stats.benjamini_hochberg(chances, 60 + n_more, 0.1) == expected).all()
+    assert not stats.benjamini_hochberg(np.ones(5), 5, 0.1).any()
+    assert stats.benjamini_hochberg(np.empty(0), 0, 0.1).shape == (0,)
+
+
+def test_the_chance_of_an_overlap_is_that_of_fishers_exact_test() -> None:
+    for both, first, second, n_texts in ((5, 10, 20, 200), (3, 40, 8, 90), (1, 1, 1, 30)):
+        table = [[both, first - both], [second - both, n_texts - first - second + both]]
+        expected = scipy_stats.fisher_exact(table, alternative="greater").pvalue
+        assert stats.overlap_chance(np.array([both]), first, second, n_texts)[0] == pytest.approx(expected)
