@@ -26,8 +26,8 @@ import pyarrow.parquet as pq
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from featurelib import families as ours
-from featurelib.families.links import nesting
 from featurelib.schema import BY_TEXT, DENSE, FEATURES, MIN_BOTH, TEXTS
+from featurelib.stats import nesting
 from featurelib.storage.activation_rows import read_rows
 from featurelib.storage.runs import Run
 

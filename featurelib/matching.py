@@ -1,12 +1,12 @@
 """Two SAEs on the same texts: which features of the one became which of the other.
 
-A feature L of the other SAE is a part of feature S when it fires mostly where S does: nesting
+A feature L of the other SAE is nested in feature S when it fires mostly where S does: nesting
 H = (P(S | L) − P(S)) / (1 − P(S)) of 0.5 or more on 5 common texts or more. H is Loevinger's coefficient, 0 when both
-are independent, so that a feature S that fires nearly always has no parts. What became of S is the first of these that
-holds: it *stayed* when some L covers the same texts (jaccard ≥ 0.5); it *split* when it has two parts or more that
-cover half of its texts; it was *absorbed* when S itself is such a part of some L; it *changed* when it has a part, or
-some L overlaps it (jaccard ≥ 0.2); else it *vanished*. A feature that fires on fewer than 5 texts is *rare*: it can
-have no parts.
+are independent, so that nothing is nested in a feature S that fires nearly always. What became of S is the first of
+these that holds: it *stayed* when some L fires on the same texts (jaccard ≥ 0.5); it *split* when two or more features
+are nested in it that cover half of its texts; it is *nested* when S itself is nested in some L; it *changed* when one
+feature is nested in it, or some L overlaps it (jaccard ≥ 0.2); else it *vanished*. A feature that fires on fewer than 5
+texts is *rare*: nothing can be nested in it.
 """
 
 from __future__ import annotations
@@ -19,29 +19,31 @@ from typing import Any
 import numpy as np
 
 from featurelib.schema import MIN_BOTH, Refusal
+from featurelib.stats import nesting
 
 SAME = 0.5
 """The jaccard from which two features count as the same."""
-PART = 0.5
-"""The nesting from which a feature counts as a part."""
+NESTED = 0.5
+"""The nesting from which a feature counts as nested in another."""
 COVERED = 0.5
-"""The share of a feature's texts that its parts must cover together for it to have split."""
+"""The share of a feature's texts that the features nested in it must cover together for it to have split."""
 ALIKE = 0.2
 """The jaccard from which a feature has changed and not vanished."""
-FATES = ("split", "stayed", "absorbed", "changed", "vanished", "rare")
+FATES = ("split", "stayed", "nested", "changed", "vanished", "rare")
+"""What a feature of the first SAE can have become in the other."""
 MOST_TEXTS = 100_000
 """Texts that are compared at most: the first ones of the corpus."""
 MOST_LIKE = 20
-"""Pairs that are kept of a feature besides its parts: those with the highest jaccard."""
+"""Pairs that are kept of a feature besides those of features nested in it: those with the highest jaccard."""
 FEATURES_AT_A_TIME = 1024
 PAIRS_AT_A_TIME = 65_536
 
 
 @dataclass(frozen=True)
 class Pairs:
-    """A feature and one of the other SAE that share 5 texts or more, by feature, jaccard falling.
+    """A feature and one of the other SAE that share 5 texts or more, by feature, then by jaccard, descending.
 
-    Of each feature its parts are here, and the 20 pairs with the highest jaccard.
+    Of each feature, the pairs with all features nested in it and the 20 pairs with the highest jaccard.
     """
 
     feature: np.ndarray
@@ -73,9 +75,9 @@ class Pairs:
         return Pairs(*(column[chosen] for column in self.columns))
 
     @property
-    def is_part(self) -> np.ndarray:
-        """Whether the other is a part of the feature."""
-        return self.nesting >= PART
+    def nested(self) -> np.ndarray:
+        """Whether the other is nested in the feature, bool [n]."""
+        return self.nesting >= NESTED
 
 
 @dataclass(frozen=True)
@@ -85,10 +87,10 @@ class Matches:
     pairs: Pairs
     fate: np.ndarray
     """int8 [n_features]: a place in FATES."""
-    n_parts: np.ndarray
-    """int32 [n_features]."""
+    n_nested: np.ndarray
+    """int32 [n_features]: features of the other SAE that are nested in it."""
     covered: np.ndarray
-    """float64 [n_features]: the share of the feature's texts on which at least one of its parts fires."""
+    """float64 [n_features]: the share of the feature's texts on which at least one feature nested in it fires."""
     n_texts: int
     """Texts that were compared."""
 
@@ -97,32 +99,37 @@ def incidence(rows: Iterable[tuple[np.ndarray, np.ndarray]], n_texts: int, n_fea
     """Return which features fire on which texts from (text_ids, feature_ids): CSC int32 ones [n_texts, n_features]."""
     from scipy.sparse import csr_array
 
-    texts, features = (np.concatenate([np.empty(0, np.int64), *one]) for one in zip(*rows, strict=True))
+    texts, features = (np.concatenate([np.empty(0, np.int64), *ids]) for ids in zip(*rows, strict=True))
     return csr_array((np.ones(len(texts), np.int32), (texts, features)), shape=(n_texts, n_features)).tocsc()
 
 
-def match(fires: Any, others: Any, directions: tuple[np.ndarray, np.ndarray] | None = None) -> Matches:
+def match(fires: Any, other_fires: Any, directions: tuple[np.ndarray, np.ndarray] | None = None) -> Matches:
     """Match the features of one SAE with those of another on the same texts.
 
-    `fires` [n_texts, n_features] and `others` [n_texts, n_others] say which fires where; `directions` are those of
-    both, float32 rows of length 1, None where they cannot be compared. Refusal for other texts.
+    `fires` [n_texts, n_features] and `other_fires` [n_texts, n_others] say which features fire where; `directions` are
+    those of both SAEs, float32 rows of length 1, None where they cannot be compared. Refusal for different texts.
     """
-    if fires.shape[0] != others.shape[0]:
-        raise Refusal(f"one SAE was run on {fires.shape[0]:,} texts and the other on {others.shape[0]:,}; take equals.")
-    own = np.diff(fires.indptr).astype(np.int64)
-    best, within = np.zeros(len(own)), np.zeros(len(own))
-    found = [_no_pairs()]
-    for first in range(0, len(own), FEATURES_AT_A_TIME):
-        pairs = _pairs(fires, others, first, min(first + FEATURES_AT_A_TIME, len(own)))
-        np.maximum.at(best, pairs.feature, pairs.jaccard)
-        np.maximum.at(within, pairs.feature, np.nan_to_num(pairs.within))
-        found.append(pairs.take(np.flatnonzero(pairs.is_part | (_ranks(pairs.feature) < MOST_LIKE))))
-    pairs = Pairs(*(np.concatenate(column) for column in zip(*(one.columns for one in found), strict=True)))
+    n_texts, n_features = fires.shape
+    if n_texts != other_fires.shape[0]:
+        raise Refusal(
+            f"one SAE was run on {n_texts:,} texts and the other on {other_fires.shape[0]:,}; compare runs on the same "
+            "texts."
+        )
+    n_active = np.diff(fires.indptr).astype(np.int64)
+    best_jaccard, best_within = np.zeros(n_features), np.zeros(n_features)
+    blocks = [_no_pairs()]
+    for first in range(0, n_features, FEATURES_AT_A_TIME):
+        block = _pairs(fires, other_fires, first, min(first + FEATURES_AT_A_TIME, n_features))
+        np.maximum.at(best_jaccard, block.feature, block.jaccard)
+        np.maximum.at(best_within, block.feature, np.nan_to_num(block.within))
+        blocks.append(block.take(np.flatnonzero(block.nested | (_ranks(block.feature) < MOST_LIKE))))
+    pairs = Pairs(*(np.concatenate(column) for column in zip(*(block.columns for block in blocks), strict=True)))
     if directions is not None:
         pairs.cosine[:] = _cosines(*directions, pairs)
-    n_parts = np.bincount(pairs.feature[pairs.is_part], minlength=len(own)).astype(np.int32)
-    covered = _covered(fires, others, pairs, own)
-    return Matches(pairs, _fates(own, best, within, n_parts, covered), n_parts, covered, fires.shape[0])
+    n_nested = np.bincount(pairs.feature[pairs.nested], minlength=n_features).astype(np.int32)
+    covered = _covered(fires, other_fires, pairs)
+    fate = _fates(n_active, best_jaccard, best_within, n_nested, covered)
+    return Matches(pairs, fate, n_nested, covered, n_texts)
 
 
 def _no_pairs() -> Pairs:
@@ -130,24 +137,24 @@ def _no_pairs() -> Pairs:
     return Pairs(*(np.empty(0, kind) for kind in kinds))
 
 
-def _pairs(fires: Any, others: Any, first: int, last: int) -> Pairs:
-    """All pairs with support of the features [first, last), by feature, jaccard falling; cosines not yet known."""
+def _pairs(fires: Any, other_fires: Any, first: int, last: int) -> Pairs:
+    """All pairs of the features [first, last) with MIN_BOTH common texts, in the order of Pairs; cosines unknown."""
     n_texts = fires.shape[0]
-    own, their = (np.diff(one.indptr).astype(np.int64) for one in (fires, others))
-    shared = (fires[:, first:last].T @ others).tocoo()
-    kept = shared.data >= MIN_BOTH
-    feature, other = shared.row[kept].astype(np.int32) + np.int32(first), shared.col[kept].astype(np.int32)
-    both = shared.data[kept].astype(np.int64)
+    n_active, other_active = (np.diff(matrix.indptr).astype(np.int64) for matrix in (fires, other_fires))
+    shared = (fires[:, first:last].T @ other_fires).tocoo()
+    enough = shared.data >= MIN_BOTH
+    feature, other = shared.row[enough].astype(np.int32) + np.int32(first), shared.col[enough].astype(np.int32)
+    n_both = shared.data[enough].astype(np.int64)
     pairs = Pairs(
         feature,
         other,
-        both,
-        both / own[feature],
-        both / their[other],
-        both / (own[feature] + their[other] - both),
-        _nesting(both, their[other], own[feature], n_texts),
-        _nesting(both, own[feature], their[other], n_texts),
-        np.full(len(both), np.nan, np.float32),
+        n_both,
+        n_both / n_active[feature],
+        n_both / other_active[other],
+        n_both / (n_active[feature] + other_active[other] - n_both),
+        nesting(n_both, other_active[other], n_active[feature], n_texts),
+        nesting(n_both, n_active[feature], other_active[other], n_texts),
+        np.full(len(n_both), np.nan, np.float32),
     )
     return pairs.take(np.lexsort((other, -pairs.jaccard, feature)))
 
@@ -158,62 +165,60 @@ def _ranks(feature: np.ndarray) -> np.ndarray:
     return np.arange(len(feature)) - np.repeat(first, counts)
 
 
-def _cosines(one: np.ndarray, other: np.ndarray, pairs: Pairs) -> np.ndarray:
-    found = np.empty(len(pairs.feature), np.float32)
-    for start in range(0, len(found), PAIRS_AT_A_TIME):
+def _cosines(directions: np.ndarray, other_directions: np.ndarray, pairs: Pairs) -> np.ndarray:
+    cosines = np.empty(len(pairs.feature), np.float32)
+    for start in range(0, len(cosines), PAIRS_AT_A_TIME):
         rows = slice(start, start + PAIRS_AT_A_TIME)
-        found[rows] = np.einsum("nd,nd->n", one[pairs.feature[rows]], other[pairs.other[rows]])
-    return found
+        cosines[rows] = np.einsum("nd,nd->n", directions[pairs.feature[rows]], other_directions[pairs.other[rows]])
+    return cosines
 
 
-def _nesting(n_both: np.ndarray, n_inner: np.ndarray, n_outer: np.ndarray, n_texts: int) -> np.ndarray:
-    most = (n_inner * (n_texts - n_outer)).astype(np.float64)
-    above = (n_both * n_texts - n_inner * n_outer).astype(np.float64)
-    return np.divide(above, most, out=np.full(len(n_both), np.nan), where=most > 0)
-
-
-def _covered(fires: Any, others: Any, pairs: Pairs, own: np.ndarray) -> np.ndarray:
-    """The share of each feature's texts on which one of its parts fires; NaN for a feature that never fires."""
-    share = np.where(own > 0, 0.0, np.nan)
-    part = np.flatnonzero(pairs.is_part)
-    features, first = np.unique(pairs.feature[part], return_index=True)
-    for feature, parts in zip(features.tolist(), np.split(pairs.other[part], first[1:]), strict=True):
+def _covered(fires: Any, other_fires: Any, pairs: Pairs) -> np.ndarray:
+    """The share of each feature's texts on which a feature nested in it fires; NaN for a feature that never fires."""
+    share = np.where(np.diff(fires.indptr) > 0, 0.0, np.nan)
+    rows = np.flatnonzero(pairs.nested)
+    features, first = np.unique(pairs.feature[rows], return_index=True)
+    for feature, nested in zip(features.tolist(), np.split(pairs.other[rows], first[1:]), strict=True):
         texts = fires.indices[fires.indptr[feature] : fires.indptr[feature + 1]]
-        share[feature] = np.isin(texts, others[:, parts].indices).mean()
+        share[feature] = np.isin(texts, other_fires[:, nested].indices).mean()
     return share
 
 
 def _fates(
-    own: np.ndarray, best: np.ndarray, within: np.ndarray, n_parts: np.ndarray, covered: np.ndarray
+    n_active: np.ndarray, best_jaccard: np.ndarray, best_within: np.ndarray, n_nested: np.ndarray, covered: np.ndarray
 ) -> np.ndarray:
-    """A place in FATES for each feature: of its texts, its best jaccard, its most nesting in another, its parts."""
+    """A place in FATES for each feature: the first condition that holds, else vanished."""
     conditions = {
-        "rare": own < MIN_BOTH,
-        "stayed": best >= SAME,
-        "split": (n_parts >= 2) & (covered >= COVERED),
-        "absorbed": within >= PART,
-        "changed": (n_parts >= 1) | (best >= ALIKE),
+        "rare": n_active < MIN_BOTH,
+        "stayed": best_jaccard >= SAME,
+        "split": (n_nested >= 2) & (covered >= COVERED),
+        "nested": best_within >= NESTED,
+        "changed": (n_nested >= 1) | (best_jaccard >= ALIKE),
     }
-    places = [FATES.index(one) for one in conditions]
+    places = [FATES.index(fate) for fate in conditions]
     return np.select(list(conditions.values()), places, FATES.index("vanished")).astype(np.int8)
 
 
 def read_directions(sae_folder: Path) -> np.ndarray | None:
-    """Return the decoder rows at length 1, float32 [n_features, d_in]; None for a SAE that keeps its own format."""
+    """Return the decoder rows at length 1, float32 [n_features, d_in]; None for an SAE that keeps its own format."""
     from safetensors import SafetensorError, safe_open
 
     path = sae_folder / "sae_weights.safetensors"
     if not path.is_file():
         return None
     try:
-        with safe_open(path, framework="np") as opened:
-            directions = opened.get_tensor("W_dec").astype(np.float32)
+        with safe_open(path, framework="np") as tensors:
+            directions = tensors.get_tensor("W_dec").astype(np.float32)
     except SafetensorError as error:
         raise Refusal(f"{path.name} cannot be read ({str(error)[:80]}); build the run again.") from error
     norms = np.linalg.norm(directions, axis=1, keepdims=True)
     return directions / np.where(norms == 0, 1, norms)
 
 
-def comparable(one: np.ndarray | None, other: np.ndarray | None) -> tuple[np.ndarray, np.ndarray] | None:
+def comparable(
+    directions: np.ndarray | None, other_directions: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray] | None:
     """Return both SAEs' directions where their cosines mean something; None where one is unknown or d_in differs."""
-    return None if one is None or other is None or one.shape[1] != other.shape[1] else (one, other)
+    if directions is None or other_directions is None or directions.shape[1] != other_directions.shape[1]:
+        return None
+    return directions, other_directions

@@ -246,6 +246,18 @@ def rank_correlation(a: np.ndarray, b: np.ndarray) -> float | None:
     return correlation(midranks(np.asarray(a)), midranks(np.asarray(b)))
 
 
+def nesting(n_both: np.ndarray, n_inner: np.ndarray, n_outer: np.ndarray, n_texts: int) -> np.ndarray:
+    """Return how far the inner sets of texts lie within the outer ones: (P(outer | inner) − P(outer)) / (1 − P(outer)).
+
+    Loevinger's H (Psychological Bulletin 45, 1948, 507), float64: 1 nested, 0 independent, below 0 apart; NaN for an
+    outer set of all texts. As whole numbers below 2^63 it is (n_both·N − n_inner·n_outer) / (n_inner·(N − n_outer)).
+    """
+    n_inner, n_outer = np.asarray(n_inner, np.int64), np.asarray(n_outer, np.int64)
+    above = (np.asarray(n_both, np.int64) * n_texts - n_inner * n_outer).astype(np.float64)
+    most = (n_inner * (n_texts - n_outer)).astype(np.float64)
+    return np.divide(above, most, out=np.full(above.shape, np.nan), where=most > 0)
+
+
 # --- many tests ----------------------------------------------------------------------------------------------------
 
 

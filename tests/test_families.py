@@ -9,7 +9,7 @@ from scipy import sparse, stats
 
 from benchmarks.families import seed_edges, seed_families
 from featurelib import families
-from featurelib.families.links import Links, nesting
+from featurelib.families.links import Links
 from featurelib.schema import DENSE, MIN_BOTH, Refusal
 
 N_TEXTS, N_FEATURES = 2000, 60
@@ -126,11 +126,6 @@ def test_the_edges_are_those_of_fisher_s_test_and_benjamini_and_hochberg(seed: i
     np.testing.assert_allclose(links.nesting, [expected[pair] for pair in pairs])
     both = [int((fires[:, a] & fires[:, b]).sum()) for a, b in pairs]
     assert links.n_both.tolist() == both
-
-
-def test_nesting_is_zero_when_independent_one_when_inside_and_nothing_for_an_always_on_parent() -> None:
-    found = nesting(np.array([20, 100, 0, 100]), np.array([100, 100, 100, 100]), np.array([200, 200, 200, 1000]), 1000)
-    np.testing.assert_allclose(found, [0, 1, -0.25, np.nan])
 
 
 def random_links(seed: int, n: int) -> tuple[Links, np.ndarray]:

@@ -20,7 +20,7 @@ SPLITS, STAYS, INSIDE, CHANGES, GONE, RARE, ALWAYS, HALF, FIVE = range(9)
 
 
 def planted() -> tuple[np.ndarray, np.ndarray]:
-    """bool [N, 9] and [N, 10]: of the first SAE's features one splits in two, one stays, one is absorbed, …"""
+    """bool [N, 9] and [N, 10]: of the first SAE's features one splits in two, one stays, one is nested, …"""
     small, large = np.zeros((N, 9), bool), np.zeros((N, 10), bool)
     small[:100, SPLITS] = True
     large[:45, 0], large[50:95, 1] = True, True
@@ -35,7 +35,7 @@ def planted() -> tuple[np.ndarray, np.ndarray]:
     small[900:904, RARE] = True
     small[:, ALWAYS] = True
     large[:, 6] = True
-    # one part that covers six tenths is no split
+    # one nested feature that covers six tenths is no split
     small[760:860, HALF] = True
     large[800:900, 8] = True
     small[990:995, FIVE] = large[990:995, 9] = True
@@ -50,8 +50,8 @@ def test_a_planted_split_is_told_as_one() -> None:
     small, large = planted()
     found = matching.match(hold(small), hold(large))
     told = [FATES[one] for one in found.fate]
-    assert told == ["split", "stayed", "absorbed", "changed", "vanished", "rare", "stayed", "absorbed", "stayed"]
-    assert found.n_parts.tolist() == [2, 1, 0, 0, 0, 0, 0, 1, 1] and found.n_texts == N
+    assert told == ["split", "stayed", "nested", "changed", "vanished", "rare", "stayed", "nested", "stayed"]
+    assert found.n_nested.tolist() == [2, 1, 0, 0, 0, 0, 0, 1, 1] and found.n_texts == N
     np.testing.assert_allclose(found.covered[[SPLITS, STAYS, INSIDE, CHANGES]], [0.9, 55 / 60, 0, 0])
     assert np.isnan(found.pairs.cosine).all()
 
@@ -91,15 +91,15 @@ def test_every_number_is_that_of_numpy(seed: int, monkeypatch: pytest.MonkeyPatc
         assert pairs.within[place] == pytest.approx((both / own[s] - their[o] / 600) / (1 - their[o] / 600))
         assert pairs.cosine[place] == pytest.approx(one[s] @ other[o], abs=1e-6)
     for s in range(20):
-        parts = [o for (a, o), part in zip(expected, pairs.is_part, strict=True) if a == s and part]
+        parts = [o for (a, o), part in zip(expected, pairs.nested, strict=True) if a == s and part]
         covered = (small[:, s] & large[:, parts].any(axis=1)).sum() / own[s] if own[s] else np.nan
-        assert found.n_parts[s] == len(parts) and found.covered[s] == pytest.approx(covered, nan_ok=True)
+        assert found.n_nested[s] == len(parts) and found.covered[s] == pytest.approx(covered, nan_ok=True)
 
 
-def test_the_other_way_round_a_part_was_absorbed() -> None:
+def test_the_other_way_round_what_split_off_is_nested() -> None:
     small, large = planted()
     back = matching.match(hold(large), hold(small))
-    assert [FATES[one] for one in back.fate[[0, 1, 2]]] == ["absorbed", "absorbed", "stayed"]
+    assert [FATES[one] for one in back.fate[[0, 1, 2]]] == ["nested", "nested", "stayed"]
 
 
 def test_unequal_corpora_are_refused() -> None:

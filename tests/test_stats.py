@@ -178,6 +178,12 @@ def test_correlations_are_scipys() -> None:
     assert stats.rank_correlation(np.arange(2), np.arange(2)) is None
 
 
+def test_nesting_is_zero_when_independent_one_when_inside_and_nothing_for_an_always_on_parent() -> None:
+    n_both, n_inner, n_outer = ([20, 100, 0, 100], [100, 100, 100, 100], [200, 200, 200, 1000])
+    h = stats.nesting(np.array(n_both), np.array(n_inner), np.array(n_outer), 1000)
+    np.testing.assert_allclose(h, [0, 1, -0.25, np.nan])
+
+
 # --- many tests ----------------------------------------------------------------------------------------------------
 
 

@@ -139,7 +139,7 @@ def test_the_same_feature_in_both_lists_is_refused(show: Open) -> None:
 def test_the_splitting_page_tells_what_became_of_the_root(show: Open, made: NumpyRun) -> None:
     app = show("splitting.py", feature=ROOT)
     said, rows = words(app), app.main.dataframe[0].value.set_index("feature_id")
-    assert rows.loc[ROOT, "fate"] == "split" and rows.loc[ROOT, "n_parts"] == 3
+    assert rows.loc[ROOT, "fate"] == "split" and rows.loc[ROOT, "n_nested"] == 3
     assert rows.loc[CHILDREN[1], "fate"] == "stayed" and rows.loc[CHILDREN[1], "jaccard"] == 1
     assert f"{made.labels[ROOT]} feature {ROOT} · 28 texts" in said and "split : two or more features" in said
     there = [query for _, query in links(app) if query.startswith("run=other&")]
@@ -147,6 +147,9 @@ def test_the_splitting_page_tells_what_became_of_the_root(show: Open, made: Nump
     assert "1 split" in words(show("splitting.py", fate="split"))
     assert show("splitting.py", fate="split").main.dataframe[0].value["feature_id"].tolist() == [ROOT]
     assert "there is no feature 4000" in words(show("splitting.py", feature=4000)).lower()
+    former = show("splitting.py", fate="absorbed")
+    assert words(former) == words(show("splitting.py", fate="nested")) and "The address says" not in words(former)
+    assert former.selectbox(key="address fate").value == "nested"
 
 
 def test_without_a_run_that_fits_the_page_says_which_would(folder: Callable[[Path], None], tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 
 from featurelib.families.counting import FEATURES_AT_A_TIME, coactivation_counts
 from featurelib.schema import DENSE, MIN_BOTH
-from featurelib.stats import benjamini_hochberg, overlap_chance
+from featurelib.stats import benjamini_hochberg, nesting, overlap_chance
 
 NESTED = 0.3
 """The least nesting of an edge: Mokken's bound for items that form a scale (A Theory and Procedure of Scale Analysis,
@@ -72,17 +72,6 @@ def _candidates(rows: Any, first: int, counts: np.ndarray, n_texts: int, nested:
     links = Links(child, parent, both, nesting(both, counts[child], counts[parent], n_texts))
     strong = np.flatnonzero(links.nesting >= nested)
     return links.take(strong[np.lexsort((parent[strong], child[strong]))])
-
-
-def nesting(n_both: np.ndarray, n_child: np.ndarray, n_parent: np.ndarray, n_texts: int) -> np.ndarray:
-    """Loevinger's H of child and parent, float64: 1 nested, 0 independent, below 0 apart; NaN for an always-on parent.
-
-    As whole numbers below 2^63 it is (n_both·N − n_child·n_parent) / (n_child·(N − n_parent)).
-    """
-    n_child, n_parent = np.asarray(n_child, np.int64), np.asarray(n_parent, np.int64)
-    above = (np.asarray(n_both, np.int64) * n_texts - n_child * n_parent).astype(np.float64)
-    most = (n_child * (n_texts - n_parent)).astype(np.float64)
-    return np.divide(above, most, out=np.full(above.shape, np.nan), where=most > 0)
 
 
 def _significant(links: Links, counts: np.ndarray, n_texts: int) -> np.ndarray:

@@ -26,22 +26,25 @@ SHOWN = 12
 MEANINGS = {
     "split": "two or more features of the other SAE fire mostly inside it and cover half of its texts or more",
     "stayed": "a feature of the other SAE fires on the same texts (jaccard 0.5 or more)",
-    "absorbed": "it fires mostly inside a broader feature of the other SAE",
+    "nested": "it fires mostly inside a broader feature of the other SAE",
     "changed": "a feature of the other SAE fires mostly inside it, or overlaps it (jaccard 0.2 or more)",
     "vanished": "no feature of the other SAE overlaps it much",
     "rare": "it fires on fewer than 5 of the texts compared",
 }
-INSIDE = "The share of its own texts that lie inside this feature's texts; 100 % is a pure part."
+INSIDE = "The share of its own texts that lie inside this feature's texts; 100 %: nowhere else."
 COVERS = "The share of this feature's texts on which it fires."
 COSINE = "Cosine between the two directions (decoder rows)."
 COLUMNS = {
     "label": st.column_config.TextColumn("feature", width=300),
     "fate": st.column_config.TextColumn("became", width=80),
-    "n_parts": st.column_config.NumberColumn(
-        "parts", width=60, help="Features of the other SAE that fire mostly inside it."
+    "n_nested": st.column_config.NumberColumn(
+        "nested in it", width=84, help="Features of the other SAE that fire mostly inside it."
     ),
     "covered": st.column_config.NumberColumn(
-        "covered", width=76, format="percent", help="The share of its texts on which at least one part fires."
+        "covered",
+        width=76,
+        format="percent",
+        help="The share of its texts on which a feature nested in it fires.",
     ),
     "n_active": st.column_config.NumberColumn("texts", width=66, format="localized"),
     "jaccard": st.column_config.NumberColumn(
@@ -128,7 +131,7 @@ def _count_texts(store: Store) -> int:
 
 
 def fates(compared: Compared) -> None:
-    """How many features split, stayed, were absorbed, changed, vanished."""
+    """How many features split, stayed, are nested, changed, vanished."""
     n = np.bincount(compared.matches.fate, minlength=len(FATES))
     strip([Number(count(int(n[place])), name, MEANINGS[name]) for place, name in enumerate(FATES)])
     if compared.n_all > compared.matches.n_texts:
@@ -136,19 +139,19 @@ def fates(compared: Compared) -> None:
 
 
 def overview(compared: Compared, fate: str) -> pa.Table:
-    """A row for each feature with this fate ("" for all), those with most parts first, then those on most texts."""
+    """A row for each feature with this fate ("" for all): most nested features first, then most texts."""
     matches, pairs = compared.matches, compared.matches.pairs
     first = np.unique(pairs.feature, return_index=True)
     best = dict(zip(first[0].tolist(), first[1].tolist(), strict=True))
     ids = np.flatnonzero(matches.fate == FATES.index(fate)) if fate in FATES else np.arange(len(matches.fate))
-    ids = ids[np.lexsort((ids, -compared.n_active[ids], -matches.n_parts[ids]))].tolist()
+    ids = ids[np.lexsort((ids, -compared.n_active[ids], -matches.n_nested[ids]))].tolist()
     others = [compared.other_labels[pairs.other[best[one]]] if one in best else "" for one in ids]
     return pa.table(
         {
             "feature_id": ids,
             "label": [compared.labels[one] for one in ids],
             "fate": [FATES[matches.fate[one]] for one in ids],
-            "n_parts": matches.n_parts[ids],
+            "n_nested": matches.n_nested[ids],
             "covered": pa.array(matches.covered[ids], from_pandas=True),
             "n_active": compared.n_active[ids],
             "jaccard": [float(pairs.jaccard[best[one]]) if one in best else None for one in ids],
@@ -164,13 +167,15 @@ def fate_table(rows: pa.Table, *, key: str) -> None:
 
 
 def fate_box() -> str:
-    """The choice of a fate, "" for all features."""
+    """The choice of a fate, "" for all features; an address with the former word "absorbed" still works."""
+    if st.query_params.get("fate") == "absorbed":
+        st.query_params["fate"] = "nested"
     chosen = choice_box("Show", "fate", ["all", *FATES], show=lambda one: f"{one} features", width=200)
     return "" if chosen == "all" else chosen
 
 
 def one(compared: Compared, feature_id: int) -> None:
-    """What became of one feature: its parts, and the features of the other SAE that are most like it."""
+    """What became of one feature: the features nested in it, and those of the other SAE that are most like it."""
     matches, pairs = compared.matches, compared.matches.pairs
     if feature_id >= len(matches.fate):
         raise Refusal(f"there is no feature {feature_id}; this run's features are 0 to {len(matches.fate) - 1}.")
@@ -181,21 +186,21 @@ def one(compared: Compared, feature_id: int) -> None:
         )
         feature_link(feature_id, "open this feature ›")
     covered = matches.covered[feature_id]
-    told = f", which fire on {percent(float(covered))} of its texts" if matches.n_parts[feature_id] else ""
-    n_parts = int(matches.n_parts[feature_id])
+    n_nested = int(matches.n_nested[feature_id])
+    covering = f", firing on {percent(float(covered))} of its texts" if n_nested else ""
     html(
         tag(
             "p",
             tag("b", name),
-            f": {MEANINGS[name]}. {n_parts} part{'s' if n_parts != 1 else ''}{told}.",
+            f": {MEANINGS[name]}. {n_nested} feature{'s' if n_nested != 1 else ''} nested in it{covering}.",
             cls="read-verdict",
         )
     )
     st.html(STYLE)
     own = pairs.feature == feature_id
-    parts = np.flatnonzero(own & pairs.is_part)
-    parts = parts[np.argsort(-pairs.covers[parts], kind="stable")]
-    _lines(compared, "parts", f"Its parts in {compared.other}", parts)
+    nested = np.flatnonzero(own & pairs.nested)
+    nested = nested[np.argsort(-pairs.covers[nested], kind="stable")]
+    _lines(compared, "parts", f"Nested in it, of {compared.other}", nested)
     if not compared.directed:
         sentence("The cosines are not known: one of the SAEs keeps a format of its own, or their inputs differ.")
     _lines(compared, "like", f"Most like it in {compared.other}", np.flatnonzero(own)[:SHOWN])
