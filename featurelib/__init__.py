@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from featurelib.queries import OpenRun
     from featurelib.sae.model import SAE
 
-__all__ = ["load_sae", "open"]
+__all__ = ["__version__", "load_sae", "open"]
+__version__ = "0.4.0"
 
 
 def open(path: str | Path) -> OpenRun:  # noqa: A001  (featurelib.open reads well, and nothing here needs the builtin)

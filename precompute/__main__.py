@@ -1,4 +1,4 @@
-"""The command line: python -m precompute build | status | verify | inspect | export."""
+"""The command line: build | serve | status | verify | inspect | export, as python -m precompute or feature-browser."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
+from featurelib import __version__, installation
 from featurelib.schema import STAGES, Refusal
 from featurelib.storage.runs import find_runs
 from precompute.build import config as configuration
 
-DATA_FOLDER = Path(__file__).resolve().parent.parent / "data"
 OTHER_FLAGS = ["--config", "--data", "--from", "--layout", "--only", "--to"]
 SAE_FLAGS = ("k", "threshold", "architecture")
 """What some files leave open."""
@@ -39,10 +39,11 @@ class _Parser(argparse.ArgumentParser):
 def parser() -> argparse.ArgumentParser:
     """The flags of every command; those of build are the fields of BuildConfig."""
     top = _Parser(
-        prog="python -m precompute",
+        prog=installation.command("").strip(),
         description="Turn a corpus into a run that the dashboard shows.",
         allow_abbrev=False,
     )
+    top.add_argument("--version", action="version", version=f"feature-browser {__version__}")
     commands = top.add_subparsers(dest="command", required=True, parser_class=_Parser)
     build = commands.add_parser("build", help="build a run, or go on with one", allow_abbrev=False)
     build.add_argument("source", nargs="?", help=configuration.fields()["source"].metadata["help"])
@@ -58,9 +59,9 @@ def parser() -> argparse.ArgumentParser:
     verify = commands.add_parser("verify", help="compare every file of a run with its manifest")
     verify.add_argument("name", help="the run")
     for command in (build, status, verify):
-        command.add_argument(
-            "--data", type=Path, default=DATA_FOLDER, help="data folder (default: data/ of the project)"
-        )
+        command.add_argument("--data", type=Path, help="folder of the runs (default: data/ of the project, or ./data)")
+    serve = commands.add_parser("serve", help="show the runs of a folder in the browser", allow_abbrev=False)
+    serve.add_argument("data", nargs="?", type=Path, help="folder of the runs (default: as above)")
     _add_sae_commands(commands)
     return top
 
@@ -118,7 +119,10 @@ def read_config(given: argparse.Namespace) -> configuration.BuildConfig:
 
 def run(arguments: Sequence[str]) -> int:
     """Carry out one command; return its exit code."""
+    if "serve" in arguments[:1]:
+        return _serve(arguments)
     given = parser().parse_args(arguments)
+    given.data = getattr(given, "data", None) or installation.data_folder()
     if given.command == "build":
         from precompute.build.build import build
         from precompute.build.stage_selection import Span
@@ -132,6 +136,16 @@ def run(arguments: Sequence[str]) -> int:
     if given.command == "status":
         return status.status(given.data, given.name, say)
     return status.verify(_known_run(given.data, given.name), say)
+
+
+def _serve(arguments: Sequence[str]) -> int:
+    from precompute.commands.serve import check_options, serve
+
+    first = next((number for number, word in enumerate(arguments) if word.startswith("--")), len(arguments))
+    if arguments[first : first + 1] in (["--help"], ["--version"]):
+        first = len(arguments)
+    given = parser().parse_args(arguments[:first])
+    return serve(given.data or installation.data_folder(), check_options(arguments[first:]))
 
 
 def _read_sae(given: argparse.Namespace) -> int:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-GROUND = {"schema", "stats", "storage"}
+GROUND = {"schema", "stats", "storage", "installation"}
 NOUNS = {
     "corpus", "embedder", "sae", "summaries", "labels", "layout", "guard", "charts", "classification", "llm",
     "attribution", "families", "steering", "audit", "matching",
@@ -19,7 +19,8 @@ MAY_IMPORT = {
     **{noun: GROUND for noun in NOUNS},
     "schema": set(),
     "stats": {"schema"},
-    "storage": {"schema", "stats"},
+    "installation": set(),
+    "storage": {"schema", "stats", "installation"},
     "queries": GROUND,
     "search": GROUND,
     "live": GROUND | {"embedder", "sae", "attribution", "steering"},

@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from featurelib import installation
 from featurelib.schema import FORMAT_VERSION, STAGES, Refusal, RunNotReady, Table
 from featurelib.storage import files
 
@@ -72,7 +73,7 @@ class Generation:
             older = "" if self.done(table.stage) is None else " as it is now, only by an older version"
             raise RunNotReady(
                 f"run '{self.path.parent.name}' has no {table.view} yet: its stage '{table.stage}' is not done{older}; "
-                f"give its build command once more (python -m precompute build … --name {self.path.parent.name})."
+                f"give its build command once more ({installation.command(f'build … --name {self.path.parent.name}')})."
             )
         return self.file(table)
 

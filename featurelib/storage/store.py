@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 import duckdb
 import pyarrow as pa
 
+from featurelib import installation
 from featurelib.schema import TABLES, Refusal, RunNotReady, Table
 from featurelib.storage.runs import Generation
 
@@ -156,7 +157,7 @@ class Store:
             if _is_of_a_file(broken) or (row_cap is None and self._is_damaged(broken)):
                 raise Refusal(
                     f"a file of run '{self._run}' ({self.generation.name}) is gone or cannot be read "
-                    f"({_first_line(broken)}); reload, or check it: python -m precompute verify {self._run}."
+                    f"({_first_line(broken)}); reload, or check it: {installation.command(f'verify {self._run}')}."
                 ) from broken
             raise
 

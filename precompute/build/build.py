@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+from featurelib import installation
 from featurelib.schema import STAGES, Refusal
 from featurelib.storage import files
 from featurelib.storage.runs import WORK_FOLDER, Done, Generation, Run, find_runs
@@ -257,4 +258,4 @@ def _finish(run: Run, generation: Generation, expected: dict[str, Expected], say
     run.point_to(generation)
     for old in run.generations()[:-KEPT_GENERATIONS]:
         files.remove(old.path)
-    say(f"run '{run.name}' is complete ({generation.name}); look at it with: streamlit run app.py")
+    say(f"run '{run.name}' is complete ({generation.name}); look at it with: {installation.command('serve')}")

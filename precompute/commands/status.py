@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from featurelib import installation
 from featurelib.schema import STAGES, Refusal
 from featurelib.storage.runs import Generation, Run, find_runs, stages_done
 from precompute.build.job import Say
@@ -17,7 +18,7 @@ def status(data_folder: Path, name: str | None, say: Say) -> int:
         raise Refusal(f"there is no run '{name[:64]}' in {data_folder}; runs there: {', '.join(runs) or 'none'}.")
     chosen = [runs[name]] if name else list(runs.values())
     if not chosen:
-        say(f"{data_folder} holds no run; make one with: python -m precompute build SOURCE --name NAME")
+        say(f"{data_folder} holds no run; make one with: {installation.command('build SOURCE --name NAME')}")
     for run in chosen:
         try:
             for generation in _shown(run):

@@ -15,6 +15,7 @@ from typing import Any, NoReturn
 
 import streamlit as st
 
+from featurelib import installation
 from featurelib.schema import STAGES, Refusal
 from featurelib.storage.runs import Generation, Run, find_runs
 from featurelib.storage.store import Store, open_store
@@ -23,7 +24,7 @@ from featurelib.ui.kit.elements import sentence, stop_with
 OPENED = "opened run"
 STORES = 8
 
-_chosen: dict[str, Path] = {"folder": Path(__file__).resolve().parents[3] / "data"}
+_chosen: dict[str, Path] = {"folder": installation.data_folder()}
 
 
 @dataclass(frozen=True)
@@ -99,7 +100,7 @@ def choose_run(name: str) -> None:
 def open_run() -> Opened:
     """The run of this rerun; a rerun of a fragment keeps the generation that its page was drawn from."""
     if OPENED not in st.session_state:
-        stop_with("No run is open: start the dashboard with `streamlit run app.py`.")
+        stop_with(f"No run is open: start the dashboard with `{installation.command('serve')}`.")
     name, path, stamp = st.session_state[OPENED]
     generation = Generation(Path(path))
     try:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import streamlit as st
 
-from featurelib import queries
+from featurelib import installation, queries
 from featurelib.schema import Refusal
 from featurelib.storage.runs import Run
 from featurelib.ui.kit.address import arrive, open_feature, page_link, set_params
@@ -15,10 +15,7 @@ from featurelib.ui.kit.session import choose_run, data_folder, known_runs, open_
 
 REMEMBERED = "run last shown"
 PICKER = "run picker"
-FIRST_STEPS = (
-    "python -m precompute build texts.csv --name mine",
-    "streamlit run app.py",
-)
+FIRST_STEPS = ("build texts.csv --name mine", "serve")
 
 
 def sidebar(menu: Mapping[str, Sequence[tuple[str, str]]], current: str) -> None:
@@ -130,7 +127,7 @@ def _first_steps() -> None:
         tag("h1", "No run yet"),
         tag("p", f"The folder “{data_folder().name}” holds no run. Two commands make one and show it:", cls="lead"),
     )
-    st.code("\n".join(FIRST_STEPS), language="bash")
+    st.code("\n".join(map(installation.command, FIRST_STEPS)), language="bash")
     html(
         tag(
             "p",
