@@ -15,8 +15,8 @@ import pytest
 from featurelib import queries
 from featurelib.embedder import load_embedder
 from featurelib.labels.split import evidence_part
-from featurelib.llm import CHARACTERS, Choice
-from featurelib.llm.prompts import PROMPTS
+from featurelib.llm.prompts import CHARACTERS, PROMPTS
+from featurelib.llm.sampling import ChosenTexts
 from featurelib.sae.checkpoints import load_sae
 from featurelib.schema import BY_FEATURE, EXPLANATIONS, FEATURES, TEXT_SUMMARIES, TEXTS
 from featurelib.storage import files
@@ -93,7 +93,7 @@ def test_texts_of_given_embeddings_of_which_nothing_is_known_are_shown(own_data:
     files.write_parquet(generation.file(TEXT_SUMMARIES), unknown, known.schema)
     (generation.path / "manifest.json").unlink()
     marker = Marker(Job(generation, BuildConfig("x", "x", embeddings="given.npy"), lambda _: None))
-    choice = Choice(0, ((0, 10),), (1,), (2,), (3,))
+    choice = ChosenTexts(0, ((0, 10),), (1,), (2,), (3,))
     (found,) = materials(open_store(generation), [choice], marker, 0)
     assert found.fires_on[0][0] == pq.read_table(generation.file(TEXTS))["text"][0].as_py()[:CHARACTERS]
     assert marker.reason and found.fuzzing == []

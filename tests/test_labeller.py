@@ -1,4 +1,4 @@
-"""The labeller: a model that describes features and judges what it said, asked through the real client."""
+"""The language model that explains features and tests its explanations, asked through the real client."""
 
 from __future__ import annotations
 
@@ -14,9 +14,12 @@ import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score, precision_score, recall_score
 
-from featurelib import llm
-from featurelib.llm import Judged, Labeller, Question, Words, client
-from featurelib.llm.prompts import PROMPTS, ask_explanation, ask_verdicts, read_explanation, read_verdicts
+from featurelib.llm import client
+from featurelib.llm.client import LanguageModel
+from featurelib.llm.marked_words import AttributedWords, mark_words, right_words, wrong_words
+from featurelib.llm.prompts import PROMPTS, Question, ask_explanation, ask_verdicts, read_explanation, read_verdicts
+from featurelib.llm.sampling import choose_texts
+from featurelib.llm.scoring import DETECTION, Verdict, score_verdicts
 from featurelib.schema import Refusal
 from precompute.build.config import BuildConfig
 from tests.chat_server import ChatServer, Reply, chat_server, completion, refusal
@@ -76,8 +79,8 @@ def test_verdicts_are_a_list_of_the_right_length_or_nothing(answer: str, verdict
 def test_scores_are_those_of_scikit_learn() -> None:
     draw = np.random.default_rng(0)
     truth, verdict = draw.random(60) < 0.4, draw.random(60) < 0.6
-    unread = [Judged(True, None), Judged(False, None)]
-    found = llm.score([Judged(bool(t), bool(v)) for t, v in zip(truth, verdict, strict=True)] + unread)
+    unread = [Verdict(True, None), Verdict(False, None)]
+    found = score_verdicts(DETECTION, [Verdict(bool(t), bool(v)) for t, v in zip(truth, verdict, strict=True)] + unread)
     assert found.score == pytest.approx(balanced_accuracy_score(truth, verdict))
     assert found.accuracy == pytest.approx(accuracy_score(truth, verdict))
     assert found.precision == pytest.approx(precision_score(truth, verdict))
@@ -88,11 +91,11 @@ def test_scores_are_those_of_scikit_learn() -> None:
 
 
 def test_what_is_not_defined_is_no_number() -> None:
-    nothing = llm.score([])
+    nothing = score_verdicts(DETECTION, [])
     assert (nothing.score, nothing.low, nothing.precision, nothing.n_texts) == (None, None, None, 0)
-    one_kind = llm.score([Judged(True, True), Judged(False, None)])
+    one_kind = score_verdicts(DETECTION, [Verdict(True, True), Verdict(False, None)])
     assert one_kind.score is None and one_kind.recall == 1 and one_kind.specificity is None
-    never = llm.score([Judged(True, False), Judged(False, False)])
+    never = score_verdicts(DETECTION, [Verdict(True, False), Verdict(False, False)])
     assert never.precision is None and never.f1 == 0 and never.score == 0.5
 
 
@@ -102,7 +105,7 @@ def test_the_interval_holds_the_truth_as_often_as_it_says(shares: tuple[float, f
     held = 0
     for _ in range(1000):
         yes, no = draw.random(n) < shares[0], draw.random(n) >= shares[1]
-        found = llm.score([Judged(True, bool(v)) for v in yes] + [Judged(False, bool(v)) for v in no])
+        found = score_verdicts(DETECTION, [Verdict(True, bool(v)) for v in yes] + [Verdict(False, bool(v)) for v in no])
         assert 0 <= found.low <= found.score <= found.high <= 1
         held += found.low <= sum(shares) / 2 <= found.high
     assert held / 1000 >= 0.93
@@ -115,9 +118,9 @@ def test_drawn_texts_come_from_their_parts_and_from_all_strengths() -> None:
     named, judged = np.arange(1000) % 2 == 0, np.arange(1000) % 4 == 1
     text_ids = np.random.default_rng(0).permutation(1000)[:400]
     activations = np.linspace(2, 0.1, 400)
-    choice = llm.choose(3, text_ids, activations, named, judged, 0)
-    assert choice == llm.choose(3, text_ids, activations, named, judged, 0)
-    assert choice != llm.choose(3, text_ids, activations, named, judged, 1)
+    choice = choose_texts(3, text_ids, activations, named, judged, 0)
+    assert choice == choose_texts(3, text_ids, activations, named, judged, 0)
+    assert choice != choose_texts(3, text_ids, activations, named, judged, 1)
     ranks = {int(text_id): rank for rank, text_id in enumerate(text_ids)}
     shown = [text_id for text_id, _ in choice.fires_on]
     assert shown[:6] == [one for one in text_ids if named[one]][:6]
@@ -133,33 +136,33 @@ def test_drawn_texts_come_from_their_parts_and_from_all_strengths() -> None:
 
 def test_a_rare_feature_is_not_described_and_one_that_always_fires_not_judged() -> None:
     named, judged = np.arange(100) % 2 == 0, np.arange(100) % 4 == 1
-    assert llm.choose(0, np.array([0, 1, 3, 5]), np.ones(4), named, judged, 0) is None
-    assert llm.choose(0, np.array([], int), np.array([]), named, judged, 0) is None
-    few = llm.choose(0, np.array([0, 2, 4, 1, 5]), np.ones(5), named, judged, 0)
+    assert choose_texts(0, np.array([0, 1, 3, 5]), np.ones(4), named, judged, 0) is None
+    assert choose_texts(0, np.array([], int), np.array([]), named, judged, 0) is None
+    few = choose_texts(0, np.array([0, 2, 4, 1, 5]), np.ones(5), named, judged, 0)
     assert few is not None and few.firing == few.silent == ()
-    always = llm.choose(0, np.arange(100), np.ones(100), named, judged, 0)
+    always = choose_texts(0, np.arange(100), np.ones(100), named, judged, 0)
     assert always.firing == always.silent == always.silent_on == ()
 
 
 # Marks
 
 
-def words_of(text: str, parts: list[float]) -> Words:
+def words_of(text: str, parts: list[float]) -> AttributedWords:
     spans = np.array([match.span() for match in re.finditer(r"\w+", text)], np.int32)
-    return Words(spans[:, 0], spans[:, 1], np.array(parts, np.float32))
+    return AttributedWords(spans[:, 0], spans[:, 1], np.array(parts, np.float32))
 
 
 def test_right_marks_lie_on_the_words_that_carry_and_wrong_ones_on_words_that_do_not() -> None:
     text = "a «bright» star near the other star of stone"
     words = words_of(text, [0.0, 0.2, 1.0, 0.31, -0.5, -0.1, 0.9, 0.0, 0.1])
-    right = llm.right_words(words)
+    right = right_words(words)
     assert right == [2, 3, 6]
-    assert llm.marked(text, words, right) == 'a "bright" «star» «near» the other «star» of stone'
+    assert mark_words(text, words, right) == 'a "bright" «star» «near» the other «star» of stone'
     for seed in range(20):
-        wrong = llm.wrong_words(words, 2, random.Random(seed))
+        wrong = wrong_words(words, 2, random.Random(seed))
         assert set(wrong) <= {1, 5, 8}, "long words outside the right ones, the idle ones first"
-    assert set(llm.wrong_words(words, 3, random.Random(0))) == {1, 5, 8}
-    assert llm.right_words(words_of("no one", [-1.0, 0.0])) == []
+    assert set(wrong_words(words, 3, random.Random(0))) == {1, 5, 8}
+    assert right_words(words_of("no one", [-1.0, 0.0])) == []
 
 
 # The client
@@ -172,7 +175,7 @@ def ask(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
 
     def asked(answer: Callable[[dict], Reply], *, timeout: float = 5, retries: int = 2) -> tuple[Any, ChatServer]:
         with chat_server(answer) as server:
-            one = Labeller(server.url, "some-model", timeout=timeout, retries=retries)
+            one = LanguageModel(server.url, "some-model", timeout=timeout, retries=retries)
             try:
                 return one.ask(QUESTION), server
             except Refusal as refused:
@@ -211,7 +214,11 @@ def test_what_is_refused_for_the_moment_is_asked_again(ask: Callable, status: in
 @pytest.mark.parametrize(
     "reply, n_asked, said",
     [
-        (refusal(429, "quota", retry_after="0.01"), 3, r"asked too much, or that a quota is used up \(429\), after 3"),
+        (
+            refusal(429, "quota", retry_after="0.01"),
+            3,
+            r"still refuses after 3 tries \(429\): too many questions at once, or a quota is used up",
+        ),
         (refusal(500, "oh no", retry_after="0.01"), 3, r"refuses a question \(500: oh no\)"),
         (refusal(401, f"Incorrect API key provided: {KEY}"), 1, r"refuses the key \(401\): set OPENAI_API_KEY"),
         (refusal(404, "no model"), 1, r"knows no model 'some-model', or that is not its address \(404\)"),
@@ -248,8 +255,8 @@ def test_a_server_that_takes_too_long_is_left(ask: Callable) -> None:
 def test_a_server_that_is_not_there_is_a_sentence() -> None:
     with chat_server(lambda body: completion("yes")) as server:
         pass
-    with pytest.raises(Refusal, match="cannot be reached; start it, or mend --labeller"):
-        Labeller(server.url, "m", retries=0).ask(QUESTION)
+    with pytest.raises(Refusal, match="cannot be reached; start it, or correct --labeller"):
+        LanguageModel(server.url, "m", retries=0).ask(QUESTION)
 
 
 def test_settings_that_a_server_does_not_take_are_left_out(ask: Callable) -> None:
@@ -296,7 +303,7 @@ def test_a_client_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch
 def test_a_key_with_a_line_break_is_refused_without_being_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", f"{KEY}\nX-Other: 1")
     with pytest.raises(Refusal, match="OPENAI_API_KEY holds characters") as refused:
-        Labeller("http://localhost:1/v1", "m")
+        LanguageModel("http://localhost:1/v1", "m")
     assert KEY not in str(refused.value)
 
 

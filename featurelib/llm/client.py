@@ -1,6 +1,6 @@
-"""The labeller: a model behind any server that speaks OpenAI's chat completions, asked through the library openai.
+"""A language model behind any server that speaks OpenAI's chat completions, asked through the library openai.
 
-The key comes from OPENAI_API_KEY and goes nowhere but to that server: it is in no file and in no message of ours.
+The key comes from OPENAI_API_KEY and is sent to that server only: it is written into no file and no message.
 """
 
 from __future__ import annotations
@@ -15,36 +15,36 @@ from featurelib.schema import Refusal
 
 KEY = "OPENAI_API_KEY"
 NO_KEY = "none"
-"""Servers of one's own ask for no key, but the client must have one."""
+"""Sent where no key is set: a server of one's own needs none, but the client library must have one."""
 TIMEOUT = 120.0
 """Seconds until a question without an answer counts as lost."""
 RETRIES = 5
-"""How often a question is repeated that was lost or refused for the moment (408, 409, 429, 5xx); the client waits half
-a second, then twice as long each time, to 8 seconds, or as long as the server says, to two minutes."""
+"""How often a question is repeated that was lost or refused for the moment (408, 409, 429, 5xx). The client waits half
+a second, then twice as long each time up to 8 seconds, or as long as the server says up to two minutes."""
 MOST_TOKENS = 2_000
-"""Tokens of one answer; most have 40, but models that think aloud need room."""
-ADAPTED = {"temperature": "temperature", "max_tokens": "max_tokens", "system": "system role"}
-"""What some servers do not take, and the words by which their complaint is known."""
+"""Tokens of one answer at most; most answers have 40, but models that write their reasoning first need more."""
+OPTIONAL = {"temperature": "temperature", "max_tokens": "max_tokens", "system": "system role"}
+"""Settings that some servers refuse, and the words in their error message by which that is recognised."""
 
 
 class Answer(NamedTuple):
-    """What the model said."""
+    """What the model answered."""
 
     text: str
-    """'' where it said nothing."""
+    """'' for an empty answer."""
     tokens_in: int
     """As the server counts them; 0 where it does not."""
     tokens_out: int
 
 
 def host_of(url: str) -> str:
-    """The server's name and port, without anything secret that an address may hold."""
+    """Return the server's name and port, without a password or key that the address may hold."""
     parts = urllib.parse.urlsplit(url)
     return f"{parts.hostname or ''}{f':{parts.port}' if parts.port else ''}"
 
 
-def check_labeller(url: str | None, model: str | None) -> None:
-    """Refuse an address or a model that cannot be used, and a client that is not installed."""
+def check_language_model(url: str | None, model: str | None) -> None:
+    """Refuse an address or a model name that cannot be used, and a client library that is not installed."""
     if bool(url) != bool(model):
         raise Refusal(
             "--labeller names a server but --labeller-model no model on it; give both, or neither."
@@ -70,19 +70,19 @@ def _check_url(url: str) -> None:
         known = False
     # The address is not repeated: it may hold a password.
     if not known:
-        raise Refusal(f"--labeller is no address of a server that begins with http:// or https://; {example}.")
+        raise Refusal(f"--labeller is not an address that begins with http:// or https://; {example}.")
     if parts.username is not None or parts.password is not None:
         raise Refusal(f"--labeller holds a user name or a password; put the key into {KEY} and {example}.")
     if parts.query or parts.fragment:
         raise Refusal(f"--labeller holds more than an address ('?' or '#'); {example}.")
 
 
-class Labeller:
+class LanguageModel:
     """One model on one server; may be asked from several threads at once."""
 
     def __init__(self, url: str, model: str, *, timeout: float | None = None, retries: int | None = None) -> None:
-        """Make ready; nothing is sent yet. Refusal as `check_labeller`."""
-        check_labeller(url, model)
+        """Prepare the client; nothing is sent yet. Refusal as `check_language_model`."""
+        check_language_model(url, model)
         import openai
 
         self.model, self.host = model, host_of(url)
@@ -95,18 +95,21 @@ class Labeller:
         self._refused: frozenset[str] = frozenset()
 
     def close(self) -> None:
-        """Let go of the connections."""
+        """Close the connections."""
         self._client.close()
 
     def ask(self, question: Question) -> Answer:
-        """Ask and wait; Refusal, one sentence, when the server cannot be reached, refuses, or speaks something else."""
+        """Ask and wait for the answer.
+
+        Refusal, one sentence, when the server cannot be reached, refuses, or does not answer as OpenAI's API does.
+        """
         import openai
 
         while True:
             refused = self._refused
             try:
-                held = self._client.chat.completions.create(model=self.model, **self._request(question, refused))
-                return self._answer(held)
+                completion = self._client.chat.completions.create(model=self.model, **self._request(question, refused))
+                return self._answer(completion)
             except openai.BadRequestError as error:
                 if not self._adapt(str(error), refused):
                     raise self._refusal(error) from error
@@ -124,37 +127,38 @@ class Labeller:
         return {"messages": messages, **settings, **({} if "temperature" in refused else {"temperature": 0.0})}
 
     def _adapt(self, complaint: str, refused: frozenset[str]) -> bool:
-        """Leave out, from now on, what a server says that it does not take; whether something was left out."""
-        found = {name for name, words in ADAPTED.items() if words in complaint.lower()} - refused
-        self._refused |= found
-        return bool(found)
+        """Leave out, from now on, the settings that the server complains about; whether there was a new one."""
+        settings = {name for name, words in OPTIONAL.items() if words in complaint.lower()} - refused
+        self._refused |= settings
+        return bool(settings)
 
-    def _answer(self, held: Any) -> Answer:
-        choices = getattr(held, "choices", None)
-        if not isinstance(choices, list) or not all(hasattr(one, "message") for one in choices):
+    def _answer(self, completion: Any) -> Answer:
+        choices = getattr(completion, "choices", None)
+        if not isinstance(choices, list) or not all(hasattr(choice, "message") for choice in choices):
             raise self._refusal(None)
-        said = choices[0].message.content if choices and choices[0].message else None
-        counts = [getattr(held.usage, name, 0) for name in ("prompt_tokens", "completion_tokens")]
-        return Answer(said if isinstance(said, str) else "", *(one if isinstance(one, int) else 0 for one in counts))
+        text = choices[0].message.content if choices and choices[0].message else None
+        counts = [getattr(completion.usage, name, 0) for name in ("prompt_tokens", "completion_tokens")]
+        tokens = [count if isinstance(count, int) else 0 for count in counts]
+        return Answer(text if isinstance(text, str) else "", *tokens)
 
     def _refusal(self, error: Exception | None) -> Refusal:
-        """One sentence for what went wrong."""
+        """What went wrong, in one sentence."""
         import openai
 
-        server = f"the labeller at {self.host}"
-        later = "give the same command again, it goes on where it was"
+        server = f"the language model at {self.host}"
+        later = "give the same command again, it continues where it stopped"
         if isinstance(error, openai.APITimeoutError):
             return Refusal(
                 f"{server} gave no answer within {self._timeout:g} seconds ({self._tries} tries); make it faster, or "
                 f"take a smaller model, and {later}."
             )
         if isinstance(error, openai.APIConnectionError):
-            return Refusal(f"{server} cannot be reached; start it, or mend --labeller, and {later}.")
+            return Refusal(f"{server} cannot be reached; start it, or correct --labeller, and {later}.")
         if isinstance(error, openai.APIStatusError):
             return Refusal(f"{server} {self._status(error)}; {later}.")
         return Refusal(
             f"{server} answers, but not as OpenAI's chat completions do; give --labeller the address that such "
-            "servers name, which mostly ends in /v1."
+            "servers name, which usually ends in /v1."
         )
 
     def _status(self, error: Any) -> str:
@@ -162,14 +166,14 @@ class Labeller:
         if code in (401, 403):
             return f"refuses the key ({code}): set {KEY} to one that it knows" + ("" if self._key else " (none is set)")
         if code == 404:
-            return f"knows no model '{self.model[:80]}', or that is not its address (404): mend --labeller-model"
+            return f"knows no model '{self.model[:80]}', or that is not its address (404): correct --labeller-model"
         if code == 429:
-            return f"still says that it is asked too much, or that a quota is used up (429), after {self._tries} tries"
-        return f"refuses a question ({code}{self._said(error)})"
+            return f"still refuses after {self._tries} tries (429): too many questions at once, or a quota is used up"
+        return f"refuses a question ({code}{self._complaint(error)})"
 
-    def _said(self, error: Any) -> str:
-        """What the server says of it, without the key."""
+    def _complaint(self, error: Any) -> str:
+        """The server's own message, without the key."""
         body = error.body if isinstance(error.body, dict) else {}
-        said = " ".join(str(body.get("message") or "").split())
-        said = said.replace(self._key, "…") if self._key else said
-        return f": {said[:160]}" if said else ""
+        message = " ".join(str(body.get("message") or "").split())
+        message = message.replace(self._key, "…") if self._key else message
+        return f": {message[:160]}" if message else ""

@@ -1,7 +1,7 @@
-"""What is asked and how an answer is read.
+"""The questions to a language model, and how its answers are read.
 
-The instructions are text files (prompts/*.txt) and go as the system's message; the corpus goes as one JSON object in
-the user's message, so that no text can end where it does not end or pass for an instruction of ours.
+The instructions are text files (prompt_texts/*.txt) and go as the system's message; texts of the corpus go as one JSON
+object in the user's message, so that no text can break out of its place or pass for an instruction.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from featurelib.storage import files
 
 PROMPTS = Path(__file__).parent / "prompt_texts"
 CHARACTERS = 1_000
-"""Of a text so many characters are shown, and none behind the place where the embedder stopped reading."""
+"""Characters of a text that are shown at most; none after the place where the embedder truncated it."""
 LONGEST = 400
-"""Characters of an explanation; a longer answer is no sentence."""
+"""Characters of an explanation; a longer answer does not count as a sentence."""
 THINKING = re.compile(r"<think>.*?(?:</think>|\Z)", re.DOTALL)
 SENTENCE = re.compile(r"^[\s*#>-]*explanation[\s*]*:[\s*]*(\S.*)$", re.IGNORECASE | re.MULTILINE)
 LIST = re.compile(r"\[[^\[\]]*\]")
@@ -29,35 +29,35 @@ class Question(NamedTuple):
     """One question."""
 
     instructions: str
-    """The system's message: ours alone."""
+    """The system's message, without any text of the corpus."""
     material: str
-    """The user's message: one JSON object that holds texts of the corpus, or what a model said of them."""
+    """The user's message: one JSON object with texts of the corpus and, for verdicts, the explanation."""
 
 
-def shown(text: str, cut: int) -> str:
-    """A text as far as it is shown: what the embedder read of it (`cut` characters; -1 for all), and no more."""
+def excerpt(text: str, cut: int) -> str:
+    """Return the beginning of a text that is shown: at most what the embedder read (`cut` characters; -1 for all)."""
     return text[: min(cut, CHARACTERS) if cut >= 0 else CHARACTERS]
 
 
 @cache
 def instructions(name: str) -> str:
-    """The text of the prompt `name`: explain, detect or fuzz."""
+    """Return the text of the prompt `name`: explain, detect or fuzz."""
     return (PROMPTS / f"{name}.txt").read_text(encoding="utf-8").strip()
 
 
 def prompts_fingerprint() -> str:
-    """A hash of the three prompts."""
+    """Return a hash of the three prompts."""
     return files.fingerprint([instructions(name) for name in ("explain", "detect", "fuzz")])
 
 
 def ask_explanation(fires_on: Sequence[tuple[str, int]], silent_on: Sequence[str]) -> Question:
-    """Ask for a sentence that fits `fires_on`, texts with a strength of 1 to 10, and not `silent_on`."""
-    shown = [{"strength": strength, "text": text} for text, strength in fires_on]
-    return _question("explain", {"fires_on": shown, "silent_on": list(silent_on)})
+    """Return the question for a sentence that fits `fires_on`, texts with strengths of 1 to 10, not `silent_on`."""
+    firing = [{"strength": strength, "text": text} for text, strength in fires_on]
+    return _question("explain", {"fires_on": firing, "silent_on": list(silent_on)})
 
 
 def ask_verdicts(name: str, explanation: str, texts: Sequence[str]) -> Question:
-    """Ask on which texts the feature fires (`name` detect), or in which the right words are marked (fuzz)."""
+    """Return the question on which texts the feature fires (`name` detect) or are rightly marked (fuzz)."""
     return _question(name, {"explanation": explanation, "texts": list(texts)})
 
 
@@ -66,23 +66,23 @@ def _question(name: str, material: dict[str, object]) -> Question:
 
 
 def read_explanation(answer: str) -> str | None:
-    """The sentence of an answer: what stands behind its last "Explanation:", or its only line; None for nonsense."""
-    said = THINKING.sub("", answer).strip().strip("`").strip()
-    lines = [line for line in said.splitlines() if line.strip()]
-    found = SENTENCE.findall(said) or (lines if len(lines) == 1 else [])
-    sentence = " ".join(found[-1].split()).strip("*\"'“”` ") if found else ""
+    """Return the sentence of an answer: what follows its last "Explanation:", or its only line; None without one."""
+    spoken = THINKING.sub("", answer).strip().strip("`").strip()
+    lines = [line for line in spoken.splitlines() if line.strip()]
+    candidates = SENTENCE.findall(spoken) or (lines if len(lines) == 1 else [])
+    sentence = " ".join(candidates[-1].split()).strip("*\"'“”` ") if candidates else ""
     if len(sentence) > LONGEST or sentence.startswith(("<", "{", "[")) or not re.search(r"[^\W\d_]{2}", sentence):
         return None
     return sentence
 
 
 def read_verdicts(answer: str, n: int) -> list[bool] | None:
-    """The verdicts of an answer: its last JSON list of `n` numbers 0 and 1 (or false and true); None without one."""
-    for listed in reversed(LIST.findall(THINKING.sub("", answer))):
+    """Return the verdicts of an answer: its last JSON list of `n` numbers 0 or 1 (false or true); None without one."""
+    for text in reversed(LIST.findall(THINKING.sub("", answer))):
         try:
-            held = json.loads(listed)
+            verdicts = json.loads(text)
         except ValueError:
             continue
-        if len(held) == n and all(isinstance(one, int) and one in (0, 1) for one in held):
-            return [bool(one) for one in held]
+        if len(verdicts) == n and all(isinstance(verdict, int) and verdict in (0, 1) for verdict in verdicts):
+            return [bool(verdict) for verdict in verdicts]
     return None

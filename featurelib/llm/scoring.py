@@ -1,11 +1,11 @@
-"""How good a description is: the judge's verdicts against what is true.
+"""How good an explanation is: a language model's verdicts against what is true.
 
-Detection and fuzzing follow EleutherAI's delphi (arXiv 2410.13928; delphi/scorers/classifier): a judge sees the
+Detection and fuzzing follow EleutherAI's delphi (arXiv 2410.13928; delphi/scorers/classifier): a model sees the
 explanation and shuffled batches of five texts. Detection: does the feature fire on each? Texts on which it fires come
-from all quantiles of its activations, as many others do not fire. Fuzzing: are the words that are marked in a text
+from all quantiles of its activations; as many others do not fire. Fuzzing: are the words that are marked in a text
 the ones that made the feature fire? As in delphi's type "active", marks are right or wrong on texts on which the
-feature fires; a text has no activations by token here, so the right words are those of the largest parts of the
-pre-activation (featurelib.attribution). Answers that cannot be read are left out, as there, and counted.
+feature fires; a text has no activations by token here, so the right words are those with the largest attributions
+(featurelib.attribution). Answers that cannot be read are left out, as in delphi, and counted.
 """
 
 from __future__ import annotations
@@ -13,65 +13,47 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from featurelib.schema.records import ExplanationScore
 from featurelib.stats import mean_of_shares
 
 DETECTION, FUZZING = SCORERS = ("detection", "fuzzing")
 
 
-class Judged(NamedTuple):
-    """One text that was judged."""
+class Verdict(NamedTuple):
+    """A language model's verdict on one text."""
 
     truth: bool
     """Whether the feature fires on it, or its marks are right."""
-    verdict: bool | None
-    """What the judge said; None where that could not be read."""
+    answer: bool | None
+    """What the model said; None where that could not be read."""
 
 
-class Score(NamedTuple):
-    """The scores of one description by one scorer; a number that is not defined is None."""
+def score_verdicts(scorer: str, verdicts: Sequence[Verdict]) -> ExplanationScore:
+    """Return the score of an explanation by one scorer.
 
-    score: float | None
-    """Balanced accuracy, (recall + specificity) / 2: 0.5 is a judge who guesses."""
-    low: float | None
-    """The lower end of its interval of 95 %."""
-    high: float | None
-    """The upper end."""
-    n_texts: int
-    """The texts with a verdict that could be read."""
-    n_fires: int
-    """Those of them of which yes is true."""
-    n_unread: int
-    """The texts without such a verdict."""
-    accuracy: float | None
-    precision: float | None
-    recall: float | None
-    specificity: float | None
-    f1: float | None
-
-
-def score(judged: Sequence[Judged]) -> Score:
-    """Score verdicts; without a readable one of either kind of text there is no balanced accuracy."""
-    read = [one for one in judged if one.verdict is not None]
-    yes = [one.verdict for one in read if one.truth]
-    no = [not one.verdict for one in read if not one.truth]
-    hits, passed = sum(yes), sum(no)
-    said = hits + len(no) - passed
-    balanced, low, high = mean_of_shares((hits, len(yes)), (passed, len(no))) if yes and no else (None, None, None)
-    precision, recall = _share(hits, said), _share(hits, len(yes))
-    return Score(
+    Without a readable verdict on texts of both kinds there is no balanced accuracy: score, low and high are None.
+    """
+    read = [verdict for verdict in verdicts if verdict.answer is not None]
+    yes = [bool(verdict.answer) for verdict in read if verdict.truth]
+    no = [not verdict.answer for verdict in read if not verdict.truth]
+    hits, rejected = sum(yes), sum(no)
+    said_yes = hits + len(no) - rejected
+    balanced, low, high = mean_of_shares((hits, len(yes)), (rejected, len(no))) if yes and no else (None, None, None)
+    return ExplanationScore(
+        scorer=scorer,
         score=balanced,
         low=low,
         high=high,
         n_texts=len(read),
         n_fires=len(yes),
-        n_unread=len(judged) - len(read),
-        accuracy=_share(hits + passed, len(read)),
-        precision=precision,
-        recall=recall,
-        specificity=_share(passed, len(no)),
-        f1=_share(2 * hits, said + len(yes)),
+        n_unread=len(verdicts) - len(read),
+        accuracy=_share(hits + rejected, len(read)),
+        precision=_share(hits, said_yes),
+        recall=_share(hits, len(yes)),
+        specificity=_share(rejected, len(no)),
+        f1=_share(2 * hits, said_yes + len(yes)),
     )
 
 
-def _share(part: int, whole: int) -> float | None:
-    return part / whole if whole else None
+def _share(count: int, total: int) -> float | None:
+    return count / total if total else None

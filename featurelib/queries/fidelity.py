@@ -1,54 +1,24 @@
-"""Questions about names: how well they predict firing, and what spoke for their keywords."""
+"""Questions about labels: how well they predict firing, and what is known of candidate keywords."""
 
 from __future__ import annotations
-
-from dataclasses import dataclass
 
 import pyarrow as pa
 
 from featurelib.schema import Refusal
+from featurelib.schema.records import Fidelity
 from featurelib.storage.store import Store
 
 MEASURES = ("auroc", "ap")
 
 
-@dataclass(frozen=True)
-class Fidelity:
-    """How well one label predicts on which judged texts its feature fires; all measures are None where too few fire."""
-
-    method: str
-    """ours, or seed: the label that the seed method's keywords alone would give."""
-    label: str
-    predictor: str
-    """resembles: the cosine of the text to the label; contains: how many of its keywords the text holds."""
-    auroc: float | None
-    auroc_low: float | None
-    """The lower end of its 95 % interval (Newcombe)."""
-    auroc_high: float | None
-    ap: float | None
-    """Average precision."""
-    ap_low: float | None
-    """The lower end of its 95 % interval (Wilson)."""
-    ap_high: float | None
-    n_fires: int
-    """The number of judged texts on which the feature fires."""
-    n_texts: int
-    """The number of judged texts."""
-
-    @property
-    def chance(self) -> float | None:
-        """The average precision of a label that says nothing: the share of judged texts that fire."""
-        return self.n_fires / self.n_texts if self.n_texts else None
-
-
 def fidelity(store: Store, feature_id: int) -> list[Fidelity]:
-    """What was measured of a feature's labels, ours before the seed's, resembles before contains.
+    """How well a feature's labels predict firing, ours before the baseline's, resembles before contains.
 
-    Empty for a feature without a name.
+    Empty for a feature without a label.
     """
     rows = store.ask(
         """
-        select method, label, predictor, auroc, auroc_low, auroc_high, ap, ap_low, ap_high, n_fires, n_texts
+        select feature_id, method, label, predictor, auroc, auroc_low, auroc_high, ap, ap_low, ap_high, n_fires, n_texts
         from fidelity
         where feature_id = $feature_id
         order by method, predictor desc""",
@@ -58,10 +28,10 @@ def fidelity(store: Store, feature_id: int) -> list[Fidelity]:
 
 
 def keyword_evidence(store: Store, feature_id: int) -> pa.Table:
-    """A feature's candidate keywords, the best first, with what spoke for them on the part "chosen".
+    """A feature's candidate keywords, the best first, with their measures on the texts that chose the label.
 
     Columns: rank, keyword, origin (top texts, active texts, encoder), pre_activation and fires of the keyword by
-    itself, auroc, ap, chosen, score (the seed method's, null where the keyword is none of its).
+    itself, auroc, ap, chosen, score (the baseline's, null for a keyword that it does not give).
     """
     return store.ask(
         """

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, get_type_hints
 
 from featurelib.embedder import DEFAULT_EMBEDDER
-from featurelib.llm import check_labeller
+from featurelib.llm.client import check_language_model
 from featurelib.sae.training.loggers import LOGGERS, check_logger
 from featurelib.sae.training.recipe import ARCHITECTURES
 from featurelib.schema import TOP_TEXTS, Refusal
@@ -103,7 +103,7 @@ class BuildConfig:
                 )
         if self.shuffle and self.sample is None:
             raise Refusal("--shuffle draws a sample; give its size with --sample N.")
-        check_labeller(self.labeller, self.labeller_model)
+        check_language_model(self.labeller, self.labeller_model)
         if self.labelled_features and not self.labeller:
             raise Refusal("--labelled-features has no meaning without --labeller; give both, or leave it out.")
 

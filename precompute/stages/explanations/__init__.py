@@ -1,8 +1,8 @@
 """explain: top texts → a sentence for each feature by a language model, scored on other texts; only if asked for.
 
-Texts of the part "named" describe a feature, those of the part "judged" judge it (featurelib.labels.split).
-What was said of a feature is kept in the run's cache under the fingerprint of all that was asked, so that nothing is
-paid for twice: not after a kill, not with more features, not in the next generation.
+Naming texts explain a feature, label test texts test the explanation (featurelib.labels.split). The answers about a
+feature are kept in the run's cache under the fingerprint of everything that they depend on, so that nothing is paid for
+twice: not after a kill, not with more features, not in the next generation.
 """
 
 from __future__ import annotations
@@ -16,9 +16,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from featurelib import llm
 from featurelib.labels.split import JUDGED, NAMED
-from featurelib.llm import SCORERS, Choice, Cost, Described, Judged, Labeller
+from featurelib.llm.client import LanguageModel
+from featurelib.llm.explanation import Explanation, explain_feature
+from featurelib.llm.prompts import prompts_fingerprint
+from featurelib.llm.sampling import ChosenTexts, Cost, choose_texts, estimate_cost
+from featurelib.llm.scoring import FUZZING, SCORERS, Verdict, score_verdicts
 from featurelib.schema import DENSE, EVIDENCE_PARTS, EXPLANATIONS, FEATURES, Refusal
 from featurelib.storage import files
 from featurelib.storage.runs import Generation, Run
@@ -28,9 +31,10 @@ from precompute.build.job import Bar, Job, Made
 from precompute.stages.explanations.material import Marker, materials
 
 VERSION = 1
+CACHE_KEYS = ("explanation", "judged", "calls", "tokens_in", "tokens_out", "last")
+"""What the fields of an Explanation are called in the cache's files."""
 NONSENSE = 5
 """So many features running of which nothing can be read end the build: the model is not up to it."""
-FUZZING = SCORERS[1]
 TOO_RARE = "of the texts that are kept for judging it fires on too few, or on nearly all"
 NO_WORDS = "too few of the texts that are kept for judging hold a word that carries it"
 UNREAD = "too few verdicts of the labeller could be read"
@@ -38,7 +42,7 @@ UNREAD = "too few verdicts of the labeller could be read"
 
 def identity(config: BuildConfig) -> dict[str, Any]:
     """The prompts, where a labeller is asked for; where its server stands is no part of it."""
-    return {"prompts": llm.prompts_fingerprint()} if config.labeller else {}
+    return {"prompts": prompts_fingerprint()} if config.labeller else {}
 
 
 def explain(job: Job) -> Made:
@@ -47,17 +51,17 @@ def explain(job: Job) -> Made:
         _write(job.generation, [])
         return Made("no labeller was asked for", {})
     store = open_store(job.generation)
-    asked = Labeller(job.config.labeller, job.config.labeller_model)
+    model = LanguageModel(job.config.labeller, job.config.labeller_model)
     try:
         marker = Marker(job)
         kept = _kept(job, fuzzing=marker.reason is None)
         choices, n_rare = _choices(job, store)
-        _tell_cost(job, store, choices, kept, asked, marker)
-        described = _describe_all(job, store, choices, kept, asked, marker)
+        _tell_cost(job, store, choices, kept, model, marker)
+        described = _describe_all(job, store, choices, kept, model, marker)
     finally:
-        asked.close()
+        model.close()
         store.close()
-    return _made(job, described, n_rare, asked, marker)
+    return _made(job, described, n_rare, model, marker)
 
 
 @dataclass(frozen=True)
@@ -70,13 +74,17 @@ class _Kept:
     def has(self, feature_id: int) -> bool:
         return self._path(feature_id).is_file()
 
-    def read(self, feature_id: int) -> Described:
-        held = files.read_json(self._path(feature_id))
-        judged = {scorer: [Judged(*pair) for pair in pairs] for scorer, pairs in held["judged"].items()}
-        return Described(**{**held, "judged": judged})
+    def read(self, feature_id: int) -> Explanation:
+        values = dict(
+            zip(Explanation._fields, map(files.read_json(self._path(feature_id)).get, CACHE_KEYS), strict=True)
+        )
+        values["verdicts"] = {
+            scorer: [Verdict(*pair) for pair in pairs] for scorer, pairs in values["verdicts"].items()
+        }
+        return Explanation(**values)
 
-    def write(self, feature_id: int, described: Described) -> None:
-        files.write_json(self._path(feature_id), described._asdict())
+    def write(self, feature_id: int, explanation: Explanation) -> None:
+        files.write_json(self._path(feature_id), dict(zip(CACHE_KEYS, explanation, strict=True)))
 
     def _path(self, feature_id: int) -> Path:
         return self.folder / f"feature-{feature_id:06d}.json"
@@ -86,7 +94,7 @@ def _kept(job: Job, *, fuzzing: bool) -> _Kept:
     grounds = job.generation.done("summarise")
     asked = {
         "model": job.config.labeller_model,
-        "prompts": llm.prompts_fingerprint(),
+        "prompts": prompts_fingerprint(),
         "version": VERSION,
         "seed": job.config.seed,
         "fuzzing": fuzzing,
@@ -96,7 +104,7 @@ def _kept(job: Job, *, fuzzing: bool) -> _Kept:
     return _Kept(cache / "labeller" / files.fingerprint(asked))
 
 
-def _choices(job: Job, store: Store) -> tuple[list[Choice], int]:
+def _choices(job: Job, store: Store) -> tuple[list[ChosenTexts], int]:
     """The texts of the features that are to be described, and how many live ones fire on too few texts for that.
 
     The densest that are not dense come first, then the dense ones, the densest last.
@@ -108,14 +116,14 @@ def _choices(job: Job, store: Store) -> tuple[list[Choice], int]:
     dense = live["density"] > DENSE
     order = np.lexsort((live["feature_id"], np.where(dense, live["n_active"], -live["n_active"]), dense))
     wanted = min(job.config.labelled_features or len(live), len(live))
-    choices: list[Choice] = []
+    choices: list[ChosenTexts] = []
     n_rare = 0
     with job.progress(wanted, "features chosen") as bar:
         for feature_id in live["feature_id"].to_numpy()[order].tolist():
             if len(choices) == wanted:
                 break
             text_ids, activations = _fires_on(store, feature_id)
-            choice = llm.choose(feature_id, text_ids, activations, named, judged, job.config.seed)
+            choice = choose_texts(feature_id, text_ids, activations, named, judged, job.config.seed)
             choices += [choice] if choice else []
             n_rare += choice is None
             bar.advance(choice is not None)
@@ -134,15 +142,17 @@ def _fires_on(store: Store, feature_id: int) -> tuple[np.ndarray, np.ndarray]:
     return rows["text_id"].to_numpy(), rows["activation"].to_numpy()
 
 
-def _tell_cost(job: Job, store: Store, choices: list[Choice], kept: _Kept, asked: Labeller, marker: Marker) -> None:
+def _tell_cost(
+    job: Job, store: Store, choices: list[ChosenTexts], kept: _Kept, model: LanguageModel, marker: Marker
+) -> None:
     """Say, before anything is asked, what it will cost and what is done already."""
     lengths = store.ask("select length(text) as n from texts order by text_id")["n"].to_numpy()
     left = [choice for choice in choices if not kept.has(choice.feature_id)]
-    cost = sum((llm.foretell(one, lengths, fuzzing=marker.reason is None) for one in left), Cost())
+    cost = sum((estimate_cost(one, lengths, fuzzing=marker.reason is None) for one in left), Cost())
     n_done = len(choices) - len(left)
     done = f"; {n_done:,} were described before and are not asked again" if n_done else ""
     job.say(
-        f"{asked.model} at {asked.host} is to describe {len(left):,} features: about {cost.calls:,} questions, "
+        f"{model.model} at {model.host} is to describe {len(left):,} features: about {cost.calls:,} questions, "
         f"{cost.tokens_in:,} tokens in and {cost.tokens_out:,} out (4 characters count as a token){done}."
     )
     if marker.reason:
@@ -150,44 +160,44 @@ def _tell_cost(job: Job, store: Store, choices: list[Choice], kept: _Kept, asked
 
 
 def _describe_all(
-    job: Job, store: Store, choices: list[Choice], kept: _Kept, asked: Labeller, marker: Marker
-) -> dict[int, Described]:
+    job: Job, store: Store, choices: list[ChosenTexts], kept: _Kept, model: LanguageModel, marker: Marker
+) -> dict[int, Explanation]:
     """What was said of each feature, now or before; Refusal when nothing that is said can be read."""
     found = {one.feature_id: kept.read(one.feature_id) for one in choices if kept.has(one.feature_id)}
     left = [choice for choice in choices if choice.feature_id not in found]
     with job.progress(len(choices), "features", len(found)) as bar:
         running = 0
         for material in materials(store, left, marker, job.config.seed):
-            described = llm.describe(asked, material, job.config.seed)
-            if not described.nonsense:
-                kept.write(material.feature_id, described)
-            found[material.feature_id] = described
-            running = running + 1 if described.nonsense else 0
+            explanation = explain_feature(model, material, job.config.seed)
+            if not explanation.unreadable:
+                kept.write(material.feature_id, explanation)
+            found[material.feature_id] = explanation
+            running = running + 1 if explanation.unreadable else 0
             if running == NONSENSE:
-                raise _nonsense(asked, described)
-            _note(bar, described)
+                raise _nonsense(model, explanation)
+            _note(bar, explanation)
     return found
 
 
-def _nonsense(asked: Labeller, described: Described) -> Refusal:
-    said = " ".join(described.last.split())[:120]
+def _nonsense(model: LanguageModel, explanation: Explanation) -> Refusal:
+    said = " ".join(explanation.unread.split())[:120]
     return Refusal(
-        f"{asked.model} answered {NONSENSE} features running with nothing that can be read, at last "
+        f"{model.model} answered {NONSENSE} features running with nothing that can be read, at last "
         f"'{said}'; name another --labeller-model, or mend its server, and give the same command again."
     )
 
 
-def _note(bar: Bar, described: Described) -> None:
-    bar.note((described.explanation or "no answer that can be read")[:60])
+def _note(bar: Bar, explanation: Explanation) -> None:
+    bar.note((explanation.sentence or "no answer that can be read")[:60])
     bar.advance()
 
 
-def _made(job: Job, described: dict[int, Described], n_rare: int, asked: Labeller, marker: Marker) -> Made:
-    explained = {feature_id: one for feature_id, one in sorted(described.items()) if one.explanation is not None}
-    rows = [row for feature_id, one in explained.items() for row in _rows(feature_id, one, asked.model, marker)]
+def _made(job: Job, described: dict[int, Explanation], n_rare: int, model: LanguageModel, marker: Marker) -> Made:
+    explained = {feature_id: one for feature_id, one in sorted(described.items()) if one.sentence is not None}
+    rows = [row for feature_id, one in explained.items() for row in _rows(feature_id, one, model.model, marker)]
     _write(job.generation, rows)
     n_unreadable = len(described) - len(explained)
-    facts: dict[str, Any] = {"model": asked.model, "host": asked.host, "n_explained": len(explained)}
+    facts: dict[str, Any] = {"model": model.model, "host": model.host, "n_explained": len(explained)}
     facts |= {"n_unreadable": n_unreadable, "n_too_rare": n_rare, "why_no_fuzzing": marker.reason}
     told = []
     for scorer in SCORERS:
@@ -195,24 +205,22 @@ def _made(job: Job, described: dict[int, Described], n_rare: int, asked: Labelle
         mean = round(float(np.mean(scores)), 6) if scores else None
         facts |= {f"n_{scorer}": len(scores), f"mean_{scorer}": mean}
         told += [f"{scorer} {mean:.2f} (mean of {len(scores):,})"] if scores else []
-    line = f"{asked.model} described {len(explained):,} features; {', '.join(told) or 'none could be judged'}"
+    line = f"{model.model} described {len(explained):,} features; {', '.join(told) or 'none could be judged'}"
     line += f"; of {n_unreadable:,} no answer could be read" if n_unreadable else ""
     volatile = {"calls": sum(one.calls for one in described.values())}
     volatile |= {name: sum(getattr(one, name) for one in described.values()) for name in ("tokens_in", "tokens_out")}
     return Made(line, facts, volatile)
 
 
-def _rows(feature_id: int, described: Described, model: str, marker: Marker) -> Iterator[dict[str, Any]]:
+def _rows(feature_id: int, explanation: Explanation, model: str, marker: Marker) -> Iterator[dict[str, Any]]:
     """One row for each scorer, with the reason where there is no score."""
     for scorer in SCORERS:
-        judged = described.judged.get(scorer, [])
-        score = llm.score(judged)
-        reason = None
+        verdicts = explanation.verdicts.get(scorer, [])
+        score = score_verdicts(scorer, verdicts)
         if score.score is None:
-            none_asked = marker.reason or NO_WORDS if scorer == FUZZING and described.judged else TOO_RARE
-            reason = UNREAD if judged else none_asked
-        own = {"feature_id": feature_id, "explanation": described.explanation, "model": model, "scorer": scorer}
-        yield own | score._asdict() | {"reason": reason}
+            no_verdict = marker.reason or NO_WORDS if scorer == FUZZING and explanation.verdicts else TOO_RARE
+            score = score._replace(reason=UNREAD if verdicts else no_verdict)
+        yield {"feature_id": feature_id, "explanation": explanation.sentence, "model": model} | score._asdict()
 
 
 def _write(generation: Generation, rows: list[dict[str, Any]]) -> None:

@@ -1,13 +1,15 @@
-"""The texts by which a feature is described and judged, with the words that carry it marked in them."""
+"""The texts from which a feature is explained and on which the explanation is tested, with words marked in them."""
 
 from __future__ import annotations
 
 import random
 from collections.abc import Iterable, Iterator
 
-from featurelib import llm
 from featurelib.attribution import find_words, token_parts, word_parts
-from featurelib.llm import Choice, Material, Words
+from featurelib.llm.explanation import Material
+from featurelib.llm.marked_words import AttributedWords, mark_words, right_words, wrong_words
+from featurelib.llm.prompts import excerpt
+from featurelib.llm.sampling import MIN_TESTED, ChosenTexts
 from featurelib.sae.checkpoints import load_sae
 from featurelib.sae.encoder_view import readout
 from featurelib.storage.store import Store
@@ -33,18 +35,18 @@ class Marker:
         if self.reason is None:
             self._sae = load_sae(job.generation.sae_folder)
 
-    def words(self, texts: list[str], feature_id: int) -> list[Words]:
+    def words(self, texts: list[str], feature_id: int) -> list[AttributedWords]:
         """The words of each text with their parts in the pre-activation of the feature."""
         read = readout(self._sae, [feature_id])
         found = []
         for text, states in zip(texts, self._embedder.token_states(texts), strict=True):
             words = find_words(text, states.starts, states.ends, states.special)
             parts = word_parts(token_parts(states.shares, states.offset, read), words).parts[:, 0]
-            found.append(Words(words.starts, words.ends, parts))
+            found.append(AttributedWords(words.starts, words.ends, parts))
         return found
 
 
-def materials(store: Store, choices: list[Choice], marker: Marker, seed: int) -> Iterator[Material]:
+def materials(store: Store, choices: list[ChosenTexts], marker: Marker, seed: int) -> Iterator[Material]:
     """The texts of each choice, some features at a time, so that memory stays bounded."""
     for start in range(0, len(choices), AHEAD):
         ahead = choices[start : start + AHEAD]
@@ -59,12 +61,12 @@ def materials(store: Store, choices: list[Choice], marker: Marker, seed: int) ->
             )
 
 
-def _all_ids(choice: Choice) -> tuple[int, ...]:
+def _all_ids(choice: ChosenTexts) -> tuple[int, ...]:
     return tuple(text_id for text_id, _ in choice.fires_on) + choice.silent_on + choice.firing + choice.silent
 
 
 def _texts(store: Store, ids: Iterable[int]) -> dict[int, str]:
-    """Texts as far as they are shown: what the embedder read of them, and no more than labeller.CHARACTERS."""
+    """Texts as far as they are shown: what the embedder read of them, and no more than llm.prompts.CHARACTERS."""
     rows = store.ask(
         """
         select t.text_id, t.text, coalesce(s.cut, -1) as cut
@@ -75,10 +77,10 @@ def _texts(store: Store, ids: Iterable[int]) -> dict[int, str]:
         ids=sorted(ids),
     )
     columns = (rows[name].to_pylist() for name in ("text_id", "text", "cut"))
-    return {text_id: llm.shown(text, cut) for text_id, text, cut in zip(*columns, strict=True)}
+    return {text_id: excerpt(text, cut) for text_id, text, cut in zip(*columns, strict=True)}
 
 
-def _marked(choice: Choice, texts: dict[int, str], marker: Marker, seed: int) -> list[tuple[str, bool]]:
+def _marked(choice: ChosenTexts, texts: dict[int, str], marker: Marker, seed: int) -> list[tuple[str, bool]]:
     """The judging texts with marked words, every other one rightly; a text without a word that carries is left out."""
     if marker.reason is not None or not choice.firing:
         return []
@@ -86,9 +88,9 @@ def _marked(choice: Choice, texts: dict[int, str], marker: Marker, seed: int) ->
     own = draw.sample([texts[text_id] for text_id in choice.firing], len(choice.firing))
     samples: list[tuple[str, bool]] = []
     for text, words in zip(own, marker.words(own, choice.feature_id), strict=True):
-        right = llm.right_words(words)
-        wrong = llm.wrong_words(words, len(right), draw)
+        right = right_words(words)
+        wrong = wrong_words(words, len(right), draw)
         if right and len(wrong) == len(right):
             rightly = len(samples) % 2 == 0
-            samples.append((llm.marked(text, words, right if rightly else wrong), rightly))
-    return samples if len(samples) >= llm.LEAST_JUDGED else []
+            samples.append((mark_words(text, words, right if rightly else wrong), rightly))
+    return samples if len(samples) >= MIN_TESTED else []

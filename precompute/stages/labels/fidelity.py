@@ -10,6 +10,7 @@ import numpy as np
 from featurelib.labels.keywords import SEPARATOR
 from featurelib.labels.phrases import Holders, name_words
 from featurelib.labels.split import JUDGED
+from featurelib.schema.records import Fidelity
 from featurelib.stats import Agreement, ap_interval, auroc_and_ap, auroc_interval, bootstrap
 from featurelib.storage.texts import read_texts
 from precompute.build.job import Job
@@ -36,24 +37,7 @@ class Label(NamedTuple):
         return SEPARATOR.join(self.keywords) or f"feature {feature_id}"
 
 
-class Score(NamedTuple):
-    """One row of the table of fidelities."""
-
-    feature_id: int
-    method: str
-    label: str
-    predictor: str
-    auroc: float | None
-    auroc_low: float | None
-    auroc_high: float | None
-    ap: float | None
-    ap_low: float | None
-    ap_high: float | None
-    n_fires: int
-    n_texts: int
-
-
-Measured = dict[tuple[str, str], list[Score]]
+Measured = dict[tuple[str, str], list[Fidelity]]
 """The scores by method and predictor."""
 
 
@@ -104,7 +88,7 @@ def _scores(
     found: list[Agreement],
     n_fires: np.ndarray,
     n_texts: int,
-) -> list[Score]:
+) -> list[Fidelity]:
     """The rows of one method and predictor, with intervals; null where nothing is known."""
     ids = [feature_id for feature_id, own in enumerate(labels) if own.keywords]
     auroc, ap = (np.concatenate([[], *column]) for column in zip(*found, strict=True)) if found else ([], [])
@@ -117,12 +101,12 @@ def _scores(
     ]
     told = [[None if np.isnan(one) else float(one) for one in row] for row in zip(*columns, strict=True)]
     return [
-        Score(feature_id, method, labels[feature_id].text(feature_id), predictor, *own, int(n), n_texts)
+        Fidelity(feature_id, method, labels[feature_id].text(feature_id), predictor, *own, int(n), n_texts)
         for feature_id, own, n in zip(ids, told, n_fires, strict=True)
     ]
 
 
-def both_measured(measured: Measured, predictor: str) -> dict[str, list[Score]]:
+def both_measured(measured: Measured, predictor: str) -> dict[str, list[Fidelity]]:
     """Each method's scores by one predictor, of the features that both methods have scores of, by feature_id."""
     scores = {
         method: [one for one in measured.get((method, predictor), []) if one.ap is not None] for method in METHODS
