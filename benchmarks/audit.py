@@ -35,7 +35,7 @@ from precompute.build.config import BuildConfig
 from precompute.build.job import Job
 from precompute.build.stage_table import PIPELINE
 
-STAGES = ("ingest", "embed", "train", "encode", "summarise", "miss", "audit")
+STAGES = ("ingest", "embed", "train", "encode", "summarise", "near_misses", "audit")
 FOOTER = (
     "Copyright of this abstract remains with its authors; reuse requires written permission from the publishing "
     "office, to which all correspondence should be addressed."
@@ -123,7 +123,7 @@ def build(planted: Planted, folder: Path, embedder: str, features: int, k: int) 
     for stage in PIPELINE:
         if stage.name in STAGES:
             started = time.perf_counter()
-            made = stage.verb(Quiet(generation, config, print))
+            made = stage.make(Quiet(generation, config, print))
             seconds[stage.name] = time.perf_counter() - started
             generation.mark_done(stage.name, Done("", made.facts, made.line, {}))
             print(f"{stage.name}: {made.line} ({seconds[stage.name]:.1f} s)", flush=True)
@@ -154,7 +154,7 @@ def report(generation: Generation, kinds: np.ndarray, seconds: dict[str, float],
         told = f"{row.value:.3f} ({row.low:.3f} to {row.high:.3f}), expected {row.expected:.3f}, {row.n_texts} texts"
         print(f"  feature {row.feature_id} {row.check}: {told}; {row.detail}")
     _report_copies(generation, kinds)
-    cost = ", ".join(f"{name} {1000 * seconds[name] / features:.2f}" for name in ("miss", "audit"))
+    cost = ", ".join(f"{name} {1000 * seconds[name] / features:.2f}" for name in ("near_misses", "audit"))
     print(f"seconds per 1,000 features on {len(kinds):,} texts: {cost}")
 
 

@@ -36,7 +36,7 @@ try:
     n_all = queries.count_families(store)
 except Refusal as refusal:
     ui.stop_with(str(refusal))
-done = opened.generation.done("relate")
+done = opened.generation.done("families")
 if n_all == 0:
     ui.stop_with(NONE)
 pieces.told(done.facts if done else {})

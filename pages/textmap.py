@@ -59,9 +59,7 @@ def draw(run: ui.Opened) -> None:
         find(run)
         places = queries.text_layout(store)
         if not places.num_rows:
-            raise Refusal(
-                "no text of this run has a place on a map yet; build it once more, from its stage arrange on."
-            )
+            raise Refusal("no text of this run has a place on a map yet; build it once more, from its stage layout on.")
         feature = queries.feature(store, chosen_feature(run))
         wide, narrow = st.columns([1.85, 1], gap="large")
         with wide:

@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from featurelib import __version__, installation
-from featurelib.schema import STAGES, Refusal
+from featurelib.schema import RENAMED, STAGES, Refusal
 from featurelib.storage.runs import find_runs
 from precompute.build import config as configuration
+from precompute.build.job import Say
 
 OTHER_FLAGS = ["--config", "--data", "--from", "--layout", "--only", "--to"]
 SAE_FLAGS = ("k", "threshold", "architecture")
@@ -51,9 +52,12 @@ def parser() -> argparse.ArgumentParser:
     for name, one in configuration.fields().items():
         if name != "source":
             _add_flag(build, name, one.metadata)
-    build.add_argument("--only", choices=STAGES, help="build only this stage")
-    build.add_argument("--from", dest="start", choices=STAGES, help="make everything again from this stage on")
-    build.add_argument("--to", dest="end", choices=STAGES, help="build no further than this stage")
+    for flag, dest, text in (
+        ("--only", "only", f"build only this stage: one of {', '.join(STAGES)}"),
+        ("--from", "start", "make everything again from this stage on"),
+        ("--to", "end", "build no further than this stage"),
+    ):
+        build.add_argument(flag, dest=dest, type=_stage_name, metavar="STAGE", help=text)
     status = commands.add_parser("status", help="the stages of every run")
     status.add_argument("name", nargs="?", help="one run (default: all)")
     verify = commands.add_parser("verify", help="compare every file of a run with its manifest")
@@ -64,6 +68,23 @@ def parser() -> argparse.ArgumentParser:
     serve.add_argument("data", nargs="?", type=Path, help="folder of the runs (default: as above)")
     _add_sae_commands(commands)
     return top
+
+
+def _stage_name(name: str) -> str:
+    """A stage's name as it was given, which may be its first name; see `_present_names`."""
+    if name not in (*STAGES, *RENAMED):
+        near = difflib.get_close_matches(name, STAGES, n=1)
+        mend = f"did you mean '{near[0]}'?" if near else f"stages: {', '.join(STAGES)}."
+        raise argparse.ArgumentTypeError(f"there is no stage '{name[:64]}'; {mend}")
+    return name
+
+
+def _present_names(names: Sequence[str | None], say: Say) -> list[str | None]:
+    """The present names of stages; a note for each that was renamed since it was called as it is here."""
+    for name in dict.fromkeys(names):
+        if name in RENAMED:
+            say(f"note: the stage '{name}' is now called '{RENAMED[name]}'")
+    return [RENAMED.get(name, name) if name else None for name in names]
 
 
 def _add_sae_commands(commands: Any) -> None:
@@ -127,7 +148,8 @@ def run(arguments: Sequence[str]) -> int:
         from precompute.build.build import build
         from precompute.build.stage_selection import Span
 
-        build(read_config(given), given.data, Span(given.only, given.start, given.end), say)
+        span = Span(*_present_names([given.only, given.start, given.end], say))
+        build(read_config(given), given.data, span, say)
         return 0
     if given.command in ("inspect", "export"):
         return _read_sae(given)

@@ -98,9 +98,9 @@ def make_run(folder: Path, *, upto: str = schema.STAGES[-1], half: bool = False,
         "train": lambda: _train(generation),
         "encode": lambda: _encode(generation, truth, draw),
         "summarise": lambda: run_summarise(generation),
-        "label": lambda: _label(generation, truth),
-        "arrange": lambda: _write(generation, schema.LAYOUT, truth.layout),
-        "judge": lambda: _judge(generation, truth),
+        "keywords": lambda: _keywords(generation, truth),
+        "layout": lambda: _write(generation, schema.LAYOUT, truth.layout),
+        "labels": lambda: _labels(generation, truth),
     }
     for stage in schema.STAGES:
         writers.get(stage, lambda: None)()
@@ -246,11 +246,11 @@ def _encode(generation: Generation, truth: NumpyRun, draw: np.random.Generator) 
     _write(generation, schema.EVALUATION, pd.DataFrame(metrics, columns=schema.EVALUATION.schema.names))
 
 
-def _label(generation: Generation, truth: NumpyRun) -> None:
+def _keywords(generation: Generation, truth: NumpyRun) -> None:
     _write(generation, schema.KEYWORDS, truth.keywords)
 
 
-def _judge(generation: Generation, truth: NumpyRun) -> None:
+def _labels(generation: Generation, truth: NumpyRun) -> None:
     named = [(f, label, "none" if f == 5 else "keywords") for f, label in truth.labels.items()]
     _write(generation, schema.LABELS, pd.DataFrame(named, columns=schema.LABELS.schema.names))
     _write(generation, schema.FIDELITY, fidelity_rows(truth.labels))

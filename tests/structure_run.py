@@ -11,7 +11,7 @@ import pandas as pd
 
 from featurelib import schema
 from featurelib.storage.runs import Done
-from precompute.stages.families import relate
+from precompute.stages.families import find_families
 from tests import numpy_run
 from tests.numpy_run import DEAD, N_FEATURES, N_TEXTS, NumpyRun, QuietJob, finish, make_run, run_summarise
 
@@ -21,7 +21,7 @@ SPLIT_INTO = (21, 22)
 
 
 class SeededJob(QuietJob):
-    """A job with the one option that relate reads."""
+    """A job with the one option that find_families reads."""
 
     config = SimpleNamespace(seed=0)
 
@@ -60,17 +60,17 @@ def structure_run(folder: Path, activations: np.ndarray, *, vectors: np.ndarray 
     truth = replace(made, activations=activations)
     numpy_run._encode(generation, truth, np.random.default_rng(0))
     for table in schema.TABLES:
-        if table.stage in ("summarise", "relate"):
+        if table.stage in ("summarise", "families"):
             generation.file(table).unlink()
     summarised = generation.done("summarise")
-    for stage in ("summarise", "relate"):
+    for stage in ("summarise", "families"):
         (generation.path / "done" / f"{stage}.json").unlink()
     run_summarise(generation)
     generation.mark_done("summarise", summarised)
     if vectors is not None:
         rows = pd.DataFrame({"feature_id": range(len(vectors)), "embedding": list(vectors)})
         numpy_run._write(generation, schema.LABEL_VECTORS, rows)
-    made_of = relate(SeededJob(generation))
-    generation.mark_done("relate", Done("relate 0", made_of.facts, made_of.line, {}))
+    made_of = find_families(SeededJob(generation))
+    generation.mark_done("families", Done("families 0", made_of.facts, made_of.line, {}))
     finish(generation)
     return truth

@@ -205,7 +205,7 @@ def build(folder: Path, *, language: bool) -> World:
     run.point_to(generation)
     for stage in PIPELINE:
         if stage.name in ("ingest", "embed", "train", "encode", "summarise", "audit"):
-            made = stage.verb(job)
+            made = stage.make(job)
             generation.mark_done(stage.name, Done("", made.facts, made.line, {}))
     kept = pq.read_table(generation.file(TEXTS), columns=["source_row"])["source_row"].to_numpy()
     return World(run, kinds[kept], texts)
@@ -366,6 +366,6 @@ def test_questions_of_the_audit(world: World) -> None:
                 ["flagged", "sure", "feature_id"], ascending=[False, False, True], kind="stable"
             )
             assert rows.index.tolist() == expected.index.tolist()
-    early = open_store(make_run(world.run.path.parent / "early", upto="label").generation)
+    early = open_store(make_run(world.run.path.parent / "early", upto="keywords").generation)
     with pytest.raises(Refusal, match="stage 'audit' is not done"):
         queries.audit_counts(early)

@@ -27,7 +27,7 @@ from featurelib.storage.store import open_store
 from featurelib.ui.texts import highlight
 from precompute.build.config import BuildConfig
 from precompute.stages import attributions as stage
-from precompute.stages.attributions import attribute
+from precompute.stages.attributions import make_attributions
 from tests.conftest import STAND_IN
 from tests.numpy_run import QuietJob
 from tests.planted import TOPICS
@@ -85,7 +85,7 @@ def test_every_live_feature_has_the_words_of_its_ten_strongest_texts(generation)
     )
     found = pq.read_table(generation.file(TEXT_WORDS)).to_pandas()
     assert found["text_id"].tolist() == sorted(expected["text_id"].unique())
-    facts = generation.done("attribute").facts
+    facts = generation.done("attributions").facts
     assert facts["reason"] is None and facts["n_texts"] == len(found) and facts["n_contributions"] == len(rows)
     assert facts["n_words"] == sum(map(len, found["starts"])) and facts["largest_difference"] < 1e-5
 
@@ -133,22 +133,22 @@ def test_equal_builds_are_equal_bytes_and_a_killed_one_goes_on(copy, monkeypatch
     written = stage._part
 
     def fails_at_the_third(*args):
-        if len(list(copy.work("attribute").glob("rows-*"))) == 2:
+        if len(list(copy.work("attributions").glob("rows-*"))) == 2:
             raise KeyboardInterrupt
         return written(*args)
 
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
         patched.setattr(stage, "_part", fails_at_the_third)
-        attribute(job(copy))
-    kept = {path: path.stat().st_mtime_ns for path in copy.work("attribute").iterdir()}
+        make_attributions(job(copy))
+    kept = {path: path.stat().st_mtime_ns for path in copy.work("attributions").iterdir()}
     assert len(kept) == 4
-    attribute(job(copy))
+    make_attributions(job(copy))
     assert all(path.stat().st_mtime_ns == moment for path, moment in kept.items())
     assert [copy.file(table).read_bytes() for table in (TEXT_WORDS, CONTRIBUTIONS)] == before
 
 
 def test_fewer_texts_a_feature_and_too_many(copy):
-    facts = attribute(job(copy, attributed_texts=2)).facts
+    facts = make_attributions(job(copy, attributed_texts=2)).facts
     live = pq.read_table(copy.file(FEATURES))["n_active"].to_numpy() > 0
     assert facts["n_contributions"] <= 2 * live.sum() and facts["n_features"] == live.sum()
     with pytest.raises(Refusal, match="--attributed-texts is 101"):
@@ -158,7 +158,7 @@ def test_fewer_texts_a_feature_and_too_many(copy):
 def test_token_states_of_long_texts_are_made_a_few_at_a_time(copy, monkeypatch):
     expected = pq.read_table(copy.file(CONTRIBUTIONS))
     monkeypatch.setattr(stage, "STATES_BYTES", 30_000)
-    attribute(job(copy))
+    make_attributions(job(copy))
     assert pq.read_table(copy.file(CONTRIBUTIONS)).equals(expected)
 
 
@@ -170,14 +170,14 @@ def test_token_states_of_long_texts_are_made_a_few_at_a_time(copy, monkeypatch):
     ],
 )
 def test_a_run_whose_embeddings_are_no_sums_has_empty_tables_and_says_why(copy, cls_model, options, reason):
-    made = attribute(job(copy, **options | ({"embedder": str(cls_model)} if options["embedder"] else {})))
+    made = make_attributions(job(copy, **options | ({"embedder": str(cls_model)} if options["embedder"] else {})))
     assert re.search(f"no words, because {reason}", made.line) and re.search(reason, made.facts["reason"])
     assert not rows_of(copy) and not pq.read_metadata(copy.file(TEXT_WORDS)).num_rows
 
 
 def test_a_run_of_dead_features_has_empty_tables(copy):
     files.write_parquet(copy.file(TOP_TEXT_ROWS), TOP_TEXT_ROWS.schema.empty_table(), TOP_TEXT_ROWS.schema)
-    made = attribute(job(copy))
+    made = make_attributions(job(copy))
     assert (made.facts["n_features"], made.facts["n_words"], made.facts["reason"]) == (0, 0, None) and not rows_of(copy)
 
 

@@ -22,7 +22,7 @@ from featurelib.storage.runs import Done
 from featurelib.storage.store import open_store
 from featurelib.ui import audit
 from featurelib.ui.feature import top_texts
-from precompute.stages.near_misses import miss
+from precompute.stages.near_misses import find_near_misses
 from tests.apppage import page_of
 from tests.numpy_run import DEAD, N_FEATURES, NumpyRun, QuietJob, make_run
 
@@ -53,8 +53,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> NumpyRun:
     copies = pa.table([[100, 200], [100, 100], [1, 1], [True, True]], schema=COPIES.schema)
     files.write_parquet(generation.file(COPIES), copies, COPIES.schema)
     generation.mark_done("audit", Done("audit", FACTS, "", {}))
-    found = miss(QuietJob(generation))
-    generation.mark_done("miss", Done("miss", found.facts, found.line, {}))
+    found = find_near_misses(QuietJob(generation))
+    generation.mark_done("near_misses", Done("near_misses", found.facts, found.line, {}))
     return truth
 
 
@@ -112,7 +112,7 @@ def test_the_page_of_features_is_narrowed_by_a_flag() -> None:
 
 
 def test_a_run_without_an_audit_says_so(tmp_path: Path) -> None:
-    make_run(tmp_path / "early", upto="label")
+    make_run(tmp_path / "early", upto="keywords")
     before = ui.data_folder()
     ui.use_data_folder(tmp_path)
     try:

@@ -141,9 +141,9 @@ def test_from_makes_a_stage_again_although_it_stands(
 def test_from_and_only_make_that_stage_again_and_leave_the_later_ones(
     planted: Planted, own_data: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert build(planted, own_data, "--only", "miss", "--from", "miss") == 0
+    assert build(planted, own_data, "--only", "near_misses", "--from", "near_misses") == 0
     printed = capsys.readouterr().out
-    assert "relate: skipped" in printed and "audit: skipped" in printed and "miss: skipped" not in printed
+    assert "families: skipped" in printed and "audit: skipped" in printed and "near_misses: skipped" not in printed
     assert Run(own_data / "tiny").current().complete
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from featurelib.embedder import precomputed
 from featurelib.schema import EMBEDDINGS, STAGES
 from featurelib.storage import files
 from featurelib.storage.runs import WORK_FOLDER, Run
@@ -17,7 +18,6 @@ from precompute.__main__ import _disk_complaint, main
 from precompute.build.config import BuildConfig
 from precompute.build.stage_table import PIPELINE, expect, readers_of, stage_of
 from precompute.stages import keywords as label_verb
-from precompute.stages import precomputed_embeddings
 from tests.planted import Planted
 from tests.test_build import build, hashes
 
@@ -67,8 +67,8 @@ def test_a_stage_is_not_taken_from_a_run_that_lacks_a_file(planted: Planted, own
 def test_a_stage_is_not_built_on_what_other_options_made(
     planted: Planted, own_data: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert build(planted, own_data, "--only", "arrange", "--seed", "3") == 2
-    assert "--only arrange needs the stage 'train'" in capsys.readouterr().err
+    assert build(planted, own_data, "--only", "layout", "--seed", "3") == 2
+    assert "--only layout needs the stage 'train'" in capsys.readouterr().err
     assert [one.name for one in Run(own_data / "tiny").generations()] == ["g0001"]
 
 
@@ -156,7 +156,7 @@ def test_keyword_embeddings_that_find_no_room_fail_with_the_number_of_the_system
 
 @pytest.mark.skipif(not hasattr(os, "posix_fallocate"), reason="the room cannot be reserved on this system")
 def test_a_mapped_matrix_has_its_room_on_the_disk_before_it_is_filled(tmp_path: Path) -> None:
-    precomputed_embeddings._new_matrix(tmp_path / "m.npy", 1000, 256)
+    precomputed._new_matrix(tmp_path / "m.npy", 1000, 256)
     held = (tmp_path / "m.npy").stat()
     assert held.st_blocks * 512 >= held.st_size > 1000 * 256 * 4
 

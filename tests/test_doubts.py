@@ -10,7 +10,7 @@ import pytest
 from featurelib import ui
 from featurelib.storage.runs import Run
 from precompute.__main__ import main
-from precompute.stages.training_warnings import doubts
+from precompute.stages.train.training_warnings import doubts
 from tests.apppage import page_of
 from tests.conftest import TINY_FLAGS
 from tests.planted import Planted

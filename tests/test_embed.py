@@ -10,13 +10,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from featurelib.embedder import load_embedder
+from featurelib.embedder import load_embedder, precomputed
 from featurelib.schema import EMBEDDINGS, TEXTS, Refusal
 from featurelib.storage.runs import Done, Generation
 from precompute.build.config import BuildConfig
 from precompute.build.job import Job
 from precompute.stages import embed as verb
-from precompute.stages import precomputed_embeddings
 
 N_TEXTS = 600
 SOURCE_ROWS = np.delete(np.arange(N_TEXTS + 3), [0, 5, 100])
@@ -107,7 +106,7 @@ def test_given_embeddings_go_to_their_texts(generation, tmp_path, by):
 
 def test_embeddings_of_more_rows_than_a_sample_are_matched_only_where_that_is_sure():
     matrix = np.zeros((900, 4), np.float32)
-    more = precomputed_embeddings.Given(Path("e.npy"), None, matrix)
+    more = precomputed.Precomputed(Path("e.npy"), None, matrix)
     assert more.matched_by(100, 100, True) == "source_row"
     with pytest.raises(Refusal, match="it cannot be told which embedding is whose"):
         more.matched_by(100, 103, True)

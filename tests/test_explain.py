@@ -1,4 +1,4 @@
-"""The stage explain: a tiny run described and judged by a server that follows a rule, so that scores are known."""
+"""The stage explanations: a tiny run described and judged by a server that follows a rule, so that scores are known."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def test_texts_of_given_embeddings_of_which_nothing_is_known_are_shown(own_data:
 
 def test_without_a_labeller_nothing_is_said(tiny: Run) -> None:
     generation = tiny.current()
-    assert generation.done("explain").line == "no labeller was asked for"
+    assert generation.done("explanations").line == "no labeller was asked for"
     assert pq.read_table(generation.file(EXPLANATIONS)).num_rows == 0
     assert queries.explanation(open_store(generation), 0) is None
 
@@ -214,9 +214,9 @@ def test_the_key_is_nowhere_and_the_model_and_the_host_are_in_run_json(described
     generation = Run(data / "tiny").current()
     told = generation.describe()["explanations"]
     assert told["model"] == "rule-judge" and told["host"] == server.url.split("/")[2] and told["n_explained"] == N
-    assert server.url not in json.dumps(generation.done("explain").made_from)
-    assert generation.volatile()["explain"]["calls"] == len(server.bodies)
-    assert generation.volatile()["explain"]["tokens_in"] == 100 * len(server.bodies)
+    assert server.url not in json.dumps(generation.done("explanations").made_from)
+    assert generation.volatile()["explanations"]["calls"] == len(server.bodies)
+    assert generation.volatile()["explanations"]["tokens_in"] == 100 * len(server.bodies)
 
 
 def test_a_build_that_is_cut_short_goes_on_without_asking_again(

@@ -37,7 +37,7 @@ from featurelib.storage.runs import Generation, Run
 from featurelib.storage.store import open_store
 from precompute.build.config import BuildConfig
 from precompute.build.job import Job
-from precompute.stages.labels import candidates, choice, features, judge
+from precompute.stages.labels import candidates, choice, features, make_labels
 from tests.apppage import page_of
 from tests.conftest import STAND_IN
 from tests.planted import FILLER, TOPICS, Planted
@@ -157,7 +157,7 @@ def test_names_are_of_the_topics_that_fire_and_predict_better_than_the_seeds(tin
             words = re.findall(r"\w+", row["label"])
             shares.append(np.mean([word in TOPICS[topic].split() for word in words]))
     assert len(shares) >= 10 and np.mean(shares) > 0.9
-    told = tiny.current().done("judge").facts["fidelity"]["resembles"]
+    told = tiny.current().done("labels").facts["fidelity"]["resembles"]
     for measure in ("auroc_mean", "ap_mean"):
         assert told["ours"][measure]["value"] > told["seed"][measure]["value"]
 
@@ -215,7 +215,7 @@ def test_no_two_features_have_one_name(tiny: Run) -> None:
 
 def test_judging_again_gives_the_same_bytes(own: Generation) -> None:
     before = tables(own)
-    judge(job_of(own))
+    make_labels(job_of(own))
     assert tables(own) == before
 
 
@@ -224,7 +224,7 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(
     own: Generation, monkeypatch: pytest.MonkeyPatch, at: str
 ) -> None:
     before = tables(own)
-    shutil.rmtree(own.work("judge"), ignore_errors=True)
+    shutil.rmtree(own.work("labels"), ignore_errors=True)
     monkeypatch.setattr(features, "FEATURES_PER_PART", 8)
     made = []
 
@@ -239,10 +239,10 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(
         monkeypatch.setattr(candidates, "STRINGS_PER_PART", 64)
         real = getattr(module, name)
         patched.setattr(module, name, killed)
-        judge(job_of(own))
-    kept = {path: path.stat().st_mtime_ns for path in own.work("judge").iterdir()}
+        make_labels(job_of(own))
+    kept = {path: path.stat().st_mtime_ns for path in own.work("labels").iterdir()}
     assert len(kept) > 1
-    judge(job_of(own))
+    make_labels(job_of(own))
     assert tables(own) == before
     assert all(path.stat().st_mtime_ns == stamp for path, stamp in kept.items())
 
@@ -251,7 +251,7 @@ def test_what_a_judged_text_says_changes_no_name(own: Generation) -> None:
     before = tables(own)
     judged = np.flatnonzero(pq.read_table(own.file(EVIDENCE_PARTS))["part"].to_numpy() == "judged")
     rewrite_texts(own, judged)
-    judge(job_of(own))
+    make_labels(job_of(own))
     after = tables(own)
     for view in ("labels", "keyword_evidence", "label_vectors"):
         assert after[view] == before[view], view
@@ -262,7 +262,7 @@ def test_what_a_named_text_says_does_change_names(own: Generation) -> None:
     before = tables(own)
     named = np.flatnonzero(pq.read_table(own.file(EVIDENCE_PARTS))["part"].to_numpy() == "named")
     rewrite_texts(own, named[::2])
-    judge(job_of(own))
+    make_labels(job_of(own))
     assert tables(own)["labels"] != before["labels"]
 
 
@@ -276,7 +276,7 @@ def test_texts_that_say_a_word_again_and_again_are_named_too(own: Generation) ->
     files.write_parquet(
         own.file(TEXTS), table.set_column(table.schema.get_field_index("text"), "text", texts), table.schema
     )
-    judge(job_of(own))
+    make_labels(job_of(own))
     assert {row["origin"] for row in rows_of(own, KEYWORD_EVIDENCE)} == {"top texts", "active texts", "encoder"}
 
 
@@ -320,7 +320,7 @@ def test_a_feature_that_no_chosen_text_fires_has_the_seeds_name_and_one_without_
     named = parts[top["text_id"].to_numpy()] == "named"
     kept = ~(np.isin(top["feature_id"].to_numpy(), [1, beaten]) & named)
     files.write_parquet(own.file(TOP_TEXT_ROWS), top.filter(pa.array(kept)), top.schema)
-    judge(job_of(own))
+    make_labels(job_of(own))
     labels = {row["feature_id"]: row for row in rows_of(own, LABELS)}
     seed = {row["feature_id"]: row for row in rows_of(own, FIDELITY) if row["method"] == "seed"}
     assert {labels[feature_id]["source"] for feature_id in (0, 1, beaten)} <= {"keywords", "single texts"}
@@ -331,7 +331,7 @@ def test_a_feature_that_no_chosen_text_fires_has_the_seeds_name_and_one_without_
 
 
 def test_a_run_of_given_embeddings_alone_is_judged_by_words(own: Generation) -> None:
-    made = judge(job_of(own, embedder=None, embeddings="given.npy"))
+    made = make_labels(job_of(own, embedder=None, embeddings="given.npy"))
     rows = rows_of(own, FIDELITY)
     assert {row["predictor"] for row in rows} == {"contains"} and any(row["ap"] for row in rows)
     assert rows_of(own, LABEL_VECTORS) == []
@@ -346,7 +346,7 @@ def test_a_run_without_keywords_has_numbers_for_names(own: Generation) -> None:
     for path in own.parts(BY_FEATURE):
         rows = pq.read_table(path)
         files.write_parquet(path, rows.schema.empty_table(), rows.schema)
-    made = judge(job_of(own))
+    made = make_labels(job_of(own))
     assert [row["label"] for row in rows_of(own, LABELS)] == [f"feature {number}" for number in range(32)]
     assert rows_of(own, FIDELITY) == [] and made.line.endswith("none could be measured")
 

@@ -196,8 +196,8 @@ def test_vectors_that_cannot_be_compared_are_refused(with_vectors: Generation, m
             search.labels_by_meaning(store, vector)
     with pytest.raises(Refusal, match="have no embeddings"):
         search.labels_by_meaning(open_store(made.generation), np.ones(16))
-    early = make_run(tmp_path / "early", upto="arrange").generation
-    with pytest.raises(RunNotReady, match="judge"):
+    early = make_run(tmp_path / "early", upto="layout").generation
+    with pytest.raises(RunNotReady, match="labels"):
         search.labels_by_meaning(open_store(early), np.ones(16))
 
 

@@ -253,7 +253,7 @@ def write(generation: Generation, table: Any, columns: Sequence[Any]) -> None:
 @pytest.mark.parametrize("dtype", ["float32", "float16"])
 def test_the_verb_writes_what_the_method_gives_feature_by_feature(tmp_path: Path, dtype: str) -> None:
     world = make_world(tmp_path, dtype=dtype)
-    made = verb.label(world.job())
+    made = verb.make_keywords(world.job())
     rows = pq.read_table(world.generation.file(KEYWORDS)).to_pylist()
     stand_in = load_embedder("stand-in:32").embed
     for feature_id in world.top:
@@ -285,7 +285,7 @@ def counted(monkeypatch: pytest.MonkeyPatch, stop_at: int = 10**9) -> Counter:
 def test_each_distinct_string_is_embedded_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     world = make_world(tmp_path)
     seen = counted(monkeypatch)
-    made = verb.label(world.job())
+    made = verb.make_keywords(world.job())
     terms = {string: n for string, n in seen.items() if string not in world.texts}
     assert set(terms.values()) == {1}
     assert len(terms) == made.facts["n_words"] + made.facts["n_pairs"]
@@ -297,14 +297,14 @@ def test_a_stopped_run_goes_on_and_ends_with_the_same_bytes(
 ) -> None:
     monkeypatch.setattr(verb, "STRINGS_PER_PART", 8)
     undisturbed = make_world(tmp_path / "a")
-    verb.label(undisturbed.job())
+    verb.make_keywords(undisturbed.job())
     stopped = make_world(tmp_path / "b")
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
         counted(patched, stop_at)
-        verb.label(stopped.job())
-    kept = sorted(stopped.generation.work("label").glob("*.npy"))
+        verb.make_keywords(stopped.job())
+    kept = sorted(stopped.generation.work("keywords").glob("*.npy"))
     stamps = [path.stat().st_mtime_ns for path in kept]
-    verb.label(stopped.job())
+    verb.make_keywords(stopped.job())
     assert stopped.keywords() == undisturbed.keywords()
     assert [path.stat().st_mtime_ns for path in kept] == stamps
     assert kept or stop_at < 20
@@ -313,7 +313,7 @@ def test_a_stopped_run_goes_on_and_ends_with_the_same_bytes(
 def test_a_run_without_a_live_feature_is_labelled_with_numbers(tmp_path: Path) -> None:
     world = make_world(tmp_path)
     write(world.generation, TOP_TEXT_ROWS, [[]] * 4)
-    made = verb.label(world.job())
+    made = verb.make_keywords(world.job())
     assert pq.read_metadata(world.generation.file(KEYWORDS)).num_rows == 0
     assert made.line.startswith("0 keywords of 0 of 6 features from 0 top texts")
 

@@ -168,7 +168,7 @@ def test_a_run_has_a_place_for_every_text(tiny: Run) -> None:
     assert rows["text_id"].to_pylist() == list(range(len(embeddings)))
     expected = arrange_texts(embeddings, 0).xy
     assert np.stack([rows["x"].to_numpy(), rows["y"].to_numpy()], axis=1).tobytes() == expected.tobytes()
-    facts = generation.done("arrange").facts
+    facts = generation.done("layout").facts
     assert (facts["n_texts_placed"], facts["n_texts"], facts["text_method"]) == (600, 600, "UMAP")
     ids = np.array([0, 3, 255, 256, 257, 599])
     assert (_embeddings(generation, ids) == embeddings[ids]).all()

@@ -21,7 +21,7 @@ from featurelib.storage.embeddings import read_embeddings
 from featurelib.storage.runs import Done
 from featurelib.storage.store import open_store
 from precompute.stages import near_misses as miss_verb
-from precompute.stages.near_misses import miss
+from precompute.stages.near_misses import find_near_misses
 from tests.numpy_run import DEAD, N_FEATURES, NumpyRun, QuietJob, make_run
 
 N, D, F = 700, 8, 24
@@ -132,8 +132,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> NumpyRun:
     """A run written with numpy, its near misses found by the stage."""
     truth = make_run(tmp_path_factory.mktemp("misses") / "small")
     generation = truth.generation
-    found = miss(QuietJob(generation))
-    generation.mark_done("miss", Done("miss", found.facts, found.line, {}))
+    found = find_near_misses(QuietJob(generation))
+    generation.mark_done("near_misses", Done("near_misses", found.facts, found.line, {}))
     generation.path.joinpath("manifest.json").unlink()
     return truth
 
@@ -144,16 +144,16 @@ def test_the_stage_finds_what_numpy_finds(made: NumpyRun) -> None:
         rows = table[table["feature_id"] == feature_id]
         assert not (made.activations[rows["text_id"], feature_id] > 0).any() and len(rows) == KEPT
         assert rows["rank"].tolist() == list(range(1, KEPT + 1))
-    facts = made.generation.done("miss").facts
+    facts = made.generation.done("near_misses").facts
     assert facts["n_dead"] == len(DEAD) and facts["n_dead_nearly"] == 0 and facts["median_gap"] > 0
     assert 0 < facts["dead_reached"] < 0.5 and facts["rows"] == len(table) == N_FEATURES * KEPT
 
 
 def test_a_killed_stage_goes_on_and_ends_in_the_same_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     generation = make_run(tmp_path / "killed").generation
-    whole = miss(QuietJob(generation))
+    whole = find_near_misses(QuietJob(generation))
     expected = files.sha256_file(generation.file(NEAR_MISSES))
-    files.remove(generation.work("miss"))
+    files.remove(generation.work("near_misses"))
     files.remove(generation.file(NEAR_MISSES))
     read: list[str] = []
 
@@ -165,8 +165,8 @@ def test_a_killed_stage_goes_on_and_ends_in_the_same_bytes(tmp_path: Path, monke
 
     monkeypatch.setattr(miss_verb, "read_embeddings", stop_at_third)
     with pytest.raises(KeyboardInterrupt):
-        miss(QuietJob(generation))
-    assert miss(QuietJob(generation)) == whole
+        find_near_misses(QuietJob(generation))
+    assert find_near_misses(QuietJob(generation)) == whole
     names = [part.name for part in generation.parts(EMBEDDINGS)]
     assert files.sha256_file(generation.file(NEAR_MISSES)) == expected and read == names[:3] + names[2:]
 
@@ -201,6 +201,6 @@ def test_equal_texts_are_one_near_miss(made: NumpyRun) -> None:
 
 def test_a_run_without_the_stage_says_which_is_missing(tmp_path: Path) -> None:
     store = open_store(make_run(tmp_path / "early", upto="summarise").generation)
-    with pytest.raises(Refusal, match="stage 'miss' is not done"):
+    with pytest.raises(Refusal, match="stage 'near_misses' is not done"):
         queries.near_misses(store, 1)
     assert store.has(BY_TEXT)

@@ -149,7 +149,8 @@ def test_choosing_another_run_leaves_nothing_of_the_old_one_in_the_address(
 
 
 @pytest.mark.parametrize(
-    ("upto", "missing"), [("ingest", "encode"), ("encode", "summarise"), ("summarise", "arrange"), ("label", "arrange")]
+    ("upto", "missing"),
+    [("ingest", "encode"), ("encode", "summarise"), ("summarise", "layout"), ("keywords", "layout")],
 )
 def test_an_unfinished_run_opens_and_each_missing_part_is_a_sentence(
     folder: Callable[[Path], None], tmp_path: Path, upto: str, missing: str
@@ -158,7 +159,7 @@ def test_an_unfinished_run_opens_and_each_missing_part_is_a_sentence(
     folder(tmp_path)
     for file in ("overview.py", "features.py", "map.py"):
         said = words(page_of(file, {"run": "half"}).main)
-        if file == "map.py" or upto not in ("summarise", "label"):
+        if file == "map.py" or upto not in ("summarise", "keywords"):
             assert f"stage '{missing}' is not done" in said or "stage 'summarise' is not done" in said
 
 

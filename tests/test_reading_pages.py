@@ -201,7 +201,7 @@ def test_a_wrong_choice_is_told_some_of_the_right_ones_and_not_hundreds(
 def test_before_the_stage_that_names_features_none_is_said_to_have_no_keywords(
     keep_folder: None, tmp_path: Path
 ) -> None:
-    make_run(tmp_path / "half", upto="label")
+    make_run(tmp_path / "half", upto="keywords")
     ui.use_data_folder(tmp_path)
     said = words(page_of("feature.py", {"run": "half", "feature": "20"}))
     assert "It has no name yet" in said and "It has no keywords" not in said

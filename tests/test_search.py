@@ -186,7 +186,7 @@ def test_an_index_of_a_generation_that_is_gone_is_removed_in_time(made: NumpyRun
 def test_before_the_labels_texts_are_found_and_features_are_a_sentence(tmp_path: Path) -> None:
     words = open_words(open_store(make_run(tmp_path / "unlabelled", upto="summarise").generation), tmp_path / "cache")
     assert words.count("galaxy") > 0
-    with pytest.raises(RunNotReady, match="stage '(label|judge)'"):
+    with pytest.raises(RunNotReady, match="stage '(keywords|labels)'"):
         words.features("galaxy")
 
 

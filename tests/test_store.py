@@ -190,12 +190,12 @@ STAGES_OF_QUERIES = {
     "ingest": lambda store: queries.text(store, 1),
     "encode": lambda store: queries.evaluation(store),
     "summarise": lambda store: queries.counts(store),
-    "label": lambda store: queries.keywords(store, 1),
-    "arrange": lambda store: queries.layout(store),
+    "keywords": lambda store: queries.keywords(store, 1),
+    "layout": lambda store: queries.layout(store),
 }
 
 
-@pytest.mark.parametrize("upto", ["ingest", "embed", "train", "encode", "summarise", "label"])
+@pytest.mark.parametrize("upto", ["ingest", "embed", "train", "encode", "summarise", "keywords"])
 def test_an_unfinished_run_answers_what_it_can_and_names_the_stage_of_the_rest(tmp_path: Path, upto: str) -> None:
     store = open_store(make_run(tmp_path / "unfinished", upto=upto).generation)
     done = schema.STAGES[: schema.STAGES.index(upto) + 1]
@@ -218,8 +218,8 @@ def test_a_table_made_while_the_store_is_open_is_seen(tmp_path: Path) -> None:
     from tests.numpy_run import _judge, _write_empty
 
     _judge(made.generation, made)
-    _write_empty(made.generation, "judge")
-    made.generation.mark_done("judge", made.generation.done("summarise"))
+    _write_empty(made.generation, "labels")
+    made.generation.mark_done("labels", made.generation.done("summarise"))
     assert queries.labels(store, [1]) == {1: made.labels[1]} and store.has(schema.LABELS)
 
 
@@ -300,12 +300,17 @@ def test_what_is_no_run_is_a_sentence(tmp_path: Path) -> None:
 def test_a_run_of_an_older_version_opens_without_the_tables_that_came_later(tmp_path: Path) -> None:
     made = make_run(tmp_path / "older")
     generation = made.generation
-    for path in ("done/miss.json", "summaries/near_misses.parquet", "summaries/text_layout.parquet", "manifest.json"):
+    for path in (
+        "done/near_misses.json",
+        "summaries/near_misses.parquet",
+        "summaries/text_layout.parquet",
+        "manifest.json",
+    ):
         (generation.path / path).unlink()
     finish(generation)
     store = open_store(generation)
     assert queries.labels(store, [1]) == {1: made.labels[1]} and queries.layout(store).num_rows
-    with pytest.raises(RunNotReady, match="no near_misses yet: its stage 'miss' is not done; give its build command"):
+    with pytest.raises(RunNotReady, match="no near_misses yet: its stage 'near_misses' is not done; give its"):
         queries.near_misses(store, 1)
-    with pytest.raises(RunNotReady, match="its stage 'arrange' is not done as it is now, only by an older version"):
+    with pytest.raises(RunNotReady, match="its stage 'layout' is not done as it is now, only by an older version"):
         store.ask("select * from text_layout")

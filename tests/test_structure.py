@@ -13,7 +13,7 @@ from featurelib.charts.coactivation import relative
 from featurelib.schema import Refusal
 from featurelib.storage.store import Store, open_store
 from featurelib.ui.kit.theme import DARK, LIGHT
-from precompute.stages.families import relate
+from precompute.stages.families import find_families
 from tests.numpy_run import N_FEATURES, N_TEXTS, NumpyRun
 from tests.structure_run import ALWAYS, CHILDREN, GRANDCHILD, ROOT, SeededJob, planted, structure_run
 
@@ -49,7 +49,7 @@ def test_the_stage_writes_the_planted_family_with_both_conditionals(made: NumpyR
     np.testing.assert_allclose(rows["conditional"], [np.nan, 1, 1, 1])
     np.testing.assert_allclose(rows["share_of_parent"], [np.nan, 14 / 28, 10 / 28, 7 / 14])
     np.testing.assert_allclose(rows["nesting"], [np.nan, 1, 1, 1])
-    done = made.generation.done("relate")
+    done = made.generation.done("families")
     assert done.facts["n_families"] == 1 and done.facts["n_outside"] == N_FEATURES - 4
     assert done.facts["n_dense"] == 1 and done.facts["largest"] == done.facts["most_allowed"] == 4
     assert "1 family, the largest with 4 of 40 features; 90% in none" in done.line
@@ -65,7 +65,7 @@ def test_labels_are_clustered_as_they_were_planted(made: NumpyRun) -> None:
 def test_without_label_vectors_there_are_no_clusters_and_the_reason_is_kept(tmp_path: Path) -> None:
     made = structure_run(tmp_path / "plain", planted())
     assert pq.read_table(made.generation.file(schema.KEYWORD_CLUSTERS)).num_rows == 0
-    assert made.generation.done("relate").facts["no_keyword_clusters"] == "the stage judge made no label vectors"
+    assert made.generation.done("families").facts["no_keyword_clusters"] == "the labels have no vectors"
     store = open_store(made.generation)
     assert queries.clusters(store, "topic").num_rows == 0
     assert set(queries.topic_layout(store)["cluster"].to_pylist()) == {-1}
@@ -79,7 +79,7 @@ def test_two_builds_give_the_same_bytes(made: NumpyRun, tmp_path: Path) -> None:
 
 def test_dead_features_alone_make_no_family(tmp_path: Path) -> None:
     made = structure_run(tmp_path / "dead", np.zeros((N_TEXTS, N_FEATURES), np.float32))
-    facts = relate(SeededJob(made.generation)).facts
+    facts = find_families(SeededJob(made.generation)).facts
     assert facts["n_families"] == 0 and facts["n_dead"] == facts["n_outside"] == N_FEATURES
     assert queries.families(open_store(made.generation)).num_rows == 0
 

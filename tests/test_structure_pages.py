@@ -87,10 +87,10 @@ def test_a_click_in_the_list_opens_its_family(show: Open) -> None:
 
 def test_a_run_without_families_says_so(folder: Callable[[Path], None], tmp_path: Path) -> None:
     make_run(tmp_path / "none")
-    make_run(tmp_path / "half", upto="label")
+    make_run(tmp_path / "half", upto="keywords")
     folder(tmp_path)
     assert "This run has no families" in words(page_of("families.py", {"run": "none"}))
-    assert "stage 'relate' is not done" in words(page_of("families.py", {"run": "half"}))
+    assert "stage 'families' is not done" in words(page_of("families.py", {"run": "half"}))
     assert "no topics" in words(page_of("map.py", {"run": "none", "colour": "topic"})).lower()
     make_run(tmp_path / "begun", upto="train")
     assert "the stage 'summarise' of 'begun' is not done" in words(page_of("splitting.py", {"run": "begun"}))

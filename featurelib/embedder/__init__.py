@@ -5,6 +5,8 @@ Finding an embedder needs no torch; loading one does, unless it is the stand-in.
 
 from __future__ import annotations
 
+import functools
+
 from featurelib.embedder.facts import Embedder, EmbedderFacts, TokenCounts, TokenStates
 from featurelib.embedder.lookup import DEFAULT_EMBEDDER, Found, find_embedder
 
@@ -17,6 +19,7 @@ __all__ = [
     "TokenStates",
     "find_embedder",
     "load_embedder",
+    "open_embedder",
 ]
 
 
@@ -42,3 +45,22 @@ def load_embedder(
     from featurelib.embedder.transformer import SentenceEmbedder
 
     return SentenceEmbedder(found, prompt=prompt, normalize=normalize, max_seq_length=max_seq_length, device=device)
+
+
+@functools.lru_cache(maxsize=1)
+def open_embedder(
+    name: str | None = None,
+    *,
+    revision: str | None = None,
+    prompt: str | None = None,
+    normalize: bool | None = None,
+    max_seq_length: int | None = None,
+    device: str = "auto",
+) -> Embedder:
+    """Return what `load_embedder` returns, and keep the last one, for those who ask for the same one after the other.
+
+    `open_embedder.cache_clear()` lets its memory go.
+    """
+    return load_embedder(
+        name, revision=revision, prompt=prompt, normalize=normalize, max_seq_length=max_seq_length, device=device
+    )

@@ -30,5 +30,5 @@ def contributions(store: Store, feature_id: int, text_ids: Iterable[int]) -> pa.
 
 def no_words_reason(store: Store) -> str | None:
     """Why no words are stored for this run, without a full stop; None where they are, or where nothing is known."""
-    done = store.generation.done("attribute")
+    done = store.generation.done("attributions")
     return done.facts.get("reason") if done else None

@@ -37,11 +37,12 @@ from featurelib.schema.names import (
     DENSE,
     EVIDENCE,
     FORMAT_VERSION,
+    FORMERLY,
     HISTOGRAM_BINS,
     MIN_BOTH,
     NEIGHBOURS,
     OPPOSITES,
-    STAGES,
+    RENAMED,
     TOP_TEXTS,
     Refusal,
     RunNotReady,
@@ -94,6 +95,8 @@ TABLES: tuple[Table, ...] = (
     COPIES,
 )
 """Every table of a run, in the order in which the stages write them."""
+STAGES: tuple[str, ...] = tuple(dict.fromkeys(table.stage for table in TABLES))
+"""The stages of a build, in their order: every stage writes a table."""
 
 __all__ = [
     "AUDIT",
@@ -115,6 +118,7 @@ __all__ = [
     "FEATURES",
     "FIDELITY",
     "FORMAT_VERSION",
+    "FORMERLY",
     "GATES",
     "HISTOGRAMS",
     "HISTOGRAM_BINS",
@@ -130,6 +134,7 @@ __all__ = [
     "NEIGHBOUR_ROWS",
     "OPPOSITES",
     "OPPOSITE_ROWS",
+    "RENAMED",
     "Refusal",
     "RunNotReady",
     "SPLIT",

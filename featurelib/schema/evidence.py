@@ -9,7 +9,7 @@ from featurelib.schema.names import table
 FIDELITY = table(
     "fidelity",
     "summaries/fidelity.parquet",
-    "judge",
+    "labels",
     {
         "feature_id": pa.int32(),
         "method": pa.string(),
@@ -28,7 +28,7 @@ FIDELITY = table(
 KEYWORD_EVIDENCE = table(
     "keyword_evidence",
     "summaries/keyword_evidence.parquet",
-    "judge",
+    "labels",
     {
         "feature_id": pa.int32(),
         "rank": pa.int32(),
@@ -44,13 +44,13 @@ KEYWORD_EVIDENCE = table(
 LABEL_VECTORS = table(
     "label_vectors",
     "summaries/label_vectors.parquet",
-    "judge",
+    "labels",
     {"feature_id": pa.int32(), "embedding": pa.list_(pa.float32())},
 )
 EXPLANATIONS = table(
     "explanations",
     "summaries/explanations.parquet",
-    "explain",
+    "explanations",
     {
         "feature_id": pa.int32(),
         "explanation": pa.string(),
@@ -73,13 +73,13 @@ EXPLANATIONS = table(
 TEXT_WORDS = table(
     "text_words",
     "summaries/text_words.parquet",
-    "attribute",
+    "attributions",
     {"text_id": pa.int64(), "starts": pa.list_(pa.int32()), "ends": pa.list_(pa.int32())},
 )
 CONTRIBUTIONS = table(
     "contributions",
     "summaries/contributions.parquet",
-    "attribute",
+    "attributions",
     {
         "feature_id": pa.int32(),
         "text_id": pa.int64(),
@@ -92,7 +92,7 @@ CONTRIBUTIONS = table(
 NEAR_MISSES = table(
     "near_misses",
     "summaries/near_misses.parquet",
-    "miss",
+    "near_misses",
     {
         "feature_id": pa.int32(),
         "rank": pa.int32(),
@@ -104,7 +104,7 @@ NEAR_MISSES = table(
 FAMILIES = table(
     "families",
     "summaries/families.parquet",
-    "relate",
+    "families",
     {
         "feature_id": pa.int32(),
         "family_id": pa.int32(),
@@ -119,7 +119,7 @@ FAMILIES = table(
 FAMILY_METRICS = table(
     "family_metrics",
     "summaries/family_metrics.parquet",
-    "relate",
+    "families",
     {
         "family_id": pa.int32(),
         "root_id": pa.int32(),
@@ -136,7 +136,7 @@ FAMILY_METRICS = table(
 KEYWORD_CLUSTERS = table(
     "keyword_clusters",
     "summaries/keyword_clusters.parquet",
-    "relate",
+    "families",
     {"feature_id": pa.int32(), "cluster": pa.int32()},
 )
 AUDIT = table(

@@ -8,10 +8,18 @@ import pyarrow as pa
 
 FORMAT_VERSION = 1
 
-STAGES = (
-    *("ingest", "embed", "train", "encode", "summarise", "label", "arrange"),
-    *("judge", "explain", "attribute", "miss", "relate", "audit"),
-)
+FORMERLY = {
+    "keywords": "label",
+    "layout": "arrange",
+    "labels": "judge",
+    "explanations": "explain",
+    "attributions": "attribute",
+    "near_misses": "miss",
+    "families": "relate",
+}
+"""Stages that were renamed, with their first name: older runs hold it, and fingerprints are hashed over it."""
+RENAMED = {first: name for name, first in FORMERLY.items()}
+"""The present name of a stage by its first name."""
 
 TOP_TEXTS = 100
 HISTOGRAM_BINS = 40

@@ -61,7 +61,7 @@ EVIDENCE_PARTS = table(
 KEYWORDS = table(
     "keywords",
     "summaries/keywords.parquet",
-    "label",
+    "keywords",
     {
         "feature_id": pa.int32(),
         "rank": pa.int32(),
@@ -73,18 +73,18 @@ KEYWORDS = table(
 LABELS = table(
     "labels",
     "summaries/labels.parquet",
-    "judge",
+    "labels",
     {"feature_id": pa.int32(), "label": pa.string(), "source": pa.string()},
 )
 LAYOUT = table(
     "layout",
     "summaries/layout.parquet",
-    "arrange",
+    "layout",
     {"feature_id": pa.int32(), "x": pa.float32(), "y": pa.float32(), "cluster": pa.int32()},
 )
 TEXT_LAYOUT = table(
     "text_layout",
     "summaries/text_layout.parquet",
-    "arrange",
+    "layout",
     {"text_id": pa.int64(), "x": pa.float32(), "y": pa.float32()},
 )

@@ -27,7 +27,7 @@ class WordIndex:
     store: Store
     texts_file: Path
     features_file: Path | None
-    """None as long as the stage label is not done."""
+    """None until the stage labels is done."""
 
     def texts(self, query: str, *, limit: int = 20, offset: int = 0) -> pa.Table:
         """The texts that match, the best first: text_id, score (bm25, higher is better), snippet.

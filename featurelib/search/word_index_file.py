@@ -33,7 +33,7 @@ _BUILDING = threading.Lock()
 
 def key(generation: Generation, what: str) -> str:
     """The name of the index of a generation's texts or features: other content, another name."""
-    done = generation.done("ingest" if what == "texts" else "judge")
+    done = generation.done("ingest" if what == "texts" else "labels")
     size = generation.file(TEXTS if what == "texts" else LABELS).stat().st_size
     return f"{what}-{files.fingerprint([VERSION, TOKENS, done and done.fingerprint, size])}.sqlite"
 

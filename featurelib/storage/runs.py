@@ -7,13 +7,15 @@ modified; `current` names the one that is read.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+
 from featurelib import installation
-from featurelib.schema import FORMAT_VERSION, STAGES, Refusal, RunNotReady, Table
+from featurelib.schema import FORMAT_VERSION, FORMERLY, RENAMED, STAGES, Refusal, RunNotReady, Table
 from featurelib.storage import files
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -87,9 +89,29 @@ class Generation:
         """The SAE, in SAELens inference layout."""
         return self.path / SAE_FOLDER
 
+    def write(self, table: Table, columns: Sequence[Any], row_group: int = files.ROW_GROUP) -> None:
+        """Write a table of one file from its columns, in the order of its schema: arrays, or lists of values."""
+        arrays = [_array(column, field.type) for column, field in zip(columns, table.schema, strict=True)]
+        files.write_parquet(self.file(table), pa.table(arrays, schema=table.schema), table.schema, row_group)
+
+    def write_rows(self, table: Table, rows: Sequence[Sequence[Any]]) -> None:
+        """Write a table of one file from its rows, which may be none."""
+        self.write(table, list(zip(*rows, strict=True)) or [()] * len(table.schema))
+
+    def marker(self, stage: str) -> Path:
+        """The file that says a stage is done: done/<stage>.json, or under the stage's first name in an older run."""
+        marker = self.path / "done" / f"{stage}.json"
+        first = self.path / "done" / f"{FORMERLY.get(stage, stage)}.json"
+        return first if first.is_file() and not marker.is_file() else marker
+
     def mark_done(self, stage: str, done: Done) -> None:
         """Write the marker of a finished stage: the last thing that the stage does."""
         files.write_json(self.path / "done" / f"{stage}.json", asdict(done))
+
+    def unmark(self, stage: str) -> None:
+        """Take away the marker of a stage, under each of its names."""
+        for name in {stage, FORMERLY.get(stage, stage)}:
+            files.remove(self.path / "done" / f"{name}.json")
 
     def work(self, stage: str) -> Path:
         """A folder for what a stage needs to go on after a kill; removed when the stage is done."""
@@ -97,7 +119,7 @@ class Generation:
 
     def done(self, stage: str) -> Done | None:
         """The marker of a finished stage, or None."""
-        marker = self.path / "done" / f"{stage}.json"
+        marker = self.marker(stage)
         if not marker.is_file():
             return None
         held = files.read_json(marker)
@@ -113,7 +135,8 @@ class Generation:
     def volatile(self) -> dict[str, Any]:
         """What may differ between two equal builds: seconds, host, speeds, by stage; empty when nothing is recorded."""
         path = self.path / "volatile.json"
-        return _read_object(path) if path.is_file() else {}
+        records = _read_object(path) if path.is_file() else {}
+        return {RENAMED.get(stage, stage): record for stage, record in records.items()}
 
     def manifest_files(self) -> Iterator[Path]:
         """Every file that a manifest lists: all but the manifest itself, volatile.json and work in progress."""
@@ -208,6 +231,10 @@ class Run:
         existing = self.generations()
         number = int(existing[-1].name[1:]) + 1 if existing else 1
         return Generation(self.path / f"g{number:04d}")
+
+
+def _array(column: Any, kind: pa.DataType) -> pa.Array:
+    return column.cast(kind) if isinstance(column, pa.Array | pa.ChunkedArray) else pa.array(column, kind)
 
 
 def _read_object(path: Path) -> dict[str, Any]:

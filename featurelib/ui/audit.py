@@ -154,7 +154,7 @@ def _how_near(store: Store, feature: Feature, nearest: Mapping[str, Any]) -> str
     if not feature.dead or nearest["needed"] <= 0:
         return words
     reached = max(nearest["pre_activation"] / nearest["needed"], 0.0)
-    done = store.generation.done("miss")
+    done = store.generation.done("near_misses")
     nearly = done.facts.get("nearly", 1.0) if done else 1.0
     verdict = "it nearly fires" if reached >= nearly else "it stays below" if reached >= FAR else "it stays far below"
     return f"Its nearest text reaches {percent(reached)} of what it needs, so {verdict}. {words}"

@@ -14,14 +14,16 @@ from featurelib.schema import STAGES, Refusal
 from featurelib.storage import files
 from featurelib.storage.runs import WORK_FOLDER, Done, Generation, Run, find_runs
 from precompute.build.config import BuildConfig
-from precompute.build.estimate import foretell
+from precompute.build.estimate import say_estimate
 from precompute.build.job import Job, Say
 from precompute.build.provenance import describe, write_manifest
+from precompute.build.stage import Stage
 from precompute.build.stage_selection import Span
-from precompute.build.stage_table import PIPELINE, Expected, Stage, difference, expect, readers_of, stage_of
-from precompute.stages.pretrained_sae import refuse_misfit
+from precompute.build.stage_table import PIPELINE, Expected, difference, expect, readers_of, stage_of
 
 KEPT_GENERATIONS = 2
+FIRST_LONG = "embed"
+"""The stage before which it is checked whether later ones can work, and said how long the build will take."""
 FROM = "from.json"
 """The file, among the work in progress, that says which stages --from has already taken away."""
 
@@ -158,7 +160,7 @@ def _carry_over(old: Generation, new: Generation, expected: dict[str, Expected],
 
 def _clear(generation: Generation, stage: Stage) -> None:
     """Take away a stage's marker first, then its files, whole or half made."""
-    files.remove(generation.path / "done" / f"{stage.name}.json")
+    generation.unmark(stage.name)
     files.remove(generation.work(stage.name))
     for output in stage.outputs:
         files.remove(generation.path / output)
@@ -194,7 +196,7 @@ def _advance(
     if not span.allows(name):
         return
     for reader in readers_of(name):
-        files.remove(generation.path / "done" / f"{reader.name}.json")
+        generation.unmark(reader.name)
     twin = None if span.forces(name) else _twin(stage, expected, data_folder, generation)
     if before and not twin:
         job.say(f"{name}: made again, {difference(before.made_from, expected[name].slices)}")
@@ -218,11 +220,12 @@ def _make(stage: Stage, job: Job, expected: Expected) -> None:
     if not (begun.is_file() and files.read_json(begun) == expected.fingerprint):
         _clear(generation, stage)
         files.write_json(begun, expected.fingerprint)
-    if name == "embed":
-        refuse_misfit(job.config)
-        foretell(job)
+    if name == FIRST_LONG:
+        for later in PIPELINE:
+            later.check(job.config)
+        say_estimate(job)
     started = time.monotonic()
-    made = stage.verb(job)
+    made = stage.make(job)
     seconds = round(time.monotonic() - started, 2)
     generation.mark_done(name, Done(expected.fingerprint, made.facts, made.line, expected.slices))
     files.remove(generation.work(name))

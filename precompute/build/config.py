@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, get_type_hints
 
-from featurelib.embedder import DEFAULT_EMBEDDER
+from featurelib.embedder import DEFAULT_EMBEDDER, Embedder, open_embedder
+from featurelib.embedder.precomputed import precomputed_dimension
 from featurelib.llm.client import check_language_model
 from featurelib.sae.training.loggers import LOGGERS, check_logger
 from featurelib.sae.training.recipe import ARCHITECTURES
@@ -106,6 +107,28 @@ class BuildConfig:
         check_language_model(self.labeller, self.labeller_model)
         if self.labelled_features and not self.labeller:
             raise Refusal("--labelled-features has no meaning without --labeller; give both, or leave it out.")
+
+    @property
+    def has_embedder(self) -> bool:
+        """Whether it is known what makes the embeddings, so that other strings can be embedded like the texts."""
+        return bool(self.embedder or not self.embeddings)
+
+    def open_embedder(self) -> Embedder:
+        """The embedder of the texts, loaded; the one that was opened last is kept."""
+        return open_embedder(
+            self.embedder,
+            revision=self.revision,
+            prompt=self.prompt,
+            normalize=self.normalize,
+            max_seq_length=self.max_seq_length,
+            device=self.device,
+        )
+
+    def find_dimension(self) -> int:
+        """The dimension of the embeddings: that of their file, or of the embedder, which is then loaded."""
+        if self.embeddings:
+            return precomputed_dimension(self.embeddings)
+        return self.open_embedder().facts.dimension
 
     def _check_training(self) -> None:
         for name in ("features", "epochs", "patience", "logger"):

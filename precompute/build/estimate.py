@@ -4,30 +4,29 @@ from __future__ import annotations
 
 import time
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from featurelib.schema import TEXTS
 from precompute.build.job import Job
+from precompute.build.stage import Workload
+from precompute.build.stage_table import PIPELINE
 
 PROBE = 24
 """Texts embedded to measure the rate: enough to be right within a third or so."""
-LABEL_SECONDS = 0.009
-"""Per text that is among the top texts of a feature (measured on two cores, 1,000 to 8,000 texts)."""
-MOST_LABELLED = 160_000
-"""There are at most ten such texts for each of at most 16,384 features."""
-JUDGE_SECONDS = 0.01
-"""Per text that is among the top texts of a feature: features grow with them, and each has its candidates."""
+MOST_TOP_TEXTS = 160_000
+"""Keywords come from at most ten texts of each of at most 16,384 features."""
 OTHER_SECONDS_PER_TEXT = 0.001
-"""What the other stages take together per text, after the first."""
+"""What the stages that name no time take together per text."""
 OTHER_SECONDS = 20.0
 """What these stages take on the smallest corpus: mostly imports and the map's compilation."""
 WORTH_SAYING = 120.0
 
 
-def foretell(job: Job) -> None:
+def say_estimate(job: Job) -> None:
     """Say about how long the build will take from here and what a sample would save."""
     texts = pq.read_table(job.generation.file(TEXTS), columns=["text"])["text"]
-    rate = None if job.config.embeddings else _rate(job, texts)
+    rate = None if job.config.embeddings else _measure_rate(job, texts)
     total = _seconds(len(texts), rate)
     measured = f" at {rate:.0f} texts a second, measured on {min(PROBE, len(texts))}" if rate else ""
     sentence = f"about {_spoken(total)} to go for {len(texts):,} texts{measured}"
@@ -37,22 +36,19 @@ def foretell(job: Job) -> None:
     job.say(sentence + ".")
 
 
-def _rate(job: Job, texts: object) -> float:
-    from precompute.stages.embed import open_embedder
-
-    chosen = [texts[i * len(texts) // PROBE].as_py() for i in range(min(PROBE, len(texts)))]
-    embedder = open_embedder(job.config)
-    embedder.embed(chosen[:2])
+def _measure_rate(job: Job, texts: pa.ChunkedArray) -> float:
+    """Embed a few texts, spread over the corpus; return how many the embedder does in a second."""
+    sample = [texts[i * len(texts) // PROBE].as_py() for i in range(min(PROBE, len(texts)))]
+    embedder = job.config.open_embedder()
+    embedder.embed(sample[:2])
     started = time.monotonic()
-    embedder.embed(chosen)
-    return len(chosen) / (time.monotonic() - started)
+    embedder.embed(sample)
+    return len(sample) / (time.monotonic() - started)
 
 
 def _seconds(n_texts: int, rate: float | None) -> float:
-    top = min(n_texts, MOST_LABELLED)
-    # The stage attribute sends the top texts through the embedder a second time.
-    embedding = (n_texts + top) / rate if rate else 0.0
-    return embedding + (LABEL_SECONDS + JUDGE_SECONDS) * top + OTHER_SECONDS_PER_TEXT * n_texts + OTHER_SECONDS
+    workload = Workload(n_texts, min(n_texts, MOST_TOP_TEXTS), rate)
+    return sum(stage.seconds(workload) for stage in PIPELINE) + OTHER_SECONDS_PER_TEXT * n_texts + OTHER_SECONDS
 
 
 def _spoken(seconds: float) -> str:

@@ -11,28 +11,14 @@ from featurelib.storage.runs import Generation
 from precompute.build.stage_table import PIPELINE
 
 PACKAGES = ("torch", "sentence-transformers", "keybert", "umap-learn", "duckdb", "pyarrow", "numpy", "scikit-learn")
-CHAPTERS = {
-    "corpus": "ingest",
-    "embedder": "embed",
-    "sae": "train",
-    "evaluation": "encode",
-    "summaries": "summarise",
-    "keywords": "label",
-    "layout": "arrange",
-    "labels": "judge",
-    "explanations": "explain",
-    "attribution": "attribute",
-    "near_misses": "miss",
-    "families": "relate",
-    "audit": "audit",
-}
-"""The chapters of run.json and the stage whose facts each holds."""
 
 
 def describe(generation: Generation) -> None:
     """Write run.json from what the finished stages found."""
     markers = {stage.name: done for stage in PIPELINE if (done := generation.done(stage.name))}
-    chapters = {name: markers[stage].facts if stage in markers else None for name, stage in CHAPTERS.items()}
+    chapters = {
+        stage.chapter or stage.name: markers[stage.name].facts if stage.name in markers else None for stage in PIPELINE
+    }
     seeds = {
         name: done.made_from["options"]["seed"] for name, done in markers.items() if "seed" in done.made_from["options"]
     }

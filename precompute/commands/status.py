@@ -6,9 +6,11 @@ from pathlib import Path
 
 from featurelib import installation
 from featurelib.schema import STAGES, Refusal
-from featurelib.storage.runs import Generation, Run, find_runs, stages_done
+from featurelib.storage.runs import Generation, Run, find_runs
 from precompute.build.job import Say
-from precompute.build.stage_table import stage_of
+from precompute.build.stage_table import PIPELINE, stage_of
+
+WIDTH = max(map(len, STAGES)) + 1
 
 
 def status(data_folder: Path, name: str | None, say: Say) -> int:
@@ -33,17 +35,18 @@ def status(data_folder: Path, name: str | None, say: Say) -> int:
 def _shown(run: Run) -> list[Generation]:
     """The current generation, and a newer one that is being built."""
     current = run.current()
-    return [current] + [one for one in run.generations()[-1:] if one.path != current.path]
+    return [current] + [newest for newest in run.generations()[-1:] if newest.path != current.path]
 
 
 def _say_generation(run: Run, generation: Generation, say: Say) -> None:
     state = "complete" if generation.complete else "being built"
     say(f"{run.name} · {generation.name} · {state}")
     seconds = generation.volatile()
-    for stage, done in stages_done(generation).items():
-        took = f"  {seconds[stage]['seconds']:.1f} s" if stage in seconds else ""
-        begun = "begun" if generation.work(stage).is_dir() else "to do"
-        say(f"  {stage:<10} {done.line + took if done else begun}")
+    for stage in PIPELINE:
+        done = generation.done(stage.name)
+        took = f"  {seconds[stage.name]['seconds']:.1f} s" if stage.name in seconds else ""
+        begun = "begun" if generation.work(stage.name).is_dir() else "to do"
+        say(f"  {stage.name:<{WIDTH}} {done.line + took if done else f'{begun}: {stage.makes}'}")
     for sentence in generation.check_sizes().values() if generation.complete else []:
         say(f"  damaged: {sentence}")
 

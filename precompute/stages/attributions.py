@@ -27,11 +27,9 @@ from featurelib.schema import CONTRIBUTIONS, EMBEDDINGS, TEXT_WORDS, TEXTS, TOP_
 from featurelib.storage import files
 from featurelib.storage.embeddings import read_embeddings
 from featurelib.storage.runs import Generation
-from precompute.build.config import BuildConfig
 from precompute.build.job import Job, Made
-from precompute.stages.embed import open_embedder
+from precompute.build.stage import Stage
 
-VERSION = 1
 TEXTS_PER_PART = 64
 STATES_BYTES = 200_000_000
 """How much memory the token states of the texts that are embedded together may take."""
@@ -41,16 +39,11 @@ ROW_GROUP = 1000
 """Rows of a feature's texts that are read together: a page asks for ten of them."""
 
 
-def identity(config: BuildConfig) -> dict[str, Any]:
-    """Nothing of its own: the stage embed covers the embedder, the stage train the SAE."""
-    return {}
-
-
-def attribute(job: Job) -> Made:
+def make_attributions(job: Job) -> Made:
     """Write summaries/text_words.parquet and summaries/contributions.parquet; both empty where there are no parts."""
-    if job.config.embeddings and not job.config.embedder:
+    if not job.config.has_embedder:
         return _none(job.generation, "what made the embeddings is not known; name it with --embedder")
-    embedder = open_embedder(job.config)
+    embedder = job.config.open_embedder()
     if embedder.whole_reason is not None:
         return _none(job.generation, embedder.whole_reason)
     wanted = _wanted(job.generation, job.config.attributed_texts)
@@ -69,6 +62,18 @@ def attribute(job: Job) -> Made:
     return Made(_line(facts), facts)
 
 
+STAGE = Stage(
+    name="attributions",
+    makes="attributions of the words of top texts",
+    make=make_attributions,
+    grounds="top texts, embedder and SAE",
+    after=("embed", "train", "summarise"),
+    options=("attributed_texts",),
+    seconds=lambda workload: workload.seconds_to_embed(workload.n_top_texts),
+    chapter="attribution",
+)
+
+
 def _line(facts: dict[str, Any]) -> str:
     return (
         f"what {facts['n_words']:,} words of {facts['n_texts']:,} texts add to {facts['n_features']:,} features; their "
@@ -78,7 +83,7 @@ def _line(facts: dict[str, Any]) -> str:
 
 def _none(generation: Generation, reason: str) -> Made:
     for table in (TEXT_WORDS, CONTRIBUTIONS):
-        files.write_parquet(generation.file(table), table.schema.empty_table(), table.schema)
+        generation.write_rows(table, [])
     facts = {"reason": reason, "n_features": 0, "n_texts": 0, "n_words": 0, "n_contributions": 0}
     return Made(f"no words, because {reason}", facts)
 
@@ -122,7 +127,7 @@ def _make_parts(job: Job, embedder: Embedder, wanted: _Wanted) -> None:
 
 
 def _part_files(generation: Generation, number: int) -> tuple[Path, Path]:
-    folder = generation.work("attribute")
+    folder = generation.work("attributions")
     return folder / f"words-{number:05d}.parquet", folder / f"rows-{number:05d}.parquet"
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +13,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from featurelib.embedder import Embedder, TokenCounts, find_embedder, load_embedder
+from featurelib.embedder import Embedder, TokenCounts, find_embedder, open_embedder
+from featurelib.embedder.precomputed import Precomputed, open_precomputed, precomputed_identity
 from featurelib.schema import EMBEDDINGS, TEXTS, Refusal
 from featurelib.storage import files
 from featurelib.storage.runs import Generation
 from precompute.build.config import BuildConfig
 from precompute.build.job import Job, Made, rows_per_part
-from precompute.stages import precomputed_embeddings
+from precompute.build.stage import Stage
 
-VERSION = 1
 NAMED = 5
 """How many texts a complaint names."""
 COMPARED = 8
@@ -35,39 +34,11 @@ def identity(config: BuildConfig) -> dict[str, Any]:
     """The files that the embeddings come from: the embedder's, or the given embeddings' (and their embedder's)."""
     sources: dict[str, Any] = {}
     if config.embeddings:
-        sources["embeddings"] = precomputed_embeddings.identity(config.embeddings)
-    if config.embedder or not config.embeddings:
+        sources["embeddings"] = precomputed_identity(config.embeddings)
+    if config.has_embedder:
         found = find_embedder(config.embedder, revision=config.revision)
         sources["embedder"] = {"weights_sha256": found.weights_sha256, "files_sha256": found.files_sha256}
     return sources
-
-
-def open_embedder(config: BuildConfig) -> Embedder:
-    """The embedder that `config` asks for, loaded; the last one is kept."""
-    return _open(
-        config.embedder, config.revision, config.prompt, config.normalize, config.max_seq_length, config.device
-    )
-
-
-def find_dimension(config: BuildConfig) -> int:
-    """The dimension that the embeddings of a build will have: its file's, or its embedder's, which is then loaded."""
-    if config.embeddings:
-        return precomputed_embeddings.dimension(config.embeddings)
-    return open_embedder(config).facts.dimension
-
-
-@lru_cache(maxsize=1)
-def _open(
-    name: str | None,
-    revision: str | None,
-    prompt: str | None,
-    normalize: bool | None,
-    max_seq_length: int | None,
-    device: str,
-) -> Embedder:
-    return load_embedder(
-        name, revision=revision, prompt=prompt, normalize=normalize, max_seq_length=max_seq_length, device=device
-    )
 
 
 def embed(job: Job) -> Made:
@@ -78,7 +49,20 @@ def embed(job: Job) -> Made:
     try:
         return _embed_given(job) if job.config.embeddings else _embed_texts(job)
     finally:
-        _open.cache_clear()
+        open_embedder.cache_clear()
+
+
+STAGE = Stage(
+    name="embed",
+    makes="embeddings of the texts",
+    make=embed,
+    grounds="texts and embedder",
+    after=("ingest",),
+    options=("prompt", "normalize", "max_seq_length", "embedding_dtype"),
+    identity=identity,
+    seconds=lambda workload: workload.seconds_to_embed(workload.n_texts),
+    chapter="embedder",
+)
 
 
 @dataclass(frozen=True)
@@ -150,7 +134,7 @@ class Parts:
 
 
 def _embed_texts(job: Job) -> Made:
-    config, embedder = job.config, open_embedder(job.config)
+    config, embedder = job.config, job.config.open_embedder()
     parts = Parts.of(job)
     there = parts.n_there()
     started = time.monotonic()
@@ -178,10 +162,10 @@ def _line(facts: dict[str, Any]) -> str:
 
 
 def _embed_given(job: Job) -> Made:
-    given = precomputed_embeddings.open_given(job.config.embeddings, job.generation.work("embed"))
+    given = open_precomputed(job.config.embeddings, job.generation.work("embed"))
     parts = Parts.of(job)
     by = given.matched_by(parts.n_texts, job.generation.done("ingest").facts["n_rows"], job.config.sample is not None)
-    embedder = open_embedder(job.config) if job.config.embedder else None
+    embedder = job.config.open_embedder() if job.config.embedder else None
     if embedder:
         _check_embedder(embedder, given, by, job.generation, parts.n_texts)
     with job.progress(parts.n_texts, "texts", parts.n_there()) as bar:
@@ -198,9 +182,7 @@ def _embed_given(job: Job) -> Made:
     return Made(line + (f"; {embedder.facts.name} gives the same" if embedder else ""), facts, volatile)
 
 
-def _check_embedder(
-    embedder: Embedder, given: precomputed_embeddings.Given, by: str, generation: Generation, n_texts: int
-) -> None:
+def _check_embedder(embedder: Embedder, given: Precomputed, by: str, generation: Generation, n_texts: int) -> None:
     """Refuse an embedder that does not give the given embeddings on a few texts."""
     wanted = pa.array(np.unique(np.linspace(0, n_texts - 1, COMPARED).astype(np.int64)))
     slices = _slices(generation, rows_per_part(n_texts))

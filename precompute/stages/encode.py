@@ -28,16 +28,13 @@ from featurelib.schema import (
     OPPOSITES,
     SPLIT,
     TEXT_SUMMARIES,
-    Table,
 )
 from featurelib.storage import files
 from featurelib.storage.activation_rows import Rows, count_by_feature, sort_by_feature, write_rows
 from featurelib.storage.embeddings import read_embeddings
 from featurelib.storage.runs import Generation
-from precompute.build.config import BuildConfig
 from precompute.build.job import Job, Made
-
-VERSION = 2
+from precompute.build.stage import Stage
 
 MEASURED = pa.schema(
     {
@@ -57,11 +54,6 @@ MEASURED = pa.schema(
 SPLITS = ("train", "held_out", "unknown")
 
 
-def identity(config: BuildConfig) -> dict[str, Any]:
-    """Return nothing: encode depends on its inputs alone."""
-    return {}
-
-
 def encode(job: Job) -> Made:
     """Write the tables of the stage; a part that is there is not written again."""
     generation = job.generation
@@ -77,8 +69,20 @@ def encode(job: Job) -> Made:
     _write_text_summaries(generation, parts, measured, split)
     _write_directions(generation, sae)
     metrics = _evaluate(sae, measured, counts, split)
-    _write(generation, EVALUATION, [list(column) for column in zip(*metrics, strict=True)])
+    generation.write_rows(EVALUATION, metrics)
     return _made(sae, metrics, n_activations, len(split))
+
+
+STAGE = Stage(
+    name="encode",
+    makes="activations, neighbours and the evaluation of the SAE",
+    make=encode,
+    grounds="embeddings and SAE",
+    after=("embed", "train"),
+    options=("seed",),
+    version=2,
+    chapter="evaluation",
+)
 
 
 def _read_split(generation: Generation) -> np.ndarray:
@@ -159,11 +163,6 @@ def _join_measured(generation: Generation, parts: list[Path]) -> pa.Table:
     return pa.concat_tables(pq.read_table(generation.work("encode") / part.name) for part in parts).combine_chunks()
 
 
-def _write(generation: Generation, table: Table, columns: list[Any]) -> None:
-    arrays = [pa.array(column, field.type) for column, field in zip(columns, table.schema, strict=True)]
-    files.write_parquet(generation.file(table), pa.table(arrays, schema=table.schema), table.schema)
-
-
 def _write_text_summaries(generation: Generation, parts: list[Path], measured: pa.Table, split: np.ndarray) -> None:
     tokens = pa.concat_tables(pq.read_table(part, columns=["n_tokens", "truncated", "cut"]) for part in parts)
     error, spread = measured["error"].to_numpy(), measured["spread"].to_numpy()
@@ -176,15 +175,15 @@ def _write_text_summaries(generation: Generation, parts: list[Path], measured: p
         *(tokens[name].combine_chunks() for name in ("n_tokens", "truncated", "cut")),
         np.array(SPLITS, dtype=object)[split],
     ]
-    _write(generation, TEXT_SUMMARIES, columns)
+    generation.write(TEXT_SUMMARIES, columns)
 
 
 def _write_directions(generation: Generation, sae: SAE) -> None:
     """Write each feature's nearest and most opposite directions, its gate and its alignment."""
-    _write(generation, NEIGHBOUR_ROWS, list(evaluation.nearest_directions(sae, NEIGHBOURS)))
-    _write(generation, OPPOSITE_ROWS, list(evaluation.nearest_directions(sae, OPPOSITES, opposite=True)))
+    generation.write(NEIGHBOUR_ROWS, list(evaluation.nearest_directions(sae, NEIGHBOURS)))
+    generation.write(OPPOSITE_ROWS, list(evaluation.nearest_directions(sae, OPPOSITES, opposite=True)))
     ids = np.arange(sae.n_features, dtype=np.int32)
-    _write(generation, GATES, [ids, sae.gate_values().numpy(), evaluation.alignment(sae)])
+    generation.write(GATES, [ids, sae.gate_values().numpy(), evaluation.alignment(sae)])
 
 
 def _evaluate(sae: SAE, measured: pa.Table, counts: np.ndarray, split: np.ndarray) -> list[Metric]:

@@ -32,35 +32,37 @@ from featurelib.schema import (
     KEYWORD_CLUSTERS,
     LABEL_VECTORS,
     TEXTS,
-    Table,
 )
-from featurelib.storage import files
 from featurelib.storage.activation_rows import read_rows
 from featurelib.storage.runs import Generation
-from precompute.build.config import BuildConfig
 from precompute.build.job import Job, Made
+from precompute.build.stage import Stage
 
-VERSION = 1
-NO_VECTORS = "the stage judge made no label vectors"
-
-
-def identity(config: BuildConfig) -> dict[str, Any]:
-    """Nothing beyond the seed: activations and labels are covered by the stages before."""
-    return {}
+NO_VECTORS = "the labels have no vectors"
 
 
-def relate(job: Job) -> Made:
+def find_families(job: Job) -> Made:
     """Write summaries/families.parquet, family_metrics.parquet and keyword_clusters.parquet."""
     fires = _fires(job.generation)
     counts = np.diff(fires.indptr).astype(np.int64)
     with job.progress(len(counts), "features") as bar:
         families = grow_families(find_links(fires, advance=bar.advance), counts)
     measures = measure_families(fires, families)
-    _write(job.generation, FAMILIES, _members(families, counts))
-    _write(job.generation, FAMILY_METRICS, _measured(measures))
+    job.generation.write(FAMILIES, _members(families, counts))
+    job.generation.write(FAMILY_METRICS, _measured(measures))
     grown, facts = _told(families, measures, counts, fires.shape[0])
     clustered, more = _cluster_keywords(job)
     return Made(f"{grown}; {clustered}", facts | more)
+
+
+STAGE = Stage(
+    name="families",
+    makes="families of features and clusters of keywords",
+    make=find_families,
+    grounds="activations, labels and seed",
+    after=("summarise", "labels"),
+    options=("seed",),
+)
 
 
 def _fires(generation: Generation) -> Any:
@@ -69,14 +71,6 @@ def _fires(generation: Generation) -> Any:
     n_features = pq.read_metadata(generation.need(FEATURES)).num_rows
     rows = (read_rows(part) for part in generation.parts(BY_TEXT))
     return incidence(((one.text_ids, one.feature_ids) for one in rows), n_texts, n_features)
-
-
-def _write(generation: Generation, table: Table, columns: list[Any]) -> None:
-    arrays = [
-        column if isinstance(column, pa.Array) else pa.array(column, field.type)
-        for column, field in zip(columns, table.schema, strict=True)
-    ]
-    files.write_parquet(generation.file(table), pa.table(arrays, schema=table.schema), table.schema)
 
 
 def _members(families: Families, counts: np.ndarray) -> list[Any]:
@@ -137,13 +131,13 @@ def _cluster_keywords(job: Job) -> tuple[str, dict[str, Any]]:
     """Write the clusters of the label vectors; an empty table where there are none."""
     rows = pq.read_table(job.generation.need(LABEL_VECTORS), columns=LABEL_VECTORS.schema.names)
     if not rows.num_rows:
-        _write(job.generation, KEYWORD_CLUSTERS, [[], []])
+        job.generation.write(KEYWORD_CLUSTERS, [[], []])
         return "no keyword clusters", {"no_keyword_clusters": NO_VECTORS}
     ids = rows["feature_id"].to_numpy()
     vectors = rows["embedding"].combine_chunks().flatten().to_numpy().reshape(len(ids), -1)
     cluster = cluster_vectors(vectors, job.config.seed)
     order = np.argsort(ids, kind="stable")
-    _write(job.generation, KEYWORD_CLUSTERS, [ids[order], cluster[order]])
+    job.generation.write(KEYWORD_CLUSTERS, [ids[order], cluster[order]])
     n_clusters, n_none = int(cluster.max(initial=NO_CLUSTER)) + 1, int((cluster == NO_CLUSTER).sum())
     facts = {"n_keyword_clusters": n_clusters, "n_without_keyword_cluster": n_none}
     return f"{n_clusters:,} clusters of {len(ids):,} labels, {n_none:,} in none", facts

@@ -9,8 +9,8 @@ from featurelib.schema import DROPPED, TEXTS, Refusal
 from featurelib.storage import files
 from precompute.build.config import BuildConfig
 from precompute.build.job import Job, Made
+from precompute.build.stage import Stage
 
-VERSION = 1
 TEXTS_PER_GROUP = 2_048
 """Texts may be long, a row group is held in memory, and a page reads a few texts at a time."""
 
@@ -48,6 +48,17 @@ def ingest(job: Job) -> Made:
         raise Refusal(f"{source.name} was changed while it was read; give the same command again when it is whole.")
     tell_counts(job, facts)
     return Made(_line(n_texts, selection), facts | {"guessed": guessed})
+
+
+STAGE = Stage(
+    name="ingest",
+    makes="texts",
+    make=ingest,
+    grounds="source and columns",
+    options=("text_column", "title_column", "id_column", "sample", "shuffle"),
+    identity=identity,
+    chapter="corpus",
+)
 
 
 def tell(job: Job, source: Source) -> None:

@@ -2,29 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
 
 from featurelib.layout import NO_CLUSTER, Layout, Places, arrange_directions, arrange_texts, drawn_texts
 from featurelib.schema import EMBEDDINGS, LAYOUT, TEXT_LAYOUT, TEXTS, Refusal
-from featurelib.storage import files
 from featurelib.storage.embeddings import read_embeddings
 from featurelib.storage.runs import Generation
-from precompute.build.config import BuildConfig
 from precompute.build.job import Job, Made
-
-VERSION = 2
-
-
-def identity(config: BuildConfig) -> dict[str, Any]:
-    """Nothing beyond the options, the SAE and the embeddings, which the fingerprints of train and embed cover."""
-    return {}
+from precompute.build.stage import Stage
 
 
-def arrange(job: Job) -> Made:
+def make_layout(job: Job) -> Made:
     """Write summaries/layout.parquet and text_layout.parquet: x, y in -1 to 1 for every feature and up to 50,000 texts.
 
     Every feature, dead ones too, has a cluster as well (-1 = none). Where there are more texts, those that get a place
@@ -52,6 +41,17 @@ def arrange(job: Job) -> Made:
     )
 
 
+STAGE = Stage(
+    name="layout",
+    makes="maps of the features and of the texts",
+    make=make_layout,
+    grounds="directions, embeddings and seed",
+    after=("embed", "train"),
+    options=("seed",),
+    version=2,
+)
+
+
 def _features(job: Job) -> Layout:
     from featurelib.sae.checkpoints import load_sae
 
@@ -60,8 +60,7 @@ def _features(job: Job) -> Layout:
     layout = arrange_directions(directions, job.config.seed)
     ids = np.arange(len(layout.xy), dtype=np.int32)
     columns = [ids, layout.xy[:, 0], layout.xy[:, 1], layout.cluster]
-    rows = pa.table([pa.array(column) for column in columns], schema=LAYOUT.schema)
-    files.write_parquet(job.generation.file(LAYOUT), rows, LAYOUT.schema)
+    job.generation.write(LAYOUT, columns)
     return layout
 
 
@@ -72,8 +71,7 @@ def _texts(job: Job) -> tuple[Places, int]:
     job.say(f"arranging {len(text_ids):,} of {n_texts:,} texts; about a millisecond each")
     placed = arrange_texts(_embeddings(job.generation, text_ids), job.config.seed)
     columns = [text_ids, placed.xy[:, 0], placed.xy[:, 1]]
-    rows = pa.table([pa.array(column) for column in columns], schema=TEXT_LAYOUT.schema)
-    files.write_parquet(job.generation.file(TEXT_LAYOUT), rows, TEXT_LAYOUT.schema)
+    job.generation.write(TEXT_LAYOUT, columns)
     return placed, n_texts
 
 

@@ -7,10 +7,8 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
 
 from featurelib.sae.checkpoints import load_sae
@@ -19,35 +17,38 @@ from featurelib.sae.near_misses import Misses, NearMisses, ranks
 from featurelib.schema import EMBEDDINGS, NEAR_MISSES
 from featurelib.storage import files
 from featurelib.storage.embeddings import read_embeddings
-from precompute.build.config import BuildConfig
 from precompute.build.job import Job, Made
+from precompute.build.stage import Stage
 
-VERSION = 1
 NEARLY = 0.9
 """A dead feature nearly fires where its pre-activation reaches this share of what it had to exceed."""
 
 
-def identity(config: BuildConfig) -> dict[str, Any]:
-    """Nothing but embeddings and SAE decides what is found."""
-    return {}
-
-
-def miss(job: Job) -> Made:
+def find_near_misses(job: Job) -> Made:
     """Write summaries/near_misses.parquet; a feature that fires on every text has none."""
     generation = job.generation
     sae = load_sae(generation.sae_folder)
     parts = generation.parts(EMBEDDINGS)
     sizes = [pq.read_metadata(part).num_rows for part in parts]
-    nearest, n_done = _held(generation.work("miss"), sae)
+    nearest, n_done = _held(generation.work("near_misses"), sae)
     with job.progress(sum(sizes), "texts", sum(sizes[:n_done])) as bar:
         for number in range(n_done, len(parts)):
             nearest.add(sae, read_embeddings(parts[number]), sum(sizes[:number]))
-            _hold(generation.work("miss"), nearest, number + 1)
+            _hold(generation.work("near_misses"), nearest, number + 1)
             bar.advance(sizes[number])
     found = nearest.found
     columns = [found.feature_ids, ranks(found), found.text_ids, found.pre_activations, found.needed]
-    files.write_parquet(generation.file(NEAR_MISSES), pa.table(columns, schema=NEAR_MISSES.schema), NEAR_MISSES.schema)
+    generation.write(NEAR_MISSES, columns)
     return _made(nearest)
+
+
+STAGE = Stage(
+    name="near_misses",
+    makes="texts on which a feature only just does not fire",
+    make=find_near_misses,
+    grounds="embeddings and SAE",
+    after=("embed", "train"),
+)
 
 
 def _held(folder: Path, sae: SAE) -> tuple[NearMisses, int]:

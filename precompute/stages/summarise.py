@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -15,14 +14,9 @@ from featurelib.storage.runs import Generation
 from featurelib.storage.store import Store, open_store
 from featurelib.summaries import SUMMARIES, Summary, feature_ranges
 from precompute.build.job import Bar, Job, Made
+from precompute.build.stage import Stage
 
-VERSION = 2
 MEMORY_LIMIT = "3GB"
-
-
-def identity(config: Any) -> dict[str, Any]:
-    """Nothing but the activations decides what is made."""
-    return {}
 
 
 def summarise(job: Job) -> Made:
@@ -41,6 +35,17 @@ def summarise(job: Job) -> Made:
         store.close()
     _write_parts(generation)
     return _made(generation, n_active)
+
+
+STAGE = Stage(
+    name="summarise",
+    makes="densities, top texts, histograms and coactivations",
+    make=summarise,
+    grounds="activations",
+    after=("encode",),
+    version=2,
+    chapter="summaries",
+)
 
 
 def _write_parts(generation: Generation) -> None:

@@ -189,7 +189,7 @@ def _two(value: float | None) -> str:
 
 def summary(run: Opened) -> None:
     """How well the names of a run predict firing: ours beside the seed method's, over all features measured."""
-    done = run.generation.done("judge")
+    done = run.generation.done("labels")
     rows = {(row["predictor"], row["method"]): row for row in queries.fidelity_summary(run.store).to_pylist()}
     predictor = "resembles" if ("resembles", "ours") in rows else "contains"
     heading("How well names predict firing", _ground(rows.get((predictor, "ours"))), help=AUROC)

@@ -24,7 +24,7 @@ SOURCES = {
     "evidence": "Named by the words that best predict where it fires, on texts they were not taken from.",
     "keywords": "Named from KeyBERT keywords of its top texts, without evidence that chose among them.",
     "none": "It has no keywords, so it goes by its number.",
-    "not yet": "It has no name yet: names are chosen by the stage judge, which is not done.",
+    "not yet": "It has no name yet: names are chosen by the stage labels, which is not done.",
 }
 ALL = "-"
 FIRST = 7

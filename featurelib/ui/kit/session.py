@@ -78,11 +78,11 @@ def known_runs() -> dict[str, Run]:
 
 def _stamp(generation: Generation) -> tuple[Any, ...]:
     """What changes when the files of a generation do: its manifest's time, or its markers' before it is complete."""
-    names = ["manifest.json"] if generation.complete else [f"done/{stage}.json" for stage in STAGES]
+    manifest = generation.path / "manifest.json"
     stamps = []
-    for name in names:
+    for path in [manifest] if generation.complete else map(generation.marker, STAGES):
         with contextlib.suppress(FileNotFoundError):
-            stamps.append((name, (generation.path / name).stat().st_mtime_ns))
+            stamps.append((path.name, path.stat().st_mtime_ns))
     return tuple(stamps)
 
 

@@ -17,28 +17,22 @@ import pyarrow.parquet as pq
 from featurelib.audit import checks
 from featurelib.audit.checks import Check, CorpusSegments, Segment
 from featurelib.audit.copies import SAME_COSINE, SAME_WORDS, Copies, all_copies, near_pairs
-from featurelib.schema import AUDIT, BY_FEATURE, COPIES, FEATURES, TOP_TEXTS, Table
+from featurelib.schema import AUDIT, BY_FEATURE, COPIES, FEATURES, TOP_TEXTS
 from featurelib.stats import midranks
 from featurelib.storage import files
 from featurelib.storage.activation_rows import read_rows
 from featurelib.storage.runs import Generation
-from precompute.build.config import BuildConfig
 from precompute.build.job import Job, Made
+from precompute.build.stage import Stage
 from precompute.stages.audit.text_cache import Shelf
 from precompute.stages.audit.traits import Traits, read_traits
 
-VERSION = 1
 SAMPLED = 200
 """Texts drawn of each feature, in which passages are looked for."""
 CORPUS_SAMPLE = 2_000
 """Texts drawn of the corpus, in which passages are counted for comparison."""
 TEXTS_PER_RANGE = 200_000
 """Texts, those of several features counted for each, that are compared before what was found is written."""
-
-
-def identity(config: BuildConfig) -> dict[str, Any]:
-    """Nothing but texts, activations and the seed decides what is found."""
-    return {}
 
 
 def audit(job: Job) -> Made:
@@ -50,9 +44,19 @@ def audit(job: Job) -> Made:
     pairs, segments = _compare(job, traits, counted)
     copies = all_copies(traits.exact, pairs)
     found = _checks(traits, counted, segments, copies)
-    _write(generation, COPIES, list(copies))
-    _write(generation, AUDIT, _rows(found, n_features))
+    generation.write(COPIES, list(copies))
+    generation.write(AUDIT, _rows(found, n_features))
     return _made(traits, found, copies, n_features)
+
+
+STAGE = Stage(
+    name="audit",
+    makes="copies of texts and flags of features",
+    make=audit,
+    grounds="texts and activations",
+    after=("embed", "summarise"),
+    options=("seed",),
+)
 
 
 @dataclass(frozen=True)
@@ -224,14 +228,10 @@ def _rows(found: list[Check], n_features: int) -> list[Any]:
     ids = np.repeat(np.arange(n_features, dtype=np.int32), len(found))
     columns: list[Any] = [ids, [one.name for one in found] * n_features]
     for name in ("value", "low", "high", "expected", "n_texts", "flagged"):
-        columns.append(np.stack([getattr(one, name) for one in found], axis=1).ravel())
+        numbers = np.stack([getattr(one, name) for one in found], axis=1).ravel()
+        columns.append(pa.array(numbers, from_pandas=True))
     details = [one.detail for one in found]
     return [*columns, [detail for row in zip(*details, strict=True) for detail in row]]
-
-
-def _write(generation: Generation, table: Table, columns: list[Any]) -> None:
-    arrays = [pa.array(one, field.type, from_pandas=True) for one, field in zip(columns, table.schema, strict=True)]
-    files.write_parquet(generation.file(table), pa.table(arrays, schema=table.schema), table.schema)
 
 
 def _made(traits: Traits, found: list[Check], copies: Copies, n_features: int) -> Made:

@@ -24,10 +24,11 @@ from featurelib.llm.sampling import ChosenTexts, Cost, choose_texts, estimate_co
 from featurelib.llm.scoring import FUZZING, SCORERS, Verdict, score_verdicts
 from featurelib.schema import DENSE, EVIDENCE_PARTS, EXPLANATIONS, FEATURES, Refusal
 from featurelib.storage import files
-from featurelib.storage.runs import Generation, Run
+from featurelib.storage.runs import Run
 from featurelib.storage.store import Store, open_store
 from precompute.build.config import BuildConfig
 from precompute.build.job import Bar, Job, Made
+from precompute.build.stage import Stage
 from precompute.stages.explanations.material import Marker, materials
 
 VERSION = 1
@@ -45,10 +46,10 @@ def identity(config: BuildConfig) -> dict[str, Any]:
     return {"prompts": prompts_fingerprint()} if config.labeller else {}
 
 
-def explain(job: Job) -> Made:
+def make_explanations(job: Job) -> Made:
     """Write summaries/explanations.parquet, without rows where no labeller was asked for; raises Refusal."""
     if not job.config.labeller:
-        _write(job.generation, [])
+        job.generation.write_rows(EXPLANATIONS, [])
         return Made("no labeller was asked for", {})
     store = open_store(job.generation)
     model = LanguageModel(job.config.labeller, job.config.labeller_model)
@@ -62,6 +63,18 @@ def explain(job: Job) -> Made:
         model.close()
         store.close()
     return _made(job, described, n_rare, model, marker)
+
+
+STAGE = Stage(
+    name="explanations",
+    makes="explanations by a language model, where one was asked for",
+    make=make_explanations,
+    grounds="texts, SAE and model of the labeller",
+    after=("ingest", "embed", "train", "summarise"),
+    options=("labeller_model", "labelled_features", "seed"),
+    version=VERSION,
+    identity=identity,
+)
 
 
 @dataclass(frozen=True)
@@ -195,7 +208,7 @@ def _note(bar: Bar, explanation: Explanation) -> None:
 def _made(job: Job, described: dict[int, Explanation], n_rare: int, model: LanguageModel, marker: Marker) -> Made:
     explained = {feature_id: one for feature_id, one in sorted(described.items()) if one.sentence is not None}
     rows = [row for feature_id, one in explained.items() for row in _rows(feature_id, one, model.model, marker)]
-    _write(job.generation, rows)
+    job.generation.write(EXPLANATIONS, pa.Table.from_pylist(rows, schema=EXPLANATIONS.schema).columns)
     n_unreadable = len(described) - len(explained)
     facts: dict[str, Any] = {"model": model.model, "host": model.host, "n_explained": len(explained)}
     facts |= {"n_unreadable": n_unreadable, "n_too_rare": n_rare, "why_no_fuzzing": marker.reason}
@@ -221,8 +234,3 @@ def _rows(feature_id: int, explanation: Explanation, model: str, marker: Marker)
             no_verdict = marker.reason or NO_WORDS if scorer == FUZZING and explanation.verdicts else TOO_RARE
             score = score._replace(reason=UNREAD if verdicts else no_verdict)
         yield {"feature_id": feature_id, "explanation": explanation.sentence, "model": model} | score._asdict()
-
-
-def _write(generation: Generation, rows: list[dict[str, Any]]) -> None:
-    table = pa.Table.from_pylist(rows, schema=EXPLANATIONS.schema)
-    files.write_parquet(generation.file(EXPLANATIONS), table, EXPLANATIONS.schema)

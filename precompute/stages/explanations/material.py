@@ -14,7 +14,6 @@ from featurelib.sae.checkpoints import load_sae
 from featurelib.sae.encoder_view import readout
 from featurelib.storage.store import Store
 from precompute.build.job import Job
-from precompute.stages.embed import open_embedder
 
 AHEAD = 32
 """Features whose texts are read together."""
@@ -29,8 +28,8 @@ class Marker:
     def __init__(self, job: Job) -> None:
         """Load the embedder and the SAE, where parts of words exist."""
         self.reason = "what made the embeddings is not known; name it with --embedder"
-        if job.config.embedder or not job.config.embeddings:
-            self._embedder = open_embedder(job.config)
+        if job.config.has_embedder:
+            self._embedder = job.config.open_embedder()
             self.reason = self._embedder.whole_reason
         if self.reason is None:
             self._sae = load_sae(job.generation.sae_folder)

@@ -12,7 +12,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 
 from featurelib.labels.keywords import Keyword, label, label_keywords, unit
@@ -25,11 +24,10 @@ from featurelib.schema import (
     KEYWORDS,
     LABEL_VECTORS,
     LABELS,
-    Table,
 )
-from featurelib.storage import files
 from featurelib.storage.runs import Generation
 from precompute.build.job import Job, Made
+from precompute.build.stage import Stage
 from precompute.stages.labels.candidates import BY_KEYWORDS, TOP_TEXTS, Candidates, Vectors, embed_candidates
 from precompute.stages.labels.choice import Choice, Weighed, share_out
 from precompute.stages.labels.features import SHOWN, find_choices
@@ -45,25 +43,20 @@ from precompute.stages.labels.fidelity import (
 )
 from precompute.stages.labels.texts import EvidenceTexts, draw
 
-VERSION = 1
 STRINGS_AT_ONCE = 256
+SECONDS_PER_TOP_TEXT = 0.01
+"""Features grow with the top texts, and each feature has its candidates."""
 EVIDENCE, NONE = "evidence", "none"
 
 
-def identity(config: Any) -> dict[str, Any]:
-    """Nothing of its own: the embedder is that of the stage embed."""
-    return {}
-
-
-def judge(job: Job) -> Made:
+def make_labels(job: Job) -> Made:
     """Write the labels, the evidence for their keywords, their embeddings and their fidelity."""
     generation = job.generation
     n_features = pq.read_metadata(generation.need(FEATURES)).num_rows
     seed_keywords = _seed_keywords(generation)
     texts = draw(generation, n_features, job.config.seed)
     candidates = Candidates(job, texts.naming, seed_keywords)
-    by_meaning = bool(job.config.embedder or not job.config.embeddings)
-    vectors = embed_candidates(job, candidates, n_features) if by_meaning else None
+    vectors = embed_candidates(job, candidates, n_features) if job.config.has_embedder else None
     choices = find_choices(job, texts, candidates, vectors, n_features)
     labels = {
         OURS: _labels(choices, seed_keywords, n_features),
@@ -73,8 +66,19 @@ def judge(job: Job) -> Made:
     counts = _write_evidence(job, choices, labels[OURS], vectors)
     _write_vectors(generation, labels[OURS], vectors)
     measured = measure_labels(job, texts, labels, vectors)
-    _write(generation, FIDELITY, [row for rows in measured.values() for row in rows])
+    generation.write_rows(FIDELITY, [row for rows in measured.values() for row in rows])
     return _made(job, texts, labels, measured, counts)
+
+
+STAGE = Stage(
+    name="labels",
+    makes="a label for every feature and how well it predicts firing",
+    make=make_labels,
+    grounds="keywords, texts and SAE",
+    after=("embed", "train", "summarise", "keywords"),
+    options=("seed",),
+    seconds=lambda workload: SECONDS_PER_TOP_TEXT * workload.n_top_texts,
+)
 
 
 def _seed_keywords(generation: Generation) -> dict[int, list[Keyword]]:
@@ -108,7 +112,7 @@ def _labels(choices: dict[int, Choice], seed_keywords: dict[int, list[Keyword]],
 
 def _write_labels(generation: Generation, labels: Sequence[Label]) -> None:
     rows = [(feature_id, one.text(feature_id), one.source) for feature_id, one in enumerate(labels)]
-    _write(generation, LABELS, rows)
+    generation.write_rows(LABELS, rows)
 
 
 def _write_evidence(
@@ -125,8 +129,7 @@ def _write_evidence(
         shown = sorted([*first, *others], key=lambda one: -1.0 if one.auroc is None else -(one.auroc + (one.ap or 0)))
         rows += [(feature_id, rank, one, one.keyword in own.keywords) for rank, one in enumerate(shown, 1)]
     fired = _fired(job, [(feature_id, one.keyword) for feature_id, _, one, _ in rows], vectors)
-    _write(
-        job.generation,
+    job.generation.write_rows(
         KEYWORD_EVIDENCE,
         [
             (feature_id, rank, one.keyword, one.origin, *own, one.auroc, one.ap, chosen)
@@ -169,13 +172,7 @@ def _write_vectors(generation: Generation, labels: Sequence[Label], vectors: Vec
         for feature_id, own in enumerate(labels)
         if vectors is not None and own.keywords
     ]
-    _write(generation, LABEL_VECTORS, rows)
-
-
-def _write(generation: Generation, table: Table, rows: Sequence[Sequence[Any]]) -> None:
-    columns = list(zip(*rows, strict=True)) or [()] * len(table.schema)
-    arrays = [pa.array(list(column), field.type) for column, field in zip(columns, table.schema, strict=True)]
-    files.write_parquet(generation.file(table), pa.table(arrays, schema=table.schema), table.schema)
+    generation.write_rows(LABEL_VECTORS, rows)
 
 
 def _made(

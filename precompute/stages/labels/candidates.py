@@ -20,7 +20,6 @@ from featurelib.sae.model import SAE
 from featurelib.storage import files
 from featurelib.storage.texts import read_texts
 from precompute.build.job import Job
-from precompute.stages.embed import open_embedder
 from precompute.stages.labels.texts import Part
 
 STRINGS_PER_PART = 4096
@@ -114,12 +113,12 @@ def _linear(sae: SAE, x: np.ndarray, feature_id: int) -> np.ndarray:
 def embed_candidates(job: Job, candidates: Candidates, n_features: int) -> Vectors:
     """Embed every feature's candidates with the run's embedder and prompt, rounded as its embeddings are stored."""
     strings = find_strings(job, candidates, n_features)
-    folder = job.generation.work("judge")
+    folder = job.generation.work("labels")
     chunks = [strings[start : start + STRINGS_PER_PART] for start in range(0, len(strings), STRINGS_PER_PART)]
     paths = [folder / f"candidates-{number:05d}.npy" for number in range(len(chunks))]
     there = sum(len(chunk) for chunk, path in zip(chunks, paths, strict=True) if path.is_file())
     if there < len(strings):
-        embedder = open_embedder(job.config)
+        embedder = job.config.open_embedder()
         with job.progress(len(strings), "candidates", there) as bar:
             for chunk, path in zip(chunks, paths, strict=True):
                 if not path.is_file():
@@ -135,7 +134,7 @@ def find_strings(job: Job, candidates: Candidates, n_features: int) -> list[str]
     found: set[str] = set()
     with job.progress(n_features, "features read") as bar:
         for start in range(0, n_features, FEATURES_PER_PART):
-            path = job.generation.work("judge") / f"strings-{start // FEATURES_PER_PART:05d}.json"
+            path = job.generation.work("labels") / f"strings-{start // FEATURES_PER_PART:05d}.json"
             ids = range(start, min(start + FEATURES_PER_PART, n_features))
             if not path.is_file():
                 own: set[str] = set()

@@ -57,7 +57,7 @@ def find_choices(
     found: dict[int, Choice] = {}
     with job.progress(n_features, "features named") as bar:
         for start in range(0, n_features, FEATURES_PER_PART):
-            path = job.generation.work("judge") / f"choices-{start // FEATURES_PER_PART:05d}.json"
+            path = job.generation.work("labels") / f"choices-{start // FEATURES_PER_PART:05d}.json"
             ids = range(start, min(start + FEATURES_PER_PART, n_features))
             if not path.is_file():
                 chooser = chooser or _Chooser(job, texts, candidates, vectors, n_features)
@@ -86,7 +86,7 @@ class _Chooser:
         candidates = self._candidates.of(feature_id, self._vectors, self._sae)
         if not candidates:
             return None
-        # Without a text that names it, its keywords come from texts of the other parts (see the stage label).
+        # Without a text that names it, its keywords come from texts of the other parts (see the stage keywords).
         if not self._n_chosen[feature_id] or not self._n_naming[feature_id]:
             return Choice([], [Weighed(*one, None, None) for one in candidates[:SHOWN]])
         named = self._look(NAMED, feature_id, candidates)

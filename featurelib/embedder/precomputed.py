@@ -1,4 +1,4 @@
-"""Embeddings that exist already: FILE.npy, or FILE.parquet:COLUMN."""
+"""Embeddings that exist already, in a file: FILE.npy, or FILE.parquet:COLUMN."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _FORM = "give --embeddings FILE.npy or FILE.parquet:COLUMN"
 
 
 @dataclass(frozen=True)
-class Given:
+class Precomputed:
     """A matrix of embeddings on disk."""
 
     path: Path
@@ -76,15 +76,15 @@ class Given:
         }
 
 
-def identity(given: str) -> dict[str, Any]:
+def precomputed_identity(name: str) -> dict[str, Any]:
     """The file's sha256 and its column; Refusal when it is not there."""
-    path, column = _place(given)
+    path, column = _place(name)
     return {"sha256": files.sha256_file(path), "column": column}
 
 
-def dimension(given: str) -> int:
-    """The number of dimensions, told from the first row; Refusal as for `open_given`."""
-    path, column = _place(given)
+def precomputed_dimension(name: str) -> int:
+    """The number of dimensions, told from the first row; Refusal as for `open_precomputed`."""
+    path, column = _place(name)
     if column is None:
         return int(_checked(path, _from_npy(path)).shape[1])
     with pq.ParquetFile(path) as opened:
@@ -94,14 +94,14 @@ def dimension(given: str) -> int:
     return _matrix(first.column(0), path, column, 0).shape[1]
 
 
-def open_given(given: str, work: Path) -> Given:
+def open_precomputed(name: str, work: Path) -> Precomputed:
     """Open the embeddings; a Parquet column is first copied into a matrix in the folder `work`, batch by batch.
 
     Raises Refusal when they are not a two-dimensional matrix of real numbers.
     """
-    path, column = _place(given)
+    path, column = _place(name)
     matrix = _from_parquet(path, column, work) if column is not None else _from_npy(path)
-    return Given(path, column, _checked(path, matrix))
+    return Precomputed(path, column, _checked(path, matrix))
 
 
 def _checked(path: Path, matrix: np.ndarray) -> np.ndarray:
@@ -117,20 +117,20 @@ def _without_rows(path: Path) -> Refusal:
     return Refusal(f"{path.name} has no rows; one row for each text is expected.")
 
 
-def _place(given: str) -> tuple[Path, str | None]:
+def _place(name: str) -> tuple[Path, str | None]:
     """The file and, for Parquet, its column; a ':' in the file's own name does no harm."""
-    whole = Path(given)
+    whole = Path(name)
     if whole.is_file():
         if whole.suffix == ".npy":
             return whole, None
         known = ", ".join(_columns(whole)) if whole.suffix == ".parquet" else ""
         raise Refusal(
-            f"--embeddings {given} {f'names no column (there are {known})' if known else 'is not npy'}; {_FORM}."
+            f"--embeddings {name} {f'names no column (there are {known})' if known else 'is not npy'}; {_FORM}."
         )
-    name, _, column = given.rpartition(":")
-    if not (name and column and Path(name).is_file()):
-        raise Refusal(f"there is no file of embeddings {given}; {_FORM}.")
-    path = Path(name)
+    file, _, column = name.rpartition(":")
+    if not (file and column and Path(file).is_file()):
+        raise Refusal(f"there is no file of embeddings {name}; {_FORM}.")
+    path = Path(file)
     if path.suffix != ".parquet":
         raise Refusal(f"{path.name} is not a Parquet file, so it has no column '{column}'; {_FORM}.")
     if column not in _columns(path):

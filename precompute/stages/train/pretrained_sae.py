@@ -50,9 +50,7 @@ def read_taken(config: BuildConfig, d: int) -> Taken:
 def refuse_misfit(config: BuildConfig) -> None:
     """Refuse an SAE that cannot be read or is not for these embeddings, before the texts are embedded."""
     if config.sae:
-        from precompute.stages.embed import find_dimension
-
-        check_sae(read_taken(config, find_dimension(config)).checkpoint.sae)
+        check_sae(read_taken(config, config.find_dimension()).checkpoint.sae)
 
 
 def take(job: Job, embeddings: EmbeddingParts) -> Taken:

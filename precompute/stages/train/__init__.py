@@ -19,10 +19,11 @@ from featurelib.sae.training.loggers import log_reading, open_logger
 from featurelib.schema import EMBEDDINGS, SPLIT, TEXTS, Refusal
 from featurelib.storage import files
 from featurelib.storage.embeddings import EmbeddingParts
-from featurelib.storage.runs import Generation
+from featurelib.storage.runs import SAE_FOLDER, Generation
 from precompute.build.job import Job, Made
-from precompute.stages.pretrained_sae import take
-from precompute.stages.training_warnings import doubts
+from precompute.build.stage import Stage
+from precompute.stages.train.pretrained_sae import refuse_misfit, take
+from precompute.stages.train.training_warnings import doubts
 
 if TYPE_CHECKING:
     from featurelib.sae.model import SAE
@@ -30,8 +31,6 @@ if TYPE_CHECKING:
     from featurelib.sae.training.recipe import Recipe
     from featurelib.sae.training.trainer import Reading
     from precompute.build.config import BuildConfig
-
-VERSION = 1
 
 HELD_OUT_SHARE = 0.1
 MAX_HELD_OUT = 10_000
@@ -58,6 +57,20 @@ def train(job: Job) -> Made:
     parts = tuple(job.generation.parts(EMBEDDINGS))
     n_texts = sum(pq.read_metadata(part).num_rows for part in parts)
     return _take(job, parts, n_texts) if job.config.sae else _train(job, parts, n_texts)
+
+
+STAGE = Stage(
+    name="train",
+    makes="an SAE",
+    make=train,
+    grounds="embeddings and SAE options",
+    after=("ingest", "embed"),
+    options=("features", "k", "architecture", "epochs", "patience", "threshold", "seed"),
+    identity=identity,
+    check=refuse_misfit,
+    folders=(SAE_FOLDER,),
+    chapter="sae",
+)
 
 
 def _train(job: Job, parts: tuple[Path, ...], n_texts: int) -> Made:
@@ -167,8 +180,7 @@ def draw_set_aside(first_rows: np.ndarray, held_out: np.ndarray, seed: int) -> n
 
 
 def _write_split(generation: Generation, split: np.ndarray) -> None:
-    table = pa.table([pa.array(np.arange(len(split))), pa.array(split.tolist(), pa.string())], schema=SPLIT.schema)
-    files.write_parquet(generation.file(SPLIT), table, SPLIT.schema)
+    generation.write(SPLIT, [np.arange(len(split)), split.tolist()])
 
 
 def _split_of_source(generation: Generation, source: Path, n_texts: int) -> np.ndarray:
