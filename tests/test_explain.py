@@ -193,7 +193,7 @@ def test_what_it_costs_is_told_first_and_about_right(
     assert abs(calls - len(server.bodies)) <= 0.1 * calls
     sent = sum(len(message["content"]) for body in server.bodies for message in body["messages"]) / 4
     assert tokens_in == pytest.approx(sent, rel=0.1) and 0 < tokens_out < tokens_in
-    assert printed.index("is to describe") < printed.index("explain: rule-judge described 4 features; detection")
+    assert printed.index("is to describe") < printed.index("explanations: rule-judge described 4 features; detection")
     capsys.readouterr()
     with chat_server(rule) as again:
         assert build(planted, own_data, again.url, "--labelled-features", str(N)) == 0

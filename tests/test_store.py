@@ -215,9 +215,9 @@ def test_a_table_made_while_the_store_is_open_is_seen(tmp_path: Path) -> None:
     made = make_run(tmp_path / "growing", upto="summarise")
     store = open_store(made.generation)
     assert not store.has(schema.LABELS) and queries.labels(store, [1]) == {1: "feature 1"}
-    from tests.numpy_run import _judge, _write_empty
+    from tests.numpy_run import _labels, _write_empty
 
-    _judge(made.generation, made)
+    _labels(made.generation, made)
     _write_empty(made.generation, "labels")
     made.generation.mark_done("labels", made.generation.done("summarise"))
     assert queries.labels(store, [1]) == {1: made.labels[1]} and store.has(schema.LABELS)

@@ -1,4 +1,4 @@
-"""relate: activations → families of features with their measures; label vectors → clusters of keywords.
+"""families: activations → families of features with their measures; label vectors → clusters of keywords.
 
 families: a row for each feature that is in a family. parent_id is null for its root; conditional = P(parent | feature),
 the share of the feature's texts on which its parent fires; share_of_parent = P(feature | parent); nesting is

@@ -1,4 +1,4 @@
-"""arrange: decoder directions → a map of the features and a cluster for each; embeddings → a map of the texts."""
+"""layout: decoder directions → a map of the features and a cluster for each; embeddings → a map of the texts."""
 
 from __future__ import annotations
 

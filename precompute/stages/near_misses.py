@@ -1,6 +1,6 @@
-"""miss: embeddings and SAE → the texts on which each feature only just does not fire.
+"""near_misses: embeddings and SAE → the texts on which each feature only just does not fire.
 
-What has been found so far lies under work/miss after each part of the embeddings, so that a killed run goes on.
+What has been found so far lies under work/near_misses after each part of the embeddings, so that a killed run goes on.
 """
 
 from __future__ import annotations

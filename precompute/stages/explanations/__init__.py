@@ -1,4 +1,4 @@
-"""explain: top texts → a sentence for each feature by a language model, scored on other texts; only if asked for.
+"""explanations: top texts → a sentence for each feature by a language model, scored on other texts; only if asked for.
 
 Naming texts explain a feature, label test texts test the explanation (featurelib.labels.split). The answers about a
 feature are kept in the run's cache under the fingerprint of everything that they depend on, so that nothing is paid for

@@ -1,4 +1,4 @@
-"""judge: keywords → a label for every feature, chosen by evidence, and how well it predicts firing.
+"""labels: keywords → a label for every feature, chosen by evidence, and how well it predicts firing.
 
 Candidates come from texts of the part "named", a label is chosen on the part "chosen" (choice.py in this folder),
 and both it and the label of the seed method are measured, once, on the part "judged". What predicts is either

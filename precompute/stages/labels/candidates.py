@@ -2,7 +2,7 @@
 
 A feature's candidates are the seed method's best keywords, the phrases that set the texts it fires on apart, and those
 phrases of its texts whose own embedding has the largest pre-activation. Each distinct one is embedded once, in parts of
-4,096 under work/judge, so that a killed run loses at most one of them.
+4,096 under work/labels, so that a killed run loses at most one of them.
 """
 
 from __future__ import annotations
