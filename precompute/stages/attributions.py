@@ -1,9 +1,9 @@
 """attributions: which words of a feature's strongest texts carry it.
 
-Each distinct text goes through the embedder once, in parts of 64 texts under work/attributions, so that a killed run loses
-one of them. Stored parts of words are rounded to multiples of 2^-17 (featurelib.attribution.rounded), which halves the
-file and moves their sum by less than 4e-6 (of a pre-activation above 1, by less than 4e-6 of it); what is reported is
-measured on the rounded ones.
+Each distinct text goes through the embedder once, in parts of 64 texts under work/attributions, so that a killed run
+loses one of them. Stored attributions are rounded to multiples of 2^-17 (featurelib.attribution.rounded), which halves
+the file and moves their sum by less than 4e-6 (of a pre-activation above 1, by less than 4e-6 of it); what is reported
+is measured on the rounded ones.
 """
 
 from __future__ import annotations
