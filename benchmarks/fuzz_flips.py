@@ -25,7 +25,7 @@ from featurelib.sae.checks.self_check import check_sae
 from featurelib.sae.formats.readers import MODULES
 from featurelib.sae.model import SAE
 from featurelib.schema import Refusal
-from tests.sae_files import Example, examples, planted_rows
+from tests.support.sae_files import Example, examples, planted_rows
 
 SIZE = (16, 48)
 ROWS = 500

@@ -25,7 +25,7 @@ import pyarrow.parquet as pq
 from benchmarks.tabs import DRAWN
 from featurelib.schema import FEATURES
 from featurelib.storage.runs import Run
-from tests.server import CHROMIUM_FLAGS, ROOT, find_chromium, serve
+from tests.support.server import CHROMIUM_FLAGS, ROOT, find_chromium, serve
 
 OLD = {
     "overview": "/?run={run}",

@@ -29,7 +29,7 @@ import pyarrow.parquet as pq
 
 from featurelib.schema import BY_TEXT, FEATURES, LABELS, TEXTS
 from featurelib.storage.runs import Run
-from tests.server import CHROMIUM_FLAGS, find_chromium, serve
+from tests.support.server import CHROMIUM_FLAGS, find_chromium, serve
 
 ROWS = 10
 PAUSE = 0.05

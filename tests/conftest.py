@@ -9,7 +9,7 @@ import pytest
 
 from featurelib.storage.runs import Run
 from precompute.__main__ import main
-from tests.planted import Planted, plant
+from tests.support.planted import Planted, plant
 
 ROOT = Path(__file__).resolve().parent.parent
 STAND_IN = "stand-in:64"

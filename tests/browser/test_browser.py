@@ -1,0 +1,241 @@
+"""Every page in Chromium, on the tiny run, through the real server: open, click a feature, follow a link, go back."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+
+import featurelib
+from featurelib.schema import LABELS, TOP_TEXT_ROWS
+from featurelib.storage.runs import Generation, Run
+from tests.conftest import ROOT, TINY_FLAGS
+from tests.support.planted import Planted
+from tests.support.server import CHROMIUM_FLAGS, find_chromium, serve
+
+pytestmark = pytest.mark.browser
+SECONDS = 30_000
+DRAWN = """() => document.querySelector('[data-testid="stApp"]')?.dataset.testScriptState === 'notRunning'
+    && !document.querySelector('[data-stale="true"]') && !!document.querySelector('h1')"""
+
+TEN_TEXTS = """() => document.querySelectorAll('[class*="st-key-read-inline-top-"]').length === 10"""
+
+
+@pytest.fixture(scope="module")
+def address(tiny_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a server on the tiny data folder."""
+    with serve(tiny_data, tmp_path_factory.mktemp("server") / "log.txt") as (served, _):
+        yield served
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """Chromium; without one the tests are skipped, unless REQUIRE_BROWSER is set."""
+    chromium = find_chromium()
+    if chromium is None:
+        if os.environ.get("REQUIRE_BROWSER"):
+            pytest.fail("no Chromium was found, and REQUIRE_BROWSER is set; install it, e.g. apt-get install chromium")
+        pytest.skip("no Chromium or Chrome was found; install one, e.g. apt-get install chromium")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=chromium, args=CHROMIUM_FLAGS)
+        yield started
+        started.close()
+
+
+class Visit:
+    """One tab, and everything in it that should not happen."""
+
+    def __init__(self, page: Any, address: str) -> None:
+        self.page, self.address, self.wrong = page, address, []
+        page.set_default_timeout(SECONDS)
+        page.on("pageerror", lambda error: self.wrong.append(f"script error: {error}"))
+        page.on("console", lambda said: self.wrong.append(said.text) if "Content Security" in said.text else None)
+        page.on("request", self._look)
+
+    def _look(self, request: Any) -> None:
+        own = request.url.startswith((self.address, self.address.replace("http", "ws"), "data:", "blob:"))
+        if not own:
+            self.wrong.append(f"asked a foreign address: {request.url}")
+
+    def open(self, path: str) -> None:
+        """Open an address as a pasted link."""
+        self.page.goto(self.address + path)
+        self.settle()
+
+    def settle(self) -> None:
+        """Wait until the script has run to its end and what is shown no longer changes."""
+        before = None
+        while True:
+            self.page.wait_for_function(DRAWN)
+            shown = self.page.locator('[data-testid="stMain"]').inner_html()
+            if shown == before:
+                return
+            before = shown
+            self.page.wait_for_timeout(150)
+
+    @property
+    def text(self) -> str:
+        """All text that is shown."""
+        return self.page.locator("body").inner_text()
+
+    def check(self) -> None:
+        """No traceback, no script error, no request elsewhere, nothing that the policy stopped."""
+        assert self.page.locator('[data-testid="stException"]').count() == 0
+        assert "Traceback" not in self.text
+        assert self.wrong == []
+
+
+@pytest.fixture
+def visit(browser: Any, address: str) -> Iterator[Visit]:
+    """A fresh tab."""
+    context = browser.new_context(viewport={"width": 1440, "height": 900})
+    visit = Visit(context.new_page(), address)
+    yield visit
+    visit.check()
+    context.close()
+
+
+@pytest.mark.parametrize(
+    ("path", "shown"),
+    [
+        ("/", "How often features fire"),
+        ("/features?run=tiny", "32"),
+        ("/feature?run=tiny&feature=3", "Nearest"),
+        ("/map?run=tiny", "Colour by"),
+        ("/evaluation?run=tiny", "Beside the training texts"),
+        ("/search?run=tiny&q=galaxy", "galaxy"),
+        ("/text?run=tiny&text=12", "Features that fire"),
+        ("/try?run=tiny", "Try"),
+    ],
+)
+def test_a_page_opens_at_its_address(visit: Visit, path: str, shown: str) -> None:
+    visit.open(path)
+    visit.page.get_by_text(re.compile(re.escape(shown), re.IGNORECASE)).first.wait_for()
+
+
+def test_a_deep_link_shows_what_the_library_says(visit: Visit, tiny_data: Path) -> None:
+    run = featurelib.open(tiny_data / "tiny")
+    labels = run.ask("select feature_id, label from labels order by feature_id")["label"].tolist()
+    visit.open("/feature?run=tiny&feature=5")
+    visit.page.get_by_role("heading", name=labels[5]).first.wait_for()
+    ids = run.top_texts(5)["text_id"].head(10).tolist()
+    links = visit.page.locator('a[href*="text="]').evaluate_all("found => found.map(one => one.href)")
+    shown = list(dict.fromkeys(int(re.search(r"text=(\d+)", link)[1]) for link in links if "/text" in link))
+    assert shown == ids
+
+
+def test_a_click_on_a_feature_opens_it_and_back_leads_back(visit: Visit) -> None:
+    visit.open("/?run=tiny")
+    link = visit.page.locator('[data-testid="stMain"] a[href*="feature="]').first
+    label = link.inner_text()
+    link.click()
+    visit.page.wait_for_url(re.compile(r"/feature\?.*feature=\d+"))
+    visit.page.get_by_role("heading", name=label).first.wait_for()
+    visit.page.go_back()
+    visit.page.get_by_text("How often features fire").first.wait_for()
+
+
+def test_a_lasso_on_the_map_lists_features_under_the_policy(visit: Visit) -> None:
+    visit.open("/map?run=tiny&drag=lasso")
+    plot = visit.page.locator(".js-plotly-plot .nsewdrag").first
+    plot.wait_for(state="attached")
+    box = visit.page.locator(".js-plotly-plot").first.bounding_box()
+    left, top, right, bottom = box["x"] + 5, box["y"] + 5, box["x"] + box["width"] - 5, box["y"] + box["height"] - 5
+    mouse = visit.page.mouse
+    mouse.move(left, top)
+    mouse.down()
+    for x, y in ((right, top), (right, bottom), (left, bottom), (left, top)):
+        mouse.move(x, y, steps=8)
+    mouse.up()
+    visit.page.get_by_text(re.compile(r"\d+ features in the lasso")).first.wait_for()
+
+
+def test_the_worker_tells_what_a_typed_text_turns_on(visit: Visit) -> None:
+    visit.open("/try?run=tiny&t=galaxy%20star%20telescope%20redshift%20supernova%20nebula")
+    visit.page.locator('[data-testid="stMain"] a[href*="feature="]').first.wait_for()
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/feature?run=tiny&feature=9999",
+        "/feature?run=tiny&feature=x",
+        "/text?run=tiny&text=-1",
+        "/?run=nowhere",
+        "/features?run=tiny&sort=%27;drop",
+        "/map?run=tiny&colour=plaid",
+    ],
+)
+def test_a_bad_address_gets_a_sentence(visit: Visit, path: str) -> None:
+    visit.page.goto(visit.address + path)
+    visit.page.get_by_text(re.compile(r"9999|number|nowhere|known|plaid|one of|not ", re.IGNORECASE)).first.wait_for()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_nothing_is_wider_than_a_telephone(browser: Any, address: str, scheme: str) -> None:
+    context = browser.new_context(viewport={"width": 390, "height": 844}, color_scheme=scheme)
+    visit = Visit(context.new_page(), address)
+    paths = ("/", "/features", "/feature?feature=3", "/map", "/evaluation", "/search?q=star", "/text?text=3", "/try")
+    for path in paths:
+        visit.open(path)
+        width = visit.page.evaluate("document.documentElement.scrollWidth")
+        assert width <= 390, f"{path} is {width} px wide"
+    visit.check()
+    context.close()
+
+
+def shown_feature(visit: Visit) -> tuple[str, tuple[int, ...]]:
+    """What the feature page shows, once its list of top texts is there: the label and the ids of the texts.
+
+    A script that is started again for a late message of the browser stands still for a moment between its two runs, so
+    on a loaded machine a page can look settled with its head alone. A list that never comes ends in a timeout.
+    """
+    visit.page.wait_for_function(TEN_TEXTS)
+    visit.settle()
+    links = visit.page.locator('a[href*="text="]').evaluate_all("found => found.map(one => one.href)")
+    ids = dict.fromkeys(int(re.search(r"text=(\d+)", link)[1]) for link in links if "/text" in link)
+    return visit.page.locator("h1").first.inner_text().strip(), tuple(ids)
+
+
+def true_feature(generation: Generation, feature_id: int) -> tuple[str, tuple[int, ...]]:
+    """The same, read from the generation's files."""
+    label = pq.read_table(generation.file(LABELS))["label"][feature_id].as_py()
+    top = pq.read_table(generation.file(TOP_TEXT_ROWS), filters=[("feature_id", "=", feature_id), ("rank", "<=", 10)])
+    return label, tuple(top.sort_by("rank")["text_id"].to_pylist())
+
+
+def test_a_rebuild_under_an_open_page_shows_the_old_generation_whole_then_the_new_one_whole(
+    browser: Any, own_data: Path, planted: Planted, tmp_path: Path
+) -> None:
+    run = Run(own_data / "tiny")
+    old = run.current()
+    flags = [*TINY_FLAGS, "--k", "2", "--data", str(own_data)]
+    command = [sys.executable, "-m", "precompute", "build", str(planted.path), "--name", "tiny", *flags]
+    seen = []
+    with serve(own_data, tmp_path / "log.txt") as (served, _):
+        context = browser.new_context(viewport={"width": 1440, "height": 900})
+        visit = Visit(context.new_page(), served)
+        building = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        while building.poll() is None:
+            visit.open("/feature?run=tiny&feature=5")
+            seen.append(shown_feature(visit))
+        assert building.returncode == 0
+        visit.open("/feature?run=tiny&feature=5")
+        seen.append(shown_feature(visit))
+        visit.check()
+        context.close()
+    new = run.current()
+    assert (old.name, new.name) == ("g0001", "g0002")
+    before, after = true_feature(old, 5), true_feature(new, 5)
+    assert before != after and seen[0] == before and seen[-1] == after
+    first_new = seen.index(after)
+    assert seen == [before] * first_new + [after] * (len(seen) - first_new)

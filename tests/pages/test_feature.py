@@ -1,0 +1,107 @@
+"""The feature page and the page of a text on the complete tiny run: words coloured by what is stored, all the views."""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from featurelib import ui
+from featurelib.schema import CONTRIBUTIONS, NEAR_MISSES, TEXT_WORDS, TEXTS, TOP_TEXT_ROWS
+from featurelib.storage.runs import Run
+from featurelib.ui.texts.highlight import FAINT, signed
+from tests.support.page import page_of
+
+WORD = re.compile(r'<i class="(?:up|down)" style="--p:\d+" data-part="([^"]+)">(.*?)</i>')
+Open = Callable[..., AppTest]
+
+
+@pytest.fixture
+def show(tiny_data: Path) -> Iterator[Open]:
+    before = ui.data_folder()
+    ui.use_data_folder(tiny_data)
+    yield lambda file, **params: page_of(file, {"run": "tiny", **params})
+    ui.use_data_folder(before)
+
+
+def table(run: Run, which: object) -> pd.DataFrame:
+    return pq.read_table(run.current().file(which)).to_pandas()
+
+
+def bodies(app: AppTest) -> list[str]:
+    return [one.value for one in app.main.html]
+
+
+def words(app: AppTest) -> str:
+    return " ".join(html.unescape(re.sub(r"<[^>]+>", "", one)) for one in bodies(app) if "<style>" not in one)
+
+
+def expected_words(run: Run, feature_id: int, text_id: int) -> list[tuple[str, str]]:
+    """The words of a text that are coloured, each with its part, from the tables."""
+    text = table(run, TEXTS).set_index("text_id").loc[text_id, "text"]
+    places = table(run, TEXT_WORDS).set_index("text_id").loc[text_id]
+    rows = table(run, CONTRIBUTIONS).set_index(["feature_id", "text_id"])
+    parts = rows.loc[(feature_id, text_id), "parts"]
+    drawn = zip(places["starts"], places["ends"], parts, strict=True)
+    return [(signed(part), text[a:b]) for a, b, part in drawn if abs(part) >= FAINT * abs(parts).max()]
+
+
+def strongest_text(run: Run, feature_id: int) -> int:
+    rows = table(run, TOP_TEXT_ROWS)
+    return int(rows[(rows["feature_id"] == feature_id) & (rows["rank"] == 1)]["text_id"].iloc[0])
+
+
+def live_feature(run: Run) -> int:
+    return int(table(run, TOP_TEXT_ROWS)["feature_id"].value_counts().index[0])
+
+
+def test_the_words_of_a_top_text_are_coloured_by_the_stored_parts(show: Open, tiny: Run) -> None:
+    feature_id = live_feature(tiny)
+    app = show("feature.py", feature=feature_id)
+    assert not app.exception
+    card = next(one for one in bodies(app) if 'class="words"' in one)
+    whole = card.split("</summary>")[1]
+    coloured = [(part, html.unescape(re.sub(r"<[^>]+>", "", word))) for part, word in WORD.findall(whole)]
+    assert coloured == expected_words(tiny, feature_id, strongest_text(tiny, feature_id)) != []
+    plain = show("feature.py", feature=feature_id, plain="yes")
+    assert not any('class="words"' in one for one in bodies(plain)) and not plain.exception
+
+
+def test_the_views_show_near_misses_and_random_texts(show: Open, tiny: Run) -> None:
+    feature_id = live_feature(tiny)
+    missed = table(tiny, NEAR_MISSES)
+    nearest = missed[missed["feature_id"] == feature_id].sort_values("rank").iloc[0]
+    said = words(show("feature.py", feature=feature_id, view="near"))
+    assert ui.number(nearest["pre_activation"]) in said and f"needed {ui.number(nearest['needed'], 4)}" in said
+    drawn = show("feature.py", feature=feature_id, view="random")
+    assert "drawn at random, the strongest first" in words(drawn) and not drawn.exception
+
+
+def test_the_page_of_a_text_takes_one_feature_apart(show: Open, tiny: Run) -> None:
+    feature_id = live_feature(tiny)
+    text_id = strongest_text(tiny, feature_id)
+    app = show("text.py", text=text_id, feature=feature_id)
+    assert not app.exception
+    card = next(one for one in bodies(app) if 'class="words"' in one)
+    found = [(part, html.unescape(re.sub(r"<[^>]+>", "", word))) for part, word in WORD.findall(card)]
+    wanted = expected_words(tiny, feature_id, text_id)
+    assert [word for _, word in found] == [word for _, word in wanted]
+    assert "= pre-activation" in words(app) and "special tokens" in words(app)
+
+
+def test_a_feature_that_is_not_there_is_a_sentence_on_the_page_of_a_text(show: Open) -> None:
+    app = show("text.py", text=3, feature=99_999)
+    assert not app.exception and "there is no feature 99999" in words(app).replace("There", "there")
+    assert "Features that fire" in words(app)
+
+
+def test_the_share_of_a_value_has_its_interval(show: Open, tiny: Run) -> None:
+    app = show("feature.py", feature=live_feature(tiny))
+    labels = [one.proto.label for one in app.main.get("page_link")]
+    assert any(re.search(r"\d+ % \\?\(\d+–\d+\\?\)", label.replace("\\", "")) for label in labels)

@@ -1,0 +1,211 @@
+"""The pages about structure, and the clusters on the map, against planted runs."""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from featurelib import ui
+from featurelib.storage.runs import Done
+from tests.queries.test_structure import vectors
+from tests.support.numpy_run import N_TEXTS, NumpyRun, make_run
+from tests.support.page import page_of
+from tests.support.structure_run import ALWAYS, CHILDREN, GRANDCHILD, ROOT, SPLIT_INTO, planted, split, structure_run
+
+Open = Callable[..., AppTest]
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> NumpyRun:
+    folder = tmp_path_factory.mktemp("structure")
+    structure_run(folder / "other", split(planted()))
+    return structure_run(folder / "planted", planted(), vectors=vectors())
+
+
+@pytest.fixture
+def folder() -> Iterator[Callable[[Path], None]]:
+    before = ui.data_folder()
+    yield ui.use_data_folder
+    ui.use_data_folder(before)
+
+
+@pytest.fixture
+def show(made: NumpyRun, folder: Callable[[Path], None]) -> Open:
+    folder(made.run.path.parent)
+    return lambda file, /, **params: page_of(file, {"run": "planted", **params})
+
+
+def words(app: AppTest) -> str:
+    drawn = [one.proto.body for one in app.main.get("html") if not one.proto.body.startswith("<style>")]
+    return " ".join(" ".join(html.unescape(re.sub(r"<[^>]+>", " ", body)) for body in drawn).split())
+
+
+def links(app: AppTest) -> list[tuple[str, str]]:
+    return [(re.sub(r"\\(.)", r"\1", one.proto.label), one.proto.query_string) for one in app.main.get("page_link")]
+
+
+def param(app: AppTest, name: str) -> str | None:
+    held = app.query_params.get(name)
+    return held[0] if isinstance(held, list) else held
+
+
+def test_the_families_page_shows_the_planted_family_as_a_tree(show: Open, made: NumpyRun) -> None:
+    app = show("families.py")
+    assert app.main.dataframe[0].value["label"].tolist() == [made.labels[ROOT]]
+    said = words(app)
+    assert "1 family" in said and "4 features, 2 steps deep" in said and "10.0 % of 40 features are in one" in said
+    tree = next(one.proto.body for one in app.main.get("html") if 'class="tree"' in one.proto.body)
+    hrefs = [int(one) for one in re.findall(r'href="feature\?run=planted&amp;feature=(\d+)"', tree)]
+    assert hrefs == [ROOT, CHILDREN[0], GRANDCHILD, CHILDREN[1]]
+    rows = [" ".join(re.sub(r"<[^>]+>", " ", row).split()) for row in tree.split('<div class="tree-row">')[1:]]
+    assert rows[1].endswith("14 100 % 50.0 %") and rows[2].endswith("7 100 % 50.0 %")
+    assert tree.count("<details") == 2 and tree.index("<details open>") < tree.index("<details>")
+
+
+def test_the_families_page_searches_sorts_and_says_what_is_not_there(show: Open, made: NumpyRun) -> None:
+    assert "No family has a feature of that name" in words(show("families.py", q="label20"))
+    assert show("families.py", q=f"label{GRANDCHILD}", sort="label", order="rising").main.dataframe
+    assert "there is no family 99; this run's families are 0 to 0" in words(show("families.py", family=99)).lower()
+    assert "a whole number is expected" in words(show("families.py", family="x"))
+    assert "The address says sort=nope" in words(show("families.py", sort="nope", heat="nope"))
+
+
+def test_a_click_in_the_list_opens_its_family(show: Open) -> None:
+    app = show("families.py")
+    assert param(app, "family") is None
+    key = f"families {param(app, 'run')} 0 size falling "
+    app.session_state[key] = {"selection": {"rows": [], "columns": [], "cells": [(0, "size")]}}
+    app.run()
+    assert param(app, "family") == "0"
+
+
+def test_a_run_without_families_says_so(folder: Callable[[Path], None], tmp_path: Path) -> None:
+    make_run(tmp_path / "none")
+    make_run(tmp_path / "half", upto="keywords")
+    folder(tmp_path)
+    assert "This run has no families" in words(page_of("families.py", {"run": "none"}))
+    assert "stage 'families' is not done" in words(page_of("families.py", {"run": "half"}))
+    assert "no topics" in words(page_of("map.py", {"run": "none", "colour": "topic"})).lower()
+    make_run(tmp_path / "begun", upto="train")
+    assert "the stage 'summarise' of 'begun' is not done" in words(page_of("splitting.py", {"run": "begun"}))
+
+
+def test_combined_texts_and_their_counts(show: Open, made: NumpyRun) -> None:
+    app = show("combine.py", **{"with": f"{ROOT},{ALWAYS}", "without": CHILDREN[0]})
+    held = made.activations > 0
+    kept = held[:, ROOT] & held[:, ALWAYS] & ~held[:, CHILDREN[0]]
+    said = words(app)
+    assert f"{kept.sum()} {ui.percent(kept.mean())} of {N_TEXTS} texts" in said
+    assert f"{held[:, ROOT].sum()} on which all that must fire do" in said
+    expected = held[:, ROOT].mean() * (1 - held[:, CHILDREN[0]].mean()) * N_TEXTS
+    assert f"{ui.number(expected)} expected by chance" in said
+    opened = [int(query.rpartition("=")[2]) for label, query in links(app) if label == "open text"]
+    strength = (made.activations / np.maximum(made.activations.max(0), 1e-9))[:, [ROOT, ALWAYS]].min(1)
+    best = sorted(np.flatnonzero(kept).tolist(), key=lambda one: (-strength[one], one))
+    assert opened == best[:10] and len(best) > 10
+
+
+def test_one_feature_alone_is_not_compared_with_chance(show: Open) -> None:
+    assert "by chance" not in words(show("combine.py", **{"with": ROOT}))
+
+
+def test_features_are_added_moved_and_removed_by_links(show: Open, made: NumpyRun) -> None:
+    app = show("combine.py", **{"with": ROOT, "find": f"label{ALWAYS}"})
+    found = dict(links(app))
+    assert found["with"] == f"run=planted&with={ROOT}%2C{ALWAYS}" or found["with"].endswith(f"{ROOT}%2C{ALWAYS}")
+    assert found["without"].endswith(f"with={ROOT}&without={ALWAYS}") and found["remove"] == "run=planted"
+    assert found["swap"].endswith(f"without={ROOT}")
+
+
+@pytest.mark.parametrize("value", ["abc", "7,x", "-1", "9" * 30, "<b>", "7;drop view texts", ",", "\x00", "3,3,3"])
+def test_a_wrong_combination_is_a_sentence(show: Open, value: str) -> None:
+    app = show("combine.py", **{"with": value, "without": "5000"})
+    assert "there is no feature 5000" in words(app).lower()
+    if value in ("abc", "7,x", "-1"):
+        assert "ids of features are expected" in words(app)
+
+
+def test_the_same_feature_in_both_lists_is_refused(show: Open) -> None:
+    assert "feature 7 cannot fire and not fire" in words(show("combine.py", **{"with": 7, "without": 7})).lower()
+    assert "21 features are named" in words(show("combine.py", **{"with": ",".join(map(str, range(21)))}))
+
+
+def test_the_splitting_page_tells_what_became_of_the_root(show: Open, made: NumpyRun) -> None:
+    app = show("splitting.py", feature=ROOT)
+    said, rows = words(app), app.main.dataframe[0].value.set_index("feature_id")
+    assert rows.loc[ROOT, "fate"] == "split" and rows.loc[ROOT, "n_nested"] == 3
+    assert rows.loc[CHILDREN[1], "fate"] == "stayed" and rows.loc[CHILDREN[1], "jaccard"] == 1
+    assert f"{made.labels[ROOT]} feature {ROOT} · 28 texts" in said and "split : two or more features" in said
+    there = [query for _, query in links(app) if query.startswith("run=other&")]
+    assert {f"run=other&feature={one}" for one in SPLIT_INTO} <= set(there)
+    assert "1 split" in words(show("splitting.py", fate="split"))
+    assert show("splitting.py", fate="split").main.dataframe[0].value["feature_id"].tolist() == [ROOT]
+    assert "there is no feature 4000" in words(show("splitting.py", feature=4000)).lower()
+    former = show("splitting.py", fate="absorbed")
+    assert words(former) == words(show("splitting.py", fate="nested")) and "The address says" not in words(former)
+    assert former.selectbox(key="address fate").value == "nested"
+
+
+def test_without_a_run_that_fits_the_page_says_which_would(folder: Callable[[Path], None], tmp_path: Path) -> None:
+    make_run(tmp_path / "alone")
+    folder(tmp_path)
+    assert "no other run here: build one more on the same source" in words(page_of("splitting.py", {"run": "alone"}))
+    other = make_run(tmp_path / "second").generation
+    other.mark_done("ingest", Done("other texts", {}, "", {}))
+    (other.path / "manifest.json").unlink()
+    said = words(page_of("splitting.py", {"run": "alone"}))
+    assert "second: they do not have the same texts" in said and "--features" in said
+
+
+@pytest.mark.parametrize("kind", ["cluster", "topic"])
+def test_a_cluster_of_the_map_shows_its_keywords_and_features(show: Open, made: NumpyRun, kind: str) -> None:
+    app = show("map.py", colour=kind, cluster=1)
+    said = words(app)
+    size = 8 if kind == "cluster" else 10
+    assert f"{'Cluster' if kind == 'cluster' else 'Topic'} 1 {size} features" in said
+    if kind == "cluster":
+        members = np.flatnonzero(made.layout["cluster"].to_numpy() == 1)
+        density = (made.activations > 0).mean(0)
+        best = sorted(members.tolist(), key=lambda one: (-density[one], one))
+        assert [made.labels[one] for one in best] == [label for label, query in links(app) if "feature=" in query][:8]
+        own = made.keywords[made.keywords["feature_id"].isin(members)].groupby("keyword")["feature_id"].nunique()
+        assert f"{own.max()}" in said
+    assert "most frequent keywords" in said and "Fire together" in said
+
+
+def test_an_unknown_cluster_is_a_sentence(show: Open) -> None:
+    assert "The address says cluster=77" in words(show("map.py", colour="cluster", cluster=77))
+
+
+def test_a_feature_s_parent_and_children_lead_on(made: NumpyRun, monkeypatch: pytest.MonkeyPatch) -> None:
+    def page() -> None:
+        import os
+        from pathlib import Path
+
+        from featurelib import queries
+        from featurelib.storage.runs import Run
+        from featurelib.storage.store import open_store
+        from featurelib.ui import families
+
+        store = open_store(Run(Path(os.environ["PLANTED_RUN"])).current())
+        families.relatives(queries.relatives(store, 11).to_pylist())
+        families.relatives(queries.relatives(store, 0).to_pylist())
+
+    drawn: list[tuple[str, dict]] = []
+    monkeypatch.setenv("PLANTED_RUN", str(made.run.path))
+    monkeypatch.setattr(
+        "streamlit.page_link", lambda page, label, query_params, **_: drawn.append((page, query_params))
+    )
+    app = AppTest.from_function(page).run()
+    assert not app.exception and "Part of" in words(app) and "Parts" in words(app)
+    assert drawn == [
+        ("feature.py", {"feature": str(ROOT)}),
+        ("feature.py", {"feature": str(GRANDCHILD)}),
+        ("families.py", {"family": "0"}),
+    ]

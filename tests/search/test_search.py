@@ -1,0 +1,213 @@
+"""Words find texts whatever is typed; meaning finds what numpy finds; the index is made once and whole."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import sqlite3
+import subprocess
+import sys
+import unicodedata
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from featurelib.schema import Refusal, RunNotReady
+from featurelib.search import MARK_END, MARK_START, WordIndex, open_words, read_query, texts_by_meaning, word_index_file
+from featurelib.storage.runs import Run
+from featurelib.storage.store import open_store
+from tests.support.numpy_run import D_IN, HOSTILE, N_TEXTS, NumpyRun, make_run
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> NumpyRun:
+    return make_run(tmp_path_factory.mktemp("search") / "small")
+
+
+@pytest.fixture(scope="module")
+def words(made: NumpyRun, tmp_path_factory: pytest.TempPathFactory) -> WordIndex:
+    return open_words(open_store(made.generation), tmp_path_factory.mktemp("cache"))
+
+
+def tokens(text: str) -> list[str]:
+    """What unicode61 without diacritics makes of a text."""
+    plain = "".join(c for c in unicodedata.normalize("NFD", text.lower()) if not unicodedata.combining(c))
+    return re.findall(r"[^\W_]+", plain.replace("\ue000", "").replace("\ue001", ""))
+
+
+def ids(words: WordIndex, query: str) -> set[int]:
+    found = words.texts(query, limit=1000)["text_id"].to_pylist()
+    assert len(found) == len(set(found)) == words.count(query)
+    return set(found)
+
+
+def holding(made: NumpyRun, keep) -> set[int]:
+    return {i for i, text in enumerate(made.texts["text"]) if keep(tokens(text))}
+
+
+def test_all_words_must_occur_in_any_case_and_without_diacritics(made: NumpyRun, words: WordIndex) -> None:
+    assert ids(words, "GALAXY cafe") == holding(made, lambda t: {"galaxy", "cafe"} <= set(t))
+    assert ids(words, "Straße") == holding(made, lambda t: "straße" in t)
+    assert ids(words, "naive") == {5}
+
+
+def test_phrases_prefixes_and_exclusions(made: NumpyRun, words: WordIndex) -> None:
+    assert ids(words, '"galaxy star"') == holding(made, lambda t: "galaxy star" in " ".join(t))
+    assert ids(words, "number12*") == holding(made, lambda t: any(w.startswith("number12") for w in t))
+    assert ids(words, "galaxy -star -wave") == holding(made, lambda t: "galaxy" in t and not {"star", "wave"} & set(t))
+    assert ids(words, 'star -"galaxy star"') == holding(
+        made, lambda t: "star" in t and "galaxy star" not in " ".join(t)
+    )
+    assert 0 < len(ids(words, "galaxy -star -wave")) < len(ids(words, "galaxy"))
+
+
+@pytest.mark.parametrize(
+    "typed",
+    ['"', '"""', "*", "(", "a OR", "NEAR(a b)", "text:galaxy", "a AND OR NOT b", "^galaxy", "-", "--", "- galaxy",
+     "\x00", "'; drop table words; --", HOSTILE, "{a b}", "a" * 5000, "a " * 3000, "galaxy*star*",
+     '-"', '"galaxy', "+galaxy", "🦉", "\ue000", "\\", "%_"],
+)  # fmt: skip
+def test_nothing_typed_is_a_syntax_error(words: WordIndex, typed: str) -> None:
+    ids(words, typed)
+    words.features(typed)
+    assert words.count("galaxy") > 0
+
+
+def test_a_query_without_a_word_to_look_for_finds_nothing_and_says_why(words: WordIndex) -> None:
+    for typed in ("", "  ", "...", "-galaxy", '""'):
+        assert words.texts(typed).num_rows == 0 and words.count(typed) == 0 and read_query(typed).note
+    assert read_query("galaxy").note == "" and "first" in read_query("a " * 100).note
+    assert words.texts("").schema.names == words.texts("galaxy").schema.names == ["text_id", "score", "snippet"]
+
+
+def test_the_order_is_total_and_pages_fit_together(words: WordIndex) -> None:
+    whole = words.texts("galaxy", limit=1000).to_pandas()
+    ordered = whole.sort_values(["score", "text_id"], ascending=[False, True])
+    assert whole["text_id"].tolist() == ordered["text_id"].tolist() and (whole["score"] > 0).all()
+    pages = [words.texts("galaxy", limit=7, offset=offset)["text_id"].to_pylist() for offset in range(0, len(whole), 7)]
+    assert sum(pages, []) == whole["text_id"].tolist()
+
+
+def test_snippets_mark_what_matches_and_nothing_else(made: NumpyRun, words: WordIndex) -> None:
+    for row in words.texts("quantum", limit=50).to_pylist():
+        marked = re.findall(f"{MARK_START}(.*?){MARK_END}", row["snippet"])
+        assert marked and {mark.lower() for mark in marked} == {"quantum"}
+        assert row["snippet"].replace(MARK_START, "").replace(MARK_END, "") == made.texts["text"][row["text_id"]]
+    (forged,) = words.texts("marks").to_pylist()
+    assert forged["snippet"] == f"{MARK_START}marks{MARK_END} inside and a nul here"
+
+
+def test_features_are_found_by_label_and_keyword(made: NumpyRun, words: WordIndex) -> None:
+    found = words.features("label7")
+    assert found["feature_id"].to_pylist() == [7] and found["label"].to_pylist() == [made.labels[7]]
+    assert words.features("key9")["feature_id"].to_pylist() == [9]
+
+
+def test_an_index_is_made_once_and_opened_after(made: NumpyRun, tmp_path: Path) -> None:
+    store = open_store(made.generation)
+    first = open_words(store, tmp_path)
+    stamps = {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
+    assert len(stamps) == 2 and open_words(store, tmp_path) == first
+    assert stamps == {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
+
+
+def test_other_texts_get_another_index(made: NumpyRun, tmp_path: Path) -> None:
+    other = make_run(tmp_path / "other", seed=1)
+    one = open_words(open_store(made.generation), tmp_path / "cache")
+    two = open_words(open_store(other.generation), tmp_path / "cache")
+    assert one.texts_file != two.texts_file and two.count("galaxy") == len(
+        [text for text in other.texts["text"] if "galaxy" in tokens(text)]
+    )
+
+
+def test_two_processes_and_eight_threads_may_make_it_at_once(made: NumpyRun, tmp_path: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path; from featurelib.storage.runs import Run\n"
+        "from featurelib.storage.store import open_store\n"
+        "from featurelib.search import open_words\n"
+        "words = open_words(open_store(Run(Path(sys.argv[1])).current()), Path(sys.argv[2]))\n"
+        "print(words.count('galaxy'))"
+    )
+    command = [sys.executable, "-c", code, str(made.run.path), str(tmp_path)]
+    started = [subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) for _ in range(3)]
+    with ThreadPoolExecutor(8) as pool:
+        store = open_store(made.generation)
+        counted = list(pool.map(lambda _: open_words(store, tmp_path).count("galaxy"), range(8)))
+    printed = {int(one.communicate(timeout=60)[0]) for one in started}
+    assert printed == set(counted) and len(printed) == 1
+    assert sorted(path.suffix for path in tmp_path.iterdir()) == [".sqlite", ".sqlite"]
+
+
+def test_a_build_that_fails_leaves_no_index(made: NumpyRun, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(word_index_file, "own_temporary_folder", lambda: tmp_path / "elsewhere")
+    monkeypatch.setattr(word_index_file, "rows_of", lambda table: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        open_words(open_store(made.generation), tmp_path / "cache")
+    assert list((tmp_path / "cache").iterdir()) == []
+
+
+def test_a_run_that_cannot_be_written_to_is_indexed_elsewhere(made: NumpyRun, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(word_index_file.tempfile, "gettempdir", lambda: str(tmp_path))
+    (tmp_path / "a file").write_text("")
+    words = open_words(open_store(made.generation), tmp_path / "a file" / "cache")
+    assert words.count("galaxy") > 0 and words.texts_file.parent.parent == tmp_path
+    assert words.texts_file.parent.stat().st_mode & 0o077 == 0
+    monkeypatch.setattr(word_index_file, "own_temporary_folder", lambda: tmp_path / "a file" / "also")
+    with pytest.raises(Refusal, match="can be written nowhere"):
+        open_words(open_store(made.generation), tmp_path / "a file" / "cache")
+
+
+def test_a_folder_that_others_may_write_to_is_not_trusted(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(word_index_file.tempfile, "gettempdir", lambda: str(tmp_path))
+    monkeypatch.setattr(word_index_file.tempfile, "tempdir", str(tmp_path))
+    open_to_all = tmp_path / f"featurelib-words-{os.getuid()}"
+    open_to_all.mkdir()
+    open_to_all.chmod(0o777)
+    assert word_index_file.own_temporary_folder() != open_to_all
+
+
+def test_an_index_of_a_generation_that_is_gone_is_removed_in_time(made: NumpyRun, tmp_path: Path) -> None:
+    run = Run(shutil.copytree(made.run.path, tmp_path / "copy"))
+    run.cache_folder.mkdir()
+    old, young = run.cache_folder / "texts-old.sqlite", run.cache_folder / "texts-young.sqlite"
+    for path in (old, young):
+        sqlite3.connect(path).close()
+        path.touch()
+    os.utime(old, (0, 0))
+    open_words(open_store(run.current()), run.cache_folder)
+    assert not old.exists() and young.exists()
+
+
+def test_before_the_labels_texts_are_found_and_features_are_a_sentence(tmp_path: Path) -> None:
+    words = open_words(open_store(make_run(tmp_path / "unlabelled", upto="summarise").generation), tmp_path / "cache")
+    assert words.count("galaxy") > 0
+    with pytest.raises(RunNotReady, match="stage '(keywords|labels)'"):
+        words.features("galaxy")
+
+
+@pytest.mark.parametrize("half", [False, True])
+def test_meaning_finds_what_numpy_finds(tmp_path: Path, half: bool) -> None:
+    made = make_run(tmp_path / "small", upto="encode", half=half)
+    store = open_store(made.generation)
+    for vector in np.random.default_rng(3).standard_normal((5, D_IN)).astype(np.float32):
+        x = made.embeddings.astype(np.float64)[:-1]
+        cosines = x @ vector / np.linalg.norm(x, axis=1) / np.linalg.norm(vector)
+        found = texts_by_meaning(store, vector, limit=N_TEXTS).to_pandas()
+        assert len(found) == N_TEXTS - 1
+        assert found["cosine"].to_numpy() == pytest.approx(np.sort(cosines)[::-1], abs=2e-6)
+        assert cosines[found["text_id"]] == pytest.approx(found["cosine"].to_numpy(), abs=2e-6)
+        assert (
+            found.sort_values(["cosine", "text_id"], ascending=[False, True])["text_id"].tolist()
+            == found["text_id"].tolist()
+        )
+
+
+@pytest.mark.parametrize("vector", [np.zeros(D_IN), np.full(D_IN, np.nan), np.ones(D_IN + 1), np.ones(0)])
+def test_a_vector_that_means_nothing_is_refused(made: NumpyRun, vector: np.ndarray) -> None:
+    with pytest.raises(Refusal):
+        texts_by_meaning(open_store(made.generation), vector)

@@ -1,0 +1,573 @@
+"""Turned features and split cosines: what numpy finds from the files, to the last bit where nothing is turned."""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+from safetensors.numpy import load_file
+from streamlit.testing.v1 import AppTest
+
+from featurelib import search, steering, ui
+from featurelib.live.client import Live
+from featurelib.sae.gates import JumpReLU, Relu, TopK
+from featurelib.sae.model import SAE
+from featurelib.schema import BY_TEXT, EMBEDDINGS, Refusal
+from featurelib.storage.runs import Generation, Run
+from featurelib.storage.store import Store, open_store
+from featurelib.ui.kit.elements import number
+from featurelib.ui.similar import SMALL
+from featurelib.ui.steer.sliders import MOST, _knob, read_changes, written
+from tests.support.numpy_run import D_IN, DEAD, N_TEXTS, NumpyRun, finish, make_run
+from tests.support.numpy_run import weights as numpy_weights
+from tests.support.page import page_of
+from tests.support.planted import Planted
+
+D, N = 12, 30
+TEXT = 7
+Open = Callable[..., AppTest]
+
+
+# ---- the formulas
+
+
+def sae_of(norm: str = "none", *, shift_back: bool = True, skip: bool = False, seed: int = 0, gate=None) -> SAE:
+    draw = torch.Generator().manual_seed(seed)
+    w_dec = torch.randn(N, D, generator=draw)
+    return SAE(
+        W_enc=w_dec.T.contiguous() / 3,
+        b_enc=0.1 * torch.randn(N, generator=draw),
+        W_dec=w_dec / 2,
+        b_dec=0.2 * torch.randn(D, generator=draw),
+        gate=gate or JumpReLU(torch.full((N,), 0.3)),
+        norm=norm,
+        shift_back=shift_back,
+        W_skip=0.1 * torch.randn(D, D, generator=draw) if skip else None,
+    )
+
+
+SAES = [
+    *(sae_of(norm, seed=1) for norm in ("none", "layer_norm", "standardise", "constant_norm_rescale")),
+    sae_of("layer_norm", shift_back=False, seed=2),
+    sae_of("constant_norm_rescale", skip=True, seed=3),
+    sae_of("standardise", skip=True, seed=4),
+    sae_of(gate=TopK(4), seed=5),
+    sae_of(gate=Relu(), seed=6, skip=True),
+]
+
+
+@pytest.mark.parametrize(
+    "sae", SAES, ids=lambda sae: f"{sae.norm} {sae.gate.name} {sae.shift_back} {sae.W_skip is None}"
+)
+def test_the_pieces_are_the_reconstruction_and_the_split_adds_up_for_every_norm(sae: SAE) -> None:
+    x = (2.5 * np.random.default_rng(0).standard_normal((40, D)) + 0.3).astype(np.float32)
+    rebuilt = sae.reconstruct(x).numpy()
+    activations = sae.encode(x).numpy().astype(np.float64)
+    written_as = [steering.pieces(sae, row) for row in x]
+    for row, piece, own in zip(x, written_as, rebuilt, strict=True):
+        assert row - piece.residual == pytest.approx(own, abs=2e-5)
+    stds = np.array([steering.row_scale(sae, row)[0] for row in x])
+    for a, b in np.random.default_rng(1).integers(0, len(x), (60, 2)):
+        found = steering.similarity(written_as[a], written_as[b])
+        wide = x.astype(np.float64)
+        lengths = np.linalg.norm(wide[a]) * np.linalg.norm(wide[b])
+        assert found.cosine == pytest.approx(wide[a] @ wide[b] / lengths, abs=1e-12)
+        parts = found.shared + found.cross + found.constant + found.skip + found.unexplained
+        assert parts == pytest.approx(found.cosine, abs=1e-12)
+        gram = sae.W_dec.double().numpy() @ sae.W_dec.double().numpy().T
+        terms = stds[a] * stds[b] * np.outer(activations[a], activations[b]) * gram / lengths
+        assert found.shared == pytest.approx(np.trace(terms), abs=1e-9)
+        assert found.cross == pytest.approx(terms.sum() - np.trace(terms), abs=1e-9)
+        left = x - rebuilt
+        assert found.unexplained == pytest.approx((left[a] @ x[b] + rebuilt[a] @ left[b]) / lengths, abs=1e-5)
+        assert (found.skip != 0) == (sae.W_skip is not None)
+        both = np.flatnonzero((activations[a] > 0) & (activations[b] > 0))
+        assert sorted(found.feature_ids) == both.tolist() and (np.diff(found.shares) <= 0).all()
+        assert found.shares == pytest.approx(np.diag(terms)[found.feature_ids], abs=1e-9)
+        np.fill_diagonal(terms, 0)
+        assert found.pair_shares == pytest.approx([terms[f, g] for f, g in found.pairs], abs=1e-9) and np.abs(
+            found.pair_shares
+        ) == pytest.approx(np.sort(np.abs(terms), axis=None)[::-1][: len(found.pairs)], abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    "sae", SAES, ids=lambda sae: f"{sae.norm} {sae.gate.name} {sae.shift_back} {sae.W_skip is None}"
+)
+def test_turning_adds_the_change_of_what_the_sae_rebuilds(sae: SAE) -> None:
+    for x in np.random.default_rng(2).standard_normal((20, D)).astype(np.float32):
+        own = sae.encode(x[None])[0]
+        wanted = own.clone()
+        wanted[3], wanted[5] = 0.0, own[5] * 2 + 0.7
+        ids = [3, 5, 9]
+        scale = steering.row_scale(sae, x)[0]
+        args = (own[ids].numpy(), wanted[ids].numpy(), sae.W_dec[ids].numpy())
+        turned = steering.steer(x, *args, scale=scale)
+        expected = x + (sae.rebuild(x[None], wanted[None]) - sae.rebuild(x[None], own[None])).numpy()[0]
+        assert turned == pytest.approx(expected, abs=2e-5)
+        unit = steering.steer(x, *args, scale=scale, renormalise=True)
+        assert unit == pytest.approx(expected / np.linalg.norm(expected), abs=2e-5)
+
+
+def test_what_is_not_turned_keeps_its_bits_even_where_its_length_is_not_one() -> None:
+    draw = np.random.default_rng(3)
+    x, own = draw.standard_normal(D).astype(np.float32), draw.random(5).astype(np.float32)
+    directions = draw.standard_normal((5, D)).astype(np.float32)
+    same = steering.steer(x, own, own.astype(np.float64), directions, scale=3.0, renormalise=True)
+    assert same.tobytes() == x.tobytes()
+    wanted = own.copy()
+    wanted[2] += 1
+    all_five = steering.steer(x, own, wanted, directions)
+    assert all_five.tobytes() == steering.steer(x, own[2:3], wanted[2:3], directions[2:3]).tobytes() != x.tobytes()
+
+
+def test_an_embedding_that_vanishes_or_overflows_is_refused() -> None:
+    x = np.eye(1, D, dtype=np.float32)[0]
+    with pytest.raises(Refusal, match="is zero"):
+        steering.steer(x, [1.0], [0.0], x[None], renormalise=True)
+    assert not steering.steer(x, [1.0], [0.0], x[None]).any()
+    with pytest.raises(Refusal, match="not finite"):
+        steering.steer(x, [0.0], [3e38], 1e30 * x[None])
+    with pytest.raises(Refusal, match="no number"):
+        zero = steering.pieces(SAES[0], np.zeros(D, np.float32))
+        steering.similarity(zero, zero)
+
+
+# ---- the ranking
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> NumpyRun:
+    return make_run(tmp_path_factory.mktemp("steering") / "small")
+
+
+def test_both_rankings_are_numpys_and_those_of_the_search(small: NumpyRun) -> None:
+    store = open_store(small.generation)
+    draw = np.random.default_rng(4)
+    for without in (None, 105):
+        before, after = draw.standard_normal((2, D_IN)).astype(np.float32)
+        found = search.rankings(store, before, after, limit=12, without=without).to_pandas()
+        places = [numpy_ranks(small.embeddings, vector, without) for vector in (before, after)]
+        for text_id in range(N_TEXTS - 1):  # the last one is zero
+            row = found[found.text_id == text_id]
+            ranks = [place.get(text_id, 10**6) for place in places]
+            assert len(row) == (min(ranks) <= 12)
+            if len(row):
+                assert row[["rank_before", "rank_after"]].to_numpy()[0].tolist() == ranks
+        same = search.rankings(store, before, before, limit=12).to_pandas()
+        listed = search.texts_by_meaning(store, before, limit=12).to_pandas()
+        assert (same.rank_before == same.rank_after).all() and same.rank_after.tolist() == list(range(1, 13))
+        assert same.text_id.tolist() == listed.text_id.tolist()
+        for name in ("cosine_before", "cosine_after"):
+            assert same[name].to_numpy().tobytes() == listed.cosine.to_numpy().tobytes()
+
+
+def numpy_ranks(embeddings: np.ndarray, vector: np.ndarray, without: int | None) -> dict[int, int]:
+    """The place of each text that has a cosine, ties (equal embeddings) by id."""
+    x = embeddings.astype(np.float64)
+    ids = [one for one in range(len(x)) if x[one].any() and one != without]
+    # summed row by row, so that equal rows have equal bits
+    cosines = [np.round(np.einsum("d,d", x[one], vector) / np.linalg.norm(x[one]), 12) for one in ids]
+    order = np.lexsort((ids, -np.array(cosines)))
+    return {ids[place]: rank for rank, place in enumerate(order, start=1)}
+
+
+# ---- the worker, on the tiny run
+
+
+@pytest.fixture(scope="module")
+def live() -> Iterator[Live]:
+    live = Live()
+    yield live
+    live.close()
+
+
+@pytest.fixture(scope="module")
+def generation(tiny: Run) -> Generation:
+    return tiny.current()
+
+
+@pytest.fixture(scope="module")
+def store(generation: Generation) -> Store:
+    return open_store(generation)
+
+
+@pytest.fixture(scope="module")
+def embeddings(generation: Generation) -> np.ndarray:
+    parts = [pq.read_table(path)["embedding"].to_pylist() for path in generation.parts(EMBEDDINGS)]
+    return np.array(sum(parts, []), dtype=np.float32)
+
+
+@pytest.fixture(scope="module")
+def activations(generation: Generation, embeddings: np.ndarray) -> np.ndarray:
+    dense = np.zeros((len(embeddings), 32), np.float32)
+    for path in generation.parts(BY_TEXT):
+        rows = pq.read_table(path)
+        dense[rows["text_id"], rows["feature_id"]] = rows["activation"]
+    return dense
+
+
+@pytest.fixture(scope="module")
+def weights(generation: Generation) -> dict[str, np.ndarray]:
+    return load_file(generation.sae_folder / "sae_weights.safetensors")
+
+
+def numpy_turned(x: np.ndarray, change: float, direction: np.ndarray) -> np.ndarray:
+    turned = x.astype(np.float64) + change * direction.astype(np.float64)
+    return turned / np.linalg.norm(turned)
+
+
+def feature_of(topic: str, planted: Planted, activations: np.ndarray) -> tuple[int, np.ndarray]:
+    """The feature that fires on a topic's texts and hardly elsewhere, and which texts these are."""
+    told = np.array([topic in topics for topics in planted.topics])
+    fires = activations > 0
+    f1 = 2 * (fires & told[:, None]).sum(0) / (fires.sum(0) + told.sum())
+    assert f1.max() > 0.6
+    return int(f1.argmax()), told
+
+
+@pytest.mark.parametrize("topic", ["astronomy", "music", "quantum"])
+def test_a_planted_feature_turned_off_or_doubled_moves_its_texts_as_numpy_predicts(
+    live, generation, store, embeddings, activations, weights, planted, topic
+) -> None:
+    feature_id, told = feature_of(topic, planted, activations)
+    text_id = int(activations[:, feature_id].argmax())
+    x, own = embeddings[text_id], activations[text_id, feature_id]
+    unit = embeddings.astype(np.float64) / np.linalg.norm(embeddings.astype(np.float64), axis=1)[:, None]
+    others = told & (np.arange(len(told)) != text_id)
+    means, among_first = {}, {}
+    for wanted in (0.0, float(own), 2 * float(own)):
+        turned = live.steer(generation.path, x, {feature_id: wanted})
+        expected = numpy_turned(x, wanted - own, weights["W_dec"][feature_id]) if wanted != own else x
+        assert turned.renormalised and turned.after == pytest.approx(expected, abs=1e-6)
+        found = search.rankings(store, turned.before, turned.after, limit=len(x) + 20, without=text_id).to_pandas()
+        predicted = unit @ (expected / np.linalg.norm(expected))
+        assert found.cosine_after.to_numpy() == pytest.approx(predicted[found.text_id], abs=1e-6)
+        places = numpy_ranks(embeddings, turned.after, text_id)
+        assert found.rank_after.tolist() == [places[one] for one in found.text_id]
+        means[wanted] = predicted[others].mean()
+        among_first[wanted] = others[found.text_id[found.rank_after <= 20]].sum()
+        assert among_first[wanted] == sum(places[one] <= 20 for one in np.flatnonzero(others))
+    off, still, doubled = means.values()
+    assert off < still < doubled
+    assert among_first[0.0] < among_first[2 * float(own)]
+
+
+def test_untouched_or_moved_and_returned_the_bits_and_the_ranking_are_the_stored_ones(
+    live, generation, store, embeddings, activations
+) -> None:
+    for text_id in (0, TEXT, 599):
+        x = search.embedding_of(store, text_id)
+        assert x.tobytes() == embeddings[text_id].tobytes()
+        firing = np.flatnonzero(activations[text_id])
+        silent = int(np.flatnonzero(activations[text_id] == 0)[0])
+        untouched = live.steer(generation.path, x, {})
+        moved = live.steer(generation.path, x, {int(firing[0]): 0.01})
+        back = read_changes(written({int(f): float(activations[text_id, f]) for f in firing}), 32)[0]
+        returned = live.steer(generation.path, x, back | {silent: 0.0})
+        assert moved.after.tobytes() != x.tobytes() and moved.cosine < 1
+        listed = search.texts_by_meaning(store, x, limit=600)
+        for turned in (untouched, returned):
+            assert turned.before.tobytes() == turned.after.tobytes() == x.tobytes() and turned.cosine == 1
+            assert search.texts_by_meaning(store, turned.after, limit=600).equals(listed)
+            order = np.lexsort((firing, -activations[text_id, firing]))
+            assert turned.feature_ids.tolist() == turned.again_ids.tolist() == firing[order].tolist()
+            assert turned.activations.tobytes() == turned.again_activations.tobytes()
+            assert turned.activations.tobytes() == activations[text_id, firing[order]].tobytes()
+
+
+def test_the_turned_embedding_is_read_again_by_the_sae_of_the_run(live, generation, embeddings, weights) -> None:
+    turned = live.steer(generation.path, embeddings[TEXT], {4: 1.0, 9: 0.5})
+    z = (turned.after - weights["b_dec"]) @ weights["W_enc"] + weights["b_enc"]
+    expected = np.where(z > weights["threshold"], np.maximum(z, 0), 0)
+    again = np.zeros(32, np.float32)
+    again[turned.again_ids] = turned.again_activations
+    assert again == pytest.approx(expected, abs=1e-5)
+
+
+def test_a_typed_text_is_turned_like_the_same_text_of_the_corpus(live, generation, embeddings, planted) -> None:
+    typed = live.steer(generation.path, planted.texts[TEXT], {4: 1.0})
+    stored = live.steer(generation.path, embeddings[TEXT], {4: 1.0})
+    assert typed.before == pytest.approx(stored.before, abs=1e-6)
+    assert typed.after == pytest.approx(stored.after, abs=1e-6)
+
+
+def test_the_split_of_stored_texts_adds_up(live, generation, embeddings, activations) -> None:
+    wide = embeddings.astype(np.float64)
+    for a, b in np.random.default_rng(5).integers(0, len(wide), (40, 2)):
+        found = live.similarity(generation.path, embeddings[a], embeddings[b])
+        cosine = wide[a] @ wide[b] / np.linalg.norm(wide[a]) / np.linalg.norm(wide[b])
+        parts = found.shared + found.cross + found.constant + found.skip + found.unexplained
+        assert (parts, found.cosine) == pytest.approx((cosine, cosine), abs=1e-9)
+        assert not found.has_skip and found.skip == 0 and found.shares.sum() == pytest.approx(found.shared, abs=1e-9)
+        assert found.n_active == (np.count_nonzero(activations[a]), np.count_nonzero(activations[b]))
+        own = np.stack([activations[a], activations[b]], axis=1)[found.feature_ids]
+        assert found.activations == pytest.approx(own, abs=1e-6)
+
+
+def test_a_typed_text_is_compared_with_a_stored_one(live, generation, embeddings, planted) -> None:
+    typed = live.similarity(generation.path, planted.texts[TEXT], embeddings[30])
+    stored = live.similarity(generation.path, embeddings[TEXT], embeddings[30])
+    assert typed.cosine == pytest.approx(stored.cosine, abs=1e-5)
+    assert typed.feature_ids.tolist() == stored.feature_ids.tolist()
+    assert live.similarity(generation.path, embeddings[TEXT], embeddings[TEXT]).cosine == pytest.approx(1)
+
+
+@pytest.mark.parametrize(
+    ("given", "changes", "said"),
+    [
+        ("", {}, "is empty"),
+        ("x" * 1_000_000, {}, "1,000,000 characters"),
+        ("a text", {32: 1.0}, "no feature 32"),
+        ("a text", {-1: 1.0}, "no feature -1"),
+        ("a text", {3: float("nan")}, "finite number from 0"),
+        ("a text", {3: float("inf")}, "finite number from 0"),
+        ("a text", {3: -1.0}, "finite number from 0"),
+        (np.zeros(5), {}, "64 finite numbers"),
+        (np.full(64, np.nan), {}, "64 finite numbers"),
+    ],
+)
+def test_what_cannot_be_turned_is_a_sentence(live, generation, given, changes, said) -> None:
+    with pytest.raises(Refusal, match=said):
+        live.steer(generation.path, given, changes)
+
+
+def test_a_zero_embedding_has_no_cosine(live, generation, embeddings) -> None:
+    with pytest.raises(Refusal, match="no number"):
+        live.similarity(generation.path, np.zeros(64, np.float32), embeddings[0])
+
+
+def run_of_given_embeddings(folder: Path) -> NumpyRun:
+    made = make_run(folder)
+    described = made.generation.path / "run.json"
+    facts = {"embedder": {"origin": "precomputed", "name": "e.npy", "normalize": None, "embedder": None}}
+    described.write_text(json.dumps(json.loads(described.read_text()) | facts))
+    finish(made.generation)
+    return made
+
+
+def test_embeddings_that_were_given_are_brought_to_length_one_only_if_they_have_it(tmp_path: Path, live) -> None:
+    made = run_of_given_embeddings(tmp_path / "given")
+    assert live.steer(made.generation.path, made.embeddings[0], {1: 0.9}).renormalised
+    part = made.generation.parts(EMBEDDINGS)[0]
+    rows = pq.read_table(part)
+    doubled = [[2 * value for value in row] for row in rows["embedding"].to_pylist()]
+    pq.write_table(pa.table({"text_id": rows["text_id"], "embedding": pa.array(doubled, rows["embedding"].type)}), part)
+    turned = live.steer(made.generation.path, made.embeddings[0], {1: 0.9})
+    assert not turned.renormalised and np.linalg.norm(turned.after) != pytest.approx(1, abs=1e-3)
+
+
+# ---- the address
+
+
+@pytest.mark.parametrize(
+    ("text", "changes", "n_said"),
+    [
+        ("", {}, 0),
+        ("7:0.8,12:0", {7: 0.8, 12: 0.0}, 0),
+        (" 7:0.8 , ,7:1e-2,", {7: 0.01}, 0),
+        ("7:nan", {}, 1),
+        ("7:inf,3:-1,3:1e9", {}, 3),
+        ("x,7,7:,:7,7:1:2,-7:1,٧:1", {}, 7),
+        ("32:1,31:1", {31: 1.0}, 1),
+        ("999999999:1,9999999999:1", {}, 2),
+    ],
+)
+def test_the_address_says_what_is_turned(text: str, changes: dict[int, float], n_said: int) -> None:
+    found, said = read_changes(text, 32)
+    assert found == changes and len(said) == n_said
+    assert read_changes(written(changes), 32)[0] == changes
+
+
+def test_the_address_turns_so_many_features_and_brings_a_float32_back() -> None:
+    found, said = read_changes(",".join(f"{one}:1" for one in range(MOST + 5)), 100)
+    assert len(found) == MOST and len(said) == 5
+    values = np.random.default_rng(6).random(1000).astype(np.float32)
+    back = [read_changes(written({1: float(value)}), 2)[0][1] for value in values]
+    assert np.array(back, np.float32).tobytes() == values.tobytes()
+
+
+@pytest.mark.parametrize("now", [0.0, 1e-4, 0.123, 0.7, 4.0])
+@pytest.mark.parametrize("maximum", [0.0, 0.5, 1.9])
+def test_a_slider_can_be_moved_and_returned_to_what_the_text_has(now: float, maximum: float) -> None:
+    now = float(np.float32(now))
+    knob = _knob({"feature_id": 1, "label": "x", "max_activation": maximum}, now, None, True, 0.6)
+    steps = now / knob.step
+    assert abs(steps - round(steps)) < 1e-6 and knob.untouched and knob.top >= max(2 * maximum, now) * 0.999
+    turned = _knob({"feature_id": 1, "label": "x", "max_activation": maximum}, now, 123.0, True, 0.6)
+    assert turned.top >= 123 and not turned.untouched
+
+
+# ---- the pages
+
+
+@pytest.fixture
+def open_tiny(tiny_data: Path) -> Iterator[Open]:
+    before = ui.data_folder()
+    ui.use_data_folder(tiny_data)
+    yield lambda file, /, **params: page_of(file, {"run": "tiny", **params})
+    ui.use_data_folder(before)
+
+
+def words(app: AppTest) -> str:
+    drawn = [one.value for one in app.main.html if "<style>" not in one.value]
+    return " ".join(" ".join(html.unescape(re.sub(r"<[^>]+>", " ", one)) for one in drawn).split())
+
+
+def links(app: AppTest, page: str) -> list[str]:
+    """The labels of the links to a page, as they are read."""
+    return [
+        re.sub(r"\\(.)", r"\1", link.proto.label)
+        for link in app.main.get("page_link")
+        if link.proto.page.startswith(page)
+    ]
+
+
+def test_an_untouched_page_shows_the_stored_ranking(open_tiny: Open, store: Store) -> None:
+    app = open_tiny("steer.py", text=TEXT)
+    listed = search.texts_by_meaning(store, search.embedding_of(store, TEXT), limit=21).to_pylist()
+    expected = [row for row in listed if row["text_id"] != TEXT][:20]
+    shown = [one for one in links(app, "text") if " · " in one]
+    assert len(shown) == 20
+    for rank, (row, line) in enumerate(zip(expected, shown, strict=True), start=1):
+        title = pq_title(store, row["text_id"])
+        assert line == f"**{rank} · {title}** :gray[=] :gray[{number(row['cosine'])}]"
+    said = words(app)
+    assert "0 features turned" in said and "0 of 20 nearest texts are new" in said and "nothing is turned" in said
+
+
+def pq_title(store: Store, text_id: int) -> str:
+    return store.ask("select title from texts where text_id = $i", i=text_id)["title"][0].as_py()
+
+
+def test_a_slider_moved_turns_the_ranking_and_returned_brings_it_back(
+    open_tiny: Open, live, generation, store, embeddings, activations
+) -> None:
+    app = open_tiny("steer.py", text=TEXT)
+    still = links(app, "text")
+    strongest = int(activations[TEXT].argmax())
+    own = float(activations[TEXT, strongest])
+    slider = app.main.slider[0]
+    assert slider.value == own and slider.min == 0
+    slider.set_value(0.0).run()
+    assert not app.exception and held(app, "set") == f"{strongest}:0"
+    turned = live.steer(generation.path, embeddings[TEXT], {strongest: 0.0})
+    found = search.rankings(store, turned.before, turned.after, without=TEXT).to_pandas().query("rank_after <= 20")
+    shown = [one for one in links(app, "text") if re.match(r"\*\*\d+ · ", one)]
+    for row, line in zip(found.itertuples(), shown, strict=True):
+        moved = row.rank_before - row.rank_after
+        arrow = "=" if not moved else f"{'↑' if moved > 0 else '↓'}{abs(moved)}"
+        arrow += " new" if row.rank_before > 20 else ""
+        assert line.startswith(f"**{row.rank_after} · ") and f":gray[{arrow}]" in line
+        assert f":gray[{number(row.cosine_after)}]" in line
+    new = int((found.rank_before > 20).sum())
+    said = words(app)
+    assert new > 0 and f"{new} of 20 nearest texts are new" in said and "brought back to length 1" in said
+    assert f"{number(turned.cosine, 4)} cosine to the text as it is" in said
+    app.main.slider[0].set_value(own).run()
+    assert held(app, "set") is None and links(app, "text") == still
+
+
+def held(app: AppTest, name: str) -> str | None:
+    value = app.query_params.get(name)
+    return value[0] if isinstance(value, list) else value
+
+
+def test_the_buttons_turn_off_double_and_go_back(open_tiny: Open, activations) -> None:
+    strongest = int(activations[TEXT].argmax())
+    own = float(activations[TEXT, strongest])
+    app = open_tiny("steer.py", text=TEXT)
+    app.button(key=f"double {strongest}").click().run()
+    assert float(held(app, "set").split(":")[1]) == pytest.approx(2 * own) and app.main.slider[
+        0
+    ].value == pytest.approx(2 * own)
+    app.button(key=f"off {strongest}").click().run()
+    assert held(app, "set") == f"{strongest}:0"
+    app.button(key=f"back {strongest}").click().run()
+    assert held(app, "set") is None and app.main.slider[0].value == own
+
+
+def test_another_feature_is_found_and_given_a_slider(open_tiny: Open, activations) -> None:
+    silent = int(np.flatnonzero((activations[TEXT] == 0) & (activations.max(0) > 0))[0])
+    app = open_tiny("steer.py", text=TEXT, add=silent)
+    n_sliders = len(app.main.slider)
+    app.button(key=f"add {silent}").click().run()
+    assert held(app, "set") == f"{silent}:0" and held(app, "add") is None
+    assert len(app.main.slider) == n_sliders + 1 and app.main.slider[n_sliders].value == 0
+    assert "0 features turned" in words(app)
+
+
+def test_bad_addresses_are_sentences_and_the_page_stands(open_tiny: Open) -> None:
+    app = open_tiny("steer.py", text=TEXT, set="4:nan,77:1,oops")
+    said = words(app)
+    assert "set=4:nan" in said and "set=77:1; this run has the features 0 to 31" in said and "set=oops" in said
+    assert len(app.main.slider) >= 1 and "0 features turned" in said
+    assert "there is no text 99999" in words(open_tiny("steer.py", text=99999)).lower()
+    assert "a whole number is expected" in words(open_tiny("steer.py", text="x"))
+    assert "Or one from the corpus" in words(open_tiny("steer.py", t="   "))
+    assert "0 to 599" in words(open_tiny("similar.py", a=1, b=600))
+    assert "a=12&b=30" in words(open_tiny("similar.py"))
+
+
+def test_without_an_embedder_texts_of_the_corpus_turn_and_a_feature_that_never_fires_says_so(tmp_path: Path) -> None:
+    made = run_of_given_embeddings(tmp_path / "given")
+    before = ui.data_folder()
+    ui.use_data_folder(tmp_path)
+    try:
+        app = page_of("steer.py", {"run": "given", "text": 105, "set": f"{DEAD[0]}:0.4"})
+        said = words(app)
+        assert "It never fires on this corpus" in said and "1 feature turned" in said
+        assert app.main.slider[-1].value == 0.4 and app.main.slider[-1].max >= 0.4
+        x = made.embeddings[105] + np.float32(0.4) * numpy_weights()["W_dec"][DEAD[0]]
+        own = made.embeddings[105].astype(np.float64)
+        assert f"{number(own @ x / np.linalg.norm(own) / np.linalg.norm(x), 4)} cosine to the text as it is" in said
+        assert "what made these is not known" in words(page_of("steer.py", {"run": "given", "t": "a text"}))
+        assert "their cosine is no number" in words(page_of("similar.py", {"run": "given", "a": 1, "b": N_TEXTS - 1}))
+        assert "nothing is near to it" in words(page_of("steer.py", {"run": "given", "text": N_TEXTS - 1}))
+    finally:
+        ui.use_data_folder(before)
+
+
+def test_a_typed_text_of_hostile_characters_is_shown_as_it_is(open_tiny: Open) -> None:
+    app = open_tiny("steer.py", t='galaxy <img src=x onerror="alert(1)"> ![](http://x/y.png) \u202e \u200b :red[x]')
+    assert "Nearest texts" in words(app) and not any("<img" in one.value for one in app.main.html)
+    app = open_tiny("similar.py", t="<b>galaxy</b> ![](http://x/y.png) star", b=3)
+    assert any("&lt;b&gt;galaxy" in one.value for one in app.main.html)
+
+
+def test_the_page_of_two_texts_shows_the_split_and_the_texts(open_tiny: Open, live, generation, embeddings) -> None:
+    other = int(search.texts_by_meaning(open_store(generation), embeddings[TEXT], limit=2)["text_id"][1].as_py())
+    app = open_tiny("similar.py", a=TEXT, b=other)
+    found = live.similarity(generation.path, embeddings[TEXT], embeddings[other])
+    said = words(app)
+    assert f"{number(found.cosine, 4)} cosine of the embeddings" in said
+    for value in (found.shared, found.cross, found.constant, found.unexplained):
+        assert f"{value:+.4f}" in said
+    assert "skip connection" not in said
+    shown = [one for one in links(app, "feature") if ":gray[" in one]
+    assert len(shown) == min(12, len(found.feature_ids)) and f"{found.shares[0]:+.4f}" in re.sub(r"\\", "", shown[0])
+    assert links(app, "text").count("open text ›") == 2
+
+
+def test_a_negative_cosine_has_no_shares(open_tiny: Open, embeddings) -> None:
+    lengths = np.linalg.norm(embeddings, axis=1)
+    cosines = embeddings @ embeddings[TEXT] / lengths / lengths[TEXT]
+    other = int(cosines.argmin())
+    assert cosines[other] < -SMALL
+    assert "– of it from shared features" in words(open_tiny("similar.py", a=TEXT, b=other))
+
+
+def test_a_text_alone_is_offered_its_nearest_to_compare(open_tiny: Open, store: Store) -> None:
+    app = open_tiny("similar.py", a=TEXT)
+    listed = search.texts_by_meaning(store, search.embedding_of(store, TEXT), limit=21)["text_id"].to_pylist()
+    expected = [one for one in listed if one != TEXT][:20]
+    wheres = [link.proto.query_string for link in app.main.get("page_link") if link.proto.page.startswith("similar")]
+    assert wheres == [f"run=tiny&a={TEXT}&b={one}" for one in expected]
+    assert {"why one of them is near ›"} <= set(links(open_tiny("text.py", text=TEXT), "similar"))
