@@ -20,10 +20,12 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from featurelib.sae.checkpoints import Asked, find_place, read_checkpoint
+from featurelib.sae.checkpoints import read_checkpoint
 from featurelib.sae.checks.self_check import check_sae
-from featurelib.sae.formats.readers import MODULES
+from featurelib.sae.formats.checkpoint import LoadOptions
+from featurelib.sae.formats.readers import READERS
 from featurelib.sae.model import SAE
+from featurelib.sae.sources.find import find_place
 from featurelib.schema import Refusal
 from tests.support.sae_files import Example, examples, planted_rows
 
@@ -54,10 +56,10 @@ def find_spots(held: bytes, example: Example) -> list[Spot]:
     return spots
 
 
-def outcome(source: Path, asked: Asked, x: np.ndarray) -> tuple[str, SAE | None]:
+def outcome(source: Path, options: LoadOptions, x: np.ndarray) -> tuple[str, SAE | None]:
     """Load a file and tell who notices what."""
     try:
-        sae = read_checkpoint(find_place(source), asked).sae
+        sae = read_checkpoint(find_place(source), options).sae
         if check_sae(sae).warnings:
             return OUTCOMES[1], None
         return (OUTCOMES[2], None) if check_sae(sae, x).warnings else (OUTCOMES[3], sae)
@@ -78,13 +80,13 @@ def measure(name: str, example: Example, n_flips: int, seed: int) -> Counter[str
     x, draw = planted_rows(SIZE[0]), random.Random(f"{seed} {name}")
     with tempfile.TemporaryDirectory() as folder:
         source = example.write(Path(folder) / "sae", example.tensors)
-        weights, asked = find_place(source).weights, Asked(**example.asked)
+        weights, options = find_place(source).weights, LoadOptions(**example.asked)
         held = weights.read_bytes()
-        spots, right = find_spots(held, example), read_checkpoint(find_place(source), asked).sae.encode(x[:ROWS])
+        spots, right = find_spots(held, example), read_checkpoint(find_place(source), options).sae.encode(x[:ROWS])
         seen, largest = Counter[str](), 0.0
         for _ in range(n_flips):
             weights.write_bytes(flip(held, spots, draw))
-            what, sae = outcome(source, asked, x)
+            what, sae = outcome(source, options, x)
             seen[what] += 1
             if sae is not None:
                 largest = max(largest, float((sae.encode(x[:ROWS]) - right).abs().max()))
@@ -101,10 +103,11 @@ def main() -> None:
     given = parser.parse_args()
     torch.set_num_threads(1)
     print(f"one of the bits of the weights flipped, {given.flips} times in each format")
-    names = "".join(f"{name:>9}" for name in ("refused", "warned", "with x", "unseen"))
-    print(f"{'format':<20}{'file':<14}{names}{'change up to':>14}{'activation':>14}")
+    titles = "".join(f"{name:>9}" for name in ("refused", "warned", "with x", "unseen"))
+    print(f"{'format':<20}{'file':<14}{titles}{'change up to':>14}{'activation':>14}")
     files = examples(*SIZE)
-    total = sum((measure(name, files[name], given.flips, given.seed) for name in MODULES), Counter[str]())
+    names = [reader.__name__.rpartition(".")[2] for reader in READERS]
+    total = sum((measure(name, files[name], given.flips, given.seed) for name in names), Counter[str]())
     print(f"all: {', '.join(f'{one} {total[one] / total.total():.1%}' for one in OUTCOMES)}")
 
 

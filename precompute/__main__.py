@@ -171,14 +171,14 @@ def _serve(arguments: Sequence[str]) -> int:
 
 
 def _read_sae(given: argparse.Namespace) -> int:
-    from featurelib.sae.checkpoints import Asked
+    from featurelib.sae.formats.checkpoint import LoadOptions
     from precompute.commands.export import export
     from precompute.commands.inspect import inspect
 
-    asked = Asked(*(getattr(given, name) for name in SAE_FLAGS))
+    options = LoadOptions(*(getattr(given, name) for name in SAE_FLAGS))
     if given.command == "inspect":
-        return inspect(given.sae, asked, say)
-    return export(given.sae, given.folder, given.layout, asked, say)
+        return inspect(given.sae, options, say)
+    return export(given.sae, given.folder, given.layout, options, say)
 
 
 def _known_run(data_folder: Path, name: str) -> Path:

@@ -7,8 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from featurelib.sae.formats.checkpoint import Asked, Checkpoint
-from featurelib.sae.sources.find import Place, find_place, name_source
+from featurelib.sae.formats.checkpoint import Checkpoint, LoadOptions
+from featurelib.sae.sources.find import find_place
 from featurelib.sae.weights.settings import LARGEST
 from featurelib.schema import Refusal
 
@@ -18,20 +18,9 @@ if TYPE_CHECKING:
     import numpy as np
 
     from featurelib.sae.model import SAE
+    from featurelib.sae.sources.place import Place
     from featurelib.sae.weights.contents import Contents
     from featurelib.storage.embeddings import EmbeddingParts
-
-__all__ = [
-    "Asked",
-    "Checkpoint",
-    "Place",
-    "find_place",
-    "interpret",
-    "load_sae",
-    "name_source",
-    "read_checkpoint",
-    "save_sae",
-]
 
 REPLACEABLE = ("standard", "topk", "jumprelu")
 """The gates that one threshold for all features may take the place of."""
@@ -53,7 +42,7 @@ def load_sae(
     """
     from featurelib.sae.checks.self_check import check_sae
 
-    checkpoint = read_checkpoint(find_place(source), Asked(k, threshold, architecture))
+    checkpoint = read_checkpoint(find_place(source), LoadOptions(k, threshold, architecture))
     if checkpoint.lacks_threshold_for is not None:
         checkpoint = give_threshold(checkpoint, None if embeddings is None else Rows(embeddings))
     for remark in (*checkpoint.remarks, *check_sae(checkpoint.sae, embeddings).warnings):
@@ -61,42 +50,43 @@ def load_sae(
     return checkpoint.sae
 
 
-def read_checkpoint(place: Place, asked: Asked = Asked()) -> Checkpoint:  # noqa: B008  (frozen, so shared safely)
+def read_checkpoint(place: Place[Path], options: LoadOptions = LoadOptions()) -> Checkpoint:  # noqa: B008  (frozen, so shared safely)
     """Return what the files of one SAE mean, in the first format that knows them."""
     from featurelib.sae.checks.manifest import check_manifest
     from featurelib.sae.weights.contents import read_contents
 
     check_manifest(place)
-    return interpret(read_contents(*place), asked)
+    return interpret(read_contents(place), options)
 
 
-def interpret(contents: Contents, asked: Asked) -> Checkpoint:
+def interpret(contents: Contents, options: LoadOptions) -> Checkpoint:
     """Return what the contents of files mean; Refusal when no format knows them, or when they contradict theirs."""
     from featurelib.sae.formats.readers import find_reader
 
-    checkpoint = find_reader(contents).read(contents, asked)
-    _check_asked(checkpoint, asked)
-    if asked.threshold is None:
+    checkpoint = find_reader(contents).read(contents, options)
+    _check_options(checkpoint, options)
+    if options.threshold is None:
         return checkpoint
     if checkpoint.lacks_threshold_for is None and checkpoint.sae.gate.name not in REPLACEABLE:
         raise Refusal(
             f"--threshold cannot take the place of this SAE's gate ({checkpoint.sae.gate.name}); leave it out."
         )
-    return _with_threshold(checkpoint, asked.threshold, "the threshold asked for")
+    return _with_threshold(checkpoint, options.threshold, "the threshold asked for")
 
 
-def _check_asked(checkpoint: Checkpoint, asked: Asked) -> None:
-    """Refuse what was asked for and is not so: nobody shall think that it had an effect."""
+def _check_options(checkpoint: Checkpoint, options: LoadOptions) -> None:
+    """Refuse an option that contradicts the SAE, so that nobody thinks that it had an effect."""
     sae, gate = checkpoint.sae, checkpoint.sae.gate
-    if asked.threshold is not None and not 0 <= asked.threshold <= LARGEST:
-        raise Refusal(f"--threshold is {asked.threshold}; give a number from 0.")
+    if options.threshold is not None and not 0 <= options.threshold <= LARGEST:
+        raise Refusal(f"--threshold is {options.threshold}; give a number from 0.")
     ks = {sae.target_k, getattr(gate, "k", None)}
-    if asked.k is not None and asked.k not in ks and gate.name != "capped":  # its k is the limit, a multiple of that k
-        raise Refusal(f"--k is {asked.k}, but the k of this SAE is {sae.k or 'not used'}; leave --k out.")
+    # The k of a capped gate is a limit, a multiple of the k that it was trained for.
+    if options.k is not None and options.k not in ks and gate.name != "capped":
+        raise Refusal(f"--k is {options.k}, but the k of this SAE is {sae.k or 'not used'}; leave --k out.")
     names = {sae.architecture, gate.name} | ({"vanilla"} if gate.name == "standard" else set())
-    if asked.architecture is not None and asked.architecture not in names:
+    if options.architecture is not None and options.architecture not in names:
         raise Refusal(
-            f"--architecture is {asked.architecture}, but this SAE is {sae.architecture}; leave --architecture out."
+            f"--architecture is {options.architecture}, but this SAE is {sae.architecture}; leave --architecture out."
         )
 
 

@@ -6,8 +6,9 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from featurelib.sae.checkpoints import find_place, read_checkpoint
+from featurelib.sae.checkpoints import read_checkpoint
 from featurelib.sae.formats import saelens, sparsify
+from featurelib.sae.sources.find import find_place
 from featurelib.schema import Refusal
 from featurelib.storage import files
 

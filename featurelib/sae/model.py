@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from featurelib.sae.parameters import check_parameters
+from featurelib.sae.sparse import Sparse, csr, ordered
 from featurelib.schema import Refusal
 
 if TYPE_CHECKING:
@@ -16,21 +15,11 @@ if TYPE_CHECKING:
 
     from featurelib.sae.gates import Gate
 
+NORMS = ("none", "layer_norm", "standardise", "constant_norm_rescale")
 NORM_EPS = 1e-5
 BLOCK = 256
 """Rows of one matrix product. Every product has this many, the last one filled up with zeros, because the library that
 multiplies picks another order of additions for another shape: so a text alone has the same bits as in its corpus."""
-
-
-class Sparse(NamedTuple):
-    """The activations that are not zero, ordered by row, then by feature_id: three 1-D tensors of one length."""
-
-    rows: torch.Tensor
-    """The row of x, int64."""
-    feature_ids: torch.Tensor
-    """int64."""
-    activations: torch.Tensor
-    """float32, all above 0."""
 
 
 class AtGate(NamedTuple):
@@ -98,7 +87,7 @@ class SAE:
 
     def __post_init__(self) -> None:
         """Refuse parameters that do not fit together."""
-        check_parameters(self)
+        _check_parameters(self)
 
     @property
     def d_in(self) -> int:
@@ -251,28 +240,42 @@ class SAE:
         return x
 
 
-def ordered(a: Sparse, n: int, n_features: int) -> Sparse:
-    """Return `a` ordered by row, in the types that `csr` wants; Refusal for a row or feature that there is not."""
+def _check_parameters(sae: SAE) -> None:
+    """Refuse a SAE whose parameters do not fit together, or are not finite."""
     import torch
 
-    rows, feature_ids = (torch.as_tensor(one, dtype=torch.int64) for one in (a.rows, a.feature_ids))
-    activations = torch.as_tensor(a.activations, dtype=torch.float32)
-    if rows.ndim != 1 or not rows.shape == feature_ids.shape == activations.shape:
-        raise Refusal("rows, feature_ids and activations of a Sparse are not of one length; give three 1-D tensors.")
-    for name, places, most in (("row", rows, n), ("feature_id", feature_ids, n_features)):
-        if len(places) and not 0 <= int(places.min()) <= int(places.max()) < most:
-            raise Refusal(f"a {name} of these activations is not among the {most:,} there are; count from 0.")
-    if bool((rows[1:] >= rows[:-1]).all()):
-        return Sparse(rows, feature_ids, activations)
-    order = rows.argsort(stable=True)
-    return Sparse(rows[order], feature_ids[order], activations[order])
+    if sae.W_enc.ndim != 2:
+        raise Refusal(f"W_enc has shape {tuple(sae.W_enc.shape)}; expected [d_in, n_features].")
+    d_in, n_features = sae.W_enc.shape
+    expected = {"b_enc": (n_features,), "W_dec": (n_features, d_in), "b_dec": (d_in,)}
+    named = {name: getattr(sae, name) for name in expected} | sae.gate.tensors()
+    if sae.W_skip is not None:
+        expected["W_skip"], named["W_skip"] = (d_in, d_in), sae.W_skip
+    if not d_in or not n_features:
+        raise Refusal(f"W_enc has shape {(d_in, n_features)}; a SAE has at least one dimension and one feature.")
+    for name, tensor in named.items():
+        shape = expected.get(name, (n_features,))
+        if tuple(tensor.shape) != shape:
+            raise Refusal(
+                f"{name} has shape {tuple(tensor.shape)} but W_enc {(d_in, n_features)} asks for {shape}: "
+                "the weights are transposed or belong to different SAEs; save them again as W_enc [d_in, n_features]."
+            )
+    for name, tensor in {"W_enc": sae.W_enc, **named}.items():
+        if tensor.dtype != torch.float32:
+            raise Refusal(f"{name} is {tensor.dtype}; expected float32.")
+        if not torch.isfinite(tensor).all():
+            raise Refusal(f"{name} holds NaN or infinite values; this SAE is damaged, fetch or train it again.")
+    _check_settings(sae, d_in, n_features)
 
 
-def csr(rows: torch.Tensor, columns: torch.Tensor, values: torch.Tensor, shape: tuple[int, int]) -> torch.Tensor:
-    """Return a sparse CSR matrix of entries that are ordered by row; products with it cost what the entries cost."""
-    import torch
-
-    starts = torch.searchsorted(rows, torch.arange(shape[0] + 1, device=rows.device))
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta")
-        return torch.sparse_csr_tensor(starts, columns, values, shape, check_invariants=False)
+def _check_settings(sae: SAE, d_in: int, n_features: int) -> None:
+    """Refuse a gate or a norm that does not fit these sizes."""
+    k = getattr(sae.gate, "k", None)
+    if k is not None and not 1 <= k <= n_features:
+        raise Refusal(f"k is {k} but the SAE has {n_features} features; k must be between 1 and {n_features}.")
+    if sae.gate.name == "groupmax" and n_features % k:
+        raise Refusal(f"{n_features} features do not fall into {k} groups of one size; k must divide their number.")
+    if sae.norm not in NORMS:
+        raise Refusal(f"the normalisation '{sae.norm}' is not known; expected one of {', '.join(NORMS)}.")
+    if sae.norm in ("layer_norm", "standardise") and d_in < 2:
+        raise Refusal(f"the normalisation '{sae.norm}' divides by a spread that one dimension has not; d_in is {d_in}.")

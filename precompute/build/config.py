@@ -13,7 +13,7 @@ from featurelib.embedder import DEFAULT_EMBEDDER, Embedder, open_embedder
 from featurelib.embedder.precomputed import precomputed_dimension
 from featurelib.llm.client import check_language_model
 from featurelib.sae.training.loggers import LOGGERS, check_logger
-from featurelib.sae.training.recipe import ARCHITECTURES
+from featurelib.sae.training.registry import ARCHITECTURES
 from featurelib.schema import TOP_TEXTS, Refusal
 from featurelib.storage.runs import check_name
 

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from featurelib.sae.checkpoints import Asked, find_place, give_threshold, name_source, read_checkpoint
+from featurelib.sae.checkpoints import give_threshold, read_checkpoint
 from featurelib.sae.checks.self_check import check_sae
 from featurelib.sae.export import ROWS, export_sae
+from featurelib.sae.formats.checkpoint import LoadOptions
+from featurelib.sae.sources.find import find_place, name_source
 from precompute.build.job import Say
 
 
-def export(source: str, folder: Path, layout: str, asked: Asked, say: Say) -> int:
+def export(source: str, folder: Path, layout: str, options: LoadOptions, say: Say) -> int:
     """Write the SAE that `source` names to the new folder `folder`, in the layout of that library."""
     place = find_place(source)
-    checkpoint = read_checkpoint(place, asked)
+    checkpoint = read_checkpoint(place, options)
     if checkpoint.lacks_threshold_for is not None:
         checkpoint = give_threshold(checkpoint, None)
     sae = checkpoint.sae

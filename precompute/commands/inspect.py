@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from featurelib.sae.checkpoints import Asked, Checkpoint, Place, find_place, interpret, name_source
+from featurelib.sae.checkpoints import interpret
 from featurelib.sae.checks.self_check import SelfCheck, check_sae
 from featurelib.sae.formats import saelens
+from featurelib.sae.formats.checkpoint import Checkpoint, LoadOptions
+from featurelib.sae.sources.find import find_place, name_source
+from featurelib.sae.sources.place import Place
 from featurelib.storage import files
 from precompute.build.job import Say
 
@@ -35,15 +38,15 @@ GATES = {
 }
 
 
-def inspect(source: str, asked: Asked, say: Say) -> int:
+def inspect(source: str, options: LoadOptions, say: Say) -> int:
     """Say what `source` is, line by line; Refusal, after what could be told, when it cannot be read."""
     from featurelib.sae.weights.contents import read_contents
 
     place = find_place(source)
     _say_all(say, _of_files(source, place))
-    contents = read_contents(*place)
+    contents = read_contents(place)
     _say_all(say, _of_contents(contents))
-    checkpoint = interpret(contents, asked)
+    checkpoint = interpret(contents, options)
     _say_all(say, _of_sae(checkpoint, check_sae(checkpoint.sae)))
     return 0
 

@@ -15,7 +15,8 @@ import pyarrow.parquet as pq
 from featurelib.sae import evaluation
 from featurelib.sae.checkpoints import load_sae
 from featurelib.sae.evaluation import Metric, Moments, Quality
-from featurelib.sae.model import SAE, Sparse
+from featurelib.sae.model import SAE
+from featurelib.sae.sparse import Sparse
 from featurelib.schema import (
     BY_FEATURE,
     BY_TEXT,

@@ -12,10 +12,12 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from featurelib.sae.checkpoints import find_place, load_sae
+from featurelib.sae.checkpoints import load_sae
 from featurelib.sae.export import export_sae
 from featurelib.sae.gates import Relu
-from featurelib.sae.model import SAE, Sparse
+from featurelib.sae.model import SAE
+from featurelib.sae.sources.find import find_place
+from featurelib.sae.sparse import Sparse
 from featurelib.schema import Refusal
 from precompute.__main__ import main
 from tests.support.sae_files import examples, planted_rows, trained_sae

@@ -14,7 +14,8 @@ from featurelib.sae.checkpoints import load_sae
 from featurelib.sae.evaluation import nearest_directions
 from featurelib.sae.formats.saelens import save_saelens
 from featurelib.sae.gates import Gated, JumpReLU, Relu, TopK
-from featurelib.sae.model import SAE, Sparse
+from featurelib.sae.model import SAE
+from featurelib.sae.sparse import Sparse
 from featurelib.schema import Refusal
 
 I6, I4, I3 = np.arange(6.0), np.arange(4.0), np.arange(3.0)

@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from safetensors.torch import save_file
 
-from featurelib.sae.checkpoints import find_place, read_checkpoint
+from featurelib.sae.checkpoints import read_checkpoint
+from featurelib.sae.sources.find import find_place
 from tests.sae.test_sae import B_DEC, B_ENC, I6, THRESHOLD, VECTORS, W_DEC, W_ENC, X, numbers, tensor
 
 A_VECTORS = {

@@ -8,13 +8,15 @@ from featurelib.schema import Refusal
 from featurelib.storage import files
 
 if TYPE_CHECKING:
-    from featurelib.sae.sources.find import Place
+    from pathlib import Path
+
+    from featurelib.sae.sources.place import Place
 
 FOLDER = "sae"
 """Where a generation keeps its SAE, beside its manifest."""
 
 
-def check_manifest(place: Place) -> None:
+def check_manifest(place: Place[Path]) -> None:
     """Refuse the SAE of a complete run when a bit of its files is not as it was built; do nothing for other files."""
     manifest = place.weights.parent.parent / "manifest.json"
     if place.weights.parent.name != FOLDER or not manifest.is_file():
@@ -22,8 +24,8 @@ def check_manifest(place: Place) -> None:
     known = files.read_json(manifest)
     listed = known.get("files") if isinstance(known, dict) else None
     if not isinstance(listed, dict):
-        return  # somebody else's
-    for path in filter(None, place):
+        return  # a manifest of another program
+    for path in place.in_order:
         entry = listed.get(f"{FOLDER}/{path.name}")
         expected = entry.get("sha256") if isinstance(entry, dict) else None
         if expected is not None and files.sha256_file(path) != expected:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from featurelib.sae.formats.checkpoint import Asked, Checkpoint
+from featurelib.sae.formats.checkpoint import Checkpoint, LoadOptions
 from featurelib.sae.weights.scalars import from_logarithm
 from featurelib.sae.weights.settings import file_of, flag
 from featurelib.sae.weights.without_threshold import without_threshold
@@ -33,18 +33,18 @@ def matches(contents: Contents) -> bool:
     return contents.has(LOG_THRESHOLD) or "sae_type" in contents.config or set(contents.tensors) == set(WEIGHTS)
 
 
-def read(contents: Contents, asked: Asked) -> Checkpoint:
+def read(contents: Contents, options: LoadOptions) -> Checkpoint:
     """Return the SAE; Refusal when the config contradicts the tensors, or nothing says which of the classes it is."""
     from featurelib.sae.gates import JumpReLU, Relu, TopK
     from featurelib.sae.model import SAE
 
-    architecture = _architecture(contents, asked)
+    architecture = _architecture(contents, options)
     contents.only((*WEIGHTS, LOG_THRESHOLD) if architecture == "jumprelu" else WEIGHTS)
     _check_early(contents)
     norm, remarks = _norm(contents)
     choosing = architecture in ("topk", "batchtopk")
     if choosing:
-        k = asked.agreed_k(contents.config.get("top_k"), file_of(contents))
+        k = options.agreed_k(contents.config.get("top_k"), file_of(contents))
     gate = JumpReLU(from_logarithm(contents, LOG_THRESHOLD)) if architecture == "jumprelu" else Relu()
     sae = SAE(
         **{name: contents.floats(name) for name in WEIGHTS},
@@ -62,13 +62,13 @@ def read(contents: Contents, asked: Asked) -> Checkpoint:
     return Checkpoint(sae, NAME, remarks)
 
 
-def _architecture(contents: Contents, asked: Asked) -> str:
+def _architecture(contents: Contents, options: LoadOptions) -> str:
     said = contents.config.get("sae_type")
     if said is not None and said not in ARCHITECTURES:
         raise Refusal(f"{file_of(contents)} says sae_type = {said!r}; expected one of {', '.join(ARCHITECTURES)}.")
     if contents.has(LOG_THRESHOLD):
-        return asked.agreed_architecture(said or "jumprelu", file_of(contents), ARCHITECTURES)
-    return asked.agreed_architecture(said, file_of(contents), ARCHITECTURES if said else ARCHITECTURES[:3])
+        return options.agreed_architecture(said or "jumprelu", file_of(contents), ARCHITECTURES)
+    return options.agreed_architecture(said, file_of(contents), ARCHITECTURES if said else ARCHITECTURES[:3])
 
 
 def _norm(contents: Contents) -> tuple[str, tuple[str, ...]]:

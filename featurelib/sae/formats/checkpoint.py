@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Asked:
+class LoadOptions:
     """What the user says about a file that does not tell it all."""
 
     k: int | None = None
@@ -75,5 +75,5 @@ class Reader(Protocol):
     def matches(self, contents: Contents) -> bool:
         """Tell by the names of the tensors, and by the config where they are the same, whether this is the format."""
 
-    def read(self, contents: Contents, asked: Asked) -> Checkpoint:
+    def read(self, contents: Contents, options: LoadOptions) -> Checkpoint:
         """Return the SAE; Refusal when a tensor, a shape or a key is not what the format says."""

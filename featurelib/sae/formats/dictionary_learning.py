@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from featurelib.sae.formats.checkpoint import Asked, Checkpoint
+from featurelib.sae.formats.checkpoint import Checkpoint, LoadOptions
 from featurelib.sae.weights.folding import lengths, scaled_activations
 from featurelib.sae.weights.scalars import single_count, single_float
 from featurelib.sae.weights.settings import positive
@@ -48,16 +48,16 @@ def matches(contents: Contents) -> bool:
     return contents.kind == "pickle" and any(_weights(contents).has(*names) for names in TENSORS.values())
 
 
-def read(contents: Contents, asked: Asked) -> Checkpoint:
+def read(contents: Contents, options: LoadOptions) -> Checkpoint:
     """Return the SAE as the library's own loader makes it (utils.load_dictionary)."""
     trainer = _trainer(contents)
     weights, remarks = _finished(contents)
-    kind = _class(weights, trainer, asked)
+    kind = _class(weights, trainer, options)
     weights.only(*_expected(kind, weights))
     sae = _sae(kind, weights)
     weights.says(trainer, activation_dim=sae.d_in, dict_size=sae.n_features)
     if kind in CHOOSING:
-        return _choosing(kind, sae, weights, _k(weights, trainer, asked), remarks)
+        return _choosing(kind, sae, weights, _k(weights, trainer, options), remarks)
     if kind == "JumpReluAutoEncoder" and not trainer:
         remarks += ("no config lies beside it; b_dec is not taken from the input, as in the class of these tensors.",)
     if kind == "AutoEncoder" and not _unit(lengths(sae)):
@@ -105,17 +105,17 @@ def _grows(name: str, weights: Contents) -> bool:
     return name in BIASES
 
 
-def _class(weights: Contents, trainer: dict[str, Any], asked: Asked) -> str:
+def _class(weights: Contents, trainer: dict[str, Any], options: LoadOptions) -> str:
     said = trainer.get("dict_class")
     file = weights.config_path.name if weights.config_path else weights.path.name
     if said is not None and str(said) not in TENSORS:
         raise Refusal(f"{file} says dict_class = {said!r}; expected one of {', '.join(TENSORS)}.")
     fitting = [kind for kind, names in TENSORS.items() if weights.has(*names)]
     if said is None and fitting == ["AutoEncoderTopK", "BatchTopKSAE"]:
-        return ASKED_FOR[asked.agreed_architecture(None, file, tuple(ASKED_FOR))]
+        return ASKED_FOR[options.agreed_architecture(None, file, tuple(ASKED_FOR))]
     if said in ASKED_FOR.values():
         named = {kind: name for name, kind in ASKED_FOR.items()}
-        asked.agreed_architecture(named[said], file, tuple(ASKED_FOR))
+        options.agreed_architecture(named[said], file, tuple(ASKED_FOR))
     return said or fitting[0]
 
 
@@ -153,13 +153,13 @@ def _sae(kind: str, weights: Contents) -> SAE:
     )
 
 
-def _k(weights: Contents, trainer: dict[str, Any], asked: Asked) -> int:
+def _k(weights: Contents, trainer: dict[str, Any], options: LoadOptions) -> int:
     """Return k, which stands in the tensors, in the config, or in both (the loader refuses two that differ)."""
     if not weights.has("k"):
-        return asked.agreed_k(trainer.get("k"), weights.path.name)
+        return options.agreed_k(trainer.get("k"), weights.path.name)
     held = single_count(weights, "k")
     weights.says(trainer, k=held)
-    return asked.agreed_k(held, weights.path.name)
+    return options.agreed_k(held, weights.path.name)
 
 
 def _choosing(kind: str, sae: SAE, weights: Contents, k: int, remarks: tuple[str, ...]) -> Checkpoint:

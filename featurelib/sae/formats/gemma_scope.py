@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from featurelib.sae.formats.checkpoint import Asked, Checkpoint
+from featurelib.sae.formats.checkpoint import Checkpoint, LoadOptions
 from featurelib.schema import Refusal
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def matches(contents: Contents) -> bool:
     return (contents.kind == "npz" and contents.has("W_enc")) or contents.has("w_enc", "w_dec", "threshold")
 
 
-def read(contents: Contents, asked: Asked) -> Checkpoint:
+def read(contents: Contents, options: LoadOptions) -> Checkpoint:
     """Return the SAE; the one of the token embeddings was trained on inputs divided by √d_in, which is folded in."""
     from featurelib.sae.gates import JumpReLU
     from featurelib.sae.model import SAE

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from featurelib.sae.formats.checkpoint import Asked, Checkpoint
+from featurelib.sae.formats.checkpoint import Checkpoint, LoadOptions
 from featurelib.sae.weights.settings import LARGEST, flag
 from featurelib.sae.weights.without_threshold import without_threshold
 from featurelib.schema import Refusal
@@ -26,7 +26,7 @@ def matches(contents: Contents) -> bool:
     return contents.has(f"{INSIDE}.input_bias") or contents.has(f"{INSIDE}.neuron_bias")
 
 
-def read(contents: Contents, asked: Asked) -> Checkpoint:
+def read(contents: Contents, options: LoadOptions) -> Checkpoint:
     """Return the SAE; a BatchTopK that never learned a threshold lacks one."""
     from featurelib.sae.gates import TopK
     from featurelib.sae.model import SAE
@@ -37,7 +37,7 @@ def read(contents: Contents, asked: Asked) -> Checkpoint:
     weights = contents.under(INSIDE)
     always = "use_batch_topk" in config and not batchwise
     weights.only((*TENSORS, "threshold") if always else TENSORS, ("threshold",))
-    k, threshold = asked.agreed_k(config.get("k_active_neurons"), file), _threshold(weights)
+    k, threshold = options.agreed_k(config.get("k_active_neurons"), file), _threshold(weights)
     sae = SAE(
         W_enc=weights.floats("encoder.weight", transposed=True),
         b_enc=weights.floats("neuron_bias"),

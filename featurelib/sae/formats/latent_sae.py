@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from featurelib.sae.formats.checkpoint import Asked, Checkpoint
+from featurelib.sae.formats.checkpoint import Checkpoint, LoadOptions
 from featurelib.sae.formats.sparsify import TENSORS, check_sizes
 from featurelib.sae.weights.scalars import from_logarithm, single_float
 from featurelib.sae.weights.settings import file_of, flag
@@ -45,7 +45,7 @@ def matches(contents: Contents) -> bool:
     return "sae_type" in contents.config and encoder
 
 
-def read(contents: Contents, asked: Asked) -> Checkpoint:
+def read(contents: Contents, options: LoadOptions) -> Checkpoint:
     """Return the SAE as latent-sae's encode and decode have it; the types in REFUSED are refused."""
     from featurelib.sae.model import SAE
 
@@ -61,7 +61,7 @@ def read(contents: Contents, asked: Asked) -> Checkpoint:
         b_enc=contents.floats("encoder.bias"),
         W_dec=contents.floats("W_dec"),
         b_dec=contents.floats("b_dec"),
-        gate=_gate(kind, contents, asked),
+        gate=_gate(kind, contents, options),
         W_skip=_skip(contents, skip) if skip else None,
         trained_as=kind.lower(),
     )
@@ -85,17 +85,17 @@ def _kind(contents: Contents) -> str:
     return kind
 
 
-def _gate(kind: str, contents: Contents, asked: Asked) -> Gate:
+def _gate(kind: str, contents: Contents, options: LoadOptions) -> Gate:
     import torch
 
     from featurelib.sae.gates import Capped, TopK
 
     n_features = contents.tensors["encoder.bias"].numel()
     if kind == "MATRYOSHKA":
-        return TopK(asked.agreed_k(_last_k(contents, n_features), file_of(contents)))
+        return TopK(options.agreed_k(_last_k(contents, n_features), file_of(contents)))
     if kind == "JUMPRELU":
-        return _jumprelu(contents, asked)
-    k = asked.agreed_k(contents.config.get("k"), file_of(contents))
+        return _jumprelu(contents, options)
+    k = options.agreed_k(contents.config.get("k"), file_of(contents))
     if kind == "TOPK":
         return TopK(k)
     threshold = torch.full((n_features,), _threshold(contents))
@@ -103,14 +103,14 @@ def _gate(kind: str, contents: Contents, asked: Asked) -> Gate:
     return Capped(torch.nextafter(threshold, torch.tensor(-torch.inf)), k)
 
 
-def _jumprelu(contents: Contents, asked: Asked) -> Gate:
+def _jumprelu(contents: Contents, options: LoadOptions) -> Gate:
     """Return JumpReLU, capped where the library caps it to a part of the features."""
     from featurelib.sae.gates import Capped, JumpReLU
 
     threshold = from_logarithm(contents, "log_threshold")
     cap, file = contents.config.get("jumprelu_max_active"), file_of(contents)
     if cap is None:
-        cap = OLD_CAP * asked.agreed_k(contents.config.get("k"), file)
+        cap = OLD_CAP * options.agreed_k(contents.config.get("k"), file)
     if isinstance(cap, bool) or not isinstance(cap, int) or cap < 1:
         raise Refusal(f"{file} says jumprelu_max_active = {cap!r}; expected a whole number from 1.")
     return JumpReLU(threshold) if cap >= threshold.numel() else Capped(threshold, cap)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from featurelib.sae.formats.checkpoint import Asked, Checkpoint
+from featurelib.sae.formats.checkpoint import Checkpoint, LoadOptions
 from featurelib.sae.weights.folding import lengths, scaled_activations, scaled_inputs
 from featurelib.sae.weights.scalars import from_logarithm
 from featurelib.sae.weights.settings import flag, positive
@@ -36,7 +36,7 @@ def matches(contents: Contents) -> bool:
     return contents.kind == "safetensors" and contents.has(*WEIGHTS)
 
 
-def read(contents: Contents, asked: Asked) -> Checkpoint:
+def read(contents: Contents, options: LoadOptions) -> Checkpoint:
     """Return the SAE; Refusal for a transcoder, or when a switch asks for something that we would do wrong."""
     from featurelib.sae.gates import JumpReLU, TopK
 
@@ -58,7 +58,7 @@ def read(contents: Contents, asked: Asked) -> Checkpoint:
             )
     if activation not in ("topk", "batchtopk"):
         return Checkpoint(scaled_inputs(sae, scale), NAME, remarks)
-    k = asked.agreed_k(config.get("top_k"), contents.config_path.name)
+    k = options.agreed_k(config.get("top_k"), contents.config_path.name)
     sae = scaled_inputs(scaled_activations(sae, lengthened), scale)
     return Checkpoint(replace(sae, gate=TopK(k)), NAME) if activation == "topk" else without_threshold(sae, k, NAME)
 

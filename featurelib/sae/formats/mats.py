@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from featurelib.sae.formats.checkpoint import Asked, Checkpoint
+from featurelib.sae.formats.checkpoint import Checkpoint, LoadOptions
 from featurelib.sae.weights.density import mats_density
 from featurelib.sae.weights.folding import scaled_decoder
 from featurelib.sae.weights.settings import flag
@@ -32,7 +32,7 @@ def matches(contents: Contents) -> bool:
     )
 
 
-def read(contents: Contents, asked: Asked) -> Checkpoint:
+def read(contents: Contents, options: LoadOptions) -> Checkpoint:
     """Return the SAE, with the densities of its training where they lie beside it; Refusal for a group of several."""
     from featurelib.sae.gates import Relu
     from featurelib.sae.model import SAE

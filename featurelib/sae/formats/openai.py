@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from featurelib.sae.formats.checkpoint import Asked, Checkpoint
+from featurelib.sae.formats.checkpoint import Checkpoint, LoadOptions
 from featurelib.sae.weights.settings import LAST_SEEN, check_counters
 from featurelib.schema import Refusal
 
@@ -29,12 +29,12 @@ def matches(contents: Contents) -> bool:
     return named or contents.has("latents_mean_square") or contents.has("latents_activation_frequency")
 
 
-def read(contents: Contents, asked: Asked) -> Checkpoint:
+def read(contents: Contents, options: LoadOptions) -> Checkpoint:
     """Return the SAE; normalised per text where its activation is TopK."""
     from featurelib.sae.model import SAE
 
     contents.only((*TENSORS, *COUNTERS))
-    gate = _gate(contents, asked)
+    gate = _gate(contents, options)
     sae = SAE(
         W_enc=contents.floats("encoder.weight", transposed=True),
         b_enc=contents.floats("latent_bias"),
@@ -47,7 +47,7 @@ def read(contents: Contents, asked: Asked) -> Checkpoint:
     return Checkpoint(sae, NAME)
 
 
-def _gate(contents: Contents, asked: Asked) -> Gate:
+def _gate(contents: Contents, options: LoadOptions) -> Gate:
     from featurelib.sae.gates import Relu, TopK
 
     file = contents.path.name
@@ -55,7 +55,7 @@ def _gate(contents: Contents, asked: Asked) -> Gate:
     activation = beside.get("activation")
     if activation is not None and activation not in tuple(ARCHITECTURES):
         raise Refusal(_unknown(file, activation))
-    architecture = asked.agreed_architecture(ARCHITECTURES.get(activation), file, tuple(ARCHITECTURES.values()))
+    architecture = options.agreed_architecture(ARCHITECTURES.get(activation), file, tuple(ARCHITECTURES.values()))
     if architecture == "vanilla":
         return Relu()
     settings = beside.get("activation_state_dict")
@@ -63,7 +63,7 @@ def _gate(contents: Contents, asked: Asked) -> Gate:
     after = settings.get("postact_fn", "ReLU")
     if after != "ReLU":
         raise Refusal(_unknown(file, f"TopK, then {after}"))
-    return TopK(asked.agreed_k(settings.get("k"), file))
+    return TopK(options.agreed_k(settings.get("k"), file))
 
 
 def _unknown(file: str, activation: Any) -> str:

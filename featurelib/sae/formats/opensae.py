@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from featurelib.sae.formats.checkpoint import Asked, Checkpoint
+from featurelib.sae.formats.checkpoint import Checkpoint, LoadOptions
 from featurelib.sae.model import NORM_EPS, SAE
 from featurelib.sae.weights.settings import LARGEST, file_of, flag
 from featurelib.schema import Refusal
@@ -27,7 +27,7 @@ def matches(contents: Contents) -> bool:
     return contents.config.get("architectures") == ["OpenSae"]
 
 
-def read(contents: Contents, asked: Asked) -> Checkpoint:
+def read(contents: Contents, options: LoadOptions) -> Checkpoint:
     """Return the SAE; a setting that the config leaves out is OpenSAE's default, k is asked for."""
     config, file = contents.config, file_of(contents)
     _check_settings(contents)
@@ -39,7 +39,7 @@ def read(contents: Contents, asked: Asked) -> Checkpoint:
         b_enc=contents.floats("encoder.bias"),
         W_dec=contents.floats("W_dec"),
         b_dec=contents.floats("b_dec"),
-        gate=_gate(contents, asked),
+        gate=_gate(contents, options),
         # its way back multiplies by std + eps, where the others' multiply by std
         norm="standardise" if normalises else "none",
         shift_back=shifts_back or not normalises,
@@ -65,7 +65,7 @@ def _check_settings(contents: Contents) -> None:
         )
 
 
-def _gate(contents: Contents, asked: Asked) -> Gate:
+def _gate(contents: Contents, options: LoadOptions) -> Gate:
     import torch
 
     from featurelib.sae.gates import KeepsMax, TopK
@@ -75,7 +75,7 @@ def _gate(contents: Contents, asked: Asked) -> Gate:
     if activation not in ACTIVATIONS:
         raise Refusal(f"{file} says activation = {activation!r}; expected {' or '.join(ACTIVATIONS)}.")
     if activation == "topk":
-        return TopK(asked.agreed_k(config.get("k"), file))
+        return TopK(options.agreed_k(config.get("k"), file))
     theta = config.get("jumprelu_theta")
     if isinstance(theta, bool) or not isinstance(theta, int | float) or not abs(theta) <= LARGEST:
         raise Refusal(f"{file} says jumprelu_theta = {theta!r:.40}; expected the number that activations must pass.")

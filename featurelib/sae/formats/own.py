@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from featurelib.sae.formats.checkpoint import Asked, Checkpoint
+from featurelib.sae.formats.checkpoint import Checkpoint, LoadOptions
 from featurelib.sae.sources.locate import CONFIG_NAMES, WEIGHT_NAMES
 from featurelib.sae.weights.settings import LARGEST
 from featurelib.schema import Refusal
@@ -36,7 +36,7 @@ def matches(contents: Contents) -> bool:
     return contents.config.get("architecture") == FOREIGN
 
 
-def read(contents: Contents, asked: Asked) -> Checkpoint:
+def read(contents: Contents, options: LoadOptions) -> Checkpoint:
     """Return the SAE that `save_own` wrote."""
     from featurelib.sae.model import SAE
 
@@ -48,7 +48,7 @@ def read(contents: Contents, asked: Asked) -> Checkpoint:
     contents.only(("W_enc", "b_enc", "W_dec", "b_dec", *TENSORS.get(str(config.get("gate")), ())), ("W_skip",))
     sae = SAE(
         **{name: contents.floats(name) for name in ("W_enc", "b_enc", "W_dec", "b_dec")},
-        gate=_gate(contents, asked),
+        gate=_gate(contents, options),
         norm=config.get("norm"),
         W_skip=contents.floats("W_skip") if contents.has("W_skip") else None,
         **{name: config[name] for name in FLAGS},
@@ -93,14 +93,14 @@ def save_own(sae: SAE, folder: Path) -> None:
     files.write_json(folder / CONFIG_NAMES[0], config)
 
 
-def _gate(contents: Contents, asked: Asked) -> Gate:
+def _gate(contents: Contents, options: LoadOptions) -> Gate:
     from featurelib.sae import gates
 
     name = contents.config.get("gate")
     if name not in GATES:
         raise Refusal(f"the config of this SAE names the gate {name!r}; expected one of {', '.join(GATES)}.")
     if name in ("topk", "groupmax", "capped"):
-        k = asked.agreed_k(contents.config.get("k"), contents.path.name)
+        k = options.agreed_k(contents.config.get("k"), contents.path.name)
     match name:
         case "standard":
             return gates.Relu()

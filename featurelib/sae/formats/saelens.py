@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from featurelib.sae.formats.checkpoint import Asked, Checkpoint
+from featurelib.sae.formats.checkpoint import Checkpoint, LoadOptions
 from featurelib.sae.weights.density import saelens_density
 from featurelib.sae.weights.folding import lengths, scaled_activations
 from featurelib.sae.weights.settings import LARGEST
@@ -55,7 +55,7 @@ def matches(contents: Contents) -> bool:
     return "architecture" in contents.config and contents.has("W_enc", "W_dec") and contents.kind == "safetensors"
 
 
-def read(contents: Contents, asked: Asked) -> Checkpoint:
+def read(contents: Contents, options: LoadOptions) -> Checkpoint:
     """Return the SAE; Refusal when a key, a tensor or a shape is not what the layout says."""
     from featurelib.sae.model import SAE
 
@@ -69,7 +69,7 @@ def read(contents: Contents, asked: Asked) -> Checkpoint:
         b_enc=tensors["b_enc"] if "b_enc" in tensors else tensors["b_gate"].new_zeros(len(tensors["b_gate"])),
         W_dec=tensors["W_dec"],
         b_dec=tensors["b_dec"],
-        gate=_gate(config, tensors, asked),
+        gate=_gate(config, tensors, options),
         subtract_b_dec=config.get("apply_b_dec_to_input", True),
         norm=config.get("normalize_activations") or "none",
         trained_as=trained_as,
@@ -184,14 +184,14 @@ def _trained(metadata: Any) -> tuple[str | None, int | None]:
     return trained_as if isinstance(trained_as, str) else None, round(k) if known else None
 
 
-def _gate(config: dict[str, Any], tensors: dict[str, Any], asked: Asked) -> Gate:
+def _gate(config: dict[str, Any], tensors: dict[str, Any], options: LoadOptions) -> Gate:
     from featurelib.sae.gates import Gated, JumpReLU, Relu, TopK
 
     match config["architecture"]:
         case "standard":
             return Relu()
         case "topk":
-            return TopK(asked.agreed_k(config["k"], CONFIG_FILE))
+            return TopK(options.agreed_k(config["k"], CONFIG_FILE))
         case "jumprelu":
             return JumpReLU(tensors["threshold"])
         case _:

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from featurelib.sae.formats import saelens
-from featurelib.sae.formats.checkpoint import Asked, Checkpoint
+from featurelib.sae.formats.checkpoint import Checkpoint, LoadOptions
 from featurelib.sae.weights.folding import scaled_decoder
 from featurelib.sae.weights.settings import flag
 from featurelib.schema import Refusal
@@ -47,11 +47,13 @@ def matches(contents: Contents) -> bool:
     return "architecture" not in contents.config or contents.has(SCALE) or bool(OLD_KEYS & contents.config.keys())
 
 
-def read(contents: Contents, asked: Asked) -> Checkpoint:
+def read(contents: Contents, options: LoadOptions) -> Checkpoint:
     """Return the SAE; Refusal as for version 6. Keys of the training are passed over."""
     scale = contents.floats(SCALE) if contents.has(SCALE) else None
     tensors = {name: tensor for name, tensor in contents.tensors.items() if name != SCALE}
-    checkpoint = replace(saelens.read(replace(contents, tensors=tensors, config=_modern(contents)), asked), format=NAME)
+    checkpoint = replace(
+        saelens.read(replace(contents, tensors=tensors, config=_modern(contents)), options), format=NAME
+    )
     finetuned = flag(contents.config, FINETUNED, False, contents.config_path.name)
     if scale is not None and not finetuned and not bool((scale == 1).all()):
         raise Refusal(

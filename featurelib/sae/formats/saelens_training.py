@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from featurelib.sae.formats import saelens
-from featurelib.sae.formats.checkpoint import Asked, Checkpoint
+from featurelib.sae.formats.checkpoint import Checkpoint, LoadOptions
 from featurelib.sae.weights.folding import lengths, scaled_activations
 from featurelib.sae.weights.scalars import from_logarithm, single_float
 from featurelib.sae.weights.settings import flag, positive
@@ -59,19 +59,19 @@ def matches(contents: Contents) -> bool:
     return contents.has(THRESHOLD) or "decoder_init_norm" in contents.config
 
 
-def read(contents: Contents, asked: Asked) -> Checkpoint:
+def read(contents: Contents, options: LoadOptions) -> Checkpoint:
     """Return the SAE as its export at this moment would be; Refusal as for an export."""
     contents, scale = _settled(contents)
     architecture = str(contents.config["architecture"])
     if architecture in saelens.TRAINED_AS:
-        return _batch_topk(contents, asked, scale)
+        return _batch_topk(contents, options, scale)
     dropped = TRAINING_KEYS - (saelens.TOPK_KEYS if architecture == "topk" else set())
     config = {key: said for key, said in contents.config.items() if key not in dropped}
     if contents.has(LOG_THRESHOLD) and not contents.has("threshold"):
         # JumpReLUTrainingSAE.process_state_dict_for_loading: so checkpoints of earlier 6.x hold it.
         tensors = {name: tensor for name, tensor in contents.tensors.items() if name != LOG_THRESHOLD}
         contents = replace(contents, tensors=tensors | {"threshold": from_logarithm(contents, LOG_THRESHOLD)})
-    return replace(saelens.read(replace(contents, config=config), asked), format=NAME)
+    return replace(saelens.read(replace(contents, config=config), options), format=NAME)
 
 
 def _settled(contents: Contents) -> tuple[Contents, float]:
@@ -92,7 +92,7 @@ def _settled(contents: Contents) -> tuple[Contents, float]:
     return replace(contents, config=config, tensors=contents.tensors | folded), said
 
 
-def _batch_topk(contents: Contents, asked: Asked, scale: float) -> Checkpoint:
+def _batch_topk(contents: Contents, options: LoadOptions, scale: float) -> Checkpoint:
     from featurelib.sae.threshold import with_threshold
 
     config = contents.config
@@ -101,7 +101,7 @@ def _batch_topk(contents: Contents, asked: Asked, scale: float) -> Checkpoint:
         raise Refusal(f"{contents.config_path.name} says k = {k!r}; expected a number from 1.")
     contents.only((*saelens.TENSORS["standard"], THRESHOLD))
     threshold = single_float(contents, THRESHOLD)
-    sae = _as_standard(contents, asked)
+    sae = _as_standard(contents, options)
     if rescaled:
         # BatchTopKTrainingSAE.fold_activation_norm_scaling_factor: the threshold is in the unit of z·‖W_dec‖.
         sae, threshold = scaled_activations(sae, lengths(sae)), threshold / scale
@@ -114,7 +114,7 @@ def _batch_topk(contents: Contents, asked: Asked, scale: float) -> Checkpoint:
     return replace(waiting, sae=with_threshold(waiting.sae, threshold), lacks_threshold_for=None)
 
 
-def _as_standard(contents: Contents, asked: Asked) -> SAE:
+def _as_standard(contents: Contents, options: LoadOptions) -> SAE:
     tensors = {name: tensor for name, tensor in contents.tensors.items() if name != THRESHOLD}
     config = {key: said for key, said in contents.config.items() if key not in TRAINING_KEYS}
-    return saelens.read(replace(contents, tensors=tensors, config=config | {"architecture": "standard"}), asked).sae
+    return saelens.read(replace(contents, tensors=tensors, config=config | {"architecture": "standard"}), options).sae

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from featurelib.sae.formats.checkpoint import Asked, Checkpoint
+from featurelib.sae.formats.checkpoint import Checkpoint, LoadOptions
 
 if TYPE_CHECKING:
     from featurelib.sae.weights.contents import Contents
@@ -24,7 +24,7 @@ def matches(contents: Contents) -> bool:
     return contents.has("decoder.weight") and (contents.has("latent_bias") or contents.has("pre_bias"))
 
 
-def read(contents: Contents, asked: Asked) -> Checkpoint:
+def read(contents: Contents, options: LoadOptions) -> Checkpoint:
     """Return the SAE, with the k in the file's name where that names the right number of features, else --k."""
     from featurelib.sae.gates import TopK
     from featurelib.sae.model import SAE
@@ -32,7 +32,7 @@ def read(contents: Contents, asked: Asked) -> Checkpoint:
     contents.only(TENSORS)
     b_enc = contents.floats("latent_bias")
     named = _named_k(contents.path.name, len(b_enc) if b_enc.ndim else 0)
-    k = asked.agreed_k(named, contents.path.name)
+    k = options.agreed_k(named, contents.path.name)
     sae = SAE(
         W_enc=contents.floats("encoder.weight", transposed=True),
         b_enc=b_enc,

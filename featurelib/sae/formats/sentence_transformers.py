@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from featurelib.sae.formats.checkpoint import Asked, Checkpoint
+from featurelib.sae.formats.checkpoint import Checkpoint, LoadOptions
 from featurelib.sae.weights.contents import read_json
 from featurelib.sae.weights.settings import LAST_SEEN, check_counters, file_of, flag
 from featurelib.schema import Refusal
@@ -31,7 +31,7 @@ def matches(contents: Contents) -> bool:
     return contents.has(SHARED[0]) or (contents.has(*BIASES) and not contents.has("decoder.weight"))
 
 
-def read(contents: Contents, asked: Asked) -> Checkpoint:
+def read(contents: Contents, options: LoadOptions) -> Checkpoint:
     """Return the SAE; normalised per text where the config says so."""
     from featurelib.sae.gates import TopK
     from featurelib.sae.model import SAE
@@ -45,7 +45,7 @@ def read(contents: Contents, asked: Asked) -> Checkpoint:
         b_enc=contents.floats("latent_bias"),
         W_dec=shared,
         b_dec=contents.floats("pre_bias"),
-        gate=TopK(asked.agreed_k(contents.config.get("k"), file)),
+        gate=TopK(options.agreed_k(contents.config.get("k"), file)),
         norm="layer_norm" if flag(contents.config, "normalize", False, file) else "none",
     )
     check_counters(contents, (LAST_SEEN,), sae.n_features)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from featurelib.sae.formats.checkpoint import Asked, Checkpoint
+from featurelib.sae.formats.checkpoint import Checkpoint, LoadOptions
 from featurelib.sae.weights.settings import file_of, flag
 from featurelib.schema import Refusal
 from featurelib.storage import files
@@ -30,7 +30,7 @@ def matches(contents: Contents) -> bool:
     return contents.has("W_dec") and (contents.has("encoder.weight") or contents.has("encoder.bias"))
 
 
-def read(contents: Contents, asked: Asked) -> Checkpoint:
+def read(contents: Contents, options: LoadOptions) -> Checkpoint:
     """Return the SAE; Refusal for a transcoder, whose features decode to another place than the embedding."""
     from featurelib.sae.model import SAE
 
@@ -57,7 +57,7 @@ def read(contents: Contents, asked: Asked) -> Checkpoint:
         b_enc=contents.floats("encoder.bias"),
         W_dec=contents.floats("W_dec"),
         b_dec=contents.floats("b_dec"),
-        gate=_gate(config, asked, file),
+        gate=_gate(config, options, file),
         W_skip=contents.floats("W_skip", transposed=True) if skips else None,
     )
     check_sizes(contents, sae)
@@ -112,11 +112,11 @@ def _config(sae: SAE) -> dict[str, Any]:
     }
 
 
-def _gate(config: dict[str, Any], asked: Asked, file: str) -> Gate:
+def _gate(config: dict[str, Any], options: LoadOptions, file: str) -> Gate:
     from featurelib.sae.gates import GroupMax, TopK
 
     activation = config.get("activation", "topk")
     if activation not in ACTIVATIONS:
         raise Refusal(f"{file} says activation = {activation!r}; expected {' or '.join(ACTIVATIONS)}.")
-    k = asked.agreed_k(config.get("k"), file)
+    k = options.agreed_k(config.get("k"), file)
     return TopK(k) if activation == "topk" else GroupMax(k)

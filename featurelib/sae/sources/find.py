@@ -5,25 +5,17 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
-from typing import NamedTuple
 
+from featurelib.sae.sources import hub, wandb_artifact
 from featurelib.sae.sources.locate import Disk, candidates, choose, config_of
+from featurelib.sae.sources.place import Place
 from featurelib.schema import Refusal
 
 GENERATION = re.compile(r"g\d{4,}")
 """What a generation is called; another name in `current` could lead anywhere."""
 
 
-class Place(NamedTuple):
-    """The files of one SAE."""
-
-    weights: Path
-    """The file of its tensors."""
-    config: Path | None
-    """The JSON that goes with it, where there is one."""
-
-
-def find_place(source: str | Path) -> Place:
+def find_place(source: str | Path) -> Place[Path]:
     """Return the files that `source` means; what lies elsewhere is fetched into a cache first.
 
     `source` is a file, a folder that holds one SAE, a run or a generation of one; `org/name`, `org/name/folder` or
@@ -35,11 +27,10 @@ def find_place(source: str | Path) -> Place:
         return _fetch(str(source)) if isinstance(source, str) else _nothing_at(source)
     if path.is_file() and path.suffix != ".json":
         return Place(path, config_of(Disk(), path))
-    choice = choose(Disk(), _run_folder(path if path.is_dir() else path.parent))
-    return Place(choice.weights, choice.config)
+    return choose(Disk(), _run_folder(path if path.is_dir() else path.parent))
 
 
-def name_source(source: str, place: Place) -> str:
+def name_source(source: str, place: Place[Path]) -> str:
     """Return what a run calls the `source` of its SAE: never a path; with the commit where it came from the hub."""
     path = _on_this_machine(source)
     if path.exists():
@@ -56,18 +47,14 @@ def _on_this_machine(source: str | Path) -> Path:
         return Path(source)
 
 
-def _fetch(source: str) -> Place:
+def _fetch(source: str) -> Place[Path]:
     if source.startswith("wandb:"):
-        from featurelib.sae.sources import wandb_artifact
-
         return wandb_artifact.fetch(source)
-    from featurelib.sae.sources import hub
-
     name = hub.parse(source)
     return hub.fetch(name) if name else _nothing_at(source)
 
 
-def _nothing_at(source: str | Path) -> Place:
+def _nothing_at(source: str | Path) -> Place[Path]:
     raise Refusal(f"there is no SAE at '{source}'; give a file, folder or run that is there, or a hub id (org/name).")
 
 

@@ -5,22 +5,21 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Callable
-from pathlib import Path, PurePath, PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 from urllib.parse import unquote
 
-from featurelib.sae.sources.find import Place
 from featurelib.sae.sources.locate import (
     SUFFIXES,
     WEIGHT_NAMES,
-    Choice,
     Disk,
     Listing,
     Names,
     check_size,
     choose,
-    with_company,
+    complete_place,
 )
+from featurelib.sae.sources.place import P, Place
 from featurelib.schema import Refusal
 from featurelib.storage import files
 
@@ -71,7 +70,7 @@ def parse(source: str) -> HubName | None:
     return HubName(found["repo"], PurePosixPath(inside), unquote(revision) if revision else None)
 
 
-def fetch(name: HubName) -> Place:
+def fetch(name: HubName) -> Place[Path]:
     """Return the files of the SAE in the local Hugging Face cache, downloaded where they are not there yet.
 
     The hub is asked first; where it is out of reach, what is in the cache is used as it is. Raises Refusal.
@@ -82,7 +81,7 @@ def fetch(name: HubName) -> Place:
         place = _cached(name)
         if place is None:
             raise
-    for path in filter(None, place):
+    for path in place.in_order:
         _check_blob(path)
     return place
 
@@ -97,38 +96,39 @@ def _check_blob(path: Path) -> None:
         )
 
 
-def _download(name: HubName) -> Place:
+def _download(name: HubName) -> Place[Path]:
     from huggingface_hub import HfApi, get_hf_file_metadata, hf_hub_download, hf_hub_url
 
-    told = _ask(name, lambda: HfApi().model_info(name.repo, revision=name.revision, timeout=HUB_SECONDS))
-    choice = _choose(Names(one.rfilename for one in told.siblings or []), name, PurePosixPath())
-    wanted = [str(path) for path in (choice.config, *choice.beside, choice.weights) if path]
-    urls = [hf_hub_url(name.repo, file, revision=told.sha) for file in wanted]
+    repository = _ask(name, lambda: HfApi().model_info(name.repo, revision=name.revision, timeout=HUB_SECONDS))
+    listing = Names(sibling.rfilename for sibling in repository.siblings or [])
+    remote = _choose(listing, name, PurePosixPath())
+    wanted = [str(path) for path in remote.in_order]
+    urls = [hf_hub_url(name.repo, file, revision=repository.sha) for file in wanted]
     sizes = [_ask(name, lambda url=url: get_hf_file_metadata(url, timeout=HUB_SECONDS).size) for url in urls]
     check_size(str(name), sum(size or 0 for size in sizes))
     try:
-        # The weights come last, so that where they are in the cache, what goes with them is there too.
-        places = [Path(hf_hub_download(name.repo, file, revision=name.revision)) for file in wanted]
+        # The weights come last: once they are in the cache, the files that belong to them are there too.
+        paths = [Path(hf_hub_download(name.repo, file, revision=name.revision)) for file in wanted]
     except (*_errors(), ValueError) as error:
         raise _refusal(name, error, doing="broke off while it was fetched") from error
-    if any(f"/snapshots/{told.sha}/" not in place.as_posix() for place in places):
+    if any(f"/snapshots/{repository.sha}/" not in path.as_posix() for path in paths):
         raise Refusal(f"the SAE {name} was changed on the hub while it was fetched; give the same command again.")
-    return Place(places[-1], places[0] if choice.config else None)
+    return Place(paths[-1], paths[0] if remote.config else None)
 
 
-def _choose(listing: Listing, name: HubName, root: PurePath) -> Choice:
-    """Return the SAE that is meant among the files of a repository, which lie below `root`."""
-    place = root / name.folder
-    if name.folder.name and name.folder.name in listing.files(place.parent):
-        return with_company(listing, place)
-    if name.folder.name and name.folder.name not in listing.folders(place.parent):
-        parts = listing.folders(root)
-        mend = f"its folders are {', '.join(parts[:5])}" if parts else "it has no folders"
+def _choose(listing: Listing, name: HubName, root: P) -> Place[P]:
+    """Return the SAE that `name` means among the files of a repository, which lie below `root`."""
+    path = root / name.folder
+    if name.folder.name and name.folder.name in listing.files(path.parent):
+        return complete_place(listing, path)
+    if name.folder.name and name.folder.name not in listing.folders(path.parent):
+        folders = listing.folders(root)
+        mend = f"its folders are {', '.join(folders[:5])}" if folders else "it has no folders"
         raise Refusal(f"the repository {name.repo} on the hub holds no '{name.folder}'; {mend}.")
-    return choose(listing, place, str(name))
+    return choose(listing, path, str(name))
 
 
-def _cached(name: HubName) -> Place | None:
+def _cached(name: HubName) -> Place[Path] | None:
     """Return the SAE in the snapshot that the cache holds, or None when it holds none.
 
     A cache may hold a part of a repository. So where several files may be weights there, one counts only if it has the
@@ -140,15 +140,15 @@ def _cached(name: HubName) -> Place | None:
     try:
         # No file is asked for: only where the snapshot lies.
         root = Path(snapshot_download(name.repo, revision=name.revision, local_files_only=True, allow_patterns=[]))
-        choice = _choose(Disk(), name, root)
+        place = _choose(Disk(), name, root)
     except (LocalEntryNotFoundError, FileNotFoundError, Refusal):
         return None
-    if choice.weights.name not in WEIGHT_NAMES and choice.weights.name != name.folder.name:
+    if place.weights.name not in WEIGHT_NAMES and place.weights.name != name.folder.name:
         raise OutOfReach(
             f"the hub cannot be reached, and of {name} the cache may hold a part only; "
-            f"name the file that you mean: {SCHEME}{name.repo}/{choice.weights.relative_to(root).as_posix()}."
+            f"name the file that you mean: {SCHEME}{name.repo}/{place.weights.relative_to(root).as_posix()}."
         )
-    return Place(choice.weights, choice.config)
+    return place
 
 
 def _ask(name: HubName, question: Callable[[], Any]) -> Any:

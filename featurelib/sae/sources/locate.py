@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from pathlib import Path, PurePath, PurePosixPath
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
+from featurelib.sae.sources.place import P, Place
 from featurelib.schema import Refusal
 
 CONFIG_NAMES = ("cfg.json", "config.json", "hyperparams.json")
@@ -71,48 +72,37 @@ class Names:
         return sorted({parts[0] for parts in below if len(parts) > 1})
 
 
-class Choice(NamedTuple):
-    """The files of one SAE among others."""
-
-    weights: PurePath
-    """The file of its tensors."""
-    config: PurePath | None
-    """The JSON that goes with it, where there is one."""
-    beside: tuple[PurePath, ...]
-    """Files that tell how often its features fired in training."""
-
-
-def choose(listing: Listing, folder: PurePath, called: str | None = None) -> Choice:
+def choose(listing: Listing, folder: P, called: str | None = None) -> Place[P]:
     """Return the SAE in a folder, which people know as `called`; Refusal when it holds none, or several."""
     called = called or str(folder)
-    places = _places(listing, folder)
-    for place in places:
-        found = candidates(listing, place)
-        named = [name for name in WEIGHT_NAMES if name in found]
-        if named or len(found) == 1:
-            return with_company(listing, place / (named or found)[0])
-        if found:
+    folders = _likely_folders(listing, folder)
+    for likely in folders:
+        names = candidates(listing, likely)
+        usual = [name for name in WEIGHT_NAMES if name in names]
+        if usual or len(names) == 1:
+            return complete_place(listing, likely / (usual or names)[0])
+        if names:
             raise Refusal(
-                f"'{called}' holds {len(found)} files that may be SAEs ({', '.join(found[:5])}); name one of them."
+                f"'{called}' holds {len(names)} files that may be SAEs ({', '.join(names[:5])}); name one of them."
             )
     inside = [
-        (place / name).relative_to(folder).as_posix()
-        for place in places
-        for name in listing.folders(place)
-        if candidates(listing, place / name)
+        (likely / name).relative_to(folder).as_posix()
+        for likely in folders
+        for name in listing.folders(likely)
+        if candidates(listing, likely / name)
     ]
     mend = f"give one of its folders ({', '.join(inside[:5])})" if inside else "give a run or the folder of an SAE"
     raise Refusal(f"'{called}' holds no weights (expected a file ending in {', '.join(SUFFIXES)}); {mend}.")
 
 
-def with_company(listing: Listing, weights: PurePath) -> Choice:
-    """Return a file of weights with the config and the densities that go with it."""
+def complete_place(listing: Listing, weights: P) -> Place[P]:
+    """Return a file of weights with the config and the densities that belong to it."""
     stem = weights.name
     while stem.endswith(SUFFIXES):
         stem = stem.rpartition(".")[0]
     wanted = (DENSITIES[0], stem + DENSITIES[1])
-    beside = tuple(weights.parent / name for name in listing.files(weights.parent) if name in wanted)
-    return Choice(weights, config_of(listing, weights), beside)
+    densities = tuple(weights.parent / name for name in listing.files(weights.parent) if name in wanted)
+    return Place(weights, config_of(listing, weights), densities)
 
 
 def check_size(called: str, n_bytes: int) -> None:
@@ -124,8 +114,8 @@ def check_size(called: str, n_bytes: int) -> None:
         )
 
 
-def _places(listing: Listing, folder: PurePath) -> list[PurePath]:
-    """Return where in a folder the weights may lie, the likeliest place first."""
+def _likely_folders(listing: Listing, folder: P) -> list[P]:
+    """Return the folders at and below `folder` in which weights may lie, the likeliest first."""
     below = listing.folders(folder)
     modules = [folder / name for name in below if name.endswith(MODULE_SUFFIX)]
     return [*modules, folder, *(folder / name for name in below if name == "checkpoints")]
@@ -138,12 +128,12 @@ def candidates(listing: Listing, folder: PurePath) -> list[str]:
     ]
 
 
-def config_of(listing: Listing, weights: PurePath) -> PurePath | None:
+def config_of(listing: Listing, weights: P) -> P | None:
     """Return the config beside the weights, or, for weights in a folder of checkpoints, above it."""
     folders = [weights.parent] + ([weights.parent.parent] if weights.parent.name == "checkpoints" else [])
     for folder in folders:
-        there = listing.files(folder)
+        names = listing.files(folder)
         for name in CONFIG_NAMES:
-            if name in there:
+            if name in names:
                 return folder / name
     return None

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from featurelib.sae.sources.find import Place
 from featurelib.sae.sources.locate import Disk, Names, check_size, choose
+from featurelib.sae.sources.place import Place
 from featurelib.schema import Refusal
 
 if TYPE_CHECKING:
@@ -48,14 +48,13 @@ def parse(source: str) -> ArtifactName:
     return ArtifactName(*found.groups())
 
 
-def fetch(source: str) -> Place:
+def fetch(source: str) -> Place[Path]:
     """Return the files of the artifact in a cache of ours; a version that is there is not asked for again."""
     name = parse(source)
     folder = cache_folder() / name.entity / name.project / name.name / name.version
     if not (VERSION.fullmatch(name.version) and folder.is_dir()):
         folder = _download(name)
-    choice = choose(Disk(), folder, source)
-    return Place(choice.weights, choice.config)
+    return choose(Disk(), folder, source)
 
 
 def cache_folder() -> Path:
@@ -70,8 +69,7 @@ def wanted_files(entries: Mapping[str, Any], called: str) -> list[str]:
 
     Only files that W&B itself keeps are fetched: a reference may name any place, on this machine too.
     """
-    choice = choose(Names(entries), PurePosixPath(), called)
-    names = [str(path) for path in (choice.config, *choice.beside, choice.weights) if path]
+    names = [str(path) for path in choose(Names(entries), PurePosixPath(), called).in_order]
     elsewhere = [name for name in names if entries[name].ref is not None]
     if elsewhere:
         raise Refusal(f"{elsewhere[0]} of {called} is only a reference to a file elsewhere; fetch that file yourself.")

@@ -114,17 +114,3 @@ def missing(parameters: Parameters, kept: Kept, x: torch.Tensor) -> torch.Tensor
 def shifted(bias: torch.Tensor, parameters: Parameters, spread: float) -> torch.Tensor:
     """Return an encoder's bias in the raw unit, for an input from which the decoder's bias is taken."""
     return spread * (bias + parameters["E"] @ parameters["c"])
-
-
-def find_method(recipe: Recipe) -> Method:
-    """Return the method of the recipe's architecture."""
-    from featurelib.sae.training import gated, jumprelu, topk, vanilla
-
-    return {
-        "topk": topk.TopKMethod,
-        "batchtopk": topk.BatchTopKMethod,
-        "matryoshka": topk.MatryoshkaMethod,
-        "vanilla": vanilla.VanillaMethod,
-        "jumprelu": jumprelu.JumpReLUMethod,
-        "gated": gated.GatedMethod,
-    }[recipe.architecture](recipe)

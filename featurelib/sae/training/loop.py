@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from featurelib.sae.model import SAE
-from featurelib.sae.training.base import Method, Parameters, State, find_method
+from featurelib.sae.training.base import Method, Parameters, State
 from featurelib.sae.training.early_stop import EarlyStop
+from featurelib.sae.training.registry import find_method
 from featurelib.sae.training.start import draw_directions, find_moments, first_parameters, shrink_encoder
 from featurelib.schema import Refusal
 from featurelib.storage import files

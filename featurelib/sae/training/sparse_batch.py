@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from featurelib.sae.model import csr
+from featurelib.sae.sparse import csr
 
 if TYPE_CHECKING:
     import torch

@@ -18,6 +18,8 @@ from featurelib.schema import Refusal
 if TYPE_CHECKING:
     import torch
 
+    from featurelib.sae.sources.place import Place
+
 MAX_CONFIG = 1 << 20
 MOST_NAMES = 8
 UNZIPPING = (
@@ -105,17 +107,18 @@ def some_names(names: list[str]) -> str:
     return ", ".join(map(shown, names[:MOST_NAMES])) + more
 
 
-def read_contents(weights: Path, config: Path | None) -> Contents:
-    """Return what the two files hold; Refusal when one is cut, hostile or of no known kind."""
-    said = read_json(config) if config else {}
+def read_contents(place: Place[Path]) -> Contents:
+    """Return what weights and config hold; Refusal when a file is cut, hostile or of no known kind."""
+    weights = place.weights
+    config = read_json(place.config) if place.config else {}
     kind = _kind(weights)
     if kind == "pickle":
         from featurelib.sae.pickles.subprocess_reader import read_pickle
 
         pickled = read_pickle(weights)
-        return Contents(weights, pickled.tensors, said, config, pickled.plain, kind)
+        return Contents(weights, pickled.tensors, config, place.config, pickled.plain, kind)
     tensors = read_tensors(weights) if kind == "safetensors" else _read_npz(weights)
-    return Contents(weights, tensors, said, config, kind=kind)
+    return Contents(weights, tensors, config, place.config, kind=kind)
 
 
 def read_json(path: Path) -> dict[str, Any]:

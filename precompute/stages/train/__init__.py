@@ -11,10 +11,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from featurelib.sae.checkpoints import find_place, save_sae
+from featurelib.sae.checkpoints import save_sae
 from featurelib.sae.evaluation import measure_sae
 from featurelib.sae.formats.own import FOREIGN
 from featurelib.sae.formats.saelens import WEIGHTS_FILE, expressible
+from featurelib.sae.sources.find import find_place
 from featurelib.sae.training.loggers import log_reading, open_logger
 from featurelib.schema import EMBEDDINGS, SPLIT, TEXTS, Refusal
 from featurelib.storage import files

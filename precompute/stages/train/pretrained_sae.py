@@ -6,17 +6,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from featurelib.sae.checkpoints import (
-    Asked,
-    Checkpoint,
-    Place,
-    find_place,
-    give_threshold,
-    name_source,
-    read_checkpoint,
-)
+from featurelib.sae.checkpoints import give_threshold, read_checkpoint
 from featurelib.sae.checks.fit import MOST_EMBEDDINGS, evenly
 from featurelib.sae.checks.self_check import SelfCheck, check_sae
+from featurelib.sae.formats.checkpoint import Checkpoint, LoadOptions
+from featurelib.sae.sources.find import find_place, name_source
+from featurelib.sae.sources.place import Place
 from featurelib.schema import Refusal
 from featurelib.storage.embeddings import EmbeddingParts
 from precompute.build.config import BuildConfig
@@ -38,7 +33,7 @@ def read_taken(config: BuildConfig, d: int) -> Taken:
     """Return the SAE that `config.sae` names; Refusal when it is not for embeddings of dimension `d`."""
     place = find_place(config.sae)
     name = name_source(config.sae, place)
-    checkpoint = read_checkpoint(place, Asked(config.k, config.threshold, config.architecture))
+    checkpoint = read_checkpoint(place, LoadOptions(config.k, config.threshold, config.architecture))
     if checkpoint.sae.d_in != d:
         raise Refusal(
             f"the embeddings have dimension {d} but the SAE '{name}' was trained on dimension {checkpoint.sae.d_in}; "

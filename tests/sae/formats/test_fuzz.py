@@ -13,9 +13,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from featurelib.sae.checkpoints import Asked, Checkpoint, find_place, interpret, load_sae
+from featurelib.sae.checkpoints import interpret, load_sae
 from featurelib.sae.checks.self_check import check_sae
+from featurelib.sae.formats.checkpoint import Checkpoint, LoadOptions
 from featurelib.sae.formats.readers import READERS
+from featurelib.sae.sources.find import find_place
 from featurelib.sae.weights.contents import Contents, read_contents
 from featurelib.schema import Refusal
 from featurelib.storage.runs import Run
@@ -57,13 +59,13 @@ def held(tmp_path_factory) -> Callable[..., Contents]:
     def read(name: str, size: tuple[int, int] = OBLONG) -> Contents:
         one = example(name, size)
         folder = tmp_path_factory.mktemp("valid") / name
-        return read_contents(*find_place(one.write(folder, one.tensors)))
+        return read_contents(find_place(one.write(folder, one.tensors)))
 
     return read
 
 
 def understood(name: str, contents: Contents, tensors: Tensors) -> Checkpoint:
-    checkpoint = interpret(replace(contents, tensors=tensors), Asked(**example(name).asked))
+    checkpoint = interpret(replace(contents, tensors=tensors), LoadOptions(**example(name).asked))
     check_sae(checkpoint.sae)
     return checkpoint
 
@@ -79,7 +81,7 @@ def test_every_format_has_an_example_that_is_read_as_it_and_passes_the_self_chec
     for name in READER_OF:
         for size in (OBLONG, SQUARE):
             contents = held(name, size)
-            checkpoint = interpret(contents, Asked(**example(name).asked))
+            checkpoint = interpret(contents, LoadOptions(**example(name).asked))
             reader = READER_OF[name]
             found = check_sae(checkpoint.sae, planted_rows(size[0]))
             assert checkpoint.format == reader.NAME and checkpoint.lacks_threshold_for is None
@@ -186,7 +188,7 @@ def test_a_trained_sae_that_is_scaled_or_transposed_is_caught_by_the_self_check(
     missed = []
     for what, tensors in changed.items():
         try:
-            read = interpret(replace(contents, tensors=contents.tensors | tensors), Asked(**one.asked))
+            read = interpret(replace(contents, tensors=contents.tensors | tensors), LoadOptions(**one.asked))
             missed += [] if check_sae(read.sae, planted_rows(size[0])).warnings else [what]
         except Refusal:
             continue

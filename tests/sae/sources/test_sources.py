@@ -15,9 +15,10 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from featurelib.sae.checkpoints import find_place, load_sae
+from featurelib.sae.checkpoints import load_sae
 from featurelib.sae.formats.saelens import save_saelens
 from featurelib.sae.sources import find, hub, wandb_artifact
+from featurelib.sae.sources.find import find_place
 from featurelib.sae.sources.locate import Names, choose
 from featurelib.schema import Refusal
 from featurelib.storage.runs import Run
@@ -29,7 +30,8 @@ LOAD = """
 import json, sys, time
 import numpy as np
 from featurelib.storage.runs import Run
-from featurelib.sae.checkpoints import find_place, load_sae
+from featurelib.sae.checkpoints import load_sae
+from featurelib.sae.sources.find import find_place
 x = np.random.default_rng(3).normal(size=(5, 48)).astype(np.float32)
 told = []
 for one in sys.argv[1:]:
@@ -222,7 +224,7 @@ def test_the_weights_of_an_embedder_are_not_taken_for_the_sae_beside_them(tmp_pa
 def test_of_a_list_of_files_those_of_the_sae_are_chosen(names, weights, config, beside):
     choice = choose(Names(names), PurePosixPath())
     found = [None if path is None else str(path) for path in (choice.weights, choice.config)]
-    assert [*found, list(map(str, choice.beside))] == [weights, config, beside]
+    assert [*found, list(map(str, choice.densities))] == [weights, config, beside]
 
 
 @pytest.mark.parametrize("name", ["..\\sae.npz", "C:sae.npz", "sae\n.npz", "../sae.npz", "/sae.npz", "a/../sae.npz"])

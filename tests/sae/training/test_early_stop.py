@@ -8,7 +8,8 @@ import torch
 
 from featurelib.sae.training.early_stop import counts
 from featurelib.sae.training.loop import Training
-from featurelib.sae.training.recipe import ARCHITECTURES, tuned
+from featurelib.sae.training.recipe import tuned
+from featurelib.sae.training.registry import ARCHITECTURES
 from featurelib.schema import Refusal
 from precompute.build.config import BuildConfig
 from precompute.stages.train import draw_held_out, draw_set_aside

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from featurelib.sae.training.base import State, find_method
-from featurelib.sae.training.recipe import ARCHITECTURES, tuned
+from featurelib.sae.training.base import State
+from featurelib.sae.training.recipe import tuned
+from featurelib.sae.training.registry import ARCHITECTURES, find_method
 from featurelib.sae.training.sparse_batch import Kept
 from featurelib.sae.training.start import first_parameters, shrink_encoder
 from featurelib.sae.training.topk import pre_activations

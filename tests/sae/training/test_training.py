@@ -12,9 +12,10 @@ import torch
 
 from featurelib.sae.threshold import find_shift, find_threshold, with_threshold
 from featurelib.sae.training import trainer
-from featurelib.sae.training.base import State, find_method, missing
+from featurelib.sae.training.base import State, missing
 from featurelib.sae.training.loop import Training
-from featurelib.sae.training.recipe import ARCHITECTURES, check_sizes, find_recipe, tuned
+from featurelib.sae.training.recipe import check_sizes, find_recipe, tuned
+from featurelib.sae.training.registry import ARCHITECTURES, find_method
 from featurelib.sae.training.sparse_batch import Kept
 from featurelib.sae.training.start import first_parameters
 from featurelib.sae.training.topk import pre_activations
