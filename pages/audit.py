@@ -30,7 +30,6 @@ COLUMNS = {
 
 run = ui.open_run()
 store = run.store
-audit.style()
 ui.page("Audit", "Does a feature fire by what texts mean, or by how long, cut, copied or phrased they are?")
 try:
     counted = queries.audit_counts(store).to_pylist()

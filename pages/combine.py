@@ -7,7 +7,6 @@ import streamlit as st
 from featurelib import queries, ui
 from featurelib.schema import Refusal
 from featurelib.ui import combine
-from featurelib.ui.kit import reading_style
 from featurelib.ui.texts import text_list
 
 PER_PAGE = 10
@@ -18,7 +17,6 @@ HINT = (
 
 opened = ui.open_run()
 store = opened.store
-reading_style.style()
 ui.page("Combine", "Texts on which A and B fire but not C.")
 try:
     chosen = combine.asked(store)

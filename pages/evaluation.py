@@ -87,7 +87,6 @@ def every(run: ui.Opened) -> None:
 
 
 run = ui.open_run()
-evaluation.style()
 try:
     found = queries.metrics(run.store)
 except Refusal as refusal:

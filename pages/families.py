@@ -7,7 +7,6 @@ import streamlit as st
 from featurelib import queries, ui
 from featurelib.schema import Refusal
 from featurelib.ui import families as pieces
-from featurelib.ui.kit import reading_style
 from featurelib.ui.kit.coactivation import heat
 
 PER_PAGE = 10
@@ -30,7 +29,6 @@ NONE = (
 
 opened = ui.open_run()
 store = opened.store
-reading_style.style()
 ui.page("Families", LEAD)
 try:
     n_all = queries.count_families(store)

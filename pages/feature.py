@@ -19,7 +19,6 @@ ONWARD = {"map.py": "on the map ›", "textmap.py": "its texts on a map ›"}
 
 opened = ui.open_run()
 store = opened.store
-header.style()
 asked = ui.whole_number_param("feature")
 try:
     if asked is None:

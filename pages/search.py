@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from featurelib import queries, ui
-from featurelib.ui.kit import lists, navigation, reading_style
+from featurelib.ui.kit import lists, navigation
 from featurelib.ui.search import describing, finding
 from featurelib.ui.texts import text_list
 
@@ -55,7 +55,6 @@ def texts() -> None:
 
 opened = ui.open_run()
 store = opened.store
-reading_style.style()
 navigation.begin_at_top(ui.param("q"), ui.param("by"), ui.param("page"))
 ui.page("Search")
 with st.container(horizontal=True, vertical_alignment="center"):

@@ -7,15 +7,13 @@ import streamlit as st
 from featurelib import queries, ui
 from featurelib.schema import Refusal
 from featurelib.ui import similar
-from featurelib.ui.kit import navigation, reading_style
+from featurelib.ui.kit import navigation
 from featurelib.ui.texts import given
 
 NEAREST = 20
 
 opened = ui.open_run()
 store = opened.store
-reading_style.style()
-similar.style()
 ui.page("Why two texts are similar", "The cosine of their embeddings, split exactly into what the SAE's features add.")
 first, second = ui.whole_number_param("a"), ui.whole_number_param("b")
 typed = ui.param("t", longest=given.LONGEST_TYPED)

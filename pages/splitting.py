@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from featurelib import ui
 from featurelib.ui import matching
-from featurelib.ui.kit import reading_style
 
 LEAD = (
     "What became of each feature of this run in another run on the same texts and embedder: a larger SAE often splits "
@@ -12,7 +11,6 @@ LEAD = (
 )
 
 opened = ui.open_run()
-reading_style.style()
 ui.page("Splitting", LEAD)
 names, reasons = matching.partners(opened)
 if not names:

@@ -6,15 +6,13 @@ import streamlit as st
 
 from featurelib import queries, ui
 from featurelib.schema import Refusal
-from featurelib.ui.kit import lists, navigation, reading_style
+from featurelib.ui.kit import lists, navigation
 from featurelib.ui.steer import outcome
 from featurelib.ui.steer import sliders as turning
 from featurelib.ui.texts import given, text_list
 
 opened = ui.open_run()
 store = opened.store
-reading_style.style()
-turning.style()
 ui.page("Turn features", "Move the features of a text and search the corpus again with the embedding that this gives.")
 number = ui.whole_number_param("text")
 resets = ("text", "set", "add")

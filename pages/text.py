@@ -6,8 +6,8 @@ import streamlit as st
 
 from featurelib import queries, ui
 from featurelib.schema import BY_TEXT, Refusal
-from featurelib.ui.kit import lists, navigation, reading_style
-from featurelib.ui.texts import highlight, text_list
+from featurelib.ui.kit import lists, navigation
+from featurelib.ui.texts import text_list
 from featurelib.ui.try_text import outcome
 
 NONE = "none"
@@ -43,8 +43,6 @@ def shown_words(rows: list[dict]) -> None:
 
 opened = ui.open_run()
 store = opened.store
-reading_style.style()
-highlight.style()
 asked = ui.whole_number_param("text")
 try:
     text = queries.text(store, asked or 0)

@@ -7,7 +7,7 @@ import streamlit as st
 from featurelib import charts, queries, ui
 from featurelib.schema import Refusal
 from featurelib.ui import textmap
-from featurelib.ui.kit import lists, reading_style
+from featurelib.ui.kit import lists
 from featurelib.ui.texts import text_list
 
 FEATURE = "the feature"
@@ -100,8 +100,6 @@ def choose(selection: dict) -> None:
 
 
 run = ui.open_run()
-reading_style.style()
-textmap.style()
 ui.page(
     "Map of the texts",
     "Each point is a text; near points have embeddings that are alike (UMAP on cosine). Large distances say little.",

@@ -5,9 +5,9 @@ from __future__ import annotations
 import streamlit as st
 
 from featurelib import queries, ui
-from featurelib.ui.kit import lists, navigation, reading_style
+from featurelib.ui.kit import lists, navigation
 from featurelib.ui.search import describing
-from featurelib.ui.texts import highlight, text_input, text_list
+from featurelib.ui.texts import text_input, text_list
 from featurelib.ui.try_text import lines, outcome
 
 ONE = 20_000
@@ -51,9 +51,6 @@ def one_text() -> None:
 
 opened = ui.open_run()
 store = opened.store
-reading_style.style()
-text_input.style()
-highlight.style()
 ui.page(
     "Try a text",
     "Type or paste a text of your own and see which features it turns on, and by which of its words.",

@@ -28,17 +28,6 @@ WORDS = {
 }
 """What a flag says, by check."""
 CHIP = {"cls": "chip term", "style": "background: light-dark(#f6efdc, #322c1c); text-decoration: none"}
-SHEET = """
-.fb dl.audit-checks { margin: 0; padding: 0; max-width: 56rem; }
-.fb dl.audit-checks dt { font-weight: 600; font-size: .92rem; margin: .55rem 0 0; padding: 0; }
-.fb dl.audit-checks dd { color: var(--muted); font-size: .92rem; margin: 0; padding: 0; }
-.fb .audit-rule { color: var(--muted); font-size: .92rem; margin: .9rem 0 .1rem; max-width: 56rem; }
-"""
-
-
-def style() -> None:
-    """Send the style sheet of the page that explains the checks."""
-    st.html(f"<style>{SHEET}</style>")
 
 
 def thresholds(store: Store) -> dict[str, Any]:

@@ -6,7 +6,6 @@ import math
 from collections.abc import Mapping, Sequence
 
 import pyarrow as pa
-import streamlit as st
 
 from featurelib.queries import Metric
 from featurelib.ui.kit.elements import Html, count, html, number, percent, strip, tag
@@ -34,28 +33,6 @@ OF_WEIGHTS = {
 }
 SHARES = ("dead_share", "dense_share_10", "dense_share_50")
 QUANTILES = ("05", "25", "50", "75", "95")
-
-SHEET = """
-.fb .measures { width: 100%; border-collapse: collapse; font-size: .92rem; }
-.fb .measures th { font-weight: 400; text-align: left; padding: .42rem .8rem .42rem 0; }
-.fb .measures td, .fb .measures .head th { text-align: right; padding: .42rem 0 .42rem 1rem; }
-.fb .measures tr { border-bottom: 1px solid var(--line); vertical-align: top; }
-.fb .measures .head th { color: var(--muted); font-size: .82rem; }
-.fb .measures small { display: block; color: var(--muted); font-size: .78rem; white-space: nowrap; }
-.fb .quantiles { display: flex; justify-content: space-between; font-size: .82rem; color: var(--muted); }
-.fb .quantiles b { font-weight: 600; color: light-dark(#1b2024, #e4e8ea); display: block; }
-.fb .strip .term { display: inline-block; }
-.fb .strip > div:nth-last-child(-n+2) .term::after { left: auto; right: 0; }
-@media (max-width: 640px) {
-  .fb .strip > div:nth-child(odd) .term::after { left: 0; right: auto; }
-  .fb .strip > div:nth-child(even) .term::after { left: auto; right: 0; }
-}
-"""
-
-
-def style() -> None:
-    """Send the style sheet of this page."""
-    st.html(f"<style>{SHEET}</style>")
 
 
 def splits_of(found: Mapping[tuple[str, str], Metric]) -> dict[str, str]:

@@ -121,7 +121,6 @@ def tree(rows: Rows) -> None:
         tag("span", "of parent", cls="n term", help=OVER),
         cls="tree-row tree-head",
     )
-    st.html(STYLE)
     html(tag("div", head, *(_branch(row, below) for row in below.get(None, [])), cls="tree"))
 
 
@@ -173,32 +172,6 @@ def _counted(n_children: int) -> Html:
 def link_to(page: str, label: object, **values: object) -> Html:
     """A link inside other HTML; it loads the page anew, so lists of links are drawn by `lists` instead."""
     return Html(f'<a href="{escape(address(page, **values).lstrip("/"))}">{tag("span", label)}</a>')
-
-
-STYLE = """<style>
-.fb .tree { font-size: .93rem; }
-.fb .tree summary { list-style: none; cursor: pointer; }
-.fb .tree summary::-webkit-details-marker { display: none; }
-.fb .tree-row { display: grid; grid-template-columns: minmax(0, 1fr) 3.4rem 4.4rem 4.4rem; align-items: baseline;
-  border-bottom: 1px solid var(--line); padding: .22rem 0; }
-.fb .tree-row .n { text-align: right; color: var(--muted); font-size: .88rem; white-space: nowrap; }
-.fb .tree-head { font-size: .8rem; }
-.fb .tree a { color: inherit; text-decoration: none; }
-.fb .tree a:hover { color: var(--accent); text-decoration: underline; text-underline-offset: .15em; }
-.fb .tree small { color: var(--muted); }
-.fb .tree .kids { padding-left: 1.05rem; }
-.fb .tree summary .name { display: block; padding-left: 1rem; text-indent: -1rem; }
-.fb .tree summary .name > * { text-indent: 0; }
-.fb .tree summary .name::before { content: "▸"; display: inline-block; width: 1rem; text-indent: 0;
-  color: var(--accent); }
-.fb .tree details[open] > summary .name::before { content: "▾"; }
-.fb .tree .leaf .name { padding-left: 1rem; display: block; }
-@media (max-width: 640px) {
-  .fb .tree-row { grid-template-columns: minmax(0, 1fr) 2.5rem 3.7rem 3.7rem; }
-  .fb .tree-head .n { font-size: .74rem; }
-  .fb .tree .kids { padding-left: .55rem; }
-}
-</style>"""
 
 
 def relatives(rows: Rows, *, longest: int = 8) -> None:

@@ -196,7 +196,6 @@ def one(compared: Compared, feature_id: int) -> None:
             cls="read-verdict",
         )
     )
-    st.html(STYLE)
     own = pairs.feature == feature_id
     nested = np.flatnonzero(own & pairs.nested)
     nested = nested[np.argsort(-pairs.covers[nested], kind="stable")]
@@ -222,12 +221,6 @@ def _lines(compared: Compared, key: str, title: str, rows: Sequence[int]) -> Non
     line_list(f"{key}-split", lines, title=title, note=note, help=HELP, names=NAMES)
 
 
-STYLE = """<style>
-[class*="st-key-read-lines4-"] :is(p, .read-names) {
-  grid-template-columns: minmax(0, 1fr) 4.2rem 4.2rem 3.9rem 3.7rem; }
-@media (max-width: 640px) { [class*="st-key-read-lines4-"] :is(p, .read-names) {
-  grid-template-columns: minmax(0, 1fr) 3.3rem 3.3rem 3.1rem 3rem; } }
-</style>"""
 HELP = f"Inside: {INSIDE}\nCovers: {COVERS}\nOverlap: jaccard of the two sets of texts.\nCosine: {COSINE}"
 NAMES = ("inside", "covers", "overlap", "cosine")
 

@@ -45,33 +45,6 @@ PARTS = (
         "Terms with a residual in them: with what the SAE does not rebuild of one of the embeddings.",
     ),
 )
-SHEET = """
-.fb .split { display: grid; grid-template-columns: max-content minmax(0, 1fr) 4.6rem; gap: .55rem .9rem;
-  grid-auto-flow: dense; align-items: center; font-size: .93rem; padding-top: .4rem; }
-.fb .split .name { grid-column: 1; }
-.fb .split .track { grid-column: 2; }
-.fb .split .value { grid-column: 3; text-align: right; }
-.fb .split .track { position: relative; height: 1.15rem; }
-.fb .split .track i { position: absolute; top: 0; bottom: 0; border-radius: .15rem; background: var(--accent); }
-.fb .split .track i.less { background: light-dark(#b0792c, #d3a35c); }
-.fb .split .track u { position: absolute; top: -.35rem; bottom: -.35rem; width: 1px; background: var(--muted);
-  opacity: .6; }
-.fb .split .total { font-weight: 650; }
-.fb .split .track.total i { background: light-dark(#2a3238, #dfe5e8); }
-[class*="st-key-likeness-"] { padding: .1rem 0; }
-[class*="st-key-likeness-"] a p, [class*="st-key-both-"] a p { color: var(--accent); font-size: .93rem;
-  font-weight: 400; }
-@media (max-width: 640px) {
-  .fb .split { grid-template-columns: minmax(0, 1fr) 4.6rem; gap: .15rem .6rem; }
-  .fb .split .track { grid-column: 1 / -1; margin-bottom: .5rem; }
-  .fb .split .value { grid-column: 2; }
-}
-"""
-
-
-def style() -> None:
-    """Send the style sheet of this page."""
-    st.html(f"<style>{SHEET}</style>")
 
 
 def likeness_strip(found: Likeness) -> None:

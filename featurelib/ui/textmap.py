@@ -123,13 +123,3 @@ def _key(column: str, kinds: Sequence[tuple[str, str]], colours: Sequence[str]) 
             cls="kinds",
         )
     )
-
-
-def style() -> None:
-    """Send the style of the key."""
-    st.html(
-        "<style>.fb .kinds { display: flex; flex-wrap: wrap; gap: .2rem .9rem; font-size: .86rem; }"
-        ".fb .kind small { color: var(--muted); margin-left: .3rem; }"
-        ".fb .dot { display: inline-block; width: .62rem; height: .62rem; border-radius: 50%; "
-        "margin-right: .35rem; }</style>"
-    )

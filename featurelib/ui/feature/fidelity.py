@@ -63,22 +63,6 @@ NOTE = (
     "resemblance to texts tells of firing, on the quarter that chooses. KeyBERT: the seed method's score. Found by: "
     "KeyBERT on its top texts, words that set all its texts apart from others, or the largest pre-activation."
 )
-SHEET = """
-.fb p.evidence { margin: 0; color: var(--muted); font-size: .92rem; }
-.fb p.evidence .term { position: static; }
-.fb p.evidence { position: relative; }
-.fb p.evidence b { color: light-dark(#1b2024, #e4e8ea); font-weight: 600; }
-.fb .evidence-chosen { outline: 1.5px solid var(--accent); outline-offset: -1px; }
-.fb details:has(> .evidence-wide) { min-width: 0; max-width: 100%; }
-.fb .evidence-wide { overflow-x: auto; flex-basis: 100%; }
-.fb .evidence-wide table { border-collapse: collapse; font-size: .88rem; margin: .2rem 0 .4rem; }
-.fb .evidence-wide :is(th, td) { overflow-wrap: normal; white-space: nowrap; text-align: right; padding: .3rem .5rem; }
-.fb .evidence-wide th { color: var(--muted); font-weight: 400; }
-.fb .evidence-wide td { border-top: 1px solid var(--line); }
-.fb p.evidence-note { color: var(--muted); font-size: .84rem; margin: 0 0 .3rem; max-width: 46rem; }
-.fb .evidence-wide :is(th, td):is(:first-child, :last-child) { text-align: left; }
-.fb .evidence-wide td:last-child { color: var(--muted); }
-"""
 
 
 def name(store: Store, feature: Feature) -> None:
@@ -89,7 +73,6 @@ def name(store: Store, feature: Feature) -> None:
     except Refusal:
         seed_chips(queries.keywords(store, feature.feature_id).to_pylist())
         raise
-    st.html(f"<style>{SHEET}</style>")
     ours = [one for one in measured if one.method == "ours"]
     if ours:
         html(tag("p", *_fidelity(ours), cls="evidence"))

@@ -8,13 +8,10 @@ from typing import Any
 import streamlit as st
 
 from featurelib.queries import Feature
-from featurelib.ui import audit
-from featurelib.ui.kit import reading_style
 from featurelib.ui.kit.address import choice_box, param, text_box
 from featurelib.ui.kit.elements import Number, chip, count, heading, html, number, page, percent, sentence, strip, tag
 from featurelib.ui.kit.lists import Line, feature_line, line_list
 from featurelib.ui.kit.navigation import moves
-from featurelib.ui.texts import highlight
 
 Rows = Sequence[Mapping[str, Any]]
 
@@ -44,13 +41,6 @@ WHERE = (
     "Share: of the texts on which it fires, how many have this value, with a 95 % interval (Wilson). Lift: that share "
     "over the value's share of the whole corpus. A click shows these texts."
 )
-
-
-def style() -> None:
-    """Send the style sheets of the page of one feature."""
-    reading_style.style()
-    highlight.style()
-    audit.style()
 
 
 def feature_head(run: str, feature: Feature, *, last: int, drawn: int) -> None:

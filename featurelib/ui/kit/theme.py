@@ -1,8 +1,9 @@
-"""The style sheet, and the colours that charts must be told."""
+"""The style sheets, and the colours that charts must be told."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import streamlit as st
@@ -31,12 +32,34 @@ DARK = Colours(
     palette=("#76b39d", "#d3a35c", "#86a6d6", "#c98db0", "#a7b872", "#bf9f89", "#87bcc9", "#a99ad4"),
 )
 
-SHEET = Path(__file__).with_name("theme.css")
+FOLDER = Path(__file__).with_name("css")
+SHEETS = (
+    *(
+        "base",
+        "reading",
+        "highlight",
+        "text_input",
+        "audit",
+        "fidelity",
+        "evaluation",
+        "families",
+        "matching",
+        "similar",
+    ),
+    *("similar", "steering", "textmap"),
+)
+"""The files of the folder css, in the order of the cascade: what all pages have first, then one for each subject."""
+
+
+@cache
+def style_sheet() -> str:
+    """All style sheets as one."""
+    return "\n".join((FOLDER / f"{name}.css").read_text(encoding="utf-8") for name in SHEETS)
 
 
 def style() -> None:
     """Send the style sheet; the navigation does so once on every page."""
-    st.html(SHEET)
+    st.html(f"<style>{style_sheet()}</style>")
 
 
 def colours() -> Colours:

@@ -29,26 +29,6 @@ HELP = (
     "activation times the feature's direction is added to the embedding; what the SAE does not rebuild stays as it is."
 )
 DEAD = "It never fires on this corpus, so that its slider has no maximum of its own."
-SHEET = """
-[class*="st-key-turn-"] { border-bottom: 1px solid var(--line); padding: .35rem 0 .4rem; }
-[class*="st-key-turn-"] [data-testid="stWidgetLabel"] p { overflow: hidden; text-overflow: ellipsis;
-  white-space: nowrap; font-size: .95rem; }
-[class*="st-key-turn-"] [data-testid="stSliderTickBar"] { display: none; }
-[class*="st-key-turn-"] button { min-height: 0; padding: 0 .1rem; }
-[class*="st-key-turn-"] :is(button, a) p { font-size: .84rem; color: var(--accent); font-weight: 400; }
-[class*="st-key-turned-"] [data-testid="stWidgetLabel"] p { font-weight: 620; }
-.st-key-steer-onward a p, .st-key-steer-add button p { color: var(--accent); font-size: .93rem; }
-.st-key-steer-add button { min-height: 0; padding: .15rem 0; }
-.turn-marks { position: relative; height: 1.35rem; font-size: .78rem; color: var(--muted); margin-top: -.85rem; }
-.turn-marks span { position: absolute; top: .3rem; white-space: nowrap; }
-.turn-marks span::before { content: ""; position: absolute; left: 0; top: -.5rem; width: 2px; height: .5rem;
-  background: currentColor; }
-.turn-marks .back { transform: translateX(-100%); }
-.turn-marks .back::before { left: auto; right: 0; }
-.turn-marks .own { color: var(--accent); }
-[class*="st-key-read-lines3-"] :is(p, .read-names) {
-  grid-template-columns: minmax(0, 1fr) 3.6rem 3.6rem 3.6rem !important; }
-"""
 
 
 @dataclass(frozen=True)
@@ -74,11 +54,6 @@ class Knob:
     def untouched(self) -> bool:
         """Whether it is where the text has it."""
         return np.float32(self.wanted) == np.float32(self.now)
-
-
-def style() -> None:
-    """Send the style sheet of the sliders."""
-    st.html(f"<style>{SHEET}</style>")
 
 
 def read_changes(text: str, n_features: int) -> tuple[dict[int, float], list[str]]:

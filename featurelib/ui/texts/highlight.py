@@ -13,7 +13,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import streamlit as st
 
 from featurelib.live.carried import Attribution, Deletions
 from featurelib.ui.kit.elements import Html, number, plain, tag
@@ -27,35 +26,6 @@ LEAST = 80
 STRONGEST = 62
 """The colour of the largest part, in percent of full colour: text stays readable on it."""
 UNREAD = "The embedder stopped reading here."
-SHEET = """
-.fb { --up: light-dark(#1f8a70, #3fae8f); --down: light-dark(#d07a22, #c98038); }
-.fb .words { white-space: pre-wrap; unicode-bidi: plaintext; line-height: 1.75; overflow-wrap: anywhere; }
-.fb summary .words { display: inline; }
-.fb .words b { font-weight: 600; }
-.fb .words i { font-style: normal; border-radius: .22rem; padding: .08rem .1rem; margin: 0 -.1rem; position: relative; }
-.fb .words .up, .fb .words-legend .up { background: color-mix(in srgb, var(--up) calc(var(--p) * 1%), transparent); }
-.fb .words .down, .fb .words-legend .down {
-  background: color-mix(in srgb, var(--down) calc(var(--p) * 1%), transparent);
-  text-decoration: underline dotted color-mix(in srgb, var(--down) calc(var(--p) * 1.6%), transparent) 2px;
-  text-underline-offset: .2em; }
-.fb .words i[data-part]:hover::after { content: attr(data-part); position: absolute; left: 0; top: 1.5em; z-index: 99;
-  padding: .15rem .45rem; border-radius: .35rem; font-size: .8rem; line-height: 1.5; white-space: nowrap;
-  text-decoration: none; color: light-dark(#fff, #14181a); background: light-dark(#2a3238, #dfe5e8); }
-.fb .words .unread { color: var(--muted); }
-.fb .words-head { font-size: .9rem; color: var(--muted); margin: .35rem 0 .15rem; }
-.fb .words-legend { display: flex; flex-wrap: wrap; gap: .2rem .9rem; font-size: .8rem; color: var(--muted); }
-.fb .words-legend i { font-style: normal; padding: .02rem .35rem; border-radius: .22rem;
-  color: light-dark(#1b2024, #e4e8ea); margin-right: .2rem; }
-.fb .sum { display: flex; flex-wrap: wrap; gap: .5rem 1.1rem; margin: .35rem 0 .2rem; font-size: .86rem; }
-.fb .sum > div { min-width: 4.6rem; }
-.fb .sum .value { font-weight: 600; white-space: nowrap; }
-.fb .sum .name { color: var(--muted); font-size: .8rem; }
-.fb .sum .track { height: 4px; border-radius: 2px; background: var(--line); margin: .15rem 0; }
-.fb .sum .track i { display: block; height: 4px; border-radius: 2px; background: var(--muted); }
-.fb .sum .track .up { background: var(--up); }
-.fb .sum .track .down { background: var(--down); }
-@media (max-width: 640px) { .fb .sum { display: grid; grid-template-columns: repeat(3, 1fr); } }
-"""
 PARTS = (
     "How much each word adds to the pre-activation. The parts add up exactly, with those of the special tokens and the "
     "constant. A part belongs to a position in the text: its state has seen the other words too, so deleting the word "
@@ -72,11 +42,6 @@ AGREE = (
     "each other. Pearson's correlation is led by the few words that matter most; Spearman's compares the order of all "
     "words, most of which hardly matter either way, so it is usually low."
 )
-
-
-def style() -> None:
-    """Send the style sheet of highlighted words, once on a page."""
-    st.html(f"<style>{SHEET}</style>")
 
 
 def stored(row: Mapping[str, Any], feature_id: int, gate: float) -> Attribution:

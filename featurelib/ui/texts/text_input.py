@@ -93,8 +93,3 @@ def _keep() -> None:
         st.session_state[CUT] = len(text)
         text = text[:LONGEST]
     set_params(**{"t": None, "kept": None, **in_address(text)})
-
-
-def style() -> None:
-    """Send the style of the line under the box."""
-    st.html("<style>.fb .typed { font-size: .84rem; margin-top: -.6rem; text-align: right; }</style>")
