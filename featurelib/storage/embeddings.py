@@ -11,7 +11,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from featurelib.schema import Refusal
+from featurelib.schema import EMBEDDINGS, Refusal
+from featurelib.storage.runs import Generation
 
 BUFFER_BYTES = 1_500_000_000
 """How much memory shuffled embeddings may take as float32. A corpus that fits (a million texts of dimension 384) is
@@ -34,6 +35,29 @@ def read_embeddings(part: Path) -> np.ndarray:
     return rows
 
 
+def read_embeddings_of(generation: Generation, text_ids: np.ndarray) -> np.ndarray:
+    """Return the embeddings of the texts with these ids, which ascend, float32 [n, d]; one part is held beside them.
+
+    Refusal when a text has no embedding, or one that is not finite.
+    """
+    parts = generation.parts(EMBEDDINGS)
+    embeddings = np.empty((len(text_ids), _dimension(parts[0]) if parts else 0), np.float32)
+    start = filled = 0
+    for part in parts:
+        end = start + pq.read_metadata(part).num_rows
+        inside = text_ids[np.searchsorted(text_ids, start) : np.searchsorted(text_ids, end)] - start
+        if len(inside):
+            embeddings[filled : filled + len(inside)] = read_embeddings(part)[inside]
+        start, filled = end, filled + len(inside)
+    if filled != len(text_ids):
+        raise Refusal(f"{filled:,} of {len(text_ids):,} texts have an embedding; all are expected: embed them again.")
+    return embeddings
+
+
+def _dimension(part: Path) -> int:
+    return pq.read_schema(part).field("embedding").type.list_size
+
+
 @dataclass(frozen=True)
 class EmbeddingParts:
     """The rows of some part files that `mask` admits."""
@@ -53,7 +77,7 @@ class EmbeddingParts:
     @cached_property
     def d(self) -> int:
         """The dimension of the embeddings."""
-        return pq.read_schema(self.parts[0]).field("embedding").type.list_size
+        return _dimension(self.parts[0])
 
     @cached_property
     def _starts(self) -> np.ndarray:

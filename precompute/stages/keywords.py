@@ -12,7 +12,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import io
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +22,9 @@ import pyarrow.parquet as pq
 from featurelib.labels import keywords
 from featurelib.labels.keywords import Embed, Term
 from featurelib.labels.split import NAMED
-from featurelib.schema import EMBEDDINGS, EVIDENCE_PARTS, FEATURES, KEYWORDS, TOP_TEXT_ROWS
+from featurelib.schema import EVIDENCE_PARTS, FEATURES, KEYWORDS, TOP_TEXT_ROWS
 from featurelib.storage import files
+from featurelib.storage.embeddings import read_embeddings_of
 from featurelib.storage.runs import Generation
 from featurelib.storage.texts import read_texts
 from precompute.build.config import BuildConfig
@@ -265,7 +266,7 @@ def _text_vectors(job: Job, embedder: _Embedder, text_ids: np.ndarray, texts: li
     """
     if not texts:
         return np.empty((0, embedder.facts.dimension), np.float32)
-    stored = np.concatenate(list(_embeddings(job.generation, text_ids)))
+    stored = read_embeddings_of(job.generation, text_ids)
     if _same(stored, texts, embedder):
         return stored
     return _embed_once(job, "texts", texts, embedder, TEXTS_PER_PART)(texts)
@@ -279,12 +280,3 @@ def _same(stored: np.ndarray, texts: list[str], embedder: _Embedder) -> bool:
     rows = np.unique(np.concatenate([longest, spread]))
     anew = keywords.unit(embedder.embed([texts[row] for row in rows]))
     return bool(np.abs(anew - keywords.unit(stored[rows])).max() < SAME_NUMBER)
-
-
-def _embeddings(generation: Generation, text_ids: np.ndarray) -> Iterator[np.ndarray]:
-    for path in generation.parts(EMBEDDINGS):
-        rows = pq.read_table(path, columns=["text_id", "embedding"])
-        rows = rows.filter(np.isin(rows["text_id"].to_numpy(), text_ids))
-        if len(rows):
-            embeddings = rows["embedding"].combine_chunks()
-            yield embeddings.flatten().to_numpy().reshape(len(rows), -1).astype(np.float32)

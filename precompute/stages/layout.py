@@ -6,9 +6,8 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from featurelib.layout import NO_CLUSTER, Layout, Places, arrange_directions, arrange_texts, drawn_texts
-from featurelib.schema import EMBEDDINGS, LAYOUT, TEXT_LAYOUT, TEXTS, Refusal
-from featurelib.storage.embeddings import read_embeddings
-from featurelib.storage.runs import Generation
+from featurelib.schema import LAYOUT, TEXT_LAYOUT, TEXTS
+from featurelib.storage.embeddings import read_embeddings_of
 from precompute.build.job import Job, Made
 from precompute.build.stage import Stage
 
@@ -69,23 +68,7 @@ def _texts(job: Job) -> tuple[Places, int]:
     n_texts = pq.read_metadata(job.generation.need(TEXTS)).num_rows
     text_ids = drawn_texts(n_texts, job.config.seed)
     job.say(f"arranging {len(text_ids):,} of {n_texts:,} texts; about a millisecond each")
-    placed = arrange_texts(_embeddings(job.generation, text_ids), job.config.seed)
+    placed = arrange_texts(read_embeddings_of(job.generation, text_ids), job.config.seed)
     columns = [text_ids, placed.xy[:, 0], placed.xy[:, 1]]
     job.generation.write(TEXT_LAYOUT, columns)
     return placed, n_texts
-
-
-def _embeddings(generation: Generation, text_ids: np.ndarray) -> np.ndarray:
-    """The embeddings of the texts with these rising ids, float32 [n, d]; one part file is held beside them."""
-    vectors: np.ndarray | None = None
-    start = filled = 0
-    for part in generation.parts(EMBEDDINGS):
-        rows = read_embeddings(part)
-        inside = text_ids[np.searchsorted(text_ids, start) : np.searchsorted(text_ids, start + len(rows))] - start
-        if vectors is None:
-            vectors = np.empty((len(text_ids), rows.shape[1]), dtype=np.float32)
-        vectors[filled : filled + len(inside)] = rows[inside]
-        start, filled = start + len(rows), filled + len(inside)
-    if vectors is None or filled != len(text_ids):
-        raise Refusal(f"{filled:,} of {len(text_ids):,} texts have an embedding; all are expected: embed them again.")
-    return vectors

@@ -17,8 +17,8 @@ from featurelib.layout import (
     find_clusters,
 )
 from featurelib.schema import EMBEDDINGS, TEXT_LAYOUT, Refusal
+from featurelib.storage.embeddings import read_embeddings_of
 from featurelib.storage.runs import Run
-from precompute.stages.layout import _embeddings
 
 GROUPS = np.repeat(np.arange(6), [40, 35, 30, 25, 20, 15])
 
@@ -171,6 +171,6 @@ def test_a_run_has_a_place_for_every_text(tiny: Run) -> None:
     facts = generation.done("layout").facts
     assert (facts["n_texts_placed"], facts["n_texts"], facts["text_method"]) == (600, 600, "UMAP")
     ids = np.array([0, 3, 255, 256, 257, 599])
-    assert (_embeddings(generation, ids) == embeddings[ids]).all()
+    assert (read_embeddings_of(generation, ids) == embeddings[ids]).all()
     with pytest.raises(Refusal, match="6 of 7 texts have an embedding"):
-        _embeddings(generation, np.array([*ids, 600]))
+        read_embeddings_of(generation, np.array([*ids, 600]))

@@ -24,7 +24,7 @@ from featurelib.storage.activation_rows import read_rows
 from featurelib.storage.runs import Generation
 from precompute.build.job import Job, Made
 from precompute.build.stage import Stage
-from precompute.stages.audit.text_cache import Shelf
+from precompute.stages.audit.text_cache import TextCache
 from precompute.stages.audit.traits import Traits, read_traits
 
 SAMPLED = 200
@@ -125,7 +125,7 @@ def _compare(job: Job, traits: Traits, counted: Counted) -> tuple[list[tuple[int
     from threadpoolctl import threadpool_limits
 
     folder = job.generation.work("audit")
-    shelf = Shelf(job.generation, traits.cut)
+    cache = TextCache(job.generation, traits.cut)
     corpus: CorpusSegments | None = None
     pairs: list[tuple[int, int]] = []
     segments: list[Segment] = []
@@ -133,8 +133,8 @@ def _compare(job: Job, traits: Traits, counted: Counted) -> tuple[list[tuple[int
         for number, (first, last) in enumerate(_ranges(counted)):
             path = folder / f"range-{number:05d}.json"
             if not path.is_file():
-                corpus = corpus or _corpus_segments(job, traits, shelf)
-                files.write_json(path, _compare_range(shelf, traits, counted, corpus, range(first, last)))
+                corpus = corpus or _corpus_segments(job, traits, cache)
+                files.write_json(path, _compare_range(cache, traits, counted, corpus, range(first, last)))
             held = files.read_json(path)
             pairs += [(one, other) for one, other in held["pairs"]]
             segments += [Segment(*one) for one in held["segments"]]
@@ -150,23 +150,23 @@ def _ranges(counted: Counted) -> list[tuple[int, int]]:
     return list(zip(starts, [*starts[1:], len(sizes)], strict=True))
 
 
-def _corpus_segments(job: Job, traits: Traits, shelf: Shelf) -> CorpusSegments:
+def _corpus_segments(job: Job, traits: Traits, cache: TextCache) -> CorpusSegments:
     different = np.flatnonzero(traits.exact == np.arange(len(traits.exact)))
     ids = _drawn(different, CORPUS_SAMPLE, job.config.seed)
-    shelf.fetch(ids)
-    return CorpusSegments.of([shelf.worded(one) for one in ids.tolist()])
+    cache.fetch(ids)
+    return CorpusSegments.of([cache.worded(one) for one in ids.tolist()])
 
 
 def _compare_range(
-    shelf: Shelf, traits: Traits, counted: Counted, corpus: CorpusSegments, features: range
+    cache: TextCache, traits: Traits, counted: Counted, corpus: CorpusSegments, features: range
 ) -> dict[str, Any]:
     wanted = [np.union1d(counted.top[one], counted.drawn[one]) for one in features]
-    shelf.fetch(np.unique(np.concatenate([np.empty(0, np.int64), *wanted])))
+    cache.fetch(np.unique(np.concatenate([np.empty(0, np.int64), *wanted])))
     pairs: set[tuple[int, int]] = set()
     segments = []
     for feature_id, ids in zip(features, wanted, strict=True):
-        texts = [shelf.worded(one) for one in ids.tolist()]
-        near, group = near_pairs(ids.tolist(), shelf.embeddings(ids), texts, traits.exact[ids])
+        texts = [cache.worded(one) for one in ids.tolist()]
+        near, group = near_pairs(ids.tolist(), cache.embeddings(ids), texts, traits.exact[ids])
         pairs.update(near)
         places = np.searchsorted(ids, counted.drawn[feature_id])
         _, first = np.unique(group[places], return_index=True)

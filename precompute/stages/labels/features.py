@@ -9,17 +9,19 @@ import numpy as np
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from featurelib.labels.keywords import unit
 from featurelib.labels.phrases import Holders
 from featurelib.labels.split import CHOSEN, NAMED
 from featurelib.sae.checkpoints import load_sae
 from featurelib.schema import NEIGHBOUR_ROWS
 from featurelib.storage import files
+from featurelib.storage.embeddings import read_embeddings_of
 from featurelib.storage.runs import Generation
 from featurelib.storage.texts import read_texts
 from precompute.build.job import Job
 from precompute.stages.labels.candidates import Candidates, Named, Vectors, find_strings
 from precompute.stages.labels.choice import Choice, Looked, Weighed, choose, short_list
-from precompute.stages.labels.texts import EvidenceTexts, Part, read_units
+from precompute.stages.labels.texts import EvidenceTexts, Part
 
 FEATURES_PER_PART = 128
 NEAREST = 10
@@ -106,7 +108,7 @@ def _grounds(
     grounds = {}
     for name in (NAMED, CHOSEN):
         part = texts.parts[name]
-        units = read_units(generation, part.text_ids) if vectors else None
+        units = unit(read_embeddings_of(generation, part.text_ids)) if vectors else None
         grounds[name] = _Ground(part, units, Holders(read_texts(generation, part.text_ids), wanted))
     return grounds
 

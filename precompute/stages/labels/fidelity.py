@@ -7,15 +7,16 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from featurelib.labels.keywords import SEPARATOR
+from featurelib.labels.keywords import SEPARATOR, unit
 from featurelib.labels.phrases import Holders, name_words
 from featurelib.labels.split import JUDGED
 from featurelib.schema.records import Fidelity
 from featurelib.stats import Agreement, ap_interval, auroc_and_ap, auroc_interval, bootstrap
+from featurelib.storage.embeddings import read_embeddings_of
 from featurelib.storage.texts import read_texts
 from precompute.build.job import Job
 from precompute.stages.labels.candidates import Vectors
-from precompute.stages.labels.texts import EvidenceTexts, read_units
+from precompute.stages.labels.texts import EvidenceTexts
 
 LEAST = 5
 """Judged texts that must fire, and must not, for a label to be measured."""
@@ -76,7 +77,7 @@ def _predictors(
         CONTAINS: lambda keywords: np.sum([holders(keyword) for keyword in keywords], axis=0, dtype=np.float32)
     }
     if vectors is not None:
-        units = read_units(job.generation, text_ids)
+        units = unit(read_embeddings_of(job.generation, text_ids))
         predictors[RESEMBLES] = lambda keywords: units @ vectors(keywords).mean(axis=0)
     return predictors
 

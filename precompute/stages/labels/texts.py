@@ -9,11 +9,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from featurelib.labels.keywords import unit
 from featurelib.labels.split import NAMED
-from featurelib.schema import BY_FEATURE, EMBEDDINGS, EVIDENCE, EVIDENCE_PARTS, TOP_TEXT_ROWS
+from featurelib.schema import BY_FEATURE, EVIDENCE, EVIDENCE_PARTS, TOP_TEXT_ROWS
 from featurelib.storage.activation_rows import read_rows
-from featurelib.storage.embeddings import read_embeddings
 from featurelib.storage.runs import Generation
 
 MEASURED = 20_000
@@ -118,15 +116,3 @@ def _part(text_ids: np.ndarray, found: list[tuple[np.ndarray, ...]], n_features:
     nothing = (np.empty(0, np.int32), np.empty(0, np.int64), np.empty(0, np.float32))
     feature_ids, rows, activations = (np.concatenate(column) for column in zip(nothing, *found, strict=True))
     return Part(text_ids, np.searchsorted(feature_ids, np.arange(n_features + 1)), rows, activations)
-
-
-def read_units(generation: Generation, text_ids: np.ndarray) -> np.ndarray:
-    """The embeddings of the texts with these ids, which ascend, at length 1: float32 [n, d]."""
-    found, start = [], 0
-    for path in generation.parts(EMBEDDINGS):
-        n = pq.read_metadata(path).num_rows
-        inside = text_ids[(text_ids >= start) & (text_ids < start + n)] - start
-        start += n
-        if len(inside):
-            found.append(unit(read_embeddings(path)[inside]))
-    return np.concatenate(found) if found else np.empty((0, 0), np.float32)
