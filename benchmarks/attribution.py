@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from featurelib.attribution import find_words, token_parts, without_word, word_parts
+from featurelib.attribution import find_words, token_attributions, without_word, word_attributions
 from featurelib.embedder import Embedder, load_embedder
 from featurelib.sae.checkpoints import load_sae
 from featurelib.sae.encoder_view import readout
@@ -80,7 +80,7 @@ def check_sum(generation: Generation, embedder: Embedder, sae: SAE, text_ids: np
         for row, states in enumerate(embedder.token_states(texts[start : start + AT_ONCE]), start):
             words = find_words(texts[row], states.starts, states.ends, states.special)
             ids = np.argsort(-z[row], kind="stable")[:n_features]
-            divided = word_parts(token_parts(states.shares, states.offset, readout(sae, ids)), words)
+            divided = word_attributions(token_attributions(states.shares, states.offset, readout(sae, ids)), words)
             found.append(np.abs(divided.total - z[row, ids]))
             n_words += len(words.starts)
     differences = np.concatenate(found)
@@ -102,7 +102,9 @@ def compare_with_deleting(
         ids = [int(whole.argmax()), *draw.choice(sae.n_features, DRAWN).tolist()]
         states = embedder.token_states([text])[0]
         words = find_words(text, states.starts, states.ends, states.special)
-        all_parts = word_parts(token_parts(states.shares, states.offset, readout(sae, ids)), words).parts
+        all_parts = word_attributions(
+            token_attributions(states.shares, states.offset, readout(sae, ids)), words
+        ).by_word
         rest = [without_word(text, start, end) for start, end in zip(words.starts, words.ends, strict=True)]
         all_changes = (whole - sae.pre_activations(embedder.embed(rest)).numpy())[:, ids]
         both = zip(all_parts.T[1:], all_changes.T[1:], strict=True)

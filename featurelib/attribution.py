@@ -1,8 +1,9 @@
-"""Which words of a text carry a feature: its pre-activation, taken apart into a sum over tokens, merged into words.
+"""Attribution: how much each word of a text adds to a feature's pre-activation.
 
 An embedding that is a sum over tokens, x = Σ_t u_t + o, goes through an encoder that is linear once the text's own
-scale is known, so that z_f = Σ_t part_t + constant holds exactly. A part belongs to the position of a token: its state
-has seen the other words. What happens without a word is another question; `without_word` makes the text for that.
+scale is known, so that z_f = Σ_t attribution_t + constant holds exactly; the attributions of tokens are added up to
+words. An attribution belongs to the position of a token, whose state depends on the other words too. What happens when
+a word is deleted is another question; `without_word` makes the text for that.
 """
 
 from __future__ import annotations
@@ -14,33 +15,23 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 QUANTUM = 2.0**-17
-"""Stored parts are multiples of this (7.6e-6), or of this share of the power of two at or under a larger z."""
+"""Stored attributions are multiples of this (7.6e-6); for |z| > 1, of this times the power of two at or below |z|."""
 
 
 class Readout(Protocol):
-    """What must be known of a SAE: how it reads m of its features off an embedding (featurelib.sae.encoder_view)."""
+    """How an SAE reads m of its features off an embedding (`featurelib.sae.encoder_view.Readout`)."""
 
-    weights: np.ndarray
-    """float64 [d_in, m]: the features' encoder columns."""
-    bias: np.ndarray
-    """float64 [m]: what is added to x @ weights."""
-    norm: str
-    """How a row is normalised first: none, layer_norm, standardise or constant_norm_rescale."""
-    eps: float
-    """What is added to the standard deviation."""
-    slope: np.ndarray
-    """float64 [m]: a pre-activation is slope·z + intercept."""
-    intercept: np.ndarray
-    """float64 [m]."""
+    def linear_at(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return weights and bias, float64 [d_in, m] and [m]: z of x [d_in] is x @ weights + bias."""
 
 
-class TokenParts(NamedTuple):
-    """The pre-activations of m features on one text, taken apart: Σ parts + constant."""
+class TokenAttributions(NamedTuple):
+    """The pre-activations of m features on one text as a sum over tokens: Σ by_token + constant."""
 
-    parts: np.ndarray
+    by_token: np.ndarray
     """float64 [n_tokens, m]."""
     constant: np.ndarray
-    """float64 [m]: what no token brings, such as the encoder's bias."""
+    """What no token adds, such as the encoder's bias, float64 [m]."""
 
 
 class Words(NamedTuple):
@@ -54,50 +45,42 @@ class Words(NamedTuple):
     """int32 [n_tokens]: the number of the word that a token belongs to; -1 for special tokens and the prompt's."""
 
 
-class WordParts(NamedTuple):
-    """The pre-activations of m features on one text by word: Σ parts + special + constant."""
+class WordAttributions(NamedTuple):
+    """The pre-activations of m features on one text as a sum over words: Σ by_word + special + constant."""
 
-    parts: np.ndarray
+    by_word: np.ndarray
     """float64 [n_words, m]."""
     special: np.ndarray
-    """float64 [m]: the share of special tokens, of the prompt, and of tokens without a character in a text of none."""
+    """What tokens outside words add (special tokens, the prompt's, tokens of a text without a word), float64 [m]."""
     constant: np.ndarray
-    """float64 [m]."""
+    """What no token adds, float64 [m]."""
 
     @property
     def total(self) -> np.ndarray:
-        """What the parts add up to, float64 [m]."""
-        return self.parts.sum(axis=0) + self.special + self.constant
+        """The sum of all, float64 [m]."""
+        total: np.ndarray = self.by_word.sum(axis=0) + self.special + self.constant
+        return total
 
 
-def token_parts(shares: np.ndarray, offset: np.ndarray, readout: Readout) -> TokenParts:
-    """Return each token's part in the pre-activations that `readout` reads off the embedding Σ shares + offset.
+def token_attributions(shares: np.ndarray, offset: np.ndarray, readout: Readout) -> TokenAttributions:
+    """Return what each token adds to the pre-activations that `readout` reads off the embedding Σ shares + offset.
 
-    shares is float32 [n_tokens, d_in], offset float32 [d_in]. A row's mean is linear in the tokens, its standard
-    deviation or length is a number that is known once the embedding is: so all four norms are divided up exactly.
+    shares is float32 [n_tokens, d_in], offset float32 [d_in].
     """
-    x = shares.sum(axis=0, dtype=np.float64) + offset
-    weights, scale = readout.weights, 1.0
-    if readout.norm in ("layer_norm", "standardise"):
-        weights = weights - weights.mean(axis=0)  # (x − mean)·W = x·(W − the mean of each column)
-        scale = float(x.std(ddof=1)) + readout.eps
-    elif readout.norm == "constant_norm_rescale":
-        scale = float(np.linalg.norm(x)) / len(x) ** 0.5 or 1.0
-    weights = weights * (readout.slope / scale)
-    constant = offset @ weights + readout.slope * readout.bias + readout.intercept
-    return TokenParts(shares.astype(np.float64) @ weights, constant)
+    weights, bias = readout.linear_at(shares.sum(axis=0, dtype=np.float64) + offset)
+    return TokenAttributions(shares.astype(np.float64) @ weights, offset @ weights + bias)
 
 
-def word_parts(tokens: TokenParts, words: Words) -> WordParts:
-    """Add the parts of tokens up to words; what belongs to no word stays apart."""
-    parts = np.zeros((len(words.starts), tokens.parts.shape[1]))
+def word_attributions(tokens: TokenAttributions, words: Words) -> WordAttributions:
+    """Add the attributions of tokens up to words; those of tokens outside words are `special`."""
+    by_word = np.zeros((len(words.starts), tokens.by_token.shape[1]))
     inside = words.of_token >= 0
-    np.add.at(parts, words.of_token[inside], tokens.parts[inside])
-    return WordParts(parts, tokens.parts[~inside].sum(axis=0), tokens.constant)
+    np.add.at(by_word, words.of_token[inside], tokens.by_token[inside])
+    return WordAttributions(by_word, tokens.by_token[~inside].sum(axis=0), tokens.constant)
 
 
-class _Kinds(dict):
-    """The kind of each character: space, L letter or digit, M mark or unseen, A stands alone, D parts words, S sign."""
+class _Kinds(dict[int, str]):
+    """The kind of each character: space, L letter or digit, M mark or invisible, A a word alone, D divides, S sign."""
 
     def __missing__(self, code: int) -> str:
         self[code] = kind = _kind(chr(code))
@@ -111,7 +94,7 @@ UNSPACED = (
 """Scripts that write no spaces between words: Thai, Lao, Burmese, Khmer, Chinese, Japanese (Unicode's blocks)."""
 
 APART = '—–<>"“”«»|'
-"""Signs that part words even without a space."""
+"""Signs that divide words even without a space."""
 
 
 def _kind(character: str) -> str:
@@ -135,29 +118,29 @@ def split_words(text: str) -> np.ndarray:
     """Return the words of a text as int32 [n, 2], start and end in characters.
 
     A word is a run of letters, digits and marks, with the signs inside it (well-known, don't, x_{ij}); signs before
-    and after it are pieces of their own, and so is each character of a script without spaces, and each emoji.
+    and after it are words of their own, and so is each character of a script without spaces, and each emoji.
     """
     spans = [match.span() for match in _WORD.finditer(text.translate(_KINDS))]
     return np.array(spans, dtype=np.int32).reshape(-1, 2)
 
 
 def find_words(text: str, starts: np.ndarray, ends: np.ndarray, special: np.ndarray) -> Words:
-    """Return the words of a text that its tokens (int32, int32, bool [n_tokens], in characters) stand for.
+    """Return the words of a text that its tokens cover; starts, ends (in characters) int32, special bool [n_tokens].
 
-    Words that one token spans are joined. A token of white space alone counts with the word after it, at the end of
-    the text with the one before it. What lies behind the last token is no part of any word.
+    Words that one token covers together are joined. A token of white space alone counts with the word after it, at the
+    end of the text with the one before it. What lies behind the last token belongs to no word.
     """
     pieces = split_words(text[: int(ends.max(initial=0))])
     first = np.searchsorted(pieces[:, 1], starts, side="right")
     last = np.searchsorted(pieces[:, 0], ends, side="left") - 1
-    held = (first <= last) & ~special & (ends > starts)
+    covers = (first <= last) & ~special & (ends > starts)
     opens = np.ones(len(pieces), dtype=bool)
-    for left, right in zip(first[held].tolist(), last[held].tolist(), strict=True):
+    for left, right in zip(first[covers].tolist(), last[covers].tolist(), strict=True):
         opens[left + 1 : right + 1] = False
     of_piece = np.cumsum(opens) - 1
     of_token = np.full(len(starts), -1, dtype=np.int32)
-    of_token[held] = of_piece[first[held]]
-    _give_to_neighbours(of_token, ~held & ~special)
+    of_token[covers] = of_piece[first[covers]]
+    _give_to_neighbours(of_token, ~covers & ~special)
     used = np.unique(of_token[of_token >= 0])
     of_token[of_token >= 0] = np.searchsorted(used, of_token[of_token >= 0])
     firsts = np.flatnonzero(opens)
@@ -180,13 +163,13 @@ def without_word(text: str, start: int, end: int) -> str:
     return bare + after if bare else before + after.lstrip()
 
 
-def rounded(parts: np.ndarray, pre_activation: float) -> np.ndarray:
-    """Return parts [n] as float32 multiples of the quantum, whose sum is that of `parts` to half a quantum.
+def rounded(attributions: np.ndarray, pre_activation: float) -> np.ndarray:
+    """Return attributions [n] as float32 multiples of the quantum, whose sum is the same to half a quantum.
 
     Each is the difference of two rounded partial sums, so that no error adds up. It keeps files small: the low bits
     of what is stored are zero.
     """
     size = abs(pre_activation)
     quantum = QUANTUM * (2.0 ** np.floor(np.log2(size)) if size > 1 else 1.0)
-    sums = np.round(np.cumsum(parts) / quantum)
+    sums = np.round(np.cumsum(attributions) / quantum)
     return (np.diff(sums, prepend=0.0) * quantum).astype(np.float32)

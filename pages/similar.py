@@ -32,7 +32,7 @@ try:
 except Refusal as refusal:
     ui.stop_with(str(refusal))
 
-similar.likeness_strip(found)
+similar.similarity_strip(found)
 left, right = st.columns([1, 1], gap="large")
 with left:
     similar.split(found)

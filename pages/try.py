@@ -35,7 +35,7 @@ def one_text() -> None:
             looked = ui.live().try_closely(opened.generation.path, given.text)
         chosen = outcome.chosen_feature(looked)
         asked = [] if chosen is None else [chosen]
-        ids = [*looked.feature_ids.tolist(), *looked.below_ids[: outcome.BELOW].tolist(), *asked]
+        ids = [*looked.feature_ids.tolist(), *looked.missed_ids[: outcome.BELOW].tolist(), *asked]
         known = describing.known_features(store, ids)
         outcome.warnings(given.text, looked)
         outcome.features(looked, known, given, chosen)

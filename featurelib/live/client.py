@@ -1,7 +1,8 @@
-"""The client of the worker that holds embedder and SAE, so that the server never imports torch.
+"""The client of the worker process that holds embedder and SAE, so that the server never imports torch.
 
-One worker process per `Live`, `python -m featurelib.live.worker`, spoken to in lines of JSON. It is started when it is
-first needed, started again when it has died, stopped when a question takes too long, and ends when its parent does.
+Each `Live` has one worker, `python -m featurelib.live.worker`; questions and answers are lines of JSON. It is started
+with the first question, started again when it has died, stopped when a question takes too long, and ends with its
+parent.
 """
 
 from __future__ import annotations
@@ -9,16 +10,22 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from featurelib.live.carried import Attribution, Deletions, attributions, deletions
 from featurelib.live.process import Worker, WorkerDied
-from featurelib.live.tried import TriedClosely, TriedText, arrays
-from featurelib.live.turned import Likeness, Turned, likeness, turned
+from featurelib.live.results import (
+    Attribution,
+    Deletions,
+    FeatureOnText,
+    Similarity,
+    Steered,
+    TriedClosely,
+    TriedText,
+    from_json,
+)
 from featurelib.schema import Refusal, RunNotReady
 
 LONGEST_TEXT = 20_000
@@ -32,22 +39,8 @@ MOST_LINES = 200
 MOST_WORDS = 200
 """Words of a text that are deleted one at a time."""
 LINES_AT_ONCE = 32
-"""Texts of one question to the worker, so that each stays within its time and nobody waits for all of them."""
+"""Texts of one question to the worker: each question stays within its time, and other users need not wait for all."""
 _SURROGATE = re.compile("[\ud800-\udfff]")
-
-
-@dataclass(frozen=True)
-class Tested:
-    """What a text does to one feature."""
-
-    activation: float
-    """The feature's value after its gate; 0 when it does not fire."""
-    pre_activation: float
-    """The value before its gate."""
-    gate: float
-    """The value that must be passed."""
-    fires: bool
-    """Whether the feature is active."""
 
 
 class Live:
@@ -68,82 +61,88 @@ class Live:
         return self._worker.seconds_to_start if self._worker else None
 
     def try_text(self, generation: Path, text: str) -> TriedText:
-        """Return the features that `text` turns on in a generation of a run."""
-        return TriedText(**arrays(self._ask("try_text", generation, text)))
+        """Return the features that fire on `text` in a generation of a run."""
+        return from_json(TriedText, self._ask("try_text", generation, text))
 
     def try_closely(self, generation: Path, text: str) -> TriedClosely:
-        """Return the same with the embedding of `text` and the features that miss their gates by least."""
-        return TriedClosely(**arrays(self._ask("try_closely", generation, text)))
+        """Return the same with the embedding of `text` and the features that nearly fire on it."""
+        return from_json(TriedClosely, self._ask("try_closely", generation, text))
 
     def try_lines(self, generation: Path, texts: Sequence[str]) -> list[TriedText]:
-        """Return what each of up to 200 texts does; asked in portions, between which others are served."""
+        """Return the same for each of up to 200 texts; asked in portions, between which other questions are served."""
         if len(texts) > MOST_LINES:
             raise Refusal(f"there are {len(texts):,} texts; at most {MOST_LINES} can be tried at once: try fewer.")
         checked = [_checked(text) for text in texts]
-        tried = []
+        tried: list[TriedText] = []
         for start in range(0, len(checked), LINES_AT_ONCE):
-            portion = self._answer("try_lines", generation, texts=checked[start : start + LINES_AT_ONCE])
-            tried += [TriedText(**arrays(told)) for told in portion["lines"]]
+            answers = self._answer("try_lines", generation, texts=checked[start : start + LINES_AT_ONCE])
+            tried += [from_json(TriedText, answer) for answer in answers]
         return tried
 
-    def pre_activation(self, generation: Path, text: str, feature_id: int) -> Tested:
+    def pre_activation(self, generation: Path, text: str, feature_id: int) -> FeatureOnText:
         """Return what `text` does to one feature."""
-        return Tested(**self._ask("pre_activation", generation, text, feature_id=int(feature_id)))
+        return from_json(FeatureOnText, self._ask("pre_activation", generation, text, feature_id=int(feature_id)))
 
     def embed(self, generation: Path, text: str) -> np.ndarray:
         """Return the embedding of `text`, float32 [d], made as those of the run's texts were."""
-        return np.array(self._ask("embed", generation, text)["embedding"], dtype=np.float32)
+        return np.array(self._ask("embed", generation, text), dtype=np.float32)
 
     def attributions(self, generation: Path, text: str, feature_ids: Sequence[int]) -> list[Attribution]:
         """Return what each word of `text` adds to the pre-activations of some features, in the order of the ids.
 
-        Refusal with the reason where the run's embedder is one whose embeddings are no sums over tokens.
+        Refusal with the reason where the embeddings of the run's embedder are no sums over tokens.
         """
-        return attributions(self._ask("attributions", generation, text, feature_ids=[int(one) for one in feature_ids]))
+        ids = [int(feature_id) for feature_id in feature_ids]
+        answers = self._ask("attributions", generation, text, feature_ids=ids)
+        return [from_json(Attribution, answer) for answer in answers]
 
     def without_words(self, generation: Path, text: str, feature_id: int, *, most: int = MOST_WORDS) -> Deletions:
         """Return how much lower a feature's pre-activation is without each of the first `most` words of `text`.
 
-        Each word is deleted with the space before it and the rest embedded again, for 30 seconds at most; any embedder.
+        Each word is deleted with the space before it and the rest embedded again, for 30 seconds at most. This works
+        with any embedder.
         """
-        return deletions(self._ask("without_words", generation, text, feature_id=int(feature_id), most=int(most)))
+        answer = self._ask("without_words", generation, text, feature_id=int(feature_id), most=int(most))
+        return from_json(Deletions, answer)
 
-    def steer(self, generation: Path, given: str | np.ndarray, changes: Mapping[int, float]) -> Turned:
-        """Return what turning features to other activations makes of a text: typed, or the stored embedding of one.
+    def steer(self, generation: Path, text: str | np.ndarray, changes: Mapping[int, float]) -> Steered:
+        """Return the embedding of a text before and after some of its features are set to other activations.
 
-        `changes` maps feature_id to the activation wanted, a finite number from 0. The change of the decoder is added
-        and the residual kept (`featurelib.steering`). Refusal for an unknown feature and for another activation.
+        `text` is typed, or the stored embedding of one; `changes` maps feature_id to the activation wanted, a finite
+        number from 0. The change of the decoder's output is added and the residual kept (`featurelib.steering`).
+        Refusal for an unknown feature and for another activation.
         """
-        ids, wanted = [int(one) for one in changes], [float(one) for one in changes.values()]
-        return turned(self._answer("steer", generation, given=_given(given), feature_ids=ids, activations=wanted))
+        ids, activations = [int(feature_id) for feature_id in changes], [float(value) for value in changes.values()]
+        answer = self._answer("steer", generation, text=_sent(text), feature_ids=ids, activations=activations)
+        return from_json(Steered, answer)
 
-    def similarity(self, generation: Path, a: str | np.ndarray, b: str | np.ndarray) -> Likeness:
-        """Return the cosine of two texts and its parts; each is typed, or the stored embedding of one."""
-        return likeness(self._answer("similarity", generation, a=_given(a), b=_given(b)))
+    def similarity(self, generation: Path, a: str | np.ndarray, b: str | np.ndarray) -> Similarity:
+        """Return the cosine of two texts as a sum; each is typed, or the stored embedding of one."""
+        return from_json(Similarity, self._answer("similarity", generation, a=_sent(a), b=_sent(b)))
 
     def close(self) -> None:
         """Stop the worker; the next question starts another."""
         with self._asking:
             self._stop()
 
-    def _ask(self, question: str, generation: Path, text: str, **more: Any) -> dict[str, Any]:
-        return self._answer(question, generation, text=_checked(text), **more)
+    def _ask(self, question: str, generation: Path, text: str, **values: Any) -> Any:
+        return self._answer(question, generation, text=_checked(text), **values)
 
-    def _answer(self, question: str, generation: Path, **asked: Any) -> dict[str, Any]:
-        told = self._exchange({"question": question, "generation": str(generation.resolve()), **asked})
-        if "refusal" in told:
-            raise (RunNotReady if told["not_ready"] else Refusal)(told["refusal"])
-        return told["answer"]
+    def _answer(self, question: str, generation: Path, **values: Any) -> Any:
+        reply = self._exchange({"question": question, "generation": str(generation.resolve()), **values})
+        if "refusal" in reply:
+            raise (RunNotReady if reply["not_ready"] else Refusal)(reply["refusal"])
+        return reply["answer"]
 
-    def _exchange(self, asked: dict[str, Any]) -> dict[str, Any]:
+    def _exchange(self, question: dict[str, Any]) -> dict[str, Any]:
         if not self._asking.acquire(timeout=self._start_seconds + self._answer_seconds):
             raise Refusal("too many texts are being tried at once; try again in a minute.")
         try:
             try:
-                return self._running().exchange(asked, self._answer_seconds)
+                return self._running().exchange(question, self._answer_seconds)
             except WorkerDied:
                 self._stop()
-                return self._running().exchange(asked, self._answer_seconds)
+                return self._running().exchange(question, self._answer_seconds)
         except WorkerDied as error:
             self._stop()
             raise Refusal(f"the worker that embeds texts stopped twice ({error}); see the server's log.") from error
@@ -169,7 +168,7 @@ class Live:
 
 
 def _checked(text: str) -> str:
-    """The text as it can be asked about; Refusal when it is empty or too long."""
+    """The text without lone surrogates, which JSON cannot carry; Refusal when it is empty or too long."""
     text = _SURROGATE.sub("\ufffd", text)
     if not text.strip():
         raise Refusal("the text is empty; type a sentence.")
@@ -178,6 +177,9 @@ def _checked(text: str) -> str:
     return text
 
 
-def _given(given: str | np.ndarray) -> str | list[float]:
+def _sent(text: str | np.ndarray) -> str | list[float]:
     """A typed text, or an embedding as numbers that come back to the same bits."""
-    return _checked(given) if isinstance(given, str) else np.asarray(given, dtype=np.float32).tolist()
+    if isinstance(text, str):
+        return _checked(text)
+    numbers: list[float] = np.asarray(text, dtype=np.float32).tolist()
+    return numbers

@@ -14,13 +14,13 @@ import sys
 import threading
 import time
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, cast
 
 PROJECT = Path(__file__).resolve().parent.parent.parent
 LOG_LINES = 100
 LOG_CHARACTERS = 2000
 THREADS = max(1, min(4, (os.cpu_count() or 2) // 2))
-"""What the worker may compute with: it shares the machine with the server."""
+"""How many threads the worker computes with: it shares the machine with the server."""
 
 
 class WorkerDied(Exception):
@@ -28,9 +28,9 @@ class WorkerDied(Exception):
 
 
 class Worker:
-    """A running `python -m featurelib.live.worker`; made when it has said that it is ready.
+    """A running `python -m featurelib.live.worker`; the constructor waits until it is ready to answer.
 
-    Raises WorkerDied or TimeoutError (its message the limit in seconds) when that does not happen.
+    Raises WorkerDied or TimeoutError (whose message is the limit in seconds) when that does not happen.
     """
 
     def __init__(self, start_seconds: float) -> None:
@@ -49,6 +49,7 @@ class Worker:
             encoding="utf-8",
             errors="replace",
         )
+        self._questions = cast(IO[str], self._child.stdin)
         threading.Thread(target=self._keep_lines, args=(self._child.stdout,), daemon=True).start()
         threading.Thread(target=self._keep_log, args=(self._child.stderr,), daemon=True).start()
         atexit.register(self.stop)
@@ -69,21 +70,21 @@ class Worker:
         """The number of its process."""
         return self._child.pid
 
-    def exchange(self, asked: dict[str, Any], seconds: float) -> dict[str, Any]:
-        """Send a question and return what comes back, within `seconds`; raises WorkerDied or TimeoutError."""
+    def exchange(self, question: dict[str, Any], seconds: float) -> dict[str, Any]:
+        """Send a question and return the reply that comes within `seconds`; raises WorkerDied or TimeoutError."""
         number = next(self._numbers)
         try:
-            self._child.stdin.write(json.dumps({"number": number, **asked}) + "\n")
-            self._child.stdin.flush()
+            self._questions.write(json.dumps({"number": number, **question}) + "\n")
+            self._questions.flush()
         except OSError as error:
-            raise WorkerDied(self._last_words()) from error
+            raise WorkerDied(self._end_of_log()) from error
         return self._await(number, seconds)
 
     def stop(self) -> None:
         """Kill it, if it has not ended, and let go of its pipes."""
         atexit.unregister(self.stop)
         with contextlib.suppress(OSError):
-            self._child.stdin.close()
+            self._questions.close()
         self._child.kill()
         self._child.wait()
 
@@ -95,13 +96,13 @@ class Worker:
             except queue.Empty as error:
                 raise TimeoutError(f"{seconds:g}") from error
             if line is None:
-                raise WorkerDied(self._last_words())
+                raise WorkerDied(self._end_of_log())
             try:
-                told = json.loads(line)
+                reply: dict[str, Any] = json.loads(line)
             except ValueError as error:
                 raise WorkerDied(f"it wrote {line[:80]!r}") from error
-            if told.get("number") == number:
-                return told
+            if reply.get("number") == number:
+                return reply
 
     def _keep_lines(self, stdout: IO[str]) -> None:
         for line in stdout:
@@ -114,10 +115,10 @@ class Worker:
             self._log.append(line.rstrip())
         stderr.close()
 
-    def _last_words(self) -> str:
+    def _end_of_log(self) -> str:
         # its log is read by another thread, which may be a moment behind
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._child.wait(1.0)
         time.sleep(0.05)
-        said = [line for line in self._log if line]
-        return f"{said[-1][:160]}" if said else f"exit code {self._child.poll()}"
+        lines = [line for line in self._log if line]
+        return lines[-1][:160] if lines else f"exit code {self._child.poll()}"

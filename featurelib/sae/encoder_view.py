@@ -1,4 +1,4 @@
-"""How a SAE reads features off an embedding, as numbers: for taking pre-activations apart."""
+"""How an SAE reads features off an embedding, as numbers: for taking pre-activations apart."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Readout(NamedTuple):
-    """m features of a SAE: pre-activation = slope·(norm(x) @ weights + bias) + intercept."""
+    """m features of an SAE: pre-activation = slope·(norm(x) @ weights + bias) + intercept."""
 
     weights: np.ndarray
     """float64 [d_in, m]: the features' encoder columns."""
@@ -29,6 +29,20 @@ class Readout(NamedTuple):
     """float64 [m]: exp(r_mag) for a gated SAE, else ones."""
     intercept: np.ndarray
     """float64 [m]: b_mag for a gated SAE, else zeros."""
+
+    def linear_at(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return weights float64 [d_in, m] and bias float64 [m] with which x [d_in] @ weights + bias is exact.
+
+        A row's mean is linear in the row, and its standard deviation or length is a known number once the row is known:
+        so this holds for all four normalisations, at x itself.
+        """
+        weights, scale = self.weights, 1.0
+        if self.norm in ("layer_norm", "standardise"):
+            weights = weights - weights.mean(axis=0)  # (x − mean)·W = x·(W − the mean of each column)
+            scale = float(x.std(ddof=1)) + self.eps
+        elif self.norm == "constant_norm_rescale":
+            scale = float(np.linalg.norm(x)) / len(x) ** 0.5 or 1.0
+        return weights * (self.slope / scale), self.slope * self.bias + self.intercept
 
 
 def readout(sae: SAE, feature_ids: Sequence[int]) -> Readout:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import streamlit as st
 
-from featurelib.live.turned import Likeness
+from featurelib.live.results import Similarity
 from featurelib.storage.store import Store
 from featurelib.ui.kit.address import page_link
 from featurelib.ui.kit.elements import Html, Number, count, heading, html, number, percent, sentence, strip, tag
@@ -47,7 +47,7 @@ PARTS = (
 )
 
 
-def likeness_strip(found: Likeness) -> None:
+def similarity_strip(found: Similarity) -> None:
     """The cosine, how many features fire on each text and on both."""
     both = " and ".join(count(one) for one in found.n_active)
     strip(
@@ -60,17 +60,17 @@ def likeness_strip(found: Likeness) -> None:
     )
 
 
-def named(found: Likeness) -> set[int]:
+def named(found: Similarity) -> set[int]:
     """The features whose names are shown."""
     return {*found.feature_ids[:SHARED].tolist(), *found.pairs[:PAIRS].ravel().tolist()}
 
 
-def _share(value: float, found: Likeness) -> str:
+def _share(value: float, found: Similarity) -> str:
     """A part as a share of the cosine, where that says something."""
     return percent(value / found.cosine) if found.cosine >= SMALL else "–"
 
 
-def split(found: Likeness) -> None:
+def split(found: Similarity) -> None:
     """The parts of the cosine as steps from 0 to the cosine: each bar begins where the one before ended."""
     parts = [(name, help, getattr(found, field)) for field, name, help in PARTS if field != "skip" or found.has_skip]
     ends = [0.0]
@@ -98,7 +98,7 @@ def _row(name: Html, start: float, value: float, low: float, high: float, *, cls
     ]
 
 
-def shared_list(found: Likeness, labels: Mapping[int, str]) -> None:
+def shared_list(found: Similarity, labels: Mapping[int, str]) -> None:
     """The features that fire on both texts, by what they add to the cosine."""
     if not len(found.feature_ids):
         heading("Shared features")
@@ -116,7 +116,7 @@ def shared_list(found: Likeness, labels: Mapping[int, str]) -> None:
     line_list("shared", lines, title="Shared features", note=note, names=("adds", "of cosine"))
 
 
-def pair_list(found: Likeness, labels: Mapping[int, str]) -> None:
+def pair_list(found: Similarity, labels: Mapping[int, str]) -> None:
     """The largest cross terms: a feature of the first text, a feature of the second."""
     if not len(found.pairs):
         return

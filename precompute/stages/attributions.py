@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from featurelib.attribution import WordParts, find_words, rounded, token_parts, word_parts
+from featurelib.attribution import WordAttributions, find_words, rounded, token_attributions, word_attributions
 from featurelib.embedder import Embedder, TokenStates
 from featurelib.sae.checkpoints import load_sae
 from featurelib.sae.encoder_view import readout
@@ -170,14 +170,14 @@ def _part(
         words = find_words(text, states.starts, states.ends, states.special)
         words_rows.append((text_id, words.starts, words.ends))
         ids = wanted.features_of(text_id)
-        divided = word_parts(token_parts(states.shares, states.offset, readout(sae, ids)), words)
+        divided = word_attributions(token_attributions(states.shares, states.offset, readout(sae, ids)), words)
         rows += [_row(divided, column, int(text_id), own, feature_id) for column, feature_id in enumerate(ids)]
     return _table(TEXT_WORDS, words_rows), _table(CONTRIBUTIONS, rows)
 
 
-def _row(divided: WordParts, column: int, text_id: int, own: np.ndarray, feature_id: int) -> tuple[Any, ...]:
+def _row(divided: WordAttributions, column: int, text_id: int, own: np.ndarray, feature_id: int) -> tuple[Any, ...]:
     pre_activation = float(own[feature_id])
-    parts = rounded(divided.parts[:, column], pre_activation)
+    parts = rounded(divided.by_word[:, column], pre_activation)
     return feature_id, text_id, parts, divided.special[column], divided.constant[column], pre_activation
 
 

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from featurelib import attribution
-from featurelib.attribution import find_words, rounded, split_words, token_parts, without_word
+from featurelib.attribution import find_words, rounded, split_words, token_attributions, without_word
 from featurelib.embedder import TokenStates, load_embedder
 from featurelib.sae.encoder_view import readout
 from featurelib.sae.gates import Capped, Gated, GroupMax, JumpReLU, KeepsMax, Relu, TopK
@@ -103,8 +103,8 @@ def compare(states: list[TokenStates], embeddings: np.ndarray, sae: SAE) -> list
     whole = sae.pre_activations(embeddings).numpy()[:, ids]
     found = []
     for one, z in zip(states, whole, strict=True):
-        divided = token_parts(one.shares, one.offset, readout(sae, ids))
-        found.append(np.abs(divided.parts.sum(axis=0) + divided.constant - z).max())
+        divided = token_attributions(one.shares, one.offset, readout(sae, ids))
+        found.append(np.abs(divided.by_token.sum(axis=0) + divided.constant - z).max())
     return found
 
 
@@ -185,19 +185,19 @@ def test_a_part_of_a_standardised_row_is_that_of_the_definition():
     draw = np.random.default_rng(0)
     shares, offset = draw.standard_normal((7, 16)).astype(np.float32), draw.standard_normal(16).astype(np.float32)
     sae = random_sae(16, "layer_norm", "gated")
-    found = token_parts(shares, offset, readout(sae, [3, 9]))
+    found = token_attributions(shares, offset, readout(sae, [3, 9]))
     x = shares.sum(axis=0) + offset
     std = x.std(ddof=1) + 1e-5
     centred = (shares - shares.mean(axis=1, keepdims=True)) / std
     slope = sae.gate.r_mag.exp().numpy()[[3, 9]]
-    assert np.abs(found.parts - centred @ sae.W_enc.numpy()[:, [3, 9]] * slope).max() < 1e-5
+    assert np.abs(found.by_token - centred @ sae.W_enc.numpy()[:, [3, 9]] * slope).max() < 1e-5
 
 
 def test_a_row_of_zeros_has_the_constant_alone():
     for norm in ("none", "layer_norm", "standardise", "constant_norm_rescale"):
         sae = random_sae(16, norm)
-        found = token_parts(np.zeros((0, 16), np.float32), np.zeros(16, np.float32), readout(sae, [1]))
-        assert found.parts.shape == (0, 1)
+        found = token_attributions(np.zeros((0, 16), np.float32), np.zeros(16, np.float32), readout(sae, [1]))
+        assert found.by_token.shape == (0, 1)
         assert found.constant[0] == pytest.approx(float(sae.pre_activations(np.zeros((1, 16)))[0, 1]), abs=1e-6)
 
 
@@ -309,9 +309,9 @@ def test_words_never_overlap_and_have_no_white_space(text):
 def test_odd_texts_add_up_on_the_real_tokenizer(minilm, text):
     states = minilm.token_states([text])[0]
     words = find_words(text, states.starts, states.ends, states.special)
-    tokens = token_parts(states.shares, states.offset, readout(random_sae(384), [2]))
-    divided = attribution.word_parts(tokens, words)
-    assert divided.total[0] == pytest.approx(tokens.parts.sum() + tokens.constant[0], abs=1e-9)
+    tokens = token_attributions(states.shares, states.offset, readout(random_sae(384), [2]))
+    divided = attribution.word_attributions(tokens, words)
+    assert divided.total[0] == pytest.approx(tokens.by_token.sum() + tokens.constant[0], abs=1e-9)
 
 
 @pytest.mark.parametrize(

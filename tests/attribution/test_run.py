@@ -203,12 +203,12 @@ def test_the_worker_tells_what_is_stored(live, generation):
     for row in rows_of(generation)[::40]:
         told = live.attributions(generation.path, texts[row["text_id"]], [row["feature_id"]])[0]
         assert told.starts.tolist() == row["starts"] and told.ends.tolist() == row["ends"]
-        assert np.abs(told.parts - row["parts"]).max() < 2e-5
+        assert np.abs(told.by_word - row["parts"]).max() < 2e-5
         assert (told.special, told.constant, told.pre_activation) == pytest.approx(
             (row["special"], row["constant"], row["pre_activation"]), abs=1e-5
         )
-        total = told.parts.sum(dtype=np.float64) + told.special + told.constant
-        assert abs(total - told.pre_activation) < 1e-5 and told.pre_activation > told.gate
+        total = told.by_word.sum(dtype=np.float64) + told.special + told.constant
+        assert abs(total - told.pre_activation) < 1e-5 and told.pre_activation > told.threshold
 
 
 def test_a_deleted_word_changes_what_embedding_the_rest_again_says(live, generation):
@@ -220,8 +220,8 @@ def test_a_deleted_word_changes_what_embedding_the_rest_again_says(live, generat
     z = sae.pre_activations(embedder.embed([text, *rest]))[:, feature_id].numpy()
     assert np.abs(told.changes - (z[0] - z[1:])).max() < 1e-5 and told.n_words_left_out == 0
     attributed = live.attributions(generation.path, text, [feature_id])[0]
-    assert np.abs(told.parts - attributed.parts).max() < 1e-6 and told.whole_reason is None
-    assert told.correlation == pytest.approx(np.corrcoef(told.parts, told.changes)[0, 1], abs=1e-4)
+    assert np.abs(told.by_word - attributed.by_word).max() < 1e-6 and told.whole_reason is None
+    assert told.correlation == pytest.approx(np.corrcoef(told.by_word, told.changes)[0, 1], abs=1e-4)
     assert -1 <= told.rank_correlation <= 1
     few = live.without_words(generation.path, text, feature_id, most=3)
     assert len(few.changes) == 3 and few.n_words_left_out == len(words) - 3
@@ -236,7 +236,7 @@ def test_an_encoder_that_is_no_sum_tells_why_and_still_deletes_words(live, copy,
     with pytest.raises(Refusal, match=r"no sum over tokens: .*\(cls\); only deleting words can be shown"):
         live.attributions(copy.path, "a galaxy", [1])
     told = live.without_words(copy.path, "a (black) galaxy", 1)
-    assert [len(told.changes), told.parts, told.rank_correlation] == [5, None, None] and "(cls)" in told.whole_reason
+    assert [len(told.changes), told.by_word, told.rank_correlation] == [5, None, None] and "(cls)" in told.whole_reason
     assert np.abs(told.changes).max() > 0
 
 
@@ -244,7 +244,7 @@ def test_an_encoder_that_is_no_sum_tells_why_and_still_deletes_words(live, copy,
 def test_odd_texts_are_taken_apart(live, generation, text):
     told = live.attributions(generation.path, text, [0, 3])
     for one in told:
-        assert one.parts.sum(dtype=float) + one.special + one.constant == pytest.approx(one.pre_activation, abs=1e-5)
+        assert one.by_word.sum(dtype=float) + one.special + one.constant == pytest.approx(one.pre_activation, abs=1e-5)
     assert len(live.without_words(generation.path, text, 0, most=4).changes) == min(4, len(told[0].starts))
 
 
@@ -350,7 +350,7 @@ def test_the_deletions_say_what_they_are_and_how_far_they_agree():
     assert "7 more words were not deleted" in said
     only = dataclasses.replace(
         one,
-        parts=None,
+        by_word=None,
         rank_correlation=None,
         correlation=None,
         whole_reason="its pooling is (cls)",

@@ -94,10 +94,14 @@ def test_a_tested_feature_fires_when_it_passes_its_gate(live, generation):
     text = rows(generation, TEXTS)["text"][0].as_py()
     tried = live.try_text(generation.path, text)
     first = live.pre_activation(generation.path, text, int(tried.feature_ids[0]))
-    assert first.fires and first.activation == pytest.approx(tried.activations[0]) and first.pre_activation > first.gate
+    assert (
+        first.fires
+        and first.activation == pytest.approx(tried.activations[0])
+        and first.pre_activation > first.threshold
+    )
     for silent in sorted(set(range(32)) - set(tried.feature_ids.tolist()))[:5]:
         tested = live.pre_activation(generation.path, text, silent)
-        assert not tested.fires and tested.activation == 0 and tested.pre_activation <= tested.gate
+        assert not tested.fires and tested.activation == 0 and tested.pre_activation <= tested.threshold
 
 
 def test_a_prompt_and_float16_are_those_of_the_run(live, generation, tmp_path):

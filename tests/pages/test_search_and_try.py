@@ -108,9 +108,11 @@ def test_a_close_look_tells_the_embedding_and_what_is_just_below_the_gate(live: 
     assert np.abs(tried.embedding - x[0]).max() < 1e-6
     silent = np.flatnonzero(activations == 0)
     order = silent[np.argsort((sae["threshold"] - z)[silent], kind="stable")][:20]
-    assert tried.below_ids.tolist() == order.tolist()
-    assert tried.below == pytest.approx(z[order], abs=1e-5) and tried.needed == pytest.approx(sae["threshold"][order])
-    assert (tried.below <= tried.needed).all() and not tried.wordless
+    assert tried.missed_ids.tolist() == order.tolist()
+    assert tried.missed_pre_activations == pytest.approx(
+        z[order], abs=1e-5
+    ) and tried.missed_thresholds == pytest.approx(sae["threshold"][order])
+    assert (tried.missed_pre_activations <= tried.missed_thresholds).all() and not tried.wordless
     assert sorted(tried.feature_ids.tolist()) == np.flatnonzero(activations).tolist()
 
 
@@ -146,10 +148,10 @@ def test_a_text_of_no_tokens_is_told_by_the_real_model(monkeypatch: pytest.Monke
     from featurelib.live.worker import texts as lines
 
     minilm = load_embedder(device="cpu")
-    monkeypatch.setattr(lines, "_open_embedder", lambda _: minilm)
+    monkeypatch.setattr(lines, "open_embedder", lambda _: minilm)
     texts = ["\u200b\u200d", "\u200bgalaxy", "שלום", "\u00ad"]
     told = lines._tried(opened.generation.path, texts, load_embedder(STAND_IN).embed(texts))
-    assert [one["wordless"] for one in told] == [True, False, False, True]
+    assert [one.wordless for one in told] == [True, False, False, True]
 
 
 def vectors_of(generation: Generation) -> tuple[np.ndarray, np.ndarray]:

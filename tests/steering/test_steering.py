@@ -71,7 +71,7 @@ def test_the_pieces_are_the_reconstruction_and_the_split_adds_up_for_every_norm(
     x = (2.5 * np.random.default_rng(0).standard_normal((40, D)) + 0.3).astype(np.float32)
     rebuilt = sae.reconstruct(x).numpy()
     activations = sae.encode(x).numpy().astype(np.float64)
-    written_as = [steering.pieces(sae, row) for row in x]
+    written_as = [steering.decompose(sae, row) for row in x]
     for row, piece, own in zip(x, written_as, rebuilt, strict=True):
         assert row - piece.residual == pytest.approx(own, abs=2e-5)
     stds = np.array([steering.row_scale(sae, row)[0] for row in x])
@@ -136,7 +136,7 @@ def test_an_embedding_that_vanishes_or_overflows_is_refused() -> None:
     with pytest.raises(Refusal, match="not finite"):
         steering.steer(x, [0.0], [3e38], 1e30 * x[None])
     with pytest.raises(Refusal, match="no number"):
-        zero = steering.pieces(SAES[0], np.zeros(D, np.float32))
+        zero = steering.decompose(SAES[0], np.zeros(D, np.float32))
         steering.similarity(zero, zero)
 
 
@@ -278,8 +278,8 @@ def test_untouched_or_moved_and_returned_the_bits_and_the_ranking_are_the_stored
             assert turned.before.tobytes() == turned.after.tobytes() == x.tobytes() and turned.cosine == 1
             assert search.texts_by_meaning(store, turned.after, limit=600).equals(listed)
             order = np.lexsort((firing, -activations[text_id, firing]))
-            assert turned.feature_ids.tolist() == turned.again_ids.tolist() == firing[order].tolist()
-            assert turned.activations.tobytes() == turned.again_activations.tobytes()
+            assert turned.feature_ids.tolist() == turned.after_ids.tolist() == firing[order].tolist()
+            assert turned.activations.tobytes() == turned.after_activations.tobytes()
             assert turned.activations.tobytes() == activations[text_id, firing[order]].tobytes()
 
 
@@ -288,7 +288,7 @@ def test_the_turned_embedding_is_read_again_by_the_sae_of_the_run(live, generati
     z = (turned.after - weights["b_dec"]) @ weights["W_enc"] + weights["b_enc"]
     expected = np.where(z > weights["threshold"], np.maximum(z, 0), 0)
     again = np.zeros(32, np.float32)
-    again[turned.again_ids] = turned.again_activations
+    again[turned.after_ids] = turned.after_activations
     assert again == pytest.approx(expected, abs=1e-5)
 
 

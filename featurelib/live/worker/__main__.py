@@ -1,4 +1,4 @@
-"""The worker: questions in, answers out, a line of JSON each; started as `python -m featurelib.live.client`."""
+"""The worker: questions in, answers out, a line of JSON each; started as `python -m featurelib.live.worker`."""
 
 from __future__ import annotations
 
@@ -8,68 +8,79 @@ import queue
 import signal
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
 
 from featurelib.live.process import THREADS
+from featurelib.live.results import to_json
 from featurelib.schema import Refusal, RunNotReady
 
 
 def main() -> None:
-    """Answer until standard input ends, which it does when the parent is no more."""
+    """Answer questions until standard input ends, which it does when the parent process ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    told = _own_stdout()
-    # read from the first moment on: a parent that is gone must end the worker even while it imports or computes
-    asked: queue.SimpleQueue[str] = queue.SimpleQueue()
-    threading.Thread(target=_read, args=(asked,), daemon=True).start()
+    answers = _own_stdout()
+    # read from the first moment on: the worker must end with its parent even while it imports or computes
+    lines: queue.SimpleQueue[str] = queue.SimpleQueue()
+    threading.Thread(target=_read, args=(lines,), daemon=True).start()
+    questions = _questions()
+    _write(answers, {"number": "ready"})
+    while True:
+        question = json.loads(lines.get())
+        number, answer = question.pop("number"), questions[question.pop("question")]
+        _write(
+            answers, {"number": number, **_answer(answer, **question | {"generation": Path(question["generation"])})}
+        )
+
+
+def _questions() -> dict[str, Callable[..., Any]]:
+    """Import the models' libraries, which takes seconds, and return what can be asked."""
     import torch
 
-    from featurelib.live.worker import attribution, models, steering, texts
+    from featurelib.live.worker import attribution, steering, texts
 
     torch.set_num_threads(THREADS)
-    questions = {
+    return {
         "try_text": texts.try_text,
         "try_lines": texts.try_lines,
         "try_closely": texts.try_closely,
-        "pre_activation": models.pre_activation,
-        "embed": models.embed,
+        "pre_activation": texts.pre_activation,
+        "embed": texts.embed,
+        "steer": steering.steer,
+        "similarity": steering.similarity,
+        "attributions": attribution.attributions,
+        "without_words": attribution.without_words,
     }
-    questions |= {"steer": steering.steer, "similarity": steering.similarity}
-    questions |= {"attributions": attribution.attributions, "without_words": attribution.without_words}
-    _tell(told, {"number": "ready"})
-    while True:
-        question = json.loads(asked.get())
-        number, answer = question.pop("number"), questions[question.pop("question")]
-        _tell(told, {"number": number, **_answer(answer, **question | {"generation": Path(question["generation"])})})
 
 
 def _own_stdout() -> IO[str]:
-    """Keep standard output for answers alone: whatever else is printed goes to standard error."""
+    """Return standard output for answers alone: whatever else is printed goes to standard error."""
     sys.stdout.flush()
-    told = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
-    return told
+    return answers
 
 
-def _read(asked: queue.SimpleQueue[str]) -> None:
+def _read(lines: queue.SimpleQueue[str]) -> None:
     for line in sys.stdin:
-        asked.put(line)
+        lines.put(line)
     os._exit(0)
 
 
-def _tell(told: IO[str], value: dict[str, Any]) -> None:
-    told.write(json.dumps(value) + "\n")
-    told.flush()
+def _write(answers: IO[str], values: dict[str, Any]) -> None:
+    answers.write(json.dumps(values) + "\n")
+    answers.flush()
 
 
-def _answer(answer: Any, **question: Any) -> dict[str, Any]:
+def _answer(answer: Callable[..., Any], **question: Any) -> dict[str, Any]:
     try:
-        return {"answer": answer(**question)}
+        return {"answer": to_json(answer(**question))}
     except Refusal as refusal:
         return {"refusal": str(refusal), "not_ready": isinstance(refusal, RunNotReady)}
     except (OSError, ValueError, KeyError, RuntimeError, MemoryError) as error:
-        said = " ".join(str(error).split())[:160]
-        sentence = f"this run's embedder or SAE could not be used ({type(error).__name__}: {said}); verify the run."
+        message = " ".join(str(error).split())[:160]
+        sentence = f"this run's embedder or SAE could not be used ({type(error).__name__}: {message}); verify the run."
         return {"refusal": sentence, "not_ready": False}
 
 

@@ -1,71 +1,95 @@
-"""Texts of the user's own through embedder and SAE: one, one closely, several. Only the worker imports this file."""
+"""The worker on texts of the user's own: which features fire on them. Only the worker imports this file."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from featurelib.live.worker.models import _embedded_all, _mean, _open_embedder, _open_sae, _stamp
+from featurelib.live.results import FeatureOnText, TriedClosely, TriedText
+from featurelib.live.worker.models import check_features, embed_texts, mean_embedding, open_embedder, open_sae
 from featurelib.sae.evaluation import measure_texts
-from featurelib.sae.model import SAE
-from featurelib.schema import EMBEDDINGS
 
-BELOW = 20
-"""Features just below their gates that are told of."""
+MOST_MISSED = 20
+"""Features that do not fire, but nearly, of which the answer tells."""
 
 
-def try_text(generation: Path, text: str) -> dict[str, Any]:
-    """The features that a text turns on, what the embedder read of it and what the SAE lost."""
-    return _tried(generation, [text], _embedded_all(generation, [text]))[0]
+def try_text(generation: Path, text: str) -> TriedText:
+    """Return the features that fire on a text, how much of it was read and what the SAE lost."""
+    return try_lines(generation, [text])[0]
 
 
-def try_lines(generation: Path, texts: Sequence[str]) -> dict[str, Any]:
-    """What each of several texts does, in their order."""
-    return {"lines": _tried(generation, texts, _embedded_all(generation, texts))}
+def try_lines(generation: Path, texts: Sequence[str]) -> list[TriedText]:
+    """Return the same for each of several texts, in their order."""
+    return _tried(generation, texts, embed_texts(generation, texts))
 
 
-def try_closely(generation: Path, text: str) -> dict[str, Any]:
-    """What a text does, with its embedding and the features that it only just does not turn on."""
-    x = _embedded_all(generation, [text])
-    below = _just_below(_open_sae(generation), x)
-    return _tried(generation, [text], x)[0] | {"embedding": x[0].tolist()} | below
+def try_closely(generation: Path, text: str) -> TriedClosely:
+    """Return the same for a text, with its embedding and the features that nearly fire on it."""
+    x = embed_texts(generation, [text])
+    tried = _tried(generation, [text], x)[0]
+    ids, pre_activations, thresholds = _nearly_firing(generation, x)
+    return TriedClosely(
+        **vars(tried),
+        embedding=x[0],
+        missed_ids=ids,
+        missed_pre_activations=pre_activations,
+        missed_thresholds=thresholds,
+    )
 
 
-def _tried(generation: Path, texts: Sequence[str], x: np.ndarray) -> list[dict[str, Any]]:
-    sae = _open_sae(generation)
-    found = sae.encode_sparse(x)
-    rows, feature_ids, activations = (column.numpy() for column in found)
+def embed(generation: Path, text: str) -> np.ndarray:
+    """Return the embedding of a text, float32 [d]."""
+    return embed_texts(generation, [text]).ravel()
+
+
+def pre_activation(generation: Path, text: str, feature_id: int) -> FeatureOnText:
+    """Return what a text does to one feature."""
+    sae = open_sae(generation)
+    check_features(sae, [feature_id])
+    x = embed_texts(generation, [text])
+    activation = float(sae.encode(x)[0, feature_id])
+    return FeatureOnText(
+        activation=activation,
+        pre_activation=float(sae.pre_activations(x)[0, feature_id]),
+        threshold=float(sae.gate_values()[feature_id]),
+        fires=activation > 0,
+    )
+
+
+def _tried(generation: Path, texts: Sequence[str], x: np.ndarray) -> list[TriedText]:
+    sae = open_sae(generation)
+    sparse = sae.encode_sparse(x)
+    rows, feature_ids, activations = (column.numpy() for column in sparse)
     n_active = np.bincount(rows, minlength=len(texts))
-    mean = _mean(generation, _stamp(generation / EMBEDDINGS.path))
-    quality = measure_texts(x, sae.rebuild(x, found).numpy(), n_active, mean, mean[None])
-    # the empty text has the prompt and the special tokens, which are of no text's own
-    counts = _open_embedder(generation).tokens([*texts, ""])
+    mean = mean_embedding(generation)
+    quality = measure_texts(x, sae.rebuild(x, sparse).numpy(), n_active, mean, mean[None])
+    # the tokens of the empty text are the prompt's and the special ones, which every text has
+    tokens = open_embedder(generation).tokens([*texts, ""])
     ends = np.cumsum(n_active)
-    told = []
+    tried = []
     for row, (start, end) in enumerate(zip(ends - n_active, ends, strict=True)):
         order = start + np.lexsort((feature_ids[start:end], -activations[start:end]))
-        told.append(
-            {
-                "feature_ids": feature_ids[order].tolist(),
-                "activations": activations[order].tolist(),
-                "n_tokens": int(counts.n_tokens[row]),
-                "truncated": bool(counts.truncated[row]),
-                "cut": int(counts.cut[row]),
-                "wordless": bool(counts.n_tokens[row] <= counts.n_tokens[-1]),
-                "fvu": float(quality.fvu[row]),
-                "cosine": float(quality.cosine[row]),
-            }
+        tried.append(
+            TriedText(
+                feature_ids=feature_ids[order],
+                activations=activations[order],
+                n_tokens=int(tokens.n_tokens[row]),
+                truncated=bool(tokens.truncated[row]),
+                cut=int(tokens.cut[row]),
+                fvu=float(quality.fvu[row]),
+                cosine=float(quality.cosine[row]),
+                wordless=bool(tokens.n_tokens[row] <= tokens.n_tokens[-1]),
+            )
         )
-    return told
+    return tried
 
 
-def _just_below(sae: SAE, x: np.ndarray) -> dict[str, Any]:
-    """The silent features of one text, x [1, d], by how much their pre-activations miss what was needed."""
-    gate = next(sae.at_gate(x))
-    z, needed, fires = (column[0].numpy() for column in gate)
+def _nearly_firing(generation: Path, x: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return ids, pre-activations and thresholds of features silent on x [1, d], the nearest to firing first."""
+    at_gate = next(iter(open_sae(generation).at_gate(x)))
+    pre_activations, thresholds, fires = (column[0].numpy() for column in at_gate)
     silent = np.flatnonzero(~fires)
-    nearest = silent[np.lexsort((silent, (needed - z)[silent]))][:BELOW]
-    return {"below_ids": nearest.tolist(), "below": z[nearest].tolist(), "needed": needed[nearest].tolist()}
+    nearest = silent[np.lexsort((silent, (thresholds - pre_activations)[silent]))][:MOST_MISSED]
+    return nearest, pre_activations[nearest], thresholds[nearest]

@@ -91,7 +91,7 @@ def _coloured(store: Store, feature: Feature, shown: Sequence[ShownText]) -> lis
 
 
 def _with_words(shown: ShownText, one: highlight.Attribution) -> ShownText:
-    words = (shown.text, one.starts, one.ends, one.parts)
+    words = (shown.text, one.starts, one.ends, one.by_word)
     brief = highlight.highlighted(*words, title=shown.title, length=OPENING + len(shown.title))
     whole = highlight.highlighted(*words, title=shown.title, cut=shown.cut)
     return replace(shown, opening=brief, whole=Html(whole + highlight.bars(one)))

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import zlib
-from typing import Any
 from urllib.parse import urlencode
 
 import streamlit as st
 
+from featurelib.live.results import TriedText
 from featurelib.queries import TextRow
 from featurelib.ui.kit.address import page_link
 from featurelib.ui.kit.elements import Number, count, number, percent, strip
@@ -39,7 +39,7 @@ def text_strip(text: TextRow) -> None:
     strip([*_rebuilt(text.n_active, text.fvu, text.cosine), *(tokens if text.n_tokens is not None else [])])
 
 
-def tried_strip(tried: Any) -> None:
+def tried_strip(tried: TriedText) -> None:
     """How well a tried text is rebuilt, and how much of it was read."""
     name = "tokens read, then cut" if tried.truncated else "tokens, all read"
     strip([*_rebuilt(len(tried.feature_ids), tried.fvu, tried.cosine), Number(count(tried.n_tokens), name)])

@@ -11,6 +11,7 @@ from typing import Any
 import streamlit as st
 
 from featurelib import queries, search
+from featurelib.live.results import TriedClosely
 from featurelib.queries import FeatureFilter
 from featurelib.schema import Refusal
 from featurelib.storage.store import Store
@@ -88,7 +89,7 @@ def _by_words(store: Store, description: str) -> None:
     _note(f"Looked for {', '.join(words)}: a word counts where one of the label or of a keyword begins with it.")
 
 
-def _by_name(store: Store, looked: Any) -> None:
+def _by_name(store: Store, looked: TriedClosely) -> None:
     rows = search.labels_by_meaning(store, looked.embedding, limit=LISTED).to_pylist()
     lines = [
         feature_line(row["feature_id"], row["label"], f"{row['cosine']:.2f}", percent(row["density"])) for row in rows
@@ -96,8 +97,8 @@ def _by_name(store: Store, looked: Any) -> None:
     line_list("by-name", lines, title=NAME_TITLE, help=NAMES, names=("cosine", "density"))
 
 
-def _by_firing(store: Store, looked: Any) -> None:
-    fires, below = looked.feature_ids[:LISTED].tolist(), looked.below_ids[:BELOW].tolist()
+def _by_firing(store: Store, looked: TriedClosely) -> None:
+    fires, below = looked.feature_ids[:LISTED].tolist(), looked.missed_ids[:BELOW].tolist()
     known = known_features(store, [*fires, *below])
     if fires:
         lines = strength_lines(known, fires, looked.activations.tolist())
@@ -109,7 +110,7 @@ def _by_firing(store: Store, looked: Any) -> None:
         sentence("It turns on no feature.")
     lines = [
         feature_line(one, known[one]["label"], number(float(z)), f"of {number(float(gate))}")
-        for one, z, gate in zip(below, looked.below, looked.needed, strict=False)
+        for one, z, gate in zip(below, looked.missed_pre_activations, looked.missed_thresholds, strict=False)
     ]
     line_list("by-missing", lines, title="Just below the gate", help=BELOW_GATE, names=("reaches", "needed"))
 

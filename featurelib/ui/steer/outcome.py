@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from featurelib import queries, search
-from featurelib.live.turned import Turned
+from featurelib.live.results import Steered
 from featurelib.storage.store import Store
 from featurelib.ui.kit.elements import Number, count, heading, number, opening, sentence, strip
 from featurelib.ui.kit.lists import Line, feature_line, line_list
@@ -49,17 +49,17 @@ class Place:
         return f"{moved} new" if self.before > FIRST else moved
 
 
-def places(store: Store, turned: Turned, text_id: int | None) -> list[Place]:
+def places(store: Store, turned: Steered, text_id: int | None) -> list[Place]:
     """The texts among the first 20 before or after, in the order of the ranking after."""
     rows = search.rankings(store, turned.before, turned.after, limit=FIRST, without=text_id).to_pylist()
     return [Place(*row.values()) for row in rows]
 
 
-def turned_strip(turned: Turned, knobs: Sequence[Knob], ranking: Sequence[Place]) -> None:
+def turned_strip(turned: Steered, knobs: Sequence[Knob], ranking: Sequence[Place]) -> None:
     """How many features are turned, what that did to the embedding and to the first texts."""
     new = sum(one.after <= FIRST < one.before for one in ranking)
     n_turned = sum(not knob.untouched for knob in knobs)
-    fires = f"{len(turned.feature_ids)} → {len(turned.again_ids)}"
+    fires = f"{len(turned.feature_ids)} → {len(turned.after_ids)}"
     strip(
         [
             Number(count(n_turned), "feature turned" if n_turned == 1 else "features turned"),
@@ -70,7 +70,7 @@ def turned_strip(turned: Turned, knobs: Sequence[Knob], ranking: Sequence[Place]
     )
 
 
-def ranking_list(store: Store, turned: Turned, ranking: Sequence[Place]) -> None:
+def ranking_list(store: Store, turned: Steered, ranking: Sequence[Place]) -> None:
     """The nearest texts after turning with their change of place, then those that left the first 20."""
     names = names_of(store, [one.text_id for one in ranking])
     inside = [one for one in ranking if one.after <= FIRST]
@@ -98,16 +98,16 @@ def _name(row: Mapping[str, Any], title: str | None) -> str:
     return opening(str(row.get(title) or "") if title else "", length=120) or opening(row["text"], length=120)
 
 
-def changed(turned: Turned) -> list[tuple[int, float, float]]:
+def changed(turned: Steered) -> list[tuple[int, float, float]]:
     """The features whose activation differs in the turned embedding: id, before, after; the largest change first."""
     before = dict(zip(turned.feature_ids.tolist(), turned.activations.tolist(), strict=True))
-    after = dict(zip(turned.again_ids.tolist(), turned.again_activations.tolist(), strict=True))
+    after = dict(zip(turned.after_ids.tolist(), turned.after_activations.tolist(), strict=True))
     rows = [(one, before.get(one, 0.0), after.get(one, 0.0)) for one in sorted({*before, *after})]
     rows = [row for row in rows if abs(row[2] - row[1]) > SMALLEST]
     return sorted(rows, key=lambda row: (-abs(row[2] - row[1]), row[0]))
 
 
-def again_list(store: Store, turned: Turned, knobs: Sequence[Knob]) -> None:
+def again_list(store: Store, turned: Steered, knobs: Sequence[Knob]) -> None:
     """What the SAE finds in the turned embedding where that differs from the text as it is."""
     rows = changed(turned)
     if not rows:
@@ -124,11 +124,11 @@ def again_list(store: Store, turned: Turned, knobs: Sequence[Knob]) -> None:
     line_list("again", lines, title="Read again", note=note, help=AGAIN, names=("the text", "asked", "again"))
 
 
-def _differs(turned: Turned) -> bool:
+def _differs(turned: Steered) -> bool:
     return not np.array_equal(turned.before, turned.after)
 
 
-def lengths(turned: Turned) -> str:
+def lengths(turned: Steered) -> str:
     """What was done to the length of the embedding, in a sentence; empty when nothing was turned."""
     if not _differs(turned):
         return ""

@@ -11,7 +11,7 @@ import numpy as np
 import streamlit as st
 
 from featurelib import queries
-from featurelib.live.turned import Turned
+from featurelib.live.results import Steered
 from featurelib.queries import FeatureFilter
 from featurelib.storage.store import Store
 from featurelib.ui.kit.address import label_of, page_link, param, set_params
@@ -95,7 +95,7 @@ def changes_param(n_features: int) -> dict[int, float]:
     return changes
 
 
-def knobs(store: Store, turned: Turned, changes: Mapping[int, float]) -> list[Knob]:
+def knobs(store: Store, turned: Steered, changes: Mapping[int, float]) -> list[Knob]:
     """The sliders: those of the text's strongest features, then those of others in the address."""
     now = dict(zip(turned.feature_ids.tolist(), turned.activations.tolist(), strict=True))
     strongest = list(now)[:STRONGEST]
@@ -175,7 +175,7 @@ def put(knob: Knob, value: float) -> None:
     set_params(set=written(changes))
 
 
-def add_buttons(rows: Sequence[Mapping[str, object]], turned: Turned, shown: Sequence[Knob]) -> None:
+def add_buttons(rows: Sequence[Mapping[str, object]], turned: Steered, shown: Sequence[Knob]) -> None:
     """Buttons for features that were found: each gets a slider, at what the text has."""
     now = dict(zip(turned.feature_ids.tolist(), turned.activations.tolist(), strict=True))
     there = {knob.feature_id for knob in shown}

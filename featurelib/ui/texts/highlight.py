@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from featurelib.live.carried import Attribution, Deletions
+from featurelib.live.results import Attribution, Deletions
 from featurelib.ui.kit.elements import Html, number, plain, tag
 
 WHOLE = 6_000
@@ -164,12 +164,12 @@ def legend(adds: str = "adds to it", takes: str = "takes from it") -> Html:
 
 def bars(one: Attribution) -> Html:
     """The sum: what the words, the special tokens and the constant add, the pre-activation, and its gate."""
-    words = float(np.sum(one.parts, dtype=np.float64))
+    words = float(np.sum(one.by_word, dtype=np.float64))
     rest = one.pre_activation - words - one.special - one.constant
     largest = max(abs(words), abs(one.special), abs(one.constant), abs(one.pre_activation), 1e-12)
-    largest = largest if math.isnan(one.gate) else max(largest, abs(one.gate))
-    taken = float(np.sum(np.minimum(one.parts, 0.0), dtype=np.float64))
-    told = f"{int((one.parts > 0).sum())} words add {signed(words - taken)}, {int((one.parts < 0).sum())} take "
+    largest = largest if math.isnan(one.threshold) else max(largest, abs(one.threshold))
+    taken = float(np.sum(np.minimum(one.by_word, 0.0), dtype=np.float64))
+    told = f"{int((one.by_word > 0).sum())} words add {signed(words - taken)}, {int((one.by_word < 0).sum())} take "
     cells = [
         _cell("words", words, largest, f"{told}{signed(taken)}.\n{PARTS}"),
         _cell("special tokens", one.special, largest, SPECIAL),
@@ -179,8 +179,8 @@ def bars(one: Attribution) -> Html:
         cells.append(_cell("rounding of the stored embedding", rest, largest, "What the parts do not explain."))
     said = "The sum of these, before the gate."
     cells.append(_cell("= pre-activation", one.pre_activation, largest, said, plain_bar=True))
-    if not math.isnan(one.gate):
-        cells.append(_cell("gate", one.gate, largest, GATE, plain_bar=True))
+    if not math.isnan(one.threshold):
+        cells.append(_cell("gate", one.threshold, largest, GATE, plain_bar=True))
     return tag("div", *cells, cls="sum")
 
 
@@ -197,7 +197,7 @@ def carried(text: str, one: Attribution, *, title: str = "", cut: int | None = N
     head = tag(
         "div", tag("span", "What each word adds to the pre-activation", cls="term", help=PARTS), cls="words-head"
     )
-    words = highlighted(text, one.starts, one.ends, one.parts, title=title, cut=cut)
+    words = highlighted(text, one.starts, one.ends, one.by_word, title=title, cut=cut)
     return tag("div", head, words, legend(), bars(one))
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import pyarrow as pa
 import streamlit as st
 
 from featurelib import queries
 from featurelib.live.client import LONGEST_TEXT, MOST_LINES
+from featurelib.live.results import TriedText
 from featurelib.storage.store import Store
 from featurelib.ui.kit.address import go
 from featurelib.ui.kit.downloads import download
@@ -61,7 +61,7 @@ def tried_lines(opened: Opened, text: str) -> None:
     _draw(opened, rows, [line for _, line in lines])
 
 
-def _tried(opened: Opened, texts: Sequence[str]) -> Sequence[Any]:
+def _tried(opened: Opened, texts: Sequence[str]) -> Sequence[TriedText]:
     """What each text does; what was asked last is remembered in the session, for a click draws the page again."""
     asked = (st.session_state[OPENED], tuple(texts))
     held = st.session_state.get(REMEMBERED)
@@ -71,7 +71,7 @@ def _tried(opened: Opened, texts: Sequence[str]) -> Sequence[Any]:
     return held[1]
 
 
-def table(store: Store, lines: Sequence[tuple[int, str]], tried: Sequence[Any]) -> pa.Table:
+def table(store: Store, lines: Sequence[tuple[int, str]], tried: Sequence[TriedText]) -> pa.Table:
     """One row a line: line, text, strongest, n_active, explained, cosine, n_tokens, truncated, features, activations.
 
     explained = 1 − FVU of this text; features and activations are lists, the most strongly active first.
@@ -94,7 +94,7 @@ def table(store: Store, lines: Sequence[tuple[int, str]], tried: Sequence[Any]) 
     )
 
 
-def _named(each: Any, labels: Mapping[int, str]) -> str:
+def _named(each: TriedText, labels: Mapping[int, str]) -> str:
     pairs = zip(each.feature_ids[:STRONGEST].tolist(), each.activations[:STRONGEST].tolist(), strict=True)
     return ";  ".join(f"{labels.get(one, f'feature {one}')} {value:.2f}" for one, value in pairs)
 

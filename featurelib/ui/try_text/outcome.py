@@ -8,6 +8,7 @@ from typing import Any
 import streamlit as st
 
 from featurelib import search
+from featurelib.live.results import TriedClosely
 from featurelib.schema import Refusal
 from featurelib.ui.kit.address import count_param, page_link, toggle
 from featurelib.ui.kit.elements import count, heading, html, number, part, sentence
@@ -32,13 +33,13 @@ DELETED = (
 NEAREST_HELP = "Cosine between the embedding of your text and those of the corpus's texts; all are compared."
 
 
-def chosen_feature(tried: Any) -> int | None:
+def chosen_feature(tried: TriedClosely) -> int | None:
     """The feature whose words are shown: the one of the address, else the strongest; None when none fires."""
     strongest = int(tried.feature_ids[0]) if len(tried.feature_ids) else None
     return count_param("feature", strongest)
 
 
-def warnings(text: str, tried: Any) -> None:
+def warnings(text: str, tried: TriedClosely) -> None:
     """What of a text the embedder did not see, where that is something."""
     if tried.wordless:
         sentence(
@@ -49,7 +50,7 @@ def warnings(text: str, tried: Any) -> None:
         sentence(f"The embedder stopped reading after {count(tried.cut)} of {count(len(text))} characters.")
 
 
-def features(tried: Any, known: Mapping[int, Mapping[str, Any]], typed: Typed, chosen: int | None) -> None:
+def features(tried: TriedClosely, known: Mapping[int, Mapping[str, Any]], typed: Typed, chosen: int | None) -> None:
     """How well the text is rebuilt, which features fire on it, which nearly do; a click chooses one for its words."""
     tried_strip(tried)
     ids = tried.feature_ids.tolist()
@@ -63,7 +64,9 @@ def features(tried: Any, known: Mapping[int, Mapping[str, Any]], typed: Typed, c
     _mark(shown, chosen)
     missed = [
         _choosing(Line(known[one]["label"], {}, (number(float(z)), f"of {number(float(gate))}")), one, typed)
-        for one, z, gate in zip(tried.below_ids[:BELOW].tolist(), tried.below, tried.needed, strict=False)
+        for one, z, gate in zip(
+            tried.missed_ids[:BELOW].tolist(), tried.missed_pre_activations, tried.missed_thresholds, strict=False
+        )
     ]
     line_list("below", missed, title="Just below the gate", help=BELOW_GATE, names=("reaches", "needed"))
 
@@ -81,7 +84,7 @@ def _mark(shown: Sequence[int], chosen: int | None) -> None:
         st.html(f"<style>.st-key-read-lines2-fires > :nth-child({place}) a strong {{ font-weight: 620; }}</style>")
 
 
-def words(opened: Opened, text: str, tried: Any, feature_id: int, label: str) -> None:
+def words(opened: Opened, text: str, tried: TriedClosely, feature_id: int, label: str) -> None:
     """The words of the text that carry one feature, and on demand what happens without each."""
     heading(label, f"feature {feature_id}")
     with st.container(horizontal=True, key="onward feature"):
@@ -97,7 +100,7 @@ def words(opened: Opened, text: str, tried: Any, feature_id: int, label: str) ->
             html(highlight.deleted(text, live().without_words(generation, text, feature_id), cut=tried.cut))
 
 
-def nearest_texts(opened: Opened, tried: Any, typed: Typed) -> None:
+def nearest_texts(opened: Opened, tried: TriedClosely, typed: Typed) -> None:
     """The texts of the corpus that are nearest to a tried one."""
     heading("Nearest texts of the corpus", "by cosine of their embeddings", help=NEAREST_HELP)
     found = search.texts_by_meaning(opened.store, tried.embedding, limit=NEAREST)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterable, Iterator
 
-from featurelib.attribution import find_words, token_parts, word_parts
+from featurelib.attribution import find_words, token_attributions, word_attributions
 from featurelib.llm.explanation import Material
 from featurelib.llm.marked_words import AttributedWords, mark_words, right_words, wrong_words
 from featurelib.llm.prompts import excerpt
@@ -40,8 +40,8 @@ class Marker:
         found = []
         for text, states in zip(texts, self._embedder.token_states(texts), strict=True):
             words = find_words(text, states.starts, states.ends, states.special)
-            parts = word_parts(token_parts(states.shares, states.offset, read), words).parts[:, 0]
-            found.append(AttributedWords(words.starts, words.ends, parts))
+            by_word = word_attributions(token_attributions(states.shares, states.offset, read), words).by_word[:, 0]
+            found.append(AttributedWords(words.starts, words.ends, by_word))
         return found
 
 
