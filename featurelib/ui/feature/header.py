@@ -117,7 +117,7 @@ def test_line() -> str:
 
 def verdict(tested: Any) -> None:
     """Whether the feature fires on a tested sentence, and how far from its gate."""
-    gate = number(tested.gate)
+    gate = number(tested.threshold)
     words = f"{number(tested.activation)}, gate {gate}"
     if not tested.fires:
         words = f"{number(tested.pre_activation)} is below its gate {gate}"
