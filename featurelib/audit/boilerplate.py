@@ -1,110 +1,88 @@
-"""A text as numbers: codes of its words, its shingles and its short sentences."""
+"""Boilerplate: the passage that the texts of a feature have in common and the corpus has not."""
 
 from __future__ import annotations
 
-import re
-import unicodedata
-import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 
-CJK = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af"
-TOKEN = re.compile(rf"(?P<end>[.!?\n\u3002\uff01\uff1f\u061f\u06d4]+)|[{CJK}]|[^\W_{CJK}]+")
-"""Words of all scripts, each Chinese, Japanese or Korean character one of them, and the ends of sentences."""
-SHINGLE = 8
-"""Words of a piece of boilerplate; sentences of fewer count whole."""
-SHORTEST = 3
-"""Words of the shortest sentence that counts, and of the shingles by which near copies are told."""
-LOOKED_AT = 20_000
-"""Characters of a text that are looked at."""
-FACTOR = np.uint64(0x9E3779B97F4A7C15)
+from featurelib.audit.shingles import SplitText, passage
+
+SEGMENT_TEXTS = 3
+"""Boilerplate is in so many different texts at least."""
+LONGEST_DETAIL = 80
+"""Characters of a passage that are kept."""
 
 
 @dataclass(frozen=True)
-class Worded:
-    """One text, cut into words."""
+class Segment:
+    """The passage that most stands out among the texts of one feature."""
 
-    text: str
-    """What was looked at of it."""
-    starts: np.ndarray
-    """Where each word begins in `text`, int32 [n_words]."""
-    ends: np.ndarray
-    """Where it ends."""
-    shingles: np.ndarray
-    """A code for each different run of 3 words, rising, uint64; one of all words where there are fewer."""
-    segments: np.ndarray
-    """A code for each different run of 8 words and each sentence of 3 to 7, rising, uint64."""
-    firsts: np.ndarray
-    """The first word of each of `segments`, int32."""
-    lengths: np.ndarray
-    """Its number of words, int32."""
+    k: int
+    """How many of the different texts have it; 0 when no passage is in SEGMENT_TEXTS of them."""
+    n: int
+    """How many different texts were compared."""
+    expected: float
+    """The share of the corpus's texts that have it."""
+    passage: str
+    """Its beginning, as it stands in the first of these texts."""
 
 
-def worded(text: str) -> Worded:
-    """Cut a text into words, regardless of upper case and of characters that have no width."""
-    text = text[:LOOKED_AT]
-    starts, ends, codes, sentences, first = [], [], [], [], 0
-    for found in TOKEN.finditer(text):
-        if found.lastgroup:
-            sentences.append((first, len(codes)))
-            first = len(codes)
-        else:
-            starts.append(found.start())
-            ends.append(found.end())
-            codes.append(_code(found.group()))
-    sentences.append((first, len(codes)))
-    array = np.array(codes, np.uint64)
-    return Worded(
-        text, np.array(starts, np.int32), np.array(ends, np.int32), _shingles(array), *_segments(array, sentences)
-    )
+@dataclass(frozen=True)
+class CorpusSegments:
+    """How often passages occur in a sample of the corpus."""
+
+    codes: np.ndarray
+    """Of the passages, ascending, uint64."""
+    shares: np.ndarray
+    """The share of the sample's texts that have each, float64."""
+
+    @classmethod
+    def of(cls, texts: Sequence[SplitText]) -> CorpusSegments:
+        """Count them."""
+        codes, counts = _count(texts)
+        return cls(codes, counts / max(len(texts), 1))
+
+    def share(self, codes: np.ndarray) -> np.ndarray:
+        """Return the share of the sample's texts that have each of `codes`, 0 for one that is in none."""
+        if not len(self.codes):
+            return np.zeros(len(codes))
+        place = np.minimum(np.searchsorted(self.codes, codes), len(self.codes) - 1)
+        return np.where(self.codes[place] == codes, self.shares[place], 0.0)
 
 
-def visible(text: str) -> str:
-    """Return a text without characters of no width and in the compatibility form of Unicode."""
-    if text.isascii():
-        return text
-    text = unicodedata.normalize("NFKC", text)
-    return "".join(letter for letter in text if unicodedata.category(letter) != "Cf")
+def common_segment(texts: Sequence[SplitText], corpus: CorpusSegments) -> Segment:
+    """Find the passage whose share among different texts of a feature is furthest above its share of the corpus."""
+    codes, counts = _count(texts)
+    often = counts >= SEGMENT_TEXTS
+    if not often.any():
+        return Segment(0, len(texts), 0.0, "")
+    codes, counts = codes[often], counts[often]
+    shares = corpus.share(codes)
+    excess = counts / len(texts) - shares
+    best = codes[excess == excess.max()]
+    for text in texts:
+        places = np.flatnonzero(np.isin(text.segments, best))
+        if len(places):
+            first = places[np.argmin(text.firsts[places])]
+            chosen = int(np.flatnonzero(codes == text.segments[first])[0])
+            return Segment(
+                int(counts[chosen]), len(texts), float(shares[chosen]), _whole_passage(text, places, int(first))
+            )
+    raise AssertionError("a segment that was counted is in no text")
 
 
-def jaccard(one: np.ndarray, other: np.ndarray) -> float:
-    """Return |one ∩ other| / |one ∪ other| of rising codes; 0 when both are empty."""
-    both = len(np.intersect1d(one, other, assume_unique=True))
-    either = len(one) + len(other) - both
-    return both / either if either else 0.0
+def _whole_passage(text: SplitText, places: np.ndarray, first: int) -> str:
+    """The passage from the segment `first` on, through those of `places` that overlap it."""
+    start, last = int(text.firsts[first]), int(text.firsts[first] + text.lengths[first])
+    for place in places[np.argsort(text.firsts[places])]:
+        if text.firsts[place] <= last:
+            last = max(last, int(text.firsts[place] + text.lengths[place]))
+    return passage(text, start, last, LONGEST_DETAIL)
 
 
-def passage(text: Worded, first: int, last: int, longest: int) -> str:
-    """Return the words `first` to `last` (excluded) of a text as they stand there, on one line, at most `longest`."""
-    return " ".join(text.text[text.starts[first] : text.ends[last - 1]].split())[:longest]
-
-
-@lru_cache(maxsize=200_000)
-def _code(word: str) -> int:
-    return zlib.crc32(word.casefold().encode("utf-8", "surrogatepass"))
-
-
-def _runs(codes: np.ndarray, length: int) -> np.ndarray:
-    """Return a code for each run of `length` words, in order, uint64."""
-    n = len(codes) - length + 1
-    joined = np.full(max(n, 0), length, np.uint64)
-    for place in range(length if n > 0 else 0):
-        joined = joined * FACTOR + codes[place : place + n] + np.uint64(1)
-        joined ^= joined >> np.uint64(29)
-    return joined
-
-
-def _shingles(codes: np.ndarray) -> np.ndarray:
-    return np.unique(_runs(codes, min(SHORTEST, max(len(codes), 1))))
-
-
-def _segments(codes: np.ndarray, sentences: list[tuple[int, int]]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    long = _runs(codes, SHINGLE)
-    short = [(first, last) for first, last in sentences if SHORTEST <= last - first < SHINGLE]
-    held = [long, *(_runs(codes[first:last], last - first) for first, last in short)]
-    firsts = np.array([*range(len(long)), *(first for first, _ in short)], np.int32)
-    lengths = np.array([*[SHINGLE] * len(long), *(last - first for first, last in short)], np.int32)
-    segments, place = np.unique(np.concatenate(held), return_index=True)
-    return segments, firsts[place], lengths[place]
+def _count(texts: Sequence[SplitText]) -> tuple[np.ndarray, np.ndarray]:
+    """The segments of some texts, ascending, and how many of the texts have each."""
+    segments = [np.empty(0, np.uint64), *(text.segments for text in texts)]
+    return np.unique(np.concatenate(segments), return_counts=True)

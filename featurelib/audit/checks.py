@@ -1,7 +1,7 @@
 """The checks of a feature: what is measured, against what, and when it is flagged.
 
-Every flag needs three things: at least MIN_TEXTS texts, an effect of the size that the check names, and an interval
-that leaves out what is expected and holds for all features of a check together (Bonferroni over the features with
+A flag needs three things: at least MIN_TEXTS texts, an effect of the size that the check names, and an interval that
+does not contain the expected value and holds for all features of a check together (Bonferroni over the features with
 enough texts). The intervals that are stored are the plain ones of 95 %. All arrays are over features.
 """
 
@@ -12,20 +12,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from featurelib.audit.boilerplate import Worded, passage
+from featurelib.audit.boilerplate import SEGMENT_TEXTS, Segment
 from featurelib.stats import auroc_interval, auroc_of_rank_sum, normal_quantile, wilson
 
 MIN_TEXTS = 5
 """A feature with fewer texts is measured and never flagged."""
 FAR_AUROC = 0.85
-"""Length: flagged where the AUROC is this or more, or 1 − this or less."""
+"""Length: flagged where the AUROC is this or more, or 1 minus this or less."""
 MOST_SHARE, MOST_EXCESS = 0.5, 0.4
 """Truncation, language, script, copies: flagged where a share is this large and so much above the corpus's."""
 SEGMENT_SHARE, SEGMENT_EXCESS = 0.3, 0.2
 """Boilerplate: the same for the share of its texts that have a passage in common."""
-SEGMENT_TEXTS = 3
-"""Boilerplate is in so many different texts at least."""
-LONGEST_DETAIL = 80
 
 
 @dataclass(frozen=True)
@@ -35,19 +32,19 @@ class Check:
     name: str
     """length, truncation, language, script, boilerplate or copies."""
     value: np.ndarray
-    """What was measured, float64; NaN where there is no text to measure it on."""
+    """What was measured, float64; NaN for a feature without texts."""
     low: np.ndarray
     """The lower end of its 95 % interval."""
     high: np.ndarray
     """The upper end."""
     expected: np.ndarray
-    """The value of a feature that has nothing to do with it."""
+    """The value of a feature that is independent of it."""
     n_texts: np.ndarray
-    """The texts of the feature that were looked at, int64."""
+    """The texts of the feature that were measured, int64."""
     flagged: np.ndarray
     """bool."""
     detail: list[str]
-    """What else there is to say."""
+    """More about each feature, in words; may be empty."""
 
 
 def check_length(rank_sum: np.ndarray, n_active: np.ndarray, n_texts: int, detail: list[str]) -> Check:
@@ -90,85 +87,15 @@ def check_share(
     return Check(name, value, low, high, expected, n, (n >= MIN_TEXTS) & large, detail)
 
 
-@dataclass(frozen=True)
-class Segment:
-    """The passage that most stands out among the texts of one feature."""
-
-    k: int
-    """How many of the different texts have it, 0 when no passage is in SEGMENT_TEXTS of them."""
-    n: int
-    """How many different texts were looked at."""
-    expected: float
-    """The share of the corpus's texts that have it."""
-    passage: str
-    """Its beginning, as it stands in the first of these texts."""
-
-
-@dataclass(frozen=True)
-class CorpusSegments:
-    """How often passages occur in a sample of the corpus."""
-
-    codes: np.ndarray
-    """Rising, uint64."""
-    shares: np.ndarray
-    """The share of the sample's texts that have each, float64."""
-
-    @classmethod
-    def of(cls, texts: Sequence[Worded]) -> CorpusSegments:
-        """Count them."""
-        codes, counts = np.unique(np.concatenate([_no_codes(), *(one.segments for one in texts)]), return_counts=True)
-        return cls(codes, counts / max(len(texts), 1))
-
-    def share(self, codes: np.ndarray) -> np.ndarray:
-        """Return the share of the sample's texts that have each of `codes`, 0 for one that is in none."""
-        if not len(self.codes):
-            return np.zeros(len(codes))
-        place = np.minimum(np.searchsorted(self.codes, codes), len(self.codes) - 1)
-        return np.where(self.codes[place] == codes, self.shares[place], 0.0)
-
-
-def common_segment(texts: Sequence[Worded], corpus: CorpusSegments) -> Segment:
-    """Find the passage whose share among different texts of a feature is furthest above its share of the corpus."""
-    joined = np.concatenate([_no_codes(), *(one.segments for one in texts)])
-    codes, counts = np.unique(joined, return_counts=True)
-    often = counts >= SEGMENT_TEXTS
-    if not often.any():
-        return Segment(0, len(texts), 0.0, "")
-    codes, counts = codes[often], counts[often]
-    shares = corpus.share(codes)
-    excess = counts / len(texts) - shares
-    best = codes[excess == excess.max()]
-    for text in texts:
-        places = np.flatnonzero(np.isin(text.segments, best))
-        if len(places):
-            first = places[np.argmin(text.firsts[places])]
-            chosen = int(np.flatnonzero(codes == text.segments[first])[0])
-            return Segment(int(counts[chosen]), len(texts), float(shares[chosen]), _whole(text, places, int(first)))
-    raise AssertionError("a segment that was counted is in no text")
-
-
-def _whole(text: Worded, places: np.ndarray, first: int) -> str:
-    """The passage from the segment `first` on, through those of `places` that overlap it."""
-    start, last = int(text.firsts[first]), int(text.firsts[first] + text.lengths[first])
-    for place in places[np.argsort(text.firsts[places])]:
-        if text.firsts[place] <= last:
-            last = max(last, int(text.firsts[place] + text.lengths[place]))
-    return passage(text, start, last, LONGEST_DETAIL)
-
-
-def _no_codes() -> np.ndarray:
-    return np.empty(0, np.uint64)
-
-
 def check_boilerplate(segments: Sequence[Segment]) -> Check:
     """Check whether a passage is common to many different texts of a feature and rare in the corpus.
 
     A passage is a run of 8 words or a whole sentence of 3 to 7, in at least SEGMENT_TEXTS different texts; it is chosen
     as the one furthest above the corpus, so that the interval is narrower than it should be: the effect decides.
     """
-    k, n = (np.array([getattr(one, name) for one in segments], np.int64) for name in ("k", "n"))
-    expected = np.array([one.expected for one in segments], np.float64)
-    detail = [one.passage for one in segments]
+    k, n = (np.array([getattr(segment, name) for segment in segments], np.int64) for name in ("k", "n"))
+    expected = np.array([segment.expected for segment in segments], np.float64)
+    detail = [segment.passage for segment in segments]
     return check_share("boilerplate", k, n, expected, detail, least=SEGMENT_SHARE, excess=SEGMENT_EXCESS)
 
 
@@ -181,4 +108,4 @@ THRESHOLDS = {
     "segment_excess": SEGMENT_EXCESS,
     "segment_texts": SEGMENT_TEXTS,
 }
-"""What the flags were set by, as the stage stores it."""
+"""The conditions of the flags, as the stage stores them."""

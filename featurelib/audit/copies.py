@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from featurelib.audit.boilerplate import Worded, jaccard, visible
+from featurelib.audit.shingles import SplitText, jaccard, visible
 
 SAME_COSINE = 0.98
 """The cosine of embeddings from which two texts may be near copies."""
@@ -32,7 +32,7 @@ class Copies(NamedTuple):
 
 
 def same_text(text: str) -> int:
-    """Return a 64-bit code of a text that copies share: case, white space and characters of no width do not count."""
+    """Return a 64-bit code that copies of a text share; case, white space and characters without width are ignored."""
     words = " ".join(visible(text).casefold().split()).encode("utf-8", "surrogatepass")
     return int.from_bytes(hashlib.blake2b(words, digest_size=8).digest(), "little")
 
@@ -44,7 +44,7 @@ def exact_groups(codes: np.ndarray) -> np.ndarray:
 
 
 def near_pairs(
-    ids: Sequence[int], embeddings: np.ndarray, texts: Sequence[Worded], exact: np.ndarray
+    ids: Sequence[int], embeddings: np.ndarray, texts: Sequence[SplitText], exact: np.ndarray
 ) -> tuple[list[tuple[int, int]], np.ndarray]:
     """Find near copies among some texts, which come in the order of text_id.
 
@@ -53,8 +53,8 @@ def near_pairs(
     """
     joined = Groups(exact_groups(exact))
     pairs, compared = [], 0
-    one, other = np.nonzero(np.triu(embeddings @ embeddings.T >= SAME_COSINE, 1))
-    for a, b in zip(one.tolist(), other.tolist(), strict=True):
+    rows, columns = np.nonzero(np.triu(embeddings @ embeddings.T >= SAME_COSINE, 1))
+    for a, b in zip(rows.tolist(), columns.tolist(), strict=True):
         if compared >= MOST_PAIRS or joined.root(a) == joined.root(b):
             continue
         compared += 1
@@ -65,23 +65,23 @@ def near_pairs(
 
 
 class Groups:
-    """Numbers 0 to n − 1 in groups that can be joined; a group goes by its smallest number (union-find)."""
+    """Numbers 0 to n − 1 in groups that can be joined (union-find); a group is named by its smallest number."""
 
     def __init__(self, smallest: np.ndarray) -> None:
-        """Begin with groups: the smallest number of the group of each, int64 [n]."""
+        """Begin with groups: for each number the smallest one of its group, int64 [n]."""
         self._above = smallest.copy()
 
-    def root(self, one: int) -> int:
-        """Return the smallest number of the group of `one`."""
+    def root(self, number: int) -> int:
+        """Return the smallest number of the group of `number`."""
         above = self._above
-        while above[one] != one:
-            above[one] = above[above[one]]
-            one = above[one]
-        return int(one)
+        while above[number] != number:
+            above[number] = above[above[number]]
+            number = above[number]
+        return int(number)
 
-    def join(self, one: int, other: int) -> None:
-        """Put two groups together."""
-        low, high = sorted((self.root(one), self.root(other)))
+    def join(self, first: int, second: int) -> None:
+        """Join the groups of two numbers."""
+        low, high = sorted((self.root(first), self.root(second)))
         self._above[high] = low
 
     def roots(self) -> np.ndarray:
@@ -95,10 +95,10 @@ class Groups:
 
 
 def all_copies(exact: np.ndarray, pairs: Iterable[tuple[int, int]]) -> Copies:
-    """Join exact groups [n_texts] by pairs of near copies, and return the texts that are not alone."""
+    """Join exact groups [n_texts] by pairs of near copies, and return the texts that have a copy."""
     groups = Groups(exact)
-    for one, other in pairs:
-        groups.join(one, other)
+    for first, second in pairs:
+        groups.join(first, second)
     copy_of = groups.roots()
     size = np.bincount(copy_of, minlength=len(copy_of))[copy_of]
     text_ids = np.flatnonzero(size > 1)

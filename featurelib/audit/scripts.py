@@ -7,13 +7,13 @@ from collections import Counter
 from functools import lru_cache
 
 LOOKED_AT = 10_000
-"""Characters of a text that are looked at."""
+"""Characters of a text that are read."""
 NO_SCRIPT = "no letters"
 LANGUAGE_COLUMNS = (
     *("language", "lang", "locale", "language_code", "lang_code", "iso_language", "langue", "sprache"),
     *("idioma", "lingua", "taal"),
 )
-"""Names, in lower case, of columns that are taken for the language of a text."""
+"""Names, in lower case, of columns that hold the language of a text."""
 
 
 def main_script(text: str) -> str:
@@ -37,6 +37,6 @@ def _script(letter: str) -> str:
 
 
 def language_column(names: list[str]) -> str | None:
-    """Return the column that says which language a text is in, None when no name says so."""
+    """Return the first column whose name says that it holds the language of a text; None without one."""
     known = {name.casefold(): name for name in reversed(names)}
     return next((known[name] for name in LANGUAGE_COLUMNS if name in known), None)

@@ -35,7 +35,6 @@ from featurelib.schema.evidence import (
 from featurelib.schema.names import (
     COACTIVATIONS,
     DENSE,
-    EVIDENCE,
     FORMAT_VERSION,
     FORMERLY,
     HISTOGRAM_BINS,
@@ -110,7 +109,6 @@ __all__ = [
     "DROPPED",
     "EMBEDDINGS",
     "EVALUATION",
-    "EVIDENCE",
     "EVIDENCE_PARTS",
     "EXPLANATIONS",
     "FAMILIES",

@@ -30,10 +30,6 @@ MIN_BOTH = 5
 DENSE = 0.1
 
 
-EVIDENCE = ("named", "chosen", "judged")
-"""The parts of the texts that names are made from, chosen on and judged on: a half, a quarter and a quarter."""
-
-
 class Refusal(ValueError):
     """Something that cannot be used; its message is one sentence naming what was found, what was expected, the mend."""
 

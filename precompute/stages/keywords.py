@@ -19,9 +19,9 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 
-from featurelib.labels import keywords
-from featurelib.labels.keywords import Embed, Term
-from featurelib.labels.split import NAMED
+from featurelib.labels import keybert, keywords
+from featurelib.labels.keybert import Embed, Term
+from featurelib.labels.split import NAMING
 from featurelib.schema import EVIDENCE_PARTS, FEATURES, KEYWORDS, TOP_TEXT_ROWS
 from featurelib.storage import files
 from featurelib.storage.embeddings import read_embeddings_of
@@ -96,7 +96,7 @@ def _top_texts(generation: Generation, limit: int) -> dict[int, np.ndarray]:
     """The ids of each live feature's `limit` strongest texts among those that name it, the strongest first."""
     rows = pq.read_table(generation.need(TOP_TEXT_ROWS), columns=["feature_id", "rank", "text_id"])
     rows = rows.sort_by([("feature_id", "ascending"), ("rank", "ascending")])
-    naming = pq.read_table(generation.need(EVIDENCE_PARTS))["part"].to_numpy() == NAMED
+    naming = pq.read_table(generation.need(EVIDENCE_PARTS))["part"].to_numpy() == NAMING
     feature_ids, starts = np.unique(rows["feature_id"].to_numpy(), return_index=True)
     ranked = np.split(rows["text_id"].to_numpy(), starts[1:]) if len(rows) else []
     return {
@@ -183,7 +183,7 @@ class _Terms:
 def _terms(job: Job, embedder: _Embedder, text_ids: np.ndarray) -> tuple[_Terms, dict[str, int]]:
     """The terms of every text in `text_ids`, and how many strings that took."""
     texts = read_texts(job.generation, text_ids)
-    found = [keywords.candidates(text) for text in texts]
+    found = [keybert.candidates(text) for text in texts]
     words_of_texts = [one.words for one in found]
     vectors = _text_vectors(job, embedder, text_ids, texts)
     words = _by_length(set().union(*words_of_texts))
@@ -252,10 +252,10 @@ def _merged(
 def _best_words(
     texts: list[str], words: list[tuple[str, ...]], vectors: np.ndarray, lookup: Embed, embed: Embed
 ) -> dict[str, Any]:
-    best = keywords.text_words(words, vectors, lookup)
-    unsure = keywords.close_calls(words, vectors, lookup)
+    best = keybert.text_words(words, vectors, lookup)
+    unsure = keybert.close_calls(words, vectors, lookup)
     for position in unsure:
-        best[position] = keywords.settle(texts[position], words[position], embed)
+        best[position] = keybert.settle(texts[position], words[position], embed)
     return {"words": best, "n_settled": len(unsure)}
 
 
@@ -278,5 +278,5 @@ def _same(stored: np.ndarray, texts: list[str], embedder: _Embedder) -> bool:
     longest = np.argsort([-len(text) for text in texts], kind="stable")[:PROBED]
     spread = np.linspace(0, len(texts) - 1, PROBED).astype(np.int64)
     rows = np.unique(np.concatenate([longest, spread]))
-    anew = keywords.unit(embedder.embed([texts[row] for row in rows]))
-    return bool(np.abs(anew - keywords.unit(stored[rows])).max() < SAME_NUMBER)
+    anew = keybert.unit(embedder.embed([texts[row] for row in rows]))
+    return bool(np.abs(anew - keybert.unit(stored[rows])).max() < SAME_NUMBER)

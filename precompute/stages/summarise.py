@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from featurelib import schema
-from featurelib.labels.split import evidence_parts
+from featurelib.labels.split import label_splits
 from featurelib.storage import files
 from featurelib.storage.runs import Generation
 from featurelib.storage.store import Store, open_store
@@ -54,7 +54,7 @@ def _write_parts(generation: Generation) -> None:
         columns = ["text_id", "text"]
         batches = (
             pa.record_batch(
-                [batch["text_id"], pa.array(evidence_parts(batch["text"].to_pylist()), pa.string())],
+                [batch["text_id"], pa.array(label_splits(batch["text"].to_pylist()), pa.string())],
                 schema=schema.EVIDENCE_PARTS.schema,
             )
             for batch in opened.iter_batches(columns=columns)

@@ -16,9 +16,10 @@ from sklearn.metrics import roc_auc_score
 
 from featurelib import queries
 from featurelib.audit import checks
-from featurelib.audit.boilerplate import jaccard, passage, visible, worded
+from featurelib.audit.boilerplate import CorpusSegments, Segment, common_segment
 from featurelib.audit.copies import all_copies, exact_groups, near_pairs, same_text
 from featurelib.audit.scripts import NO_SCRIPT, language_column, main_script
+from featurelib.audit.shingles import jaccard, passage, split_text, visible
 from featurelib.schema import AUDIT, COPIES, TEXTS, Refusal
 from featurelib.storage import files
 from featurelib.storage.runs import Done, Run
@@ -56,7 +57,7 @@ def test_near_copies_need_a_close_embedding_and_common_words() -> None:
     words = [f"w{number}" for number in range(60)]
     base, changed = " ".join(words), " ".join([*words[:30], "new", *words[31:]])
     shuffled = " ".join(random.Random(1).sample(words, 60))
-    texts = [worded(one) for one in (base, changed, shuffled, base.upper(), "")]
+    texts = [split_text(one) for one in (base, changed, shuffled, base.upper(), "")]
     close, far = np.array([1.0, 0]), np.array([0, 1.0])
     exact = np.array([4, 7, 9, 4, 12])
     ids = [4, 7, 9, 11, 12]
@@ -99,12 +100,12 @@ def test_a_column_for_the_language_is_known_by_its_name() -> None:
 
 
 def test_words_of_all_scripts_and_hostile_texts() -> None:
-    found = worded("One two. Three four five! 銀河 <b>six</b>\u0000 ")
+    found = split_text("One two. Three four five! 銀河 <b>six</b>\u0000 ")
     assert passage(found, 0, 2, 80) == "One two" and len(found.starts) == 10
-    assert [worded(one).starts.size for one in ("", "...", "\u200b", "_")] == [0, 0, 0, 0]
-    assert len(worded("word " * 300_000).starts) == 4_000
+    assert [split_text(one).starts.size for one in ("", "...", "\u200b", "_")] == [0, 0, 0, 0]
+    assert len(split_text("word " * 300_000).starts) == 4_000
     assert visible("a\u200db\ufeff") == "ab"
-    assert passage(worded("a\nb   c"), 0, 3, 4) == "a b "
+    assert passage(split_text("a\nb   c"), 0, 3, 4) == "a b "
 
 
 def test_the_passage_that_stands_out_is_the_one_that_the_corpus_lacks() -> None:
@@ -115,19 +116,19 @@ def test_the_passage_that_stands_out_is_the_one_that_the_corpus_lacks() -> None:
     def one(extra: str) -> str:
         return f"{' '.join(draw.sample(vocabulary, 30))}. {extra} {' '.join(draw.sample(vocabulary, 5))}. {everywhere}."
 
-    corpus = checks.CorpusSegments.of([worded(one("")) for _ in range(200)])
-    texts = [worded(one(FOOTER if number % 2 else "Short notice here.")) for number in range(20)]
-    found = checks.common_segment(texts, corpus)
+    corpus = CorpusSegments.of([split_text(one("")) for _ in range(200)])
+    texts = [split_text(one(FOOTER if number % 2 else "Short notice here.")) for number in range(20)]
+    found = common_segment(texts, corpus)
     assert (found.k, found.n, found.expected) == (10, 20, 0.0)
     assert found.passage in ("Short notice here", FOOTER.rstrip(".")[:80])
-    usual = checks.common_segment(texts[:4], corpus)
+    usual = common_segment(texts[:4], corpus)
     assert (usual.k, usual.expected) == (4, 1.0) and everywhere.startswith(usual.passage[:40])
     assert not checks.check_boilerplate([usual] * 3).flagged.any()
     assert checks.check_boilerplate([found] * 3).flagged.all()
-    different = [worded(" ".join(draw.sample(vocabulary, 30))) for _ in range(9)]
-    assert checks.common_segment(different, corpus) == checks.Segment(0, 9, 0.0, "")
-    assert checks.common_segment([], corpus) == checks.Segment(0, 0, 0.0, "")
-    assert checks.CorpusSegments.of([]).share(texts[0].segments).tolist() == [0] * len(texts[0].segments)
+    different = [split_text(" ".join(draw.sample(vocabulary, 30))) for _ in range(9)]
+    assert common_segment(different, corpus) == Segment(0, 9, 0.0, "")
+    assert common_segment([], corpus) == Segment(0, 0, 0.0, "")
+    assert CorpusSegments.of([]).share(texts[0].segments).tolist() == [0] * len(texts[0].segments)
 
 
 def test_a_flag_needs_enough_texts_an_effect_and_an_interval() -> None:

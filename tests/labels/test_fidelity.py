@@ -17,7 +17,7 @@ from sklearn.metrics import roc_auc_score
 from benchmarks import fidelity as benchmark
 from featurelib import queries, ui
 from featurelib.embedder import load_embedder
-from featurelib.labels import phrases
+from featurelib.labels import phrases, words
 from featurelib.schema import (
     BY_FEATURE,
     BY_TEXT,
@@ -85,7 +85,7 @@ def test_texts_without_words_give_no_error(texts: list[str]) -> None:
 
 def test_a_text_holds_a_keyword_when_it_holds_all_its_words_whole() -> None:
     texts = ["Dark energy and matter", "darkness matters", "STRASSE Dark-Matter", "", "x-ray"]
-    holders = phrases.Holders(texts, ["dark matter", "Straße", "ray", "nowhere", "?!"])
+    holders = words.TextsContaining(texts, ["dark matter", "Straße", "ray", "nowhere", "?!"])
     assert holders("dark matter").tolist() == [True, False, True, False, False]
     assert holders("Straße").tolist() == [False, False, True, False, False]
     assert holders("ray").tolist() == [False, False, False, False, True]
@@ -110,13 +110,13 @@ def test_a_text_holds_a_keyword_when_it_holds_all_its_words_whole() -> None:
     ],
 )
 def test_a_keyword_joins_a_label_only_with_a_word_of_its_own(keyword: str, label: list[str], new: bool) -> None:
-    assert phrases.adds(keyword, label) is new
+    assert words.adds(keyword, label) is new
 
 
 def test_names_are_the_same_whatever_their_order_case_and_number() -> None:
-    assert phrases.same_name("Galaxies · dark matter") == phrases.same_name("matter dark · galaxy")
-    assert phrases.name_words("a b · C") == phrases.name_words("c · B a") != phrases.name_words("a b")
-    assert phrases.repeats("lidar lidars") and not phrases.repeats("dark matter")
+    assert words.label_stems("Galaxies · dark matter") == words.label_stems("matter dark · galaxy")
+    assert words.label_words("a b · C") == words.label_words("c · B a") != words.label_words("a b")
+    assert words.repeats("lidar lidars") and not words.repeats("dark matter")
 
 
 def test_of_two_features_that_want_a_name_the_one_with_more_evidence_has_it() -> None:
@@ -210,7 +210,7 @@ def test_a_labels_vector_is_the_mean_of_its_keywords_unit_embeddings(tiny: Run) 
 
 def test_no_two_features_have_one_name(tiny: Run) -> None:
     labels = [row["label"] for row in rows_of(tiny.current(), LABELS)]
-    assert len({phrases.same_name(label) for label in labels}) == len(labels)
+    assert len({words.label_stems(label) for label in labels}) == len(labels)
 
 
 def test_judging_again_gives_the_same_bytes(own: Generation) -> None:

@@ -16,9 +16,10 @@ import pytest
 
 from benchmarks.tutorial_loop import compare_keywords, open_model, tutorial_keywords
 from featurelib.embedder import load_embedder
-from featurelib.labels import keywords
-from featurelib.labels.keywords import Keyword, Term
-from featurelib.labels.split import NAMED, evidence_part, evidence_parts
+from featurelib.labels import keybert, keywords
+from featurelib.labels.keybert import Term
+from featurelib.labels.keywords import Keyword
+from featurelib.labels.split import NAMING, label_split, label_splits
 from featurelib.schema import EMBEDDINGS, EVIDENCE_PARTS, FEATURES, KEYWORDS, TEXTS, TOP_TEXT_ROWS, Refusal
 from featurelib.storage import files
 from featurelib.storage.runs import Done, Generation
@@ -143,19 +144,19 @@ def test_a_pair_counts_from_the_cosine_on_and_keeps_all_its_decimals() -> None:
     ],
 )
 def test_candidates_are_distinct_lower_cased_words_of_two_characters_or_more(text: str, words: tuple[str, ...]) -> None:
-    assert keywords.candidates(text).words == words
+    assert keybert.candidates(text).words == words
 
 
 def test_a_huge_text_is_cut_to_its_first_2000_words_and_what_is_left_out_is_counted() -> None:
-    huge = keywords.candidates(" ".join(f"w{number}" for number in range(5000)) + " " + "y" * 65)
-    assert len(huge.words) == keywords.MAX_CANDIDATES
+    huge = keybert.candidates(" ".join(f"w{number}" for number in range(5000)) + " " + "y" * 65)
+    assert len(huge.words) == keybert.MAX_CANDIDATES
     assert huge.words[-1] == "w1999"
     assert huge.left_out == 3001
 
 
 def test_a_text_without_words_has_no_keywords_and_does_not_disturb_the_others() -> None:
     words = [("star", "quark"), (), ("cell",)]
-    found = keywords.text_words(words, embed(["star quark", "", "cell"]), embed)
+    found = keybert.text_words(words, embed(["star quark", "", "cell"]), embed)
     assert [[one.term for one in own] for own in found] == [[*(one.term for one in found[0])], [], ["cell"]]
     assert {one.term for one in found[0]} == {"star", "quark"}
     assert keywords.keywords_of(["! a", ""], embed) == []
@@ -166,9 +167,9 @@ def test_embeddings_that_keybert_would_pass_over_in_silence_are_refused() -> Non
     broken = embed(["star"])
     broken[0, 0] = np.nan
     with pytest.raises(Refusal, match="not finite"):
-        keywords.text_words([("star",)], broken, embed)
+        keybert.text_words([("star",)], broken, embed)
     with pytest.raises(Refusal, match="for 2 words"):
-        keywords.text_words([("star", "cell")], embed(["star"]), lambda strings: embed(strings)[:1])
+        keybert.text_words([("star", "cell")], embed(["star"]), lambda strings: embed(strings)[:1])
 
 
 def test_a_cosine_at_its_rounding_is_a_close_call_and_one_in_the_middle_is_not() -> None:
@@ -181,9 +182,9 @@ def test_a_cosine_at_its_rounding_is_a_close_call_and_one_in_the_middle_is_not()
     def looked_up(strings: Sequence[str]) -> np.ndarray:
         return np.array([table[one] for one in strings], np.float32)
 
-    assert keywords.close_calls([("edge", "far")], text, looked_up) == [0]
-    assert keywords.close_calls([("middle", "far")], text, looked_up) == []
-    assert keywords.close_calls([()], text, looked_up) == []
+    assert keybert.close_calls([("edge", "far")], text, looked_up) == [0]
+    assert keybert.close_calls([("middle", "far")], text, looked_up) == []
+    assert keybert.close_calls([()], text, looked_up) == []
 
 
 def test_a_label_takes_three_keywords_that_each_add_a_word() -> None:
@@ -217,7 +218,7 @@ class World:
 
     def naming(self, feature_id: int) -> list[int]:
         """The top texts that name a feature: those of the part "named", or all where none is."""
-        named = [text_id for text_id in self.top[feature_id] if evidence_part(self.texts[text_id]) == NAMED]
+        named = [text_id for text_id in self.top[feature_id] if label_split(self.texts[text_id]) == NAMING]
         return (named or self.top[feature_id])[:10]
 
 
@@ -230,7 +231,7 @@ def make_world(path: Path, seed: int = 5, dtype: str = "float32") -> World:
     ids = list(range(len(texts)))
     rows = [(f, rank, text_id, 1.0 / rank) for f in sorted(top) for rank, text_id in enumerate(top[f], 1)]
     write(generation, TEXTS, [ids, ids, [str(one) for one in ids], texts])
-    write(generation, EVIDENCE_PARTS, [ids, evidence_parts(texts)])
+    write(generation, EVIDENCE_PARTS, [ids, label_splits(texts)])
     write(generation, TOP_TEXT_ROWS, list(map(list, zip(*rows, strict=True))))
     counts = [len(top.get(feature_id, ())) for feature_id in range(6)]
     write(generation, FEATURES, [range(6), counts, *[[0.0] * 6] * 4, [not one for one in counts]])

@@ -14,7 +14,7 @@ import pytest
 
 from featurelib import queries
 from featurelib.embedder import load_embedder
-from featurelib.labels.split import evidence_part
+from featurelib.labels.split import label_split
 from featurelib.llm.prompts import CHARACTERS, PROMPTS
 from featurelib.llm.sampling import ChosenTexts
 from featurelib.sae.checkpoints import load_sae
@@ -140,10 +140,10 @@ def test_texts_that_describe_never_judge(described: tuple[Path, ChatServer]) -> 
     assert len(asked) == N
     for one in asked:
         texts = [shown["text"] for shown in one["fires_on"]] + one["silent_on"]
-        assert {evidence_part(text) for text in texts} == {"named"}
+        assert {label_split(text) for text in texts} == {"named"}
         assert [shown["strength"] for shown in one["fires_on"]][0] <= 10
     judging = [re.sub("[«»]", "", text) for one in server.of("texts") for text in one["texts"]]
-    assert {evidence_part(text) for text in judging} == {"judged"}
+    assert {label_split(text) for text in judging} == {"judged"}
     for body in server.bodies:
         assert [one["role"] for one in body["messages"]] == ["system", "user"]
         assert body["messages"][0]["content"] in [

@@ -15,7 +15,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from featurelib.audit import checks
-from featurelib.audit.checks import Check, CorpusSegments, Segment
+from featurelib.audit.boilerplate import LONGEST_DETAIL, CorpusSegments, Segment, common_segment
+from featurelib.audit.checks import Check
 from featurelib.audit.copies import SAME_COSINE, SAME_WORDS, Copies, all_copies, near_pairs
 from featurelib.schema import AUDIT, BY_FEATURE, COPIES, FEATURES, TOP_TEXTS
 from featurelib.stats import midranks
@@ -154,7 +155,7 @@ def _corpus_segments(job: Job, traits: Traits, cache: TextCache) -> CorpusSegmen
     different = np.flatnonzero(traits.exact == np.arange(len(traits.exact)))
     ids = _drawn(different, CORPUS_SAMPLE, job.config.seed)
     cache.fetch(ids)
-    return CorpusSegments.of([cache.worded(one) for one in ids.tolist()])
+    return CorpusSegments.of([cache.words(one) for one in ids.tolist()])
 
 
 def _compare_range(
@@ -165,12 +166,12 @@ def _compare_range(
     pairs: set[tuple[int, int]] = set()
     segments = []
     for feature_id, ids in zip(features, wanted, strict=True):
-        texts = [cache.worded(one) for one in ids.tolist()]
+        texts = [cache.words(one) for one in ids.tolist()]
         near, group = near_pairs(ids.tolist(), cache.embeddings(ids), texts, traits.exact[ids])
         pairs.update(near)
         places = np.searchsorted(ids, counted.drawn[feature_id])
         _, first = np.unique(group[places], return_index=True)
-        found = checks.common_segment([texts[place] for place in places[np.sort(first)]], corpus)
+        found = common_segment([texts[place] for place in places[np.sort(first)]], corpus)
         segments.append([found.k, found.n, found.expected, found.passage])
     return {"pairs": sorted(pairs), "segments": segments}
 
@@ -202,7 +203,7 @@ def _check_values(traits: Traits, counted: Counted) -> Check:
     corpus = np.bincount(traits.values[traits.values >= 0], minlength=len(traits.names)) / max(len(traits.values), 1)
     best = (counted.by_value / np.maximum(n, 1)[:, None] - corpus).argmax(axis=1)
     k = counted.by_value[np.arange(len(n)), best]
-    detail = [traits.names[one][: checks.LONGEST_DETAIL] if of else "" for one, of in zip(best, n, strict=True)]
+    detail = [traits.names[one][:LONGEST_DETAIL] if of else "" for one, of in zip(best, n, strict=True)]
     return checks.check_share(traits.kind, k, n, corpus[best], detail)
 
 

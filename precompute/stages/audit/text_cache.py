@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from featurelib.audit.boilerplate import Worded, visible, worded
+from featurelib.audit.shingles import SplitText, split_text, visible
 from featurelib.storage.embeddings import read_embeddings_of
 from featurelib.storage.runs import Generation
 from featurelib.storage.texts import read_texts
@@ -19,7 +19,7 @@ class TextCache:
     def __init__(self, generation: Generation, cut: np.ndarray) -> None:
         self._generation = generation
         self._cut = cut
-        self._words: dict[int, Worded] = {}
+        self._words: dict[int, SplitText] = {}
         self._embeddings: dict[int, np.ndarray] = {}
 
     def fetch(self, text_ids: np.ndarray) -> None:
@@ -35,9 +35,9 @@ class TextCache:
         self._embeddings |= zip(ids, read_embeddings_of(self._generation, missing), strict=True)
         for text_id, text in zip(ids, texts, strict=True):
             cut = self._cut[text_id]
-            self._words[text_id] = worded(visible(text if cut < 0 else text[:cut]))
+            self._words[text_id] = split_text(visible(text if cut < 0 else text[:cut]))
 
-    def worded(self, text_id: int) -> Worded:
+    def words(self, text_id: int) -> SplitText:
         """The words of a text that was fetched."""
         return self._words[text_id]
 

@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from featurelib.labels.split import JUDGED, NAMED
+from featurelib.labels.split import NAMING, TESTING
 from featurelib.llm.client import LanguageModel
 from featurelib.llm.explanation import Explanation, explain_feature
 from featurelib.llm.prompts import prompts_fingerprint
@@ -123,7 +123,7 @@ def _choices(job: Job, store: Store) -> tuple[list[ChosenTexts], int]:
     The densest that are not dense come first, then the dense ones, the densest last.
     """
     part = pq.read_table(job.generation.need(EVIDENCE_PARTS))["part"].to_numpy()
-    named, judged = part == NAMED, part == JUDGED
+    named, judged = part == NAMING, part == TESTING
     features = pq.read_table(job.generation.need(FEATURES), columns=["feature_id", "n_active", "density"]).to_pandas()
     live = features[features["n_active"] > 0]
     dense = live["density"] > DENSE

@@ -14,8 +14,9 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from featurelib.labels.keywords import Keyword, label, label_keywords, unit
-from featurelib.labels.split import JUDGED
+from featurelib.labels.keybert import unit
+from featurelib.labels.keywords import Keyword, label, label_keywords
+from featurelib.labels.split import TESTING
 from featurelib.sae.checkpoints import load_sae
 from featurelib.schema import (
     FEATURES,
@@ -204,7 +205,7 @@ def _line(facts: dict[str, Any], told: dict[str, Any]) -> str:
     if ours["ap_mean"] is None:
         return f"{line}; none could be measured"
     return (
-        f"{line}; on {facts['texts'][JUDGED]['measured']:,} judged texts '{predictor}' has mean AUROC "
+        f"{line}; on {facts['texts'][TESTING]['measured']:,} judged texts '{predictor}' has mean AUROC "
         f"{ours['auroc_mean']['value']:.3f} (seed {seed['auroc_mean']['value']:.3f}), average precision "
         f"{ours['ap_mean']['value']:.3f} (seed {seed['ap_mean']['value']:.3f}) over {told[predictor]['n_features']:,} "
         "features"

@@ -14,8 +14,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from featurelib.labels.keywords import Keyword, label_keywords, stop_words, unit
-from featurelib.labels.phrases import Phrases, TextWords, repeats
+from featurelib.labels.keybert import stop_words, unit
+from featurelib.labels.keywords import Keyword, label_keywords
+from featurelib.labels.phrases import Phrases, TextWords
+from featurelib.labels.words import repeats
 from featurelib.sae.model import SAE
 from featurelib.storage import files
 from featurelib.storage.texts import read_texts

@@ -18,7 +18,7 @@ from typing import NamedTuple
 import numpy as np
 
 from featurelib.labels.keywords import LABEL_KEYWORDS, SEPARATOR
-from featurelib.labels.phrases import adds, same_name
+from featurelib.labels.words import adds, label_stems
 from featurelib.stats import auroc_and_ap, auroc_of_counts
 from precompute.stages.labels.candidates import Named
 
@@ -151,7 +151,7 @@ def _alternatives(
     for combination in sorted(found, key=lambda one: (-found[one], one)):
         order = sorted(combination, key=lambda place: (-alone[place], place))
         keywords = [candidates[place].keyword for place in order]
-        kept.setdefault(same_name(" ".join(keywords)), (found[combination], keywords))
+        kept.setdefault(label_stems(" ".join(keywords)), (found[combination], keywords))
         if len(kept) == ALTERNATIVES:
             break
     return list(kept.values())
@@ -180,7 +180,7 @@ def share_out(choices: dict[int, list[tuple[float, list[str]]]]) -> dict[int, li
     while waiting:
         _, feature_id, number = heapq.heappop(waiting)
         names = choices[feature_id]
-        name = same_name(SEPARATOR.join(names[number][1]))
+        name = label_stems(SEPARATOR.join(names[number][1]))
         if name not in taken:
             taken.add(name)
             given[feature_id] = names[number][1]

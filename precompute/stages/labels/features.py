@@ -9,9 +9,9 @@ import numpy as np
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from featurelib.labels.keywords import unit
-from featurelib.labels.phrases import Holders
-from featurelib.labels.split import CHOSEN, NAMED
+from featurelib.labels.keybert import unit
+from featurelib.labels.split import CHOOSING, NAMING
+from featurelib.labels.words import TextsContaining
 from featurelib.sae.checkpoints import load_sae
 from featurelib.schema import NEIGHBOUR_ROWS
 from featurelib.storage import files
@@ -36,7 +36,7 @@ class _Ground:
 
     part: Part
     units: np.ndarray | None
-    holders: Holders
+    holders: TextsContaining
 
     def look(
         self, feature_id: int, nearest: Sequence[int], keywords: Sequence[str], units: np.ndarray | None
@@ -78,7 +78,7 @@ class _Chooser:
         self, job: Job, texts: EvidenceTexts, candidates: Candidates, vectors: Vectors | None, n_features: int
     ) -> None:
         self._candidates, self._vectors = candidates, vectors
-        self._n_chosen, self._n_naming = texts.parts[CHOSEN].n_fires(), texts.n_naming
+        self._n_chosen, self._n_naming = texts.parts[CHOOSING].n_fires(), texts.n_naming
         self._sae = load_sae(job.generation.sae_folder) if vectors else None
         self._nearest = _nearest(job.generation, n_features)
         wanted = vectors.strings if vectors else find_strings(job, candidates, n_features)
@@ -91,10 +91,10 @@ class _Chooser:
         # Without a text that names it, its keywords come from texts of the other parts (see the stage keywords).
         if not self._n_chosen[feature_id] or not self._n_naming[feature_id]:
             return Choice([], [Weighed(*one, None, None) for one in candidates[:SHOWN]])
-        named = self._look(NAMED, feature_id, candidates)
+        named = self._look(NAMING, feature_id, candidates)
         places = short_list(named)
         short = [candidates[place] for place in places]
-        return choose(short, named.take(places), self._look(CHOSEN, feature_id, short))
+        return choose(short, named.take(places), self._look(CHOOSING, feature_id, short))
 
     def _look(self, part: str, feature_id: int, candidates: Sequence[Named]) -> Looked:
         keywords = [one.keyword for one in candidates]
@@ -106,10 +106,10 @@ def _grounds(
     generation: Generation, texts: EvidenceTexts, wanted: Iterable[str], vectors: Vectors | None
 ) -> dict[str, _Ground]:
     grounds = {}
-    for name in (NAMED, CHOSEN):
+    for name in (NAMING, CHOOSING):
         part = texts.parts[name]
         units = unit(read_embeddings_of(generation, part.text_ids)) if vectors else None
-        grounds[name] = _Ground(part, units, Holders(read_texts(generation, part.text_ids), wanted))
+        grounds[name] = _Ground(part, units, TextsContaining(read_texts(generation, part.text_ids), wanted))
     return grounds
 
 

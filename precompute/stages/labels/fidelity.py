@@ -7,9 +7,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from featurelib.labels.keywords import SEPARATOR, unit
-from featurelib.labels.phrases import Holders, name_words
-from featurelib.labels.split import JUDGED
+from featurelib.labels.keybert import unit
+from featurelib.labels.keywords import SEPARATOR
+from featurelib.labels.split import TESTING
+from featurelib.labels.words import TextsContaining, label_words
 from featurelib.schema.records import Fidelity
 from featurelib.stats import Agreement, ap_interval, auroc_and_ap, auroc_interval, bootstrap
 from featurelib.storage.embeddings import read_embeddings_of
@@ -48,7 +49,7 @@ def measure_labels(job: Job, texts: EvidenceTexts, labels: dict[str, list[Label]
     Null where fewer than 5 of them fire (or do not), and where none of its top texts is of the part named: such a
     feature has its keywords from the texts that would judge them.
     """
-    part = texts.parts[JUDGED]
+    part = texts.parts[TESTING]
     predictors = _predictors(job, part.text_ids, labels, vectors)
     n_fires = part.n_fires()
     fair = (n_fires >= LEAST) & (part.n - n_fires >= LEAST) & (texts.n_naming > 0)
@@ -72,7 +73,7 @@ def _predictors(
 ) -> dict[str, Callable[[list[str]], np.ndarray]]:
     """Each predictor as a function of a label's keywords; it gives a number for every text, float [n]."""
     wanted = {keyword for own in labels.values() for one in own for keyword in one.keywords}
-    holders = Holders(read_texts(job.generation, text_ids), wanted)
+    holders = TextsContaining(read_texts(job.generation, text_ids), wanted)
     predictors: dict[str, Callable[[list[str]], np.ndarray]] = {
         CONTAINS: lambda keywords: np.sum([holders(keyword) for keyword in keywords], axis=0, dtype=np.float32)
     }
@@ -139,4 +140,4 @@ def _interval(values: list[float], median: bool, seed: int) -> dict[str, float] 
 
 def n_distinct(labels: list[Label]) -> int:
     """How many different names there are: two with the same words, in any order, are one."""
-    return len({name_words(" ".join(one.keywords)) for one in labels if one.keywords})
+    return len({label_words(" ".join(one.keywords)) for one in labels if one.keywords})

@@ -9,8 +9,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from featurelib.labels.split import NAMED
-from featurelib.schema import BY_FEATURE, EVIDENCE, EVIDENCE_PARTS, TOP_TEXT_ROWS
+from featurelib.labels.split import NAMING, SPLITS
+from featurelib.schema import BY_FEATURE, EVIDENCE_PARTS, TOP_TEXT_ROWS
 from featurelib.storage.activation_rows import read_rows
 from featurelib.storage.runs import Generation
 
@@ -71,10 +71,10 @@ class EvidenceTexts:
 def draw(generation: Generation, n_features: int, seed: int) -> EvidenceTexts:
     """Draw the texts of each part and find what fires on them, in one pass over the activations."""
     names = pq.read_table(generation.need(EVIDENCE_PARTS))["part"].to_numpy()
-    belongs = {name: np.flatnonzero(names == name) for name in EVIDENCE}
+    belongs = {name: np.flatnonzero(names == name) for name in SPLITS}
     drawn = {name: _drawn(ids, seed, number) for number, (name, ids) in enumerate(belongs.items())}
-    top_texts, n_naming = _top_texts(generation, names == NAMED, n_features)
-    naming = np.union1d(drawn[NAMED], top_texts)
+    top_texts, n_naming = _top_texts(generation, names == NAMING, n_features)
+    naming = np.union1d(drawn[NAMING], top_texts)
     *parts, words = _firing(generation, [*drawn.values(), naming], n_features, len(names))
     sizes = {name: len(ids) for name, ids in belongs.items()}
     return EvidenceTexts(dict(zip(drawn, parts, strict=True)), words, sizes, n_naming)

@@ -1,0 +1,145 @@
+"""Text → the words that KeyBERT finds nearest to it; KeyBERT is imported here only.
+
+Embeddings come through `embed`: a function from n strings to float32 [n, d]. Called with everything at once or with a
+lookup into embeddings made before, the scores are the same.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from featurelib.schema import Refusal
+
+Embed = Callable[[Sequence[str]], np.ndarray]
+
+MAX_CANDIDATES = 2000
+"""Candidate words of one text: the first ones count, which changes nothing in a text under some 15 kB."""
+MAX_WORD_LENGTH = 64
+"""Longer unbroken strings (hashes, base64, unspaced scripts) are no candidates."""
+ROUNDING = 4
+"""Decimals of a word's score: KeyBERT rounds them."""
+CLOSE = 4e-7
+"""Cosines that differ less may change places when a text is embedded in another batch (measured: 2.6e-7 at most)."""
+SAME = 1 - 1e-5
+"""Words with a larger cosine have the same tokens (naïve, naive): which of them is taken is left to chance."""
+
+
+class Term(NamedTuple):
+    """A word or a pair of words of one text."""
+
+    term: str
+    score: float
+    """Its cosine to the text, in -1 to 1; rounded to 4 decimals for words, not for pairs."""
+
+
+class Candidates(NamedTuple):
+    """The words of a text that may become keywords."""
+
+    words: tuple[str, ...]
+    """Lower-cased, distinct, in the order of their first appearance."""
+    left_out: int
+    """How many more there were: too long ones, and those after the first 2,000."""
+
+
+@functools.cache
+def _analyzer() -> Callable[[str], list[str]]:
+    from sklearn.feature_extraction.text import CountVectorizer
+
+    return CountVectorizer(ngram_range=(1, 1), stop_words="english").build_analyzer()
+
+
+def stop_words() -> frozenset[str]:
+    """Return English words that carry no meaning of their own, as scikit-learn lists them."""
+    from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
+
+    return ENGLISH_STOP_WORDS
+
+
+def candidates(text: str) -> Candidates:
+    """Return the words of `text` that KeyBERT looks at: lower-cased, two characters or more, no English stop words."""
+    distinct = list(dict.fromkeys(_analyzer()(text)))
+    words = tuple(word for word in distinct if len(word) <= MAX_WORD_LENGTH)[:MAX_CANDIDATES]
+    return Candidates(words, len(distinct) - len(words))
+
+
+@functools.cache
+def _keybert() -> Any:
+    from keybert import KeyBERT
+    from keybert.backend import BaseEmbedder
+
+    return KeyBERT(model=BaseEmbedder())
+
+
+def text_words(
+    words: Sequence[Sequence[str]], text_vectors: np.ndarray, embed: Embed, n_words: int = 5
+) -> list[list[Term]]:
+    """Return the words of each text that are nearest to it, the nearest first, as `KeyBERT.extract_keywords` does.
+
+    `words` are the candidates of each text, `text_vectors` float32 [n, d]. A text without candidates has no words.
+    Raises Refusal for embeddings that KeyBERT would pass over in silence (NaN, wrong sizes).
+    """
+    vocabulary = sorted(set().union(*words))
+    if not vocabulary:
+        return [[] for _ in words]
+    from sklearn.feature_extraction.text import CountVectorizer
+
+    word_vectors = embed(vocabulary)
+    _check_vectors(text_vectors, len(words), "texts")
+    _check_vectors(word_vectors, len(vocabulary), "words")
+    extracted = _keybert().extract_keywords(
+        [" ".join(own) for own in words] + [""],
+        vectorizer=CountVectorizer(analyzer=str.split, token_pattern=None, vocabulary=vocabulary),
+        top_n=n_words,
+        doc_embeddings=np.vstack([text_vectors, text_vectors[:1]]),
+        word_embeddings=word_vectors,
+    )
+    terms = [[Term(word.lower(), score) for word, score in scored] for scored in extracted[: len(words)]]
+    if [len(own) for own in terms] != [min(n_words, len(own)) for own in words]:
+        raise RuntimeError("KeyBERT left out words of a text with candidates and gave no reason.")
+    return terms
+
+
+def _check_vectors(vectors: np.ndarray, n_rows: int, of: str) -> None:
+    if vectors.ndim != 2 or len(vectors) != n_rows or not np.isfinite(vectors).all():
+        raise Refusal(
+            f"the keyword embedder gave {vectors.shape} numbers, or some that are not finite, for {n_rows} {of}; "
+            "choose another with --keyword-embedder."
+        )
+
+
+def unit(vectors: np.ndarray) -> np.ndarray:
+    """Return the rows of [n, d] at length 1; a row of zeros stays."""
+    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return vectors / np.where(norms == 0, 1, norms).astype(np.float32)
+
+
+def close_calls(words: Sequence[Sequence[str]], text_vectors: np.ndarray, embed: Embed, n_words: int = 5) -> list[int]:
+    """Return the positions of the texts whose words depend on the last bits of an embedding.
+
+    There, a cosine among the best `n_words` lies within 4e-7 of where its rounding changes, or of the next best one.
+    Embedded alone, as the tutorial does, such a text may have other words than in a batch: `settle` finds those.
+    """
+    positions = []
+    for position, (candidates, vector) in enumerate(zip(words, unit(text_vectors), strict=True)):
+        if not candidates:
+            continue
+        vectors = unit(embed(candidates))
+        cosines = (vectors @ vector).astype(np.float64)
+        best = np.argsort(-cosines, kind="stable")[: n_words + 1]
+        scaled = cosines[best[:n_words]] * 10**ROUNDING
+        at_rounding = np.abs(scaled - np.floor(scaled) - 0.5) < CLOSE * 10**ROUNDING
+        twins = (vectors[best[:-1]] * vectors[best[1:]]).sum(axis=1) > SAME
+        at_next = (-np.diff(cosines[best]) < CLOSE) & ~twins
+        if at_rounding.any() or at_next.any():
+            positions.append(position)
+    return positions
+
+
+def settle(text: str, words: Sequence[str], embed: Embed, n_words: int = 5) -> list[Term]:
+    """Return the words of a text that is embedded alone, its candidates in one call, as the tutorial's loop does."""
+    vectors = dict(zip(sorted(words), embed(sorted(words)), strict=True))
+    return text_words([words], embed([text]), lambda strings: np.stack([vectors[word] for word in strings]), n_words)[0]

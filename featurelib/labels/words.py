@@ -1,0 +1,90 @@
+"""Words of keywords and labels: which texts contain a keyword, and when two labels say the same."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import re
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+WORD = re.compile(r"[^\W_]+(?:[-'’][^\W_]+)*")
+NO_ROWS = np.empty(0, np.int64)
+
+
+def whole_words(text: str) -> set[str]:
+    """Return the words of a text, case folded; a word with hyphens counts as a whole and piece by piece."""
+    folded = {word for word in WORD.findall(text.casefold())}
+    return folded | {piece for word in folded if "-" in word for piece in word.split("-")}
+
+
+class TextsContaining:
+    """Tells which of some texts contain a keyword: all its words, as whole words of any case, in any order."""
+
+    def __init__(self, texts: Iterable[str], keywords: Iterable[str]) -> None:
+        """Look for the words of `keywords` in the texts, once."""
+        vocabulary = set().union(*(WORD.findall(keyword.casefold()) for keyword in keywords))
+        rows: dict[str, list[int]] = {}
+        self.n_texts = 0
+        for row, text in enumerate(texts):
+            for word in whole_words(text) & vocabulary:
+                rows.setdefault(word, []).append(row)
+            self.n_texts += 1
+        self._rows = {word: np.array(own, np.int64) for word, own in rows.items()}
+
+    def __call__(self, keyword: str) -> np.ndarray:
+        """Return which texts contain the keyword, bool [n_texts]."""
+        rows = [self._rows.get(word, NO_ROWS) for word in set(WORD.findall(keyword.casefold()))]
+        contains = np.zeros(self.n_texts, bool)
+        if rows:
+            contains[functools.reduce(np.intersect1d, rows)] = True
+        return contains
+
+
+def label_words(label: str) -> frozenset[str]:
+    """Return the words of a label, case folded: two labels with the same words are the same, whatever their order."""
+    return frozenset(WORD.findall(label.casefold()))
+
+
+@functools.lru_cache(maxsize=65_536)
+def stem(word: str) -> str:
+    """Return a word without the ending of the plural (English)."""
+    if len(word) > 4 and word.endswith("ies"):
+        return word[:-3] + "y"
+    return word[:-1] if len(word) > 3 and word.endswith("s") and not word.endswith(("ss", "us", "is")) else word
+
+
+def alike(first: str, second: str) -> bool:
+    """Whether two words are forms of one: equal but for a plural, or with the same first five letters or more."""
+    first, second = stem(first), stem(second)
+    longest = max(len(first), len(second))
+    differing = (at for at, (a, b) in enumerate(zip(first, second, strict=False)) if a != b)
+    shared = next(differing, min(len(first), len(second)))
+    return first == second or shared >= max(5, 0.55 * longest)
+
+
+def adds(keyword: str, label: Sequence[str]) -> bool:
+    """Whether a keyword says something beside each of a label's: "galaxies" does not beside "galaxy clusters"."""
+    words = _pieces(keyword)
+    for other in label:
+        others = _pieces(other)
+        if all(any(alike(a, b) for b in others) for a in words) or all(any(alike(a, b) for b in words) for a in others):
+            return False
+    return bool(words)
+
+
+def repeats(keyword: str) -> bool:
+    """Whether a phrase says a word twice, such as "lidar lidars"."""
+    return any(alike(first, second) for first, second in itertools.combinations(WORD.findall(keyword.casefold()), 2))
+
+
+@functools.lru_cache(maxsize=65_536)
+def _pieces(keyword: str) -> tuple[str, ...]:
+    """Its words, case folded, split at hyphens."""
+    return tuple(piece for word in WORD.findall(keyword.casefold()) for piece in word.split("-"))
+
+
+def label_stems(label: str) -> frozenset[str]:
+    """Return the stems of a label's words: labels with the same stems differ in order, case or plural only."""
+    return frozenset(stem(word) for word in label_words(label))
