@@ -13,7 +13,6 @@ from typing import Any, NoReturn
 
 from featurelib import __version__, installation
 from featurelib.schema import RENAMED, STAGES, Refusal
-from featurelib.storage.runs import find_runs
 from precompute.build import config as configuration
 from precompute.build.job import Say
 
@@ -49,9 +48,9 @@ def parser() -> argparse.ArgumentParser:
     build = commands.add_parser("build", help="build a run, or go on with one", allow_abbrev=False)
     build.add_argument("source", nargs="?", help=configuration.fields()["source"].metadata["help"])
     build.add_argument("--config", type=Path, help="YAML file with the same keys as the flags; flags win")
-    for name, one in configuration.fields().items():
+    for name, field in configuration.fields().items():
         if name != "source":
-            _add_flag(build, name, one.metadata)
+            _add_flag(build, name, field.metadata)
     for flag, dest, text in (
         ("--only", "only", f"build only this stage: one of {', '.join(STAGES)}"),
         ("--from", "start", "make everything again from this stage on"),
@@ -110,7 +109,7 @@ def _add_flag(command: argparse.ArgumentParser, name: str, metadata: Any) -> Non
 
 
 def say(sentence: str) -> None:
-    """Tell the user one sentence, above any progress bar."""
+    """Print one sentence, above any progress bar."""
     from tqdm import tqdm
 
     tqdm.write(sentence, file=sys.stdout)
@@ -153,11 +152,13 @@ def run(arguments: Sequence[str]) -> int:
         return 0
     if given.command in ("inspect", "export"):
         return _read_sae(given)
-    from precompute.commands import status
-
     if given.command == "status":
-        return status.status(given.data, given.name, say)
-    return status.verify(_known_run(given.data, given.name), say)
+        from precompute.commands.status import status
+
+        return status(given.data, given.name, say)
+    from precompute.commands.verify import verify
+
+    return verify(given.data, given.name, say)
 
 
 def _serve(arguments: Sequence[str]) -> int:
@@ -179,13 +180,6 @@ def _read_sae(given: argparse.Namespace) -> int:
     if given.command == "inspect":
         return inspect(given.sae, options, say)
     return export(given.sae, given.folder, given.layout, options, say)
-
-
-def _known_run(data_folder: Path, name: str) -> Path:
-    runs = find_runs(data_folder)
-    if name not in runs:
-        raise Refusal(f"there is no run '{name[:64]}' in {data_folder}; runs there: {', '.join(runs) or 'none'}.")
-    return runs[name].path
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

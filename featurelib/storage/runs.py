@@ -266,6 +266,14 @@ def find_runs(data_folder: Path) -> dict[str, Run]:
     return found
 
 
+def find_run(data_folder: Path, name: str) -> Run:
+    """Return the run called `name` in a data folder; Refusal names those that are there."""
+    runs = find_runs(data_folder)
+    if name not in runs:
+        raise Refusal(f"there is no run '{name[:64]}' in {data_folder}; runs there: {', '.join(runs) or 'none'}.")
+    return runs[name]
+
+
 def open_run(path: str | Path) -> Run:
     """Return the run in the folder `path`; Refusal when it is none."""
     folder = Path(path)

@@ -1,0 +1,29 @@
+"""verify: compare every file of a run with its manifest."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from featurelib.schema import STAGES, Refusal
+from featurelib.storage.runs import find_run
+from precompute.build.job import Say
+from precompute.build.stage_table import stage_of
+
+
+def verify(data_folder: Path, name: str, say: Say) -> int:
+    """Hash every file of a run's current generation; return 0. Refusal when one is not as the manifest says."""
+    generation = find_run(data_folder, name).current()
+    checked = dict(generation.verify())
+    wrong = {file: sentence for file, sentence in checked.items() if sentence}
+    for sentence in wrong.values():
+        say(sentence)
+    if wrong and generation.complete:
+        first = min(map(stage_of, wrong), key=STAGES.index)
+        raise Refusal(
+            f"{len(wrong)} of {len(checked)} files of run '{name}' are not as they were built; "
+            f"copy the run again, or give its build command with --from {first}."
+        )
+    if wrong:
+        raise Refusal(f"run '{name}' has nothing to compare with yet; give its build command once more.")
+    say(f"run '{name}' ({generation.name}): {len(checked)} files, all as they were built.")
+    return 0
