@@ -41,7 +41,8 @@ from precompute.build.config import BuildConfig
 from precompute.build.job import Job
 from precompute.stages import encode as encode_verb
 from precompute.stages.encode import encode
-from precompute.stages.train import draw_held_out, identity, train
+from precompute.stages.train import identity, train
+from precompute.stages.train.held_out import draw_held_out
 
 N, DIMENSION = 700, 16
 TRAINING = {"features": 32, "k": 3, "epochs": 10}

@@ -10,7 +10,7 @@ import pytest
 from featurelib import ui
 from featurelib.storage.runs import Run
 from precompute.__main__ import main
-from precompute.stages.train.training_warnings import doubts
+from precompute.stages.train.training_warnings import training_warnings
 from tests.conftest import TINY_FLAGS
 from tests.support.page import page_of
 from tests.support.planted import Planted
@@ -27,7 +27,7 @@ from tests.support.planted import Planted
     ],
 )
 def test_what_looks_wrong_is_told(seen: dict, k: int | None, sentences: list[str]) -> None:
-    found = doubts(seen, k)
+    found = training_warnings(seen, k)
     assert len(found) == len(sentences)
     assert all(re.search(sentence, one) for one, sentence in zip(found, sentences, strict=True))
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
 
 from featurelib.sae.checkpoints import save_sae
@@ -17,14 +15,22 @@ from featurelib.sae.formats.own import FOREIGN
 from featurelib.sae.formats.saelens import WEIGHTS_FILE, expressible
 from featurelib.sae.sources.find import find_place
 from featurelib.sae.training.loggers import log_reading, open_logger
-from featurelib.schema import EMBEDDINGS, SPLIT, TEXTS, Refusal
+from featurelib.schema import EMBEDDINGS, SPLIT, Refusal
 from featurelib.storage import files
 from featurelib.storage.embeddings import EmbeddingParts
 from featurelib.storage.runs import SAE_FOLDER, Generation
 from precompute.build.job import Job, Made
 from precompute.build.stage import Stage
-from precompute.stages.train.pretrained_sae import refuse_misfit, take
-from precompute.stages.train.training_warnings import doubts
+from precompute.stages.train.held_out import (
+    MAX_HELD_OUT,
+    TRAINED_HERE,
+    draw_held_out,
+    draw_set_aside,
+    first_rows,
+    split_of_source,
+)
+from precompute.stages.train.pretrained_sae import refuse_misfit, take_sae
+from precompute.stages.train.training_warnings import training_warnings
 
 if TYPE_CHECKING:
     from featurelib.sae.model import SAE
@@ -33,28 +39,23 @@ if TYPE_CHECKING:
     from featurelib.sae.training.trainer import Reading
     from precompute.build.config import BuildConfig
 
-HELD_OUT_SHARE = 0.1
-MAX_HELD_OUT = 10_000
-SET_ASIDE_SHARE = 0.05
-MAX_SET_ASIDE = 5_000
 LOGS = "logs"
 """The folder of a run, beside its generations, that --logger writes to: no part of what is built."""
 FEWEST_TEXTS = 20
-"""Fewer texts than this teach nothing that could be held out and judged."""
-TRAINED_HERE = "trained here"
+"""Of fewer texts than this none could be held out, or nothing could be learned from the rest."""
 
 
 def identity(config: BuildConfig) -> dict[str, Any]:
-    """Return what an SAE that exists is known by: the sha256 of its files, and of the texts its run trained on."""
+    """Return the sha256 of the files of an SAE that exists, and of the split of the run that trained it."""
     if config.sae is None:
         return {}
     place = find_place(config.sae)
-    known = [place.weights, place.weights.parent.parent / SPLIT.path, *([place.config] if place.config else [])]
-    return {path.name: files.sha256_file(path) for path in known if path.is_file()}
+    paths = [place.weights, place.weights.parent.parent / SPLIT.path, *([place.config] if place.config else [])]
+    return {path.name: files.sha256_file(path) for path in paths if path.is_file()}
 
 
 def train(job: Job) -> Made:
-    """Train a SAE, or take `config.sae`; write it to sae/ and the split of the texts to split.parquet."""
+    """Train an SAE, or take the one that --sae names; write it to sae/ and the split of the texts to split.parquet."""
     parts = tuple(job.generation.parts(EMBEDDINGS))
     n_texts = sum(pq.read_metadata(part).num_rows for part in parts)
     return _take(job, parts, n_texts) if job.config.sae else _train(job, parts, n_texts)
@@ -81,15 +82,15 @@ def _train(job: Job, parts: tuple[Path, ...], n_texts: int) -> Made:
     config = job.config
     if n_texts < FEWEST_TEXTS:
         raise Refusal(
-            f"{n_texts} texts are too few to train a SAE on; give at least {FEWEST_TEXTS}, or an SAE with --sae."
+            f"{n_texts} texts are too few to train an SAE on; give at least {FEWEST_TEXTS}, or an SAE with --sae."
         )
     first = first_rows(job.generation)
     held_out = draw_held_out(first, config.seed)
     aside = draw_set_aside(first, held_out, config.seed) if config.patience else np.zeros(n_texts, bool)
     embeddings = EmbeddingParts(parts, ~held_out & ~aside)
     if not embeddings.n:
-        few = "all the same" if len(np.unique(first)) == 1 else "too few different ones for --patience"
-        raise Refusal(f"the {n_texts} texts are {few}; there is nothing to learn: check --text-column.")
+        reason = "all the same" if len(np.unique(first)) == 1 else "too few different ones for --patience"
+        raise Refusal(f"the {n_texts} texts are {reason}; there is nothing to learn: check --text-column.")
     recipe = find_recipe(
         embeddings.n,
         embeddings.d,
@@ -116,7 +117,7 @@ def _train(job: Job, parts: tuple[Path, ...], n_texts: int) -> Made:
             "n_set_aside": int(aside.sum()),
             "n_samples": bar.seen,
         }
-        made = _judge(job, sae, parts, held_out, facts, device)
+        made = _measure(job, sae, parts, held_out, facts, device)
         measured = {name: value for name, value in made.facts["held_out"].items() if value is not None}
         logger.log(bar.seen // recipe.batch, **{f"held_out_{name}": value for name, value in measured.items()})
     return made
@@ -134,128 +135,58 @@ def _learn(
 
 
 def _take(job: Job, parts: tuple[Path, ...], n_texts: int) -> Made:
-    taken = take(job, EmbeddingParts(parts, np.ones(n_texts, bool)))
-    sae = taken.checkpoint.sae
-    split = _split_of_source(job.generation, taken.place.weights.parent.parent, n_texts)
+    pretrained = take_sae(job, EmbeddingParts(parts, np.ones(n_texts, bool)))
+    sae = pretrained.checkpoint.sae
+    split = split_of_source(job.generation, pretrained.place.weights.parent.parent, n_texts)
     _write_split(job.generation, split)
     save_sae(sae, job.generation.sae_folder)
-    facts = _facts(job.generation, sae, taken.name) | {
-        "format": taken.checkpoint.format,
-        "remarks": list(taken.checkpoint.remarks),
-        "source_sha256": files.sha256_file(taken.place.weights),
+    facts = _facts(job.generation, sae, pretrained.name) | {
+        "format": pretrained.checkpoint.format,
+        "remarks": list(pretrained.checkpoint.remarks),
+        "source_sha256": files.sha256_file(pretrained.place.weights),
         "n_train": int((split == "train").sum()),
     }
-    return _judge(job, sae, parts, split == "held_out", facts, "cpu")
-
-
-def first_rows(generation: Generation) -> np.ndarray:
-    """Return for each text the text_id of the first text with the same words, int64 [n_texts]: its own where new."""
-    with pq.ParquetFile(generation.file(TEXTS)) as opened:
-        hashes = [_hash(text) for batch in opened.iter_batches(columns=["text"]) for text in batch["text"].to_pylist()]
-    _, first, inverse = np.unique(np.array(hashes), return_index=True, return_inverse=True)
-    return first[inverse]
-
-
-def draw_held_out(first_rows: np.ndarray, seed: int) -> np.ndarray:
-    """Return which texts are held out, bool [n_texts]: a tenth, at least 1 and at most 10,000, drawn by seed.
-
-    Texts that are there several times (`first_rows` tells) are drawn together, so that no held-out text was seen in
-    training.
-    """
-    distinct = np.unique(first_rows)
-    count = min(MAX_HELD_OUT, max(1, round(HELD_OUT_SHARE * len(distinct))))
-    drawn = np.random.default_rng([seed, 0]).choice(len(distinct), count, replace=False)
-    return np.isin(first_rows, distinct[drawn])
-
-
-def draw_set_aside(first_rows: np.ndarray, held_out: np.ndarray, seed: int) -> np.ndarray:
-    """Return which training texts tell when to stop, bool [n_texts]: a twentieth, at least 1 and at most 5,000.
-
-    They are training texts that no step learns from. The held-out ones take no part in it: a FVU that has chosen the
-    weights is no longer honest. Texts that are there several times are drawn together.
-    """
-    distinct = np.unique(first_rows[~held_out])
-    count = min(MAX_SET_ASIDE, max(1, round(SET_ASIDE_SHARE * len(distinct))))
-    drawn = np.random.default_rng([seed, 3]).choice(len(distinct), min(count, len(distinct)), replace=False)
-    return np.isin(first_rows, distinct[drawn])
+    return _measure(job, sae, parts, split == "held_out", facts, "cpu")
 
 
 def _write_split(generation: Generation, split: np.ndarray) -> None:
     generation.write(SPLIT, [np.arange(len(split)), split.tolist()])
 
 
-def _split_of_source(generation: Generation, source: Path, n_texts: int) -> np.ndarray:
-    """Return train for the texts that the SAE of the run in `source` was trained on, held_out for the others.
-
-    Texts are the same when their source_id is (where both runs have an id column) or the text itself is. Where the SAE
-    does not come from a run that trained it, all that is not known to be seen is unknown.
-    """
-    origin = Generation(source)
-    done = origin.done("train") if origin.path.is_dir() else None
-    if done is None or not origin.file(SPLIT).is_file() or not origin.file(TEXTS).is_file():
-        return np.full(n_texts, "unknown", dtype="<U8")
-    trained = pq.read_table(origin.file(SPLIT))["sae_split"].to_numpy(zero_copy_only=False) == "train"
-    by_id = all(_has_ids(one) for one in (generation, origin))
-    rest = "held_out" if done.facts.get("source") == TRAINED_HERE else "unknown"
-    seen = np.zeros(n_texts, bool)
-    for own, known in zip(_keys(generation, by_id), _keys(origin, by_id, trained), strict=True):
-        known = set(known)
-        seen |= np.array([key in known for key in own])
-    return np.where(seen, "train", rest)
-
-
-def _has_ids(generation: Generation) -> bool:
-    done = generation.done("ingest")
-    return bool(done and (done.facts.get("columns") or {}).get("id"))
-
-
-def _keys(generation: Generation, by_id: bool, chosen: np.ndarray | None = None) -> list[list[bytes]]:
-    """Return what each text is recognised by: a hash of it, and its source_id where that means something."""
-    names = ["text", "source_id"] if by_id else ["text"]
-    table = pq.read_table(generation.file(TEXTS), columns=names)
-    if chosen is not None:
-        table = table.filter(pa.array(chosen))
-    return [[_hash(value or "") for value in table[name].to_pylist()] for name in names]
-
-
-def _hash(value: str) -> bytes:
-    return hashlib.blake2b(value.encode(), digest_size=8).digest()
-
-
 def _facts(generation: Generation, sae: SAE, source: str) -> dict[str, Any]:
-    gates = sae.gate_values()
-    one = bool((gates == gates[0]).all())
+    thresholds = sae.gate_values()
+    equal = bool((thresholds == thresholds[0]).all())
     return {
         "architecture": sae.architecture,
         "saved_as": sae.gate.name if expressible(sae) else FOREIGN,
         "d_in": sae.d_in,
         "n_features": sae.n_features,
         "k": sae.k,
-        "threshold": float(gates[0]) if one and sae.gate.name == "jumprelu" else None,
+        "threshold": float(thresholds[0]) if equal and sae.gate.name == "jumprelu" else None,
         "source": source,
         "sha256": files.sha256_file(generation.sae_folder / WEIGHTS_FILE),
     }
 
 
-def _judge(
+def _measure(
     job: Job, sae: SAE, parts: tuple[Path, ...], held_out: np.ndarray, facts: dict[str, Any], device: str
 ) -> Made:
     """Measure the SAE on the held-out texts, or on at most 10,000 texts where none are known to be held out.
 
-    Of one trained here, what looks wrong on its training texts is said; one that was taken was looked at before.
+    Warn of what looks wrong on the training texts of an SAE trained here; one that was taken has been checked before.
     """
     n_held_out = int(held_out.sum())
-    every = -(-len(held_out) // MAX_HELD_OUT)
-    judged = held_out if n_held_out else np.arange(len(held_out)) % every == 0
-    measured = measure_sae(sae, EmbeddingParts(parts, judged))
+    step = -(-len(held_out) // MAX_HELD_OUT)
+    measured_on = held_out if n_held_out else np.arange(len(held_out)) % step == 0
+    measured = measure_sae(sae, EmbeddingParts(parts, measured_on))
     trained_here = facts["source"] == TRAINED_HERE
-    counted = ~held_out if trained_here else np.ones_like(held_out)
-    seen = measure_sae(sae, EmbeddingParts(parts, counted))
-    for sentence in doubts(seen, sae.k if job.config.threshold is None else None) if trained_here else ():
-        job.say(f"warning: {sentence}")
+    seen = measure_sae(sae, EmbeddingParts(parts, ~held_out if trained_here else np.ones_like(held_out)))
+    if trained_here:
+        for warning in training_warnings(seen, sae.k if job.config.threshold is None else None):
+            job.say(f"warning: {warning}")
     dead = seen["dead_share"]
     facts |= {"n_held_out": n_held_out, "dead_share": dead}
-    facts |= {"held_out": measured if n_held_out else None, "measured": measured | {"n_texts": int(judged.sum())}}
+    facts |= {"held_out": measured if n_held_out else None, "measured": measured | {"n_texts": int(measured_on.sum())}}
     where = "the training" if trained_here else "all"
     fvu = "no FVU (its texts are all the same)" if measured["fvu"] is None else f"FVU {measured['fvu']:.3f}"
     line = (
@@ -267,7 +198,7 @@ def _judge(
 
 
 class _Bar:
-    """A bar of embeddings seen, with a note and a line in the log now and then."""
+    """A progress bar over the embeddings of all epochs, which also writes the readings to the log."""
 
     def __init__(self, job: Job, recipe: Recipe, logger: Logger) -> None:
         self._job, self._recipe, self._logger = job, recipe, logger

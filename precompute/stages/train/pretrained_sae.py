@@ -1,4 +1,4 @@
-"""An SAE that exists and is taken instead of training one: read, held against the embeddings, and checked."""
+"""An SAE that exists already, used instead of training one: read, compared with the embeddings, and checked."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from precompute.build.config import BuildConfig
 from precompute.build.job import Job
 
 
-class Taken(NamedTuple):
-    """What `config.sae` is."""
+class PretrainedSAE(NamedTuple):
+    """The SAE that --sae names."""
 
     place: Place
     """Its files."""
     name: str
-    """What the run calls where it came from."""
+    """Where it came from, as the run calls it."""
     checkpoint: Checkpoint
-    """What the files mean."""
+    """What its files hold."""
 
 
-def read_taken(config: BuildConfig, d: int) -> Taken:
+def read_sae(config: BuildConfig, d: int) -> PretrainedSAE:
     """Return the SAE that `config.sae` names; Refusal when it is not for embeddings of dimension `d`."""
     place = find_place(config.sae)
     name = name_source(config.sae, place)
@@ -39,39 +39,39 @@ def read_taken(config: BuildConfig, d: int) -> Taken:
             f"the embeddings have dimension {d} but the SAE '{name}' was trained on dimension {checkpoint.sae.d_in}; "
             "use the embedder it was trained with, or another SAE."
         )
-    return Taken(place, name, checkpoint)
+    return PretrainedSAE(place, name, checkpoint)
 
 
 def refuse_misfit(config: BuildConfig) -> None:
     """Refuse an SAE that cannot be read or is not for these embeddings, before the texts are embedded."""
     if config.sae:
-        check_sae(read_taken(config, config.find_dimension()).checkpoint.sae)
+        check_sae(read_sae(config, config.find_dimension()).checkpoint.sae)
 
 
-def take(job: Job, embeddings: EmbeddingParts) -> Taken:
-    """Return the SAE with the threshold it may lack; say what was assumed and what it makes of 1,000 embeddings."""
-    taken = read_taken(job.config, embeddings.d)
-    checkpoint = taken.checkpoint
+def take_sae(job: Job, embeddings: EmbeddingParts) -> PretrainedSAE:
+    """Return the SAE, given a threshold where it lacks one; say what was assumed and how it fits 1,000 embeddings."""
+    pretrained = read_sae(job.config, embeddings.d)
+    checkpoint = pretrained.checkpoint
     if checkpoint.lacks_threshold_for is not None:
         checkpoint = give_threshold(checkpoint, embeddings)
     for remark in checkpoint.remarks:
-        job.say(f"{taken.place.weights.name}: {remark}")
-    found = check_sae(checkpoint.sae, _a_few(embeddings))
-    job.say(_told(taken.name, found))
-    for sentence in found.warnings:
-        job.say(f"warning: {sentence}")
-    return taken._replace(checkpoint=checkpoint)
+        job.say(f"{pretrained.place.weights.name}: {remark}")
+    check = check_sae(checkpoint.sae, _sample(embeddings))
+    job.say(_fit_sentence(pretrained.name, check))
+    for warning in check.warnings:
+        job.say(f"warning: {warning}")
+    return pretrained._replace(checkpoint=checkpoint)
 
 
-def _a_few(embeddings: EmbeddingParts) -> np.ndarray:
-    """Return at most 1,000 of the embeddings, evenly drawn."""
+def _sample(embeddings: EmbeddingParts) -> np.ndarray:
+    """Return at most 1,000 of the embeddings, evenly spaced, float32 [n, d]."""
     admitted = np.flatnonzero(embeddings.mask)
     mask = np.zeros_like(embeddings.mask)
     mask[admitted[evenly(len(admitted), MOST_EMBEDDINGS)]] = True
     return np.concatenate(list(EmbeddingParts(embeddings.parts, mask).in_order()))
 
 
-def _told(name: str, found: SelfCheck) -> str:
-    fit = found.fit
+def _fit_sentence(name: str, check: SelfCheck) -> str:
+    fit = check.fit
     fvu = "no FVU (they are all the same)" if fit.fvu is None else f"FVU {fit.fvu:.2f}"
     return f"the SAE '{name}': {fvu} and L0 {fit.l0:.1f} on {fit.n:,} of these embeddings"

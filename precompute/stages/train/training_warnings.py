@@ -1,30 +1,31 @@
-"""What looks wrong of an SAE that was just trained: it is said, not shown as fine."""
+"""Warnings about an SAE that was just trained: what looks wrong is said, not shown as fine."""
 
 from __future__ import annotations
 
 OFF_L0 = 0.1
-"""By what share of k the L0 of the training texts may be off in silence."""
+"""The share of k by which the L0 of the training texts may be off without a warning."""
 
 
-def doubts(seen: dict[str, float | None], k: int | None) -> list[str]:
-    """Say what looks wrong in what `measure_sae` found on the training texts, a sentence each; k is None if not asked.
+def training_warnings(measured: dict[str, float | None], k: int | None) -> list[str]:
+    """Return a sentence for each thing that looks wrong on the training texts.
 
-    A SAE that is dead has no other faults.
+    `measured` is what `measure_sae` returns for them; `k` is the L0 that was aimed at, None where none was. Of an SAE
+    whose features are all dead nothing else is said.
     """
-    if seen["dead_share"] == 1:
+    if measured["dead_share"] == 1:
         return [
             "no feature fires on any training text, so this run will show none; give more texts, another --k or "
             "--architecture, or a lower --threshold."
         ]
-    said = []
-    if k is not None and abs(seen["l0"] / k - 1) > OFF_L0:
-        said.append(
-            f"L0 is {seen['l0']:.1f} on the training texts and not {k}: they are too few, or too much alike, for that "
-            "many features a text; give a smaller --k, another --architecture or more texts."
+    warnings = []
+    if k is not None and abs(measured["l0"] / k - 1) > OFF_L0:
+        warnings.append(
+            f"L0 is {measured['l0']:.1f} on the training texts and not {k}: they are too few, or too much alike, for "
+            "that many features a text; give a smaller --k, another --architecture or more texts."
         )
-    if seen["fvu"] is not None and seen["fvu"] > 1:
-        said.append(
-            f"FVU is {seen['fvu']:.3g} on the training texts, worse than their mean: nothing was learned; give more "
-            "texts or another --architecture."
+    if measured["fvu"] is not None and measured["fvu"] > 1:
+        warnings.append(
+            f"FVU is {measured['fvu']:.3g} on the training texts, worse than their mean: nothing was learned; give "
+            "more texts or another --architecture."
         )
-    return said
+    return warnings

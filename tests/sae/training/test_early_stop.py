@@ -12,7 +12,7 @@ from featurelib.sae.training.recipe import tuned
 from featurelib.sae.training.registry import ARCHITECTURES
 from featurelib.schema import Refusal
 from precompute.build.config import BuildConfig
-from precompute.stages.train import draw_held_out, draw_set_aside
+from precompute.stages.train.held_out import draw_held_out, draw_set_aside
 from tests.sae.training.test_training import write_parts
 
 

@@ -7,7 +7,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from featurelib.schema import TEXT_SUMMARIES, Refusal
-from precompute.stages.train import draw_held_out, first_rows, train
+from precompute.stages.train import train
+from precompute.stages.train.held_out import draw_held_out, first_rows
 from tests.precompute.test_encode import TRAINING, begin_run, build, planted_rows, work_on
 
 
