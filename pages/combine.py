@@ -31,11 +31,11 @@ except Refusal as refusal:
 with ui.part():
     densities = queries.densities(store, labels)
     combine.counted(counts, chosen, densities)
-    if counts.n_found == 0:
+    if counts.n_matching == 0:
         ui.stop_with("No text of this corpus is like that.")
     ui.heading("Texts", combine.ORDER if chosen.present else "in the order of the corpus", help=combine.STRENGTH)
     place = st.container()
-    first = ui.pager(counts.n_found, PER_PAGE)
+    first = ui.pager(counts.n_matching, PER_PAGE)
     rows = queries.combined_texts(store, chosen.present, chosen.absent, limit=PER_PAGE, offset=first).to_pylist()
     shown = [
         text_list.text_of(row | {"activation": row["strength"]}, store, 1.0 if chosen.present else None) for row in rows

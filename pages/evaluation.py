@@ -57,9 +57,9 @@ def features(run: ui.Opened) -> None:
     first, second, third = st.columns(3, gap="large")
     with first, ui.part():
         ui.heading("Threshold", help="The pre-activation that a feature must pass to fire.")
-        gates = queries.gates(run.store)
+        gates = queries.thresholds(run.store)
         if gates.n_values > 1:
-            spread(queries.gate_bins(run.store), "threshold")
+            spread(queries.threshold_bins(run.store), "threshold")
         else:
             one = f"One for all features: {ui.number(gates.low)}."
             ui.sentence(one if gates.low else "No feature has a threshold of its own.")

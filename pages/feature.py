@@ -67,7 +67,7 @@ with beside:
     if not feature.dead:
         with ui.part():
             ui.heading("Activation", f"{ui.count(feature.n_active)} texts", help=header.HISTOGRAM)
-            lists.activation_histogram(queries.histogram(store, feature_id).to_pylist(), feature.gate)
+            lists.activation_histogram(queries.histogram(store, feature_id).to_pylist(), feature.threshold)
     test_box()
     if not feature.dead:
         with ui.part():

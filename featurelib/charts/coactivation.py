@@ -23,7 +23,7 @@ NAMED = 26
 """Up to so many features their names stand at the left edge; beyond that on hover only."""
 
 
-def together_heatmap(
+def coactivation_heatmap(
     names: Sequence[str], n_both: np.ndarray, colours: Colours, *, measure: str = "jaccard", width: int = 0
 ) -> go.Figure:
     """A square of features, the colour of a cell saying how much two fire together; the diagonal is left out.

@@ -1,6 +1,6 @@
-"""One function is one question about a run, its SQL in sight; the first argument is always the store.
+"""One function is one question about a run, with its SQL in sight; the first argument is always the store.
 
-Every `order by` is total. Values are bound by name; column names come from closed lists or from the table's own ones.
+Every `order by` is total. Values are bound by name; column names come from closed lists or from the table itself.
 """
 
 from featurelib.queries.attribution import contributions, no_words_reason
@@ -15,16 +15,16 @@ from featurelib.queries.audit import (
 from featurelib.queries.clusters import CLUSTERS, cluster_features, cluster_keywords, clusters, topic_layout
 from featurelib.queries.combine import MOST_COMBINED, CombinedCounts, combined_texts, count_combined, densities
 from featurelib.queries.evaluation import (
-    Gates,
     Metric,
+    Thresholds,
     alignment_bins,
     evaluation,
-    gate_bins,
-    gates,
     metric,
     metrics,
     nearest_bins,
     text_bins,
+    threshold_bins,
+    thresholds,
 )
 from featurelib.queries.explanations import Explanation, ExplanationScore, explanation
 from featurelib.queries.families import (
@@ -49,14 +49,14 @@ from featurelib.queries.features import (
     random_feature,
 )
 from featurelib.queries.fidelity import Fidelity, fidelity, fidelity_bins, fidelity_summary, keyword_evidence
-from featurelib.queries.matching import Fired, fired, texts_per_feature, why_not_comparable
+from featurelib.queries.matching import FiringPairs, firing_pairs, texts_per_feature, why_not_comparable
 from featurelib.queries.metadata import MetadataColumn, metadata_columns, metadata_values
 from featurelib.queries.near_misses import near_misses
 from featurelib.queries.open_run import OpenRun
 from featurelib.queries.overview import Counts, cosine_bins, counts, density_bins, l0_bins, worst_texts
 from featurelib.queries.relations import (
     MEASURES,
-    Together,
+    CoactivationMatrix,
     coactivation_matrix,
     coactivations,
     neighbours,
@@ -73,97 +73,3 @@ from featurelib.queries.textmap import (
 )
 from featurelib.queries.texts import TextRow, active_features, text, text_features, texts
 from featurelib.queries.top_texts import bands, count_top_texts, histogram, random_texts, top_texts
-
-__all__ = [
-    "CLUSTERS",
-    "CombinedCounts",
-    "Counts",
-    "Explanation",
-    "ExplanationScore",
-    "FAMILY_SORTS",
-    "Family",
-    "Feature",
-    "FeatureFilter",
-    "Fidelity",
-    "Fired",
-    "Gates",
-    "MEASURES",
-    "MOST_COMBINED",
-    "MetadataColumn",
-    "Metric",
-    "OpenRun",
-    "TextRow",
-    "Together",
-    "active_features",
-    "alignment_bins",
-    "audit_checks",
-    "audit_counts",
-    "audit_rows",
-    "bands",
-    "cluster_features",
-    "cluster_keywords",
-    "clusters",
-    "coactivation_matrix",
-    "coactivations",
-    "combined_texts",
-    "cosine_bins",
-    "count_combined",
-    "count_families",
-    "contributions",
-    "count_audit_rows",
-    "count_features",
-    "count_top_texts",
-    "counts",
-    "densities",
-    "density_bins",
-    "evaluation",
-    "explanation",
-    "families",
-    "family",
-    "family_members",
-    "feature",
-    "feature_audit",
-    "features",
-    "features_among",
-    "fidelity",
-    "fidelity_bins",
-    "fidelity_summary",
-    "find_features",
-    "flagged_ids",
-    "fired",
-    "gate_bins",
-    "gates",
-    "histogram",
-    "is_number",
-    "keyword_evidence",
-    "keywords",
-    "l0_bins",
-    "labels",
-    "layout",
-    "layout_activations",
-    "layout_kind_of",
-    "layout_kinds",
-    "layout_numbers",
-    "metadata_columns",
-    "metadata_values",
-    "metric",
-    "metrics",
-    "near_misses",
-    "no_words_reason",
-    "nearest_bins",
-    "neighbours",
-    "opposites",
-    "random_feature",
-    "random_texts",
-    "relatives",
-    "text",
-    "text_bins",
-    "text_features",
-    "text_layout",
-    "texts",
-    "texts_per_feature",
-    "top_texts",
-    "topic_layout",
-    "why_not_comparable",
-    "worst_texts",
-]

@@ -1,4 +1,4 @@
-"""Questions about the words that carry a feature."""
+"""Questions about attribution: what the words of a text add to a feature."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from featurelib.storage.store import Store
 
 
 def contributions(store: Store, feature_id: int, text_ids: Iterable[int]) -> pa.Table:
-    """What each word of some texts adds to a feature; a text whose words are not stored gives no row.
+    """Return what each word of some texts adds to a feature; a text without stored attributions gives no row.
 
-    Columns: text_id, starts and ends (of each word, in characters), parts (of each word), special, constant,
-    pre_activation, in the order of the ids as given. Σ parts + special + constant = pre_activation, to 1e-5 (of
-    it, where it is above 1) and as far as stored embeddings are those of the embedder (float16 rounds them).
+    Columns: text_id, starts and ends (of each word, in characters), parts (the attribution of each word), special,
+    constant, pre_activation, in the order of the ids as given. Σ parts + special + constant = pre_activation, to 1e-5
+    (times pre_activation where that is above 1) and as exactly as stored embeddings are the embedder's (float16
+    rounds).
     """
     return store.ask(
         """
@@ -24,11 +25,11 @@ def contributions(store: Store, feature_id: int, text_ids: Iterable[int]) -> pa.
         where c.feature_id = $feature_id and c.text_id in (select unnest($text_ids::bigint[]))
         order by list_position($text_ids::bigint[], c.text_id)""",
         feature_id=feature_id,
-        text_ids=list(dict.fromkeys(int(one) for one in text_ids)),
+        text_ids=list(dict.fromkeys(int(text_id) for text_id in text_ids)),
     )
 
 
 def no_words_reason(store: Store) -> str | None:
-    """Why no words are stored for this run, without a full stop; None where they are, or where nothing is known."""
+    """Return why this run has no attributions, without a full stop; None where it has, or where nothing is known."""
     done = store.generation.done("attributions")
     return done.facts.get("reason") if done else None

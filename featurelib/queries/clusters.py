@@ -19,7 +19,7 @@ def _table(kind: str) -> str:
 
 
 def clusters(store: Store, kind: str = "cluster") -> pa.Table:
-    """The clusters, the largest first: cluster, n_features, keywords (the three that most of its features have).
+    """Return the clusters, the largest first: cluster, n_features, keywords (the three most common of its features).
 
     `kind` is one of CLUSTERS; features of no cluster are in no row. Refusal when the table has not been made.
     """
@@ -52,7 +52,7 @@ def clusters(store: Store, kind: str = "cluster") -> pa.Table:
 
 
 def cluster_features(store: Store, kind: str, cluster: int) -> pa.Table:
-    """The features of a cluster, the densest first: feature_id, label, density."""
+    """Return the features of a cluster, the densest first: feature_id, label, density."""
     return store.ask(
         f"""
         select c.feature_id, coalesce(l.label, 'feature ' || c.feature_id) as label, f.density
@@ -66,7 +66,7 @@ def cluster_features(store: Store, kind: str, cluster: int) -> pa.Table:
 
 
 def cluster_keywords(store: Store, kind: str, cluster: int, *, limit: int = 12) -> pa.Table:
-    """The keywords that most features of a cluster have: keyword, n_features."""
+    """Return the most common keywords of a cluster: keyword, n_features."""
     return store.ask(
         f"""
         select k.keyword, count(distinct k.feature_id) as n_features
@@ -82,7 +82,7 @@ def cluster_keywords(store: Store, kind: str, cluster: int, *, limit: int = 12) 
 
 
 def topic_layout(store: Store) -> pa.Table:
-    """All features on the map with the clusters of their labels in the column cluster; else the columns of `layout`."""
+    """Return the columns of `layout`, where the column cluster holds the clusters of labels."""
     return store.ask(
         """
         select p.feature_id, p.x, p.y, f.density::float as density, f.log10_density::float as log10_density,

@@ -1,4 +1,4 @@
-"""Questions about texts by the features that fire on them: A and B, but not C."""
+"""Questions about texts by a combination of features: A and B fire, but not C."""
 
 from __future__ import annotations
 
@@ -12,86 +12,88 @@ from featurelib.schema import Refusal
 from featurelib.storage.store import Store
 
 MOST_COMBINED = 20
-"""Features that a question may name."""
+"""Features in one combination, at most."""
 
-# Each feature's rows lie together in the files, so that only those of the features named are read.
-FOUND = """
+# The rows of one feature lie together in the files, so only those of the named features are read.
+MATCHING = """
 with fired as (
     select a.text_id, a.feature_id, a.activation / f.max_activation as strength
     from activations_by_feature a
     join features f on f.feature_id = a.feature_id
     where a.feature_id in (select unnest($named::bigint[]))
-), held as (
+), counted as (
     select text_id, min(strength) filter (feature_id in (select unnest($present::bigint[]))) as strength,
         count(*) filter (feature_id in (select unnest($present::bigint[]))) as n_present,
         count(*) filter (feature_id in (select unnest($absent::bigint[]))) as n_absent
     from fired
     group by text_id
-), found as (
-    select t.text_id, h.strength
+), matching as (
+    select t.text_id, c.strength
     from texts t
-    left join held h on h.text_id = t.text_id
-    where coalesce(h.n_present, 0) = len($present::bigint[]) and coalesce(h.n_absent, 0) = 0
+    left join counted c on c.text_id = t.text_id
+    where coalesce(c.n_present, 0) = len($present::bigint[]) and coalesce(c.n_absent, 0) = 0
 )
 """
 
 
 @dataclass(frozen=True)
 class CombinedCounts:
-    """How many texts a combination of features leaves."""
+    """How many texts match a combination of features."""
 
     n_texts: int
     """Texts of the corpus."""
     n_present: int
-    """Texts on which all the features that must fire do."""
-    n_found: int
-    """Of these, the texts on which none of the features fires that must not."""
+    """Texts on which all features fire that must."""
+    n_matching: int
+    """Of these, the texts on which no feature fires that must not."""
 
 
 def _named(present: Sequence[int], absent: Sequence[int]) -> dict[str, list[int]]:
-    wanted, unwanted = (list(dict.fromkeys(int(one) for one in ids)) for ids in (present, absent))
-    both = sorted(set(wanted) & set(unwanted))
+    fire, silent = (list(dict.fromkeys(int(feature_id) for feature_id in ids)) for ids in (present, absent))
+    both = sorted(set(fire) & set(silent))
     if both:
         raise Refusal(f"feature {both[0]} cannot fire and not fire on one text; take it from one of the two lists.")
-    if len(wanted) + len(unwanted) > MOST_COMBINED:
-        raise Refusal(f"{len(wanted) + len(unwanted)} features are named; {MOST_COMBINED} can be combined at most.")
-    return {"named": wanted + unwanted, "present": wanted, "absent": unwanted}
+    if len(fire) + len(silent) > MOST_COMBINED:
+        raise Refusal(f"{len(fire) + len(silent)} features are named; {MOST_COMBINED} can be combined at most.")
+    return {"named": fire + silent, "present": fire, "absent": silent}
 
 
 def count_combined(store: Store, present: Sequence[int], absent: Sequence[int] = ()) -> CombinedCounts:
     """Count the texts on which all of `present` fire and none of `absent`; Refusal when a feature is in both."""
-    bound = _named(present, absent)
-    found = store.ask(f"{FOUND} select count(*) as n from found", **bound)["n"][0].as_py()
-    without = bound | {"absent": [], "named": bound["present"]}
-    before = store.ask(f"{FOUND} select count(*) as n from found", **without)["n"][0].as_py() if absent else found
-    return CombinedCounts(store.ask("select count(*) as n from texts")["n"][0].as_py(), before, found)
+    values = _named(present, absent)
+    count = f"{MATCHING} select count(*) as n from matching"
+    n_matching = store.ask(count, **values)["n"][0].as_py()
+    present_alone = values | {"absent": [], "named": values["present"]}
+    n_present = store.ask(count, **present_alone)["n"][0].as_py() if absent else n_matching
+    return CombinedCounts(store.ask("select count(*) as n from texts")["n"][0].as_py(), n_present, n_matching)
 
 
 def densities(store: Store, ids: Iterable[int]) -> dict[int, float]:
-    """The densities of some features, by id; unknown ids are left out."""
-    found = store.ask(
+    """Return the densities of some features, by id; unknown ids are left out."""
+    rows = store.ask(
         """
         select feature_id, density
         from features
         where feature_id in (select unnest($ids::bigint[]))
         order by feature_id""",
-        ids=[int(one) for one in ids],
+        ids=[int(feature_id) for feature_id in ids],
     )
-    return dict(zip(found["feature_id"].to_pylist(), found["density"].to_pylist(), strict=True))
+    return dict(zip(rows["feature_id"].to_pylist(), rows["density"].to_pylist(), strict=True))
 
 
 def combined_texts(
     store: Store, present: Sequence[int], absent: Sequence[int] = (), *, limit: int = 10, offset: int = 0
 ) -> pa.Table:
-    """The texts on which all of `present` fire and none of `absent`, those first on which the weakest is strongest.
+    """Return the texts on which all of `present` fire and none of `absent`, by descending strength.
 
-    A feature's strength on a text is its activation over its maximum on the corpus; `strength` is the least of those of
-    `present`, null when nothing must fire. Columns: text_id, text, strength, cut, sae_split, then the source's own.
+    A feature's strength on a text is its activation over its maximum on the corpus; `strength` is the smallest one of
+    those of `present`, null when nothing must fire. Columns: text_id, text, strength, cut, sae_split, then the source's
+    own.
     """
     return store.ask(
-        f"""{FOUND}, page as (
+        f"""{MATCHING}, page as (
             select text_id, strength
-            from found
+            from matching
             order by strength desc nulls last, text_id
             limit $limit::bigint offset $offset::bigint
         )

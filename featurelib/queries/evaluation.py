@@ -1,4 +1,4 @@
-"""Questions about how good the SAE is: every measured number, and how texts and features differ in it."""
+"""Questions about the evaluation of the SAE: every metric, and how texts and features differ in it."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from featurelib.storage.store import Store
 
 TEXT_COLUMNS = ("cosine", "fvu", "n_active")
 OUTER = 0.005
-"""The share of texts at either end that the first and the last bin take in, lest one text make all else one bar."""
+"""The share of texts at either end that the first and the last bin take in, so that an outlier widens no bin."""
 
 
 @dataclass(frozen=True)
 class Metric:
-    """One measured number with all that is needed to read it."""
+    """One metric with all that is needed to read it."""
 
     metric: str
     value: float
@@ -26,7 +26,7 @@ class Metric:
     """The lower end of its 95 % interval."""
     high: float | None
     split: str
-    """The texts it was measured on: held_out, train, unknown or all; weights where it was measured on none."""
+    """The texts it was measured on: held_out, train, unknown or all; weights where no text was needed."""
     space: str
     """raw (the embedder's own space), normalised, activations, pre-activations, decoder or weights."""
     n_texts: int
@@ -34,17 +34,17 @@ class Metric:
 
 
 @dataclass(frozen=True)
-class Gates:
-    """The pre-activations that the features must pass to fire."""
+class Thresholds:
+    """The range of the features' thresholds."""
 
     n_values: int
-    """How many different ones there are."""
+    """How many different thresholds there are."""
     low: float
     high: float
 
 
 def evaluation(store: Store) -> pa.Table:
-    """Every metric with its interval, split, space, number of texts and formula; held-out texts first."""
+    """Return every metric with its interval, split, space, number of texts and formula; held-out texts first."""
     return store.ask(
         """
         select *
@@ -54,8 +54,8 @@ def evaluation(store: Store) -> pa.Table:
 
 
 def metric(store: Store, metric: str, split: str) -> Metric | None:
-    """One metric on one split, or None when it was not measured there."""
-    found = store.ask(
+    """Return one metric on one split, or None when it was not measured there."""
+    rows = store.ask(
         """
         select metric, value, low, high, split, space, n_texts, formula
         from evaluation
@@ -65,11 +65,11 @@ def metric(store: Store, metric: str, split: str) -> Metric | None:
         metric=metric,
         split=split,
     ).to_pylist()
-    return Metric(**found[0]) if found else None
+    return Metric(**rows[0]) if rows else None
 
 
 def metrics(store: Store) -> dict[tuple[str, str], Metric]:
-    """Every metric by its name and split."""
+    """Return every metric by its name and split."""
     rows = store.ask(
         """
         select metric, value, low, high, split, space, n_texts, formula
@@ -80,10 +80,10 @@ def metrics(store: Store) -> dict[tuple[str, str], Metric]:
 
 
 def text_bins(store: Store, column: str, n_bins: int = 40) -> pa.Table:
-    """How texts differ in cosine, fvu or n_active, split by split in common bins: split, left, right, n_texts, share.
+    """Return a histogram of cosine, fvu or n_active for each split, all in the same bins.
 
-    The share is of the split's texts that have a number. The first bin takes in all below it, the last one all above;
-    bins of n_active are whole numbers, `right` excluded.
+    Columns: split, left, right, n_texts, share. The share is of the split's texts that have a number. The first bin
+    also counts all below it, the last one all above; bins of n_active are whole numbers, `right` excluded.
     """
     if column not in TEXT_COLUMNS:
         raise Refusal(f"there is no distribution of '{column}'; {', '.join(TEXT_COLUMNS)} are known.")
@@ -130,19 +130,19 @@ def _bin_ends(low: float | None, high: float | None, n_bins: int, *, whole: bool
     return (low, (high - low) / n_bins, n_bins) if high > low else (low - 0.5, 1.0, 1)
 
 
-def gates(store: Store) -> Gates:
-    """How the features' gates differ."""
-    found = store.ask("select count(distinct gate) as n_values, min(gate) as low, max(gate) as high from gates")
-    return Gates(**found.to_pylist()[0])
+def thresholds(store: Store) -> Thresholds:
+    """Return the number of different thresholds, the lowest and the highest."""
+    rows = store.ask("select count(distinct gate) as n_values, min(gate) as low, max(gate) as high from gates")
+    return Thresholds(**rows.to_pylist()[0])
 
 
-def gate_bins(store: Store, n_bins: int = 40) -> pa.Table:
-    """The pre-activations that features must pass to fire, in equal bins: left, right, n_features."""
+def threshold_bins(store: Store, n_bins: int = 40) -> pa.Table:
+    """Return the features' thresholds in equal bins: left, right, n_features."""
     return equal_bins(store, "gates", "gate", "n_features", n_bins)
 
 
 def alignment_bins(store: Store, n_bins: int = 40) -> pa.Table:
-    """The cosines of encoder and direction of each feature in equal bins: left, right, n_features."""
+    """Return the cosine of encoder and decoder direction of each feature in equal bins: left, right, n_features."""
     columns = store.once("columns of gates", lambda: store.ask("select * from gates limit 0").schema.names)
     if "alignment" not in columns:
         raise Refusal(
@@ -153,5 +153,5 @@ def alignment_bins(store: Store, n_bins: int = 40) -> pa.Table:
 
 
 def nearest_bins(store: Store, n_bins: int = 40) -> pa.Table:
-    """The cosine of each feature's direction to its nearest other in equal bins: left, right, n_features."""
+    """Return the cosine of each feature's direction to its nearest neighbour in equal bins: left, right, n_features."""
     return equal_bins(store, "(from neighbours where rank = 1)", "cosine", "n_features", n_bins)

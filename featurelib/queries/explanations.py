@@ -22,7 +22,7 @@ class Explanation:
 
 
 def explanation(store: Store, feature_id: int) -> Explanation | None:
-    """A feature's explanation with its scores; None where the model gave none, or was not asked."""
+    """Return a feature's explanation with its scores; None where there is none."""
     rows = store.ask(
         """
         select explanation, model, scorer, score, low, high, n_texts, n_fires, n_unread, accuracy, precision, recall,

@@ -1,4 +1,4 @@
-"""Questions about families: parents, and children that fire where their parent does far more than by chance."""
+"""Questions about families: parents, and children that fire with their parent far more often than by chance."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ with cards as (
     left join maybe.labels l on l.feature_id = i.feature_id
     where $words::varchar <> ''
     group by i.family_id
-), found as (
+), matching as (
     select c.*
     from cards c
     left join named n on n.family_id = c.family_id
@@ -47,23 +47,23 @@ with cards as (
 
 @dataclass(frozen=True)
 class Family:
-    """One family; the counts of its measures are texts on which two features both fire."""
+    """One family; its measures are means of counts of texts on which two features both fire."""
 
     family_id: int
     root_id: int
-    """The feature that all others lie under."""
+    """The ancestor of all other members."""
     label: str
     """The root's label."""
     size: int
     """The number of features, the root included."""
     depth: int
-    """The greatest number of steps up to the root."""
+    """The largest number of steps from a member up to the root."""
     n_active: int
     """The number of texts on which the root fires."""
     density: float
     """n_active over the number of texts of the corpus."""
     r_parent_child: float
-    """The mean over the other members, of their texts shared with the root."""
+    """The mean over the other members, each with the root."""
     r_children: float | None
     """The mean over the pairs of other members; None where there is only one."""
     in_block: float
@@ -73,7 +73,7 @@ class Family:
     block_ratio: float | None
     """in_block / off_block."""
     shuffled_ratio: float | None
-    """The block ratio to be expected if each feature's texts were drawn anew."""
+    """The expected block ratio if each feature's texts were drawn at random."""
     over_shuffled: float | None
     """block_ratio / shuffled_ratio."""
 
@@ -87,9 +87,9 @@ def families(
     limit: int | None = 50,
     offset: int = 0,
 ) -> pa.Table:
-    """Families whose members' labels hold all the `words`, with their measures; ties are in the order of family_id.
+    """Return families whose members' labels contain all the `words`, ties in the order of family_id.
 
-    Columns: the fields of `Family`, by their names. Refusal for a `sort` that is none of FAMILY_SORTS.
+    Columns: the fields of `Family`. Refusal for a `sort` that is none of FAMILY_SORTS.
     """
     if sort not in FAMILY_SORTS:
         raise Refusal(f"families cannot be sorted by '{str(sort)[:40]}'; use one of {', '.join(FAMILY_SORTS)}.")
@@ -97,7 +97,7 @@ def families(
         f"""{CARDS}
         select family_id, root_id, label, size, depth, n_active, density, r_parent_child, r_children, in_block,
             off_block, block_ratio, shuffled_ratio, over_shuffled
-        from found
+        from matching
         order by {sort} {"desc" if descending else "asc"} nulls last, family_id
         limit $limit::bigint offset $offset::bigint""",
         words=words.strip(),
@@ -107,30 +107,30 @@ def families(
 
 
 def count_families(store: Store, words: str = "") -> int:
-    """The number of families whose members' labels hold all the words."""
-    return store.ask(f"{CARDS} select count(*) as n from found", words=words.strip())["n"][0].as_py()
+    """Return the number of families whose members' labels contain all the words."""
+    return store.ask(f"{CARDS} select count(*) as n from matching", words=words.strip())["n"][0].as_py()
 
 
 def family(store: Store, family_id: int) -> Family:
-    """One family; Refusal naming the range when there is none with this id."""
-    found = store.ask(
+    """Return one family; Refusal naming the range when there is none with this id."""
+    rows = store.ask(
         f"""{CARDS}
         select family_id, root_id, label, size, depth, n_active, density, r_parent_child, r_children, in_block,
             off_block, block_ratio, shuffled_ratio, over_shuffled
-        from found
+        from matching
         where family_id = $family_id::hugeint""",
         words="",
         family_id=int(family_id),
     ).to_pylist()
-    if not found:
+    if not rows:
         last = count_families(store) - 1
         known = f"this run's families are 0 to {last}" if last >= 0 else "this run has none"
         raise Refusal(f"there is no family {family_id}; {known}.")
-    return Family(**found[0])
+    return Family(**rows[0])
 
 
 def family_members(store: Store, family_id: int) -> pa.Table:
-    """The features of a family, those that fire on more texts first, so that a parent comes before its children.
+    """Return the features of a family, those that fire on more texts first, so that a parent comes before its children.
 
     Columns: feature_id, label, parent_id (null for the root), depth, n_active, n_both (texts shared with the parent),
     conditional = P(parent | feature), share_of_parent = P(feature | parent), nesting.
@@ -149,7 +149,7 @@ def family_members(store: Store, family_id: int) -> pa.Table:
 
 
 def relatives(store: Store, feature_id: int) -> pa.Table:
-    """A feature's parent (if any) and then its children, those that fire on more texts first; no row without a family.
+    """Return a feature's parent (if any), then its children, those that fire on more texts first; may be empty.
 
     Columns: kin ('parent' or 'child'), feature_id, label, family_id, n_active, n_both, conditional and share_of_parent
     of that edge: P(parent | child) and P(child | parent).

@@ -25,7 +25,7 @@ SORTS = (
 )
 """The columns that `features` sorts by."""
 
-# `maybe.` names a table that may not have been made yet: it is empty then.
+# The tables of the schema `maybe` are empty as long as they have not been made.
 WORDS = """
     select feature_id, string_agg(keyword, ', ' order by rank) as keywords
     from maybe.keywords
@@ -34,7 +34,7 @@ WORDS = """
 """
 
 CARDS = """
-with words as ({words}), told as (
+with words as ({words}), explained as (
     select feature_id, min(explanation) as explanation
     from maybe.explanations
     group by feature_id
@@ -48,7 +48,7 @@ with words as ({words}), told as (
     left join maybe.gates g on g.feature_id = f.feature_id
     left join maybe.layout p on p.feature_id = f.feature_id
     left join maybe.fidelity q on q.feature_id = f.feature_id and q.method = 'ours' and q.predictor = 'resembles'
-    left join told x on x.feature_id = f.feature_id
+    left join explained x on x.feature_id = f.feature_id
 )
 """
 
@@ -70,7 +70,7 @@ where ($density_low::double is null or density >= $density_low::double)
 
 @dataclass(frozen=True)
 class FeatureFilter:
-    """Which features are wanted; a field left at its default lets all through."""
+    """Conditions that features must meet; a field left at its default is no condition."""
 
     words: str = ""
     """Words that must all occur in the label, a keyword or the explanation (any case), or a feature's id."""
@@ -95,7 +95,7 @@ class FeatureFilter:
 
     def values(self) -> dict[str, object]:
         """What is bound in the SQL."""
-        ids = None if self.ids is None else [int(one) for one in self.ids]
+        ids = None if self.ids is None else [int(feature_id) for feature_id in self.ids]
         return asdict(self) | {"words": self.words.strip(), "ids": ids}
 
 
@@ -123,8 +123,8 @@ class Feature:
     """The mean over the texts on which it fires; 0 when dead."""
     dead: bool
     """Whether it fires on no text of this corpus."""
-    gate: float | None
-    """What the pre-activation must exceed, None when the run does not say."""
+    threshold: float | None
+    """What the pre-activation must exceed; 0 where that depends on the text (TopK), None when the run does not say."""
     cluster: int | None
     """Its cluster in the layout, -1 for none; None when there is no layout yet."""
     auroc: float | None = None
@@ -142,11 +142,11 @@ def features(
     limit: int | None = 50,
     offset: int = 0,
 ) -> pa.Table:
-    """A page of the features that the filter lets through; ties are in the order of feature_id, `limit=None` gives all.
+    """Return a page of the features that meet the conditions, ties in the order of feature_id; `limit=None` gives all.
 
-    Columns: feature_id, label, keywords, density, n_active, max_activation, mean_activation, gate, cluster, auroc, ap
-    (of our label, by resemblance, on the judged texts), dead.
-    Refusal for a `sort` that is none of SORTS.
+    Columns: feature_id, label, keywords, density, n_active, max_activation, mean_activation, gate (the threshold),
+    cluster, auroc, ap (of our label, by similarity, on the label test texts), dead. Refusal for a `sort` that is none
+    of SORTS.
     """
     if sort not in SORTS:
         raise Refusal(f"features cannot be sorted by '{str(sort)[:40]}'; use one of {', '.join(SORTS)}.")
@@ -171,23 +171,23 @@ def features(
 
 
 def count_features(store: Store, which: FeatureFilter = FeatureFilter()) -> int:
-    """The number of features that the filter lets through."""
+    """Return the number of features that meet the conditions."""
     return store.ask(f"{_cards(which)} select count(*) as n from cards {MATCHES}", **which.values())["n"][0].as_py()
 
 
 def _cards(which: FeatureFilter) -> str:
-    """The features with what is known of them; their keywords, which take a tenth of a second, only to be searched."""
+    """Return the SQL of features with what is known of them; keywords, a tenth of a second, only when searched."""
     return CARDS.format(words=WORDS.format(which="true" if which.words.strip() else "false"))
 
 
 def feature(store: Store, feature_id: int) -> Feature:
-    """One feature; Refusal naming the range when there is none with this id."""
-    found = store.ask(
+    """Return one feature; Refusal naming the range when there is none with this id."""
+    rows = store.ask(
         """
         select f.feature_id, coalesce(l.label, 'feature ' || f.feature_id) as label,
             coalesce(l.source, if(exists(from maybe.labels), 'none', 'not yet')) as label_source, f.n_active,
             (select count(*) from texts) as n_texts, f.density, f.log10_density, f.max_activation, f.mean_activation,
-            f.dead, g.gate, p.cluster, q.auroc, q.ap
+            f.dead, g.gate as threshold, p.cluster, q.auroc, q.ap
         from features f
         left join maybe.labels l on l.feature_id = f.feature_id
         left join maybe.gates g on g.feature_id = f.feature_id
@@ -196,14 +196,14 @@ def feature(store: Store, feature_id: int) -> Feature:
         where f.feature_id = $feature_id::hugeint""",
         feature_id=int(feature_id),
     ).to_pylist()
-    if not found:
+    if not rows:
         last = store.ask("select max(feature_id) as last from features")["last"][0].as_py()
         raise Refusal(f"there is no feature {feature_id}; this run's features are 0 to {last}.")
-    return Feature(**found[0])
+    return Feature(**rows[0])
 
 
 def keywords(store: Store, feature_id: int) -> pa.Table:
-    """A feature's keywords: rank, keyword, score, n_texts; empty when it has none."""
+    """Return a feature's keywords: rank, keyword, score, n_texts; empty when it has none."""
     return store.ask(
         """
         select rank, keyword, score, n_texts
@@ -215,23 +215,23 @@ def keywords(store: Store, feature_id: int) -> pa.Table:
 
 
 def labels(store: Store, ids: Iterable[int]) -> dict[int, str]:
-    """The labels of some features, by id; unknown ids are left out."""
-    found = store.ask(
+    """Return the labels of some features, by id; unknown ids are left out."""
+    rows = store.ask(
         """
         select f.feature_id, coalesce(l.label, 'feature ' || f.feature_id) as label
         from features f
         left join maybe.labels l on l.feature_id = f.feature_id
         where f.feature_id in (select unnest($ids::bigint[]))
         order by f.feature_id""",
-        ids=[int(one) for one in ids],
+        ids=[int(feature_id) for feature_id in ids],
     )
-    return dict(zip(found["feature_id"].to_pylist(), found["label"].to_pylist(), strict=True))
+    return dict(zip(rows["feature_id"].to_pylist(), rows["label"].to_pylist(), strict=True))
 
 
 def find_features(store: Store, words: str, *, limit: int = 20) -> pa.Table:
-    """Features by id, or by words that all occur in label or keywords: feature_id, label, density.
+    """Return features by id, or by words that all occur in label or keywords: feature_id, label, density.
 
-    The feature with this id comes first, then labels that begin with the words, then the densest. No words, no feature.
+    The feature with this id comes first, then labels that begin with the words, then the densest. Empty without words.
     """
     return store.ask(
         f"""{_cards(FeatureFilter(words=words))}
@@ -248,7 +248,7 @@ def find_features(store: Store, words: str, *, limit: int = 20) -> pa.Table:
 
 
 def layout(store: Store) -> pa.Table:
-    """All features on the map, by id: feature_id, x, y, density, log10_density, max_activation, cluster, dead."""
+    """Return the feature map, by id: feature_id, x, y, density, log10_density, max_activation, cluster, dead."""
     return store.ask(
         """
         select p.feature_id, p.x, p.y, f.density::float as density, f.log10_density::float as log10_density,
@@ -260,8 +260,8 @@ def layout(store: Store) -> pa.Table:
 
 
 def random_feature(store: Store, draw: float) -> int:
-    """The live feature at `draw` (0 to 1, 1 excluded) of the way through them; Refusal when all are dead."""
-    found = store.ask(
+    """Return the live feature at the share `draw` (from 0, below 1) of all live ones; Refusal when all are dead."""
+    rows = store.ask(
         """
         select feature_id
         from features
@@ -270,6 +270,6 @@ def random_feature(store: Store, draw: float) -> int:
         limit 1 offset (select floor($draw::double * count(*))::bigint from features where not dead)""",
         draw=min(max(float(draw), 0.0), 1 - 1e-9),
     )
-    if not found.num_rows:
+    if not rows.num_rows:
         raise Refusal("every feature of this run is dead on its corpus, so there is none to draw.")
-    return found["feature_id"][0].as_py()
+    return rows["feature_id"][0].as_py()

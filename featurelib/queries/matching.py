@@ -1,4 +1,4 @@
-"""Questions about two runs on the same texts: may they be compared, and which features fire on which texts."""
+"""Questions about two runs: whether their features can be compared, and which features fire on which texts."""
 
 from __future__ import annotations
 
@@ -17,38 +17,38 @@ NEEDED = (*SHARED, "summarise")
 
 
 @dataclass(frozen=True)
-class Fired:
-    """Which features of a run fire on its first texts."""
+class FiringPairs:
+    """Which features of a run fire on its first texts: one pair of text and feature each."""
 
     text_ids: np.ndarray
     """int64 [n]."""
     feature_ids: np.ndarray
     """int32 [n]."""
     n_texts: int
-    """Texts that were asked about: all of the corpus, or the first ones."""
+    """The number of these first texts."""
     n_features: int
     """Features of the SAE."""
 
 
-def why_not_comparable(one: Generation, other: Generation) -> str | None:
-    """In words, what two runs do not have in common; None when their features can be compared text by text."""
-    for generation in (one, other):
+def why_not_comparable(first: Generation, second: Generation) -> str | None:
+    """Return what two runs do not have in common, in words; None when their features can be compared text by text."""
+    for generation in (first, second):
         for stage in NEEDED:
             if generation.done(stage) is None:
                 return f"the stage '{stage}' of '{generation.path.parent.name}' is not done"
     for stage, meaning in SHARED.items():
-        if _print(one, stage) != _print(other, stage):
+        if _fingerprint(first, stage) != _fingerprint(second, stage):
             return f"they do not have {meaning} (other fingerprints of the stage '{stage}')"
     return None
 
 
-def _print(generation: Generation, stage: str) -> str:
+def _fingerprint(generation: Generation, stage: str) -> str:
     done = generation.done(stage)
     return done.fingerprint if done else ""
 
 
-def fired(store: Store, *, most: int) -> Fired:
-    """Which features fire on the first `most` texts; Refusal when a feature has no row in the table of features."""
+def firing_pairs(store: Store, *, most: int) -> FiringPairs:
+    """Return which features fire on the first `most` texts; Refusal when one is missing in the table of features."""
     sizes = store.ask(
         "select (select count(*) from texts) as n_texts, (select count(*) from features) as n_features"
     ).to_pylist()[0]
@@ -63,11 +63,11 @@ def fired(store: Store, *, most: int) -> Fired:
     feature_ids = rows["feature_id"].to_numpy()
     if len(feature_ids) and feature_ids.max() >= sizes["n_features"]:
         raise Refusal(f"feature {feature_ids.max()} fires but the run has {sizes['n_features']}; build the run again.")
-    return Fired(rows["text_id"].to_numpy(), feature_ids, min(most, sizes["n_texts"]), sizes["n_features"])
+    return FiringPairs(rows["text_id"].to_numpy(), feature_ids, min(most, sizes["n_texts"]), sizes["n_features"])
 
 
 def texts_per_feature(store: Store) -> pa.Table:
-    """Every feature with its name: feature_id, label, n_active."""
+    """Return every feature with its label: feature_id, label, n_active."""
     return store.ask(
         """
         select f.feature_id, coalesce(l.label, 'feature ' || f.feature_id) as label, f.n_active

@@ -15,7 +15,7 @@ FIXED = {
     *("n_active", "fvu", "cosine", "feature_id", "band", "low", "high", "n_band"),
     *("n_copies", "pre_activation", "needed", "strength"),
 }
-"""Columns of an answer that a metadata column of the same name must not hide."""
+"""Columns of answers; a metadata column of the same name gets another one."""
 
 
 @dataclass(frozen=True)
@@ -30,9 +30,9 @@ class MetadataColumn:
     """The number of its different values; of a list, of its members."""
 
     @property
-    def shown(self) -> str:
+    def shown_name(self) -> str:
         """Its name in an answer: source_<name> where the answer has a column of that name itself."""
-        return shown(self.name)
+        return shown_name(self.name)
 
     @property
     def is_list(self) -> bool:
@@ -40,13 +40,13 @@ class MetadataColumn:
         return self.type.endswith("[]")
 
 
-def shown(name: str) -> str:
-    """The name of a metadata column in an answer."""
+def shown_name(name: str) -> str:
+    """Return the name of a metadata column in an answer."""
     return f"source_{name}" if name.casefold() in FIXED else name
 
 
 def metadata_columns(store: Store) -> list[MetadataColumn]:
-    """The source's own columns in their order; asked of the files once per generation."""
+    """Return the source's own columns in their order; read from the files once per generation."""
     return store.once("metadata_columns", lambda: _metadata_columns(store))
 
 
@@ -65,17 +65,17 @@ def _metadata_columns(store: Store) -> list[MetadataColumn]:
 
 
 def _count(name: str, kind: str) -> str:
-    one = f"unnest({quoted(name)})" if kind.endswith("[]") else quoted(name)
-    return f"select count(distinct v) from (select {one} as v from texts)"
+    value = f"unnest({quoted(name)})" if kind.endswith("[]") else quoted(name)
+    return f"select count(distinct v) from (select {value} as v from texts)"
 
 
 def own_columns(store: Store) -> str:
-    """The source's own columns of `texts t` as they are written in a select list, each after a comma."""
-    return "".join(f", t.{quoted(one.name)} as {quoted(one.shown)}" for one in metadata_columns(store))
+    """Return SQL for a select list: the source's own columns of `texts t`, each after a comma."""
+    return "".join(f", t.{quoted(column.name)} as {quoted(column.shown_name)}" for column in metadata_columns(store))
 
 
 def metadata_column(store: Store, name: str) -> MetadataColumn:
-    """One column by name; Refusal with the known names when there is none."""
+    """Return one column by name; Refusal with the known names when there is none."""
     for column in metadata_columns(store):
         if column.name == name:
             return column
@@ -84,14 +84,13 @@ def metadata_column(store: Store, name: str) -> MetadataColumn:
 
 
 def metadata_values(store: Store, feature_id: int, column: str, *, limit: int = 12) -> pa.Table:
-    """The values of a column among the texts on which a feature fires.
+    """Return the values of a column among the texts on which a feature fires.
 
     Columns: value, n_texts, share, low, high, corpus_share, lift. share = n_texts / the feature's texts, with its 95 %
     interval of Wilson (JASA 22, 1927, 209); corpus_share = the value's texts / all texts; lift = share / corpus_share.
     Texts without a value are in no row, but count in both denominators.
     """
-    found = metadata_column(store, column)
-    value = f"unnest(list_distinct({quoted(column)}))" if found.is_list else quoted(column)
+    value = f"unnest(list_distinct({quoted(column)}))" if metadata_column(store, column).is_list else quoted(column)
     rows = store.ask(
         f"""
         with valued as (

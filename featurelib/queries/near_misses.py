@@ -1,4 +1,4 @@
-"""The texts that a feature only just refuses."""
+"""The texts on which a feature nearly fires."""
 
 from __future__ import annotations
 
@@ -9,12 +9,11 @@ from featurelib.storage.store import Store
 
 
 def near_misses(store: Store, feature_id: int, *, limit: int = 10) -> pa.Table:
-    """The texts on which a feature does not fire though its pre-activation comes nearest to what it needed there.
+    """Return the texts on which a feature does not fire, but its pre-activation comes nearest to the threshold there.
 
-    The nearest comes first; of copies and near copies it stands for the others, and n_copies says for how many.
-    Columns: rank (among the stored ones, from 1), text_id, pre_activation, needed, text, source_id, n_tokens,
-    truncated, cut, sae_split, n_copies, then the source's own as `MetadataColumn.shown`. What won instead is
-    `active_features(store, text_ids)`.
+    The nearest comes first. Of copies and near copies only the nearest is listed, and n_copies counts the others.
+    Columns: rank (among the stored ones, from 1), text_id, pre_activation, needed (the threshold), text, source_id,
+    n_tokens, truncated, cut, sae_split, n_copies, then the source's own as `MetadataColumn.shown_name`.
     """
     return store.ask(
         f"""

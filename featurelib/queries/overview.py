@@ -13,7 +13,7 @@ from featurelib.storage.store import Store
 
 @dataclass(frozen=True)
 class Counts:
-    """How much there is of everything."""
+    """How many texts, features and activations a run has."""
 
     n_texts: int
     n_features: int
@@ -27,7 +27,7 @@ class Counts:
 
 def counts(store: Store) -> Counts:
     """Count texts, features and activations."""
-    found = store.ask(
+    row = store.ask(
         """
         select (select count(*) from texts) as n_texts, count(*) as n_features,
             count_if(dead)::bigint as n_dead,
@@ -35,23 +35,24 @@ def counts(store: Store) -> Counts:
         from features""",
         dense=DENSE,
     ).to_pylist()[0]
-    return Counts(**found)
+    return Counts(**row)
 
 
 def density_bins(store: Store, n_bins: int = 40) -> pa.Table:
-    """The log10 densities of live features in equal bins: left, right, n_features; left-closed, the last one closed."""
+    """Return the log10 densities of live features in equal bins [left, right): left, right, n_features."""
     return equal_bins(store, "features", "log10_density", "n_features", n_bins)
 
 
 def cosine_bins(store: Store, n_bins: int = 40) -> pa.Table:
-    """The cosines of texts to their reconstructions in equal bins: left, right, n_texts."""
+    """Return the cosines of texts to their reconstructions in equal bins: left, right, n_texts."""
     return equal_bins(store, "text_summaries", "cosine", "n_texts", n_bins)
 
 
 def equal_bins(store: Store, view: str, column: str, count: str, n_bins: int) -> pa.Table:
-    """A column's values in equal bins from the least to the greatest finite one: left, right and the count's name.
+    """Return a column's values in equal bins from the lowest to the highest finite one.
 
-    Empty bins are there too; around a lone value they are 1 wide in all. `view` is SQL of ours, never of an address.
+    Columns: left, right and the name `count`. Empty bins are included; if all values are equal, the bins are 1 wide in
+    all. `view` is put into the SQL as it is, so it must never come from an address.
     """
     return store.ask(
         f"""
@@ -78,7 +79,7 @@ def equal_bins(store: Store, view: str, column: str, count: str, n_bins: int) ->
 
 
 def l0_bins(store: Store, n_bins: int = 40) -> pa.Table:
-    """The numbers of active features per text in at most `n_bins` bins: left, right (excluded), n_texts."""
+    """Return the numbers of active features per text in at most `n_bins` bins: left, right (excluded), n_texts."""
     ends = store.ask("select min(n_active) as low, max(n_active) as high from text_summaries").to_pylist()[0]
     if ends["low"] is None:
         ends = {"low": 0, "high": 0}
@@ -102,7 +103,7 @@ def l0_bins(store: Store, n_bins: int = 40) -> pa.Table:
 
 
 def worst_texts(store: Store, limit: int = 5) -> pa.Table:
-    """The texts that the SAE reconstructs worst: text_id, opening (160 characters), fvu, cosine, n_active."""
+    """Return the texts that the SAE reconstructs worst: text_id, opening (160 characters), fvu, cosine, n_active."""
     return store.ask(
         """
         with worst as (

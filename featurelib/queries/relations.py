@@ -12,9 +12,9 @@ from featurelib.schema import MIN_BOTH, Refusal
 from featurelib.storage.store import Store
 
 MEASURES = ("lift", "jaccard", "conditional")
-"""By what features that fire together are put in order."""
-MOST_TOGETHER = 60
-"""Features of a matrix of coactivations; more could not be read."""
+"""The measures of coactivation that features can be ordered by."""
+MOST_IN_MATRIX = 60
+"""Features of a coactivation matrix, at most; more could not be read."""
 
 CLOSE = """
 select n.neighbour_id as feature_id, coalesce(l.label, 'feature ' || n.neighbour_id) as label, n.cosine
@@ -27,40 +27,40 @@ limit $limit
 
 
 @dataclass(frozen=True)
-class Together:
+class CoactivationMatrix:
     """How often some features fire on the same texts."""
 
     feature_ids: list[int]
-    """The features, in the order that was asked for."""
+    """The features, in the order of the ids as given."""
     labels: list[str]
     """Their labels."""
     n_both: np.ndarray
-    """int64 [n, n]: texts on which both fire; on the diagonal, those on which the one does."""
+    """int64 [n, n]: texts on which both fire; on the diagonal, those on which the feature fires."""
 
 
 def neighbours(store: Store, feature_id: int, *, limit: int = 10) -> pa.Table:
-    """The features whose directions are nearest: feature_id, label, cosine."""
+    """Return the features whose directions are nearest: feature_id, label, cosine."""
     return store.ask(CLOSE.format(view="neighbours"), feature_id=feature_id, limit=limit)
 
 
 def opposites(store: Store, feature_id: int, *, limit: int = 10) -> pa.Table:
-    """The features whose directions are most opposite: feature_id, label, cosine."""
+    """Return the features whose directions are most opposite: feature_id, label, cosine."""
     return store.ask(CLOSE.format(view="opposites"), feature_id=feature_id, limit=limit)
 
 
 def coactivations(
     store: Store, feature_id: int, *, limit: int = 10, min_both: int = MIN_BOTH, by: str = "lift"
 ) -> pa.Table:
-    """The features that fire on the same texts, the highest `by` (one of MEASURES) first.
+    """Return the features that fire on the same texts, the highest `by` (one of MEASURES) first.
 
     Columns: feature_id, label, n_both, jaccard, conditional = P(other | feature), lift. `min_both` is the least number
-    of common texts, from 1. Always exact: the stored table (the 50 of highest lift on 5 common texts or more) answers
-    what it holds, lift from 5 on; another measure or minimum may want a feature that is not among its 50, so those are
-    counted on the activations, which takes longer the more texts the feature fires on.
+    of common texts, from 1. The answer is always exact. The stored table, with the 50 of highest lift on 5 common texts
+    or more, answers for lift and 5; for another measure or minimum the right features may not be among these 50, so
+    they are counted on the activations, which takes longer the more texts the feature fires on.
     """
     if by not in MEASURES:
         raise Refusal(f"coactivation cannot be ordered by '{str(by)[:40]}'; use one of {', '.join(MEASURES)}.")
-    bound = {"feature_id": feature_id, "limit": limit}
+    values = {"feature_id": feature_id, "limit": limit}
     if by == "lift" and min_both == MIN_BOTH:
         return store.ask(
             """
@@ -71,7 +71,7 @@ def coactivations(
             where c.feature_id = $feature_id
             order by c.rank
             limit $limit""",
-            **bound,
+            **values,
         )
     return store.ask(
         f"""
@@ -102,17 +102,17 @@ def coactivations(
         left join maybe.labels l on l.feature_id = m.feature_id
         order by m.{by} desc, m.n_both desc, m.feature_id
         limit $limit""",
-        **bound,
+        **values,
         min_both=min_both,
     )
 
 
-def coactivation_matrix(store: Store, ids: Iterable[int]) -> Together:
-    """How often each two of some features fire on one text; of more than 60, the 60 that fire on most texts.
+def coactivation_matrix(store: Store, ids: Iterable[int]) -> CoactivationMatrix:
+    """Return how often each two of some features fire on one text; of more than 60, the 60 that fire on most texts.
 
     Unknown and repeated ids are left out; the others keep their order.
     """
-    wanted = list(dict.fromkeys(int(one) for one in ids))
+    unique_ids = list(dict.fromkeys(int(feature_id) for feature_id in ids))
     known = store.ask(
         """
         select f.feature_id, coalesce(l.label, 'feature ' || f.feature_id) as label
@@ -121,11 +121,11 @@ def coactivation_matrix(store: Store, ids: Iterable[int]) -> Together:
         where f.feature_id in (select unnest($ids::bigint[]))
         order by f.n_active desc, f.feature_id
         limit $most""",
-        ids=wanted,
-        most=MOST_TOGETHER,
+        ids=unique_ids,
+        most=MOST_IN_MATRIX,
     )
     labels = dict(zip(known["feature_id"].to_pylist(), known["label"].to_pylist(), strict=True))
-    kept = [one for one in wanted if one in labels]
+    feature_ids = [feature_id for feature_id in unique_ids if feature_id in labels]
     rows = store.ask(
         """
         with fired as (
@@ -138,14 +138,15 @@ def coactivation_matrix(store: Store, ids: Iterable[int]) -> Together:
         join fired y on y.text_id = x.text_id
         group by x.feature_id, y.feature_id
         order by x.feature_id, y.feature_id""",
-        ids=kept,
+        ids=feature_ids,
     )
-    return Together(kept, [labels[one] for one in kept], _square(kept, rows))
+    names = [labels[feature_id] for feature_id in feature_ids]
+    return CoactivationMatrix(feature_ids, names, _square(feature_ids, rows))
 
 
 def _square(ids: list[int], rows: pa.Table) -> np.ndarray:
-    place = {one: position for position, one in enumerate(ids)}
+    place = {feature_id: position for position, feature_id in enumerate(ids)}
     square = np.zeros((len(ids), len(ids)), np.int64)
-    for one, other, n_both in zip(*(column.to_pylist() for column in rows.columns), strict=True):
-        square[place[one], place[other]] = n_both
+    for feature_id, other_id, n_both in zip(*(column.to_pylist() for column in rows.columns), strict=True):
+        square[place[feature_id], place[other_id]] = n_both
     return square

@@ -1,4 +1,4 @@
-"""Questions about the map of the texts: where they lie, what a feature or a metadata column says of each."""
+"""Questions about the text map: where the texts lie, and the values by which they are coloured."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from featurelib.queries.metadata import metadata_column
 from featurelib.storage.store import Store, quoted
 
 NUMBERS = {*("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT"), *("FLOAT", "DOUBLE", "REAL", "DECIMAL")}
-"""DuckDB's types whose values are coloured from little to much."""
+"""DuckDB's numeric types, whose values are coloured on a scale."""
 
 
 def text_layout(store: Store) -> pa.Table:
-    """The texts that have a place, by id: text_id, x, y."""
+    """Return the texts that have a place, by id: text_id, x, y."""
     return store.ask("select text_id, x, y from text_layout order by text_id")
 
 
 def layout_activations(store: Store, feature_id: int) -> pa.Table:
-    """The activation of one feature on every text that has a place, by id: text_id, activation; null where silent."""
+    """Return the activation of one feature on each text that has a place, by id: text_id, activation (or null)."""
     return store.ask(
         """
         with own as (
@@ -36,12 +36,12 @@ def layout_activations(store: Store, feature_id: int) -> pa.Table:
 
 
 def is_number(store: Store, column: str) -> bool:
-    """Whether a metadata column holds numbers."""
+    """Return whether a metadata column holds numbers."""
     return metadata_column(store, column).type.partition("(")[0] in NUMBERS
 
 
 def layout_numbers(store: Store, column: str) -> pa.Table:
-    """A column of numbers of every text that has a place, by id: text_id, number; null where it has none."""
+    """Return a column of numbers for every text that has a place, by id: text_id, number; null where it has none."""
     return store.ask(
         f"""
         select p.text_id, t.{quoted(metadata_column(store, column).name)}::float as number
@@ -52,7 +52,7 @@ def layout_numbers(store: Store, column: str) -> pa.Table:
 
 
 def layout_kinds(store: Store, column: str, *, most: int = 8) -> pa.Table:
-    """The column's `most` commonest values among the texts with a place, the commonest first: value, n_texts.
+    """Return the column's `most` commonest values among the texts with a place, the commonest first: value, n_texts.
 
     Of a list, its first member counts. Ties go to the value that comes first.
     """
@@ -74,7 +74,7 @@ def layout_kinds(store: Store, column: str, *, most: int = 8) -> pa.Table:
 
 
 def layout_kind_of(store: Store, column: str, values: list[str]) -> pa.Table:
-    """Which of `values` every text that has a place has, by id: text_id, kind (its position from 0); null for none."""
+    """Return which of `values` each text that has a place has, by id: text_id, kind (position from 0, or null)."""
     return store.ask(
         f"""
         select p.text_id, nullif(list_position($values::varchar[], ({_value(store, column)})::varchar), 0) - 1 as kind
@@ -86,17 +86,17 @@ def layout_kind_of(store: Store, column: str, values: list[str]) -> pa.Table:
 
 
 def _value(store: Store, column: str) -> str:
-    found = metadata_column(store, column)
-    return f"t.{quoted(found.name)}" + ("[1]" if found.is_list else "")
+    described = metadata_column(store, column)
+    return f"t.{quoted(described.name)}" + ("[1]" if described.is_list else "")
 
 
 def features_among(store: Store, text_ids: Iterable[int], *, limit: int = 8, least: float = 0.1) -> pa.Table:
-    """The features that fire more often on some texts than on all: feature_id, label, n_texts, share, density, lift.
+    """Return features that fire more often on some texts than on all: feature_id, label, n_texts, share, density, lift.
 
-    share = n_texts / the number of those texts, at least `least` and on 2 texts or more; lift = share / density. The
-    greatest lift comes first.
+    share = n_texts / the number of those texts; lift = share / density, the highest first. Only features that fire on 2
+    of the texts or more and have a share of `least` or more.
     """
-    ids = list(dict.fromkeys(int(one) for one in text_ids))
+    ids = list(dict.fromkeys(int(text_id) for text_id in text_ids))
     return store.ask(
         """
         with counted as (

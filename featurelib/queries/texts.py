@@ -41,10 +41,10 @@ class TextRow:
 
 
 def text(store: Store, text_id: int) -> TextRow:
-    """One text; Refusal naming the range when there is none with this id."""
+    """Return one text; Refusal naming the range when there is none with this id."""
     columns = metadata_columns(store)
     own = "".join(f', t.{quoted(column.name)} as "own {number}"' for number, column in enumerate(columns))
-    found = store.ask(
+    rows = store.ask(
         f"""
         select t.text_id, t.source_id, t.source_row, t.text,
             s.n_active, s.fvu, s.cosine, s.n_tokens, s.truncated, s.cut, s.sae_split{own}
@@ -53,21 +53,21 @@ def text(store: Store, text_id: int) -> TextRow:
         where t.text_id = $text_id::hugeint""",
         text_id=int(text_id),
     ).to_pylist()
-    if not found:
+    if not rows:
         n_texts = store.ask("select count(*) as n from texts")["n"][0].as_py()
         raise Refusal(f"there is no text {text_id}; this run's texts are 0 to {n_texts - 1}.")
-    row = found[0]
+    row = rows[0]
     metadata = {column.name: row.pop(f"own {number}") for number, column in enumerate(columns)}
     return TextRow(**row, title=_title(store, metadata), metadata=metadata)
 
 
 def texts(store: Store, text_ids: Iterable[int]) -> pa.Table:
-    """Some texts in the order of their ids as given; an unknown or repeated id gives no row of its own.
+    """Return some texts in the order of the ids as given, each once; an unknown id gives no row.
 
     Columns: text_id, text, source_id, n_tokens, truncated, cut, sae_split, then the source's own as
-    `MetadataColumn.shown`.
+    `MetadataColumn.shown_name`.
     """
-    ids = list(dict.fromkeys(int(one) for one in text_ids))
+    ids = list(dict.fromkeys(int(text_id) for text_id in text_ids))
     return store.ask(
         f"""
         select t.text_id, t.text, t.source_id, s.n_tokens, s.truncated, s.cut, s.sae_split{own_columns(store)}
@@ -87,7 +87,7 @@ def _title(store: Store, metadata: dict[str, Any]) -> str | None:
 
 
 def text_features(store: Store, text_id: int) -> pa.Table:
-    """The features that fire on a text, strongest first: feature_id, label, activation, max_activation, density."""
+    """Return the features active on a text, strongest first: feature_id, label, activation, max_activation, density."""
     return store.ask(
         """
         select a.feature_id, coalesce(l.label, 'feature ' || a.feature_id) as label, a.activation, f.max_activation,
@@ -104,7 +104,7 @@ def text_features(store: Store, text_id: int) -> pa.Table:
 def active_features(
     store: Store, text_ids: Iterable[int], *, per_text: int = 5, without: int | None = None
 ) -> pa.Table:
-    """The strongest features of some texts: text_id, feature_id, label, activation; `without` leaves one out."""
+    """Return the strongest features of some texts: text_id, feature_id, label, activation; `without` leaves one out."""
     return store.ask(
         """
         with strongest as (
@@ -118,7 +118,7 @@ def active_features(
         from strongest s
         left join maybe.labels l on l.feature_id = s.feature_id
         order by s.text_id, s.activation desc, s.feature_id""",
-        text_ids=[int(one) for one in text_ids],
+        text_ids=[int(text_id) for text_id in text_ids],
         per_text=per_text,
         without=without,
     )

@@ -1,4 +1,4 @@
-"""Questions about the texts of one feature: the strongest, samples of all strengths, how many of which strength."""
+"""Questions about the texts of one feature: the strongest, random ones, and the histogram of activations."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ def top_texts(
     value: str | None = None,
     collapse: bool = False,
 ) -> pa.Table:
-    """A feature's strongest texts, the strongest first.
+    """Return a feature's texts, the strongest first.
 
-    Without a filter they come from the 100 best; with `column` and `value` (as text; a member, when the column holds
-    lists) from all texts on which the feature fires, ranked among those that match. With `collapse` the strongest of
-    each group of copies and near copies stands for the others (`limit` and `offset` count such groups), n_copies says
-    for how many of these texts; ranks stay, with gaps. Columns: rank, text_id, activation, text, source_id, n_tokens,
-    truncated, cut, sae_split, n_copies, then the source's own as `MetadataColumn.shown`.
+    Without a filter they come from the 100 strongest; with `column` and `value` (as text; a member, when the column
+    holds lists) from all texts on which the feature fires, ranked among those that match. With `collapse` only the
+    strongest of each group of copies and near copies is listed (`limit` and `offset` count such groups) and n_copies
+    counts the others; ranks stay, with gaps. Columns: rank, text_id, activation, text, source_id, n_tokens,
+    truncated, cut, sae_split, n_copies, then the source's own as `MetadataColumn.shown_name`.
     """
-    chosen, wanted = _chosen(store, column, value)
+    ranked, values = _ranked(store, column, value)
     return store.ask(
         f"""
-        with found as ({chosen}), grouped as ({GROUPED}), page as (
+        with ranked as ({ranked}), grouped as ({GROUPED}), page as (
             select *
             from grouped
             where place = 1 or not $collapse
@@ -48,50 +48,50 @@ def top_texts(
         limit=limit,
         offset=offset,
         collapse=collapse,
-        **wanted,
+        **values,
     )
 
 
 def count_top_texts(
     store: Store, feature_id: int, *, column: str | None = None, value: str | None = None, collapse: bool = False
 ) -> int:
-    """The number of rows that `top_texts` has in all."""
-    chosen, wanted = _chosen(store, column, value)
+    """Return the number of rows that `top_texts` has in all."""
+    ranked, values = _ranked(store, column, value)
     return store.ask(
         f"""
-        with found as ({chosen}), grouped as ({GROUPED})
+        with ranked as ({ranked}), grouped as ({GROUPED})
         select count(*) as n
         from grouped
         where place = 1 or not $collapse""",
         feature_id=feature_id,
         collapse=collapse,
-        **wanted,
+        **values,
     )["n"][0].as_py()
 
 
 GROUPED = """
-    select f.rank, f.text_id, f.activation,
-        row_number() over (partition by coalesce(c.copy_of, f.text_id) order by f.rank) as place,
-        count(*) over (partition by coalesce(c.copy_of, f.text_id)) - 1 as n_copies
-    from found f
-    left join maybe.copies c on c.text_id = f.text_id
+    select r.rank, r.text_id, r.activation,
+        row_number() over (partition by coalesce(c.copy_of, r.text_id) order by r.rank) as place,
+        count(*) over (partition by coalesce(c.copy_of, r.text_id)) - 1 as n_copies
+    from ranked r
+    left join maybe.copies c on c.text_id = r.text_id
 """
-"""The texts `found`, each with its place in its group of copies and the number of others in that."""
+"""The texts of `ranked`, each with its place in its group of copies and the number of others in that group."""
 
-_RANKED = """
+_STORED = """
     select rank, text_id, activation
     from top_texts
     where feature_id = $feature_id
 """
 
 
-def _chosen(store: Store, column: str | None, value: str | None) -> tuple[str, dict[str, str | None]]:
-    """The SQL of a feature's texts in their order, and the values to bind in it."""
+def _ranked(store: Store, column: str | None, value: str | None) -> tuple[str, dict[str, str | None]]:
+    """Return the SQL of a feature's texts with their ranks, and the values to bind in it."""
     if column is None:
-        return _RANKED, {}
-    found = metadata_column(store, column)
+        return _STORED, {}
+    is_list = metadata_column(store, column).is_list
     name = f"m.{quoted(column)}"
-    matches = f"list_contains({name}::varchar[], $value::varchar)" if found.is_list else f"{name}::varchar = $value"
+    matches = f"list_contains({name}::varchar[], $value::varchar)" if is_list else f"{name}::varchar = $value"
     sql = f"""
         select (row_number() over (order by a.activation desc, a.text_id))::integer as rank, a.text_id, a.activation
         from activations_by_feature a
@@ -102,10 +102,10 @@ def _chosen(store: Store, column: str | None, value: str | None) -> tuple[str, d
 
 
 def random_texts(store: Store, feature_id: int, *, limit: int = 10, seed: int = 0) -> pa.Table:
-    """Texts drawn by `seed`, each with the same chance, from all on which a feature fires; the strongest first.
+    """Return texts drawn at random by `seed` from all on which a feature fires, the strongest first.
 
     Columns: rank (among the feature's texts), text_id, activation, text, source_id, n_tokens, truncated, cut,
-    sae_split, then the source's own as `MetadataColumn.shown`.
+    sae_split, then the source's own as `MetadataColumn.shown_name`.
     """
     n_active = _n_active(store, feature_id)
     ranks = random.Random(f"random:{seed}:{feature_id}").sample(range(1, n_active + 1), min(limit, n_active))
@@ -129,7 +129,7 @@ def random_texts(store: Store, feature_id: int, *, limit: int = 10, seed: int = 
 
 
 def histogram(store: Store, feature_id: int) -> pa.Table:
-    """How many texts have which activation: bin, left (excluded), right, n_texts; 40 equal bins; empty when dead."""
+    """Return the histogram of activations: bin, left (excluded), right, n_texts; 40 equal bins, empty when dead."""
     return store.ask(
         """
         select bin, "left", "right", n_texts
@@ -141,11 +141,11 @@ def histogram(store: Store, feature_id: int) -> pa.Table:
 
 
 def bands(store: Store, feature_id: int, *, n_bands: int = 4, per_band: int = 3, seed: int = 0) -> pa.Table:
-    """Texts drawn by `seed` from quantile bands of a feature's activations, band 1 the strongest quarter.
+    """Return texts drawn at random by `seed` from quantile bands of a feature's activations, the strongest band first.
 
-    Columns: band, low, high (its least and greatest activation), n_band (its texts; the bands are equally large, give
-    or take one), rank (among the feature's texts), text_id, activation, text, source_id, n_tokens, truncated, cut,
-    sae_split, then the source's own as `MetadataColumn.shown`.
+    Columns: band (from 1), low, high (its lowest and highest activation), n_band (its texts; the bands are equally
+    large, or differ by one), rank (among the feature's texts), text_id, activation, text, source_id, n_tokens,
+    truncated, cut, sae_split, then the source's own as `MetadataColumn.shown_name`.
     """
     return store.ask(
         f"""

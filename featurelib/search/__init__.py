@@ -4,18 +4,3 @@ from featurelib.search.labels import labels_by_meaning, labels_by_some_words, wo
 from featurelib.search.meaning import embedding_of, rankings, texts_by_meaning
 from featurelib.search.word_index import WordIndex, open_words
 from featurelib.search.word_query import MARK_END, MARK_START, WordQuery, read_query
-
-__all__ = [
-    "MARK_END",
-    "MARK_START",
-    "WordIndex",
-    "WordQuery",
-    "embedding_of",
-    "labels_by_meaning",
-    "labels_by_some_words",
-    "open_words",
-    "rankings",
-    "read_query",
-    "texts_by_meaning",
-    "words_of",
-]

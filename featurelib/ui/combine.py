@@ -116,16 +116,16 @@ def counted(counts: CombinedCounts, chosen: Combination, densities: Mapping[int,
     for name in (PRESENT, ABSENT):
         for one in chosen.ids(name):
             expected *= densities[one] if name == PRESENT else 1 - densities[one]
-    numbers = [Number(count(counts.n_found), f"of {count(counts.n_texts)} texts", aside=percent(_share(counts)))]
+    numbers = [Number(count(counts.n_matching), f"of {count(counts.n_texts)} texts", aside=percent(_share(counts)))]
     if chosen.present and chosen.absent:
         numbers.append(Number(count(counts.n_present), "on which all that must fire do"))
     several = len(chosen.present + chosen.absent) > 1  # one feature alone is its own expectation
     if several:
         numbers.append(Number(number(expected), "expected by chance", EXPECTED))
     if several and expected:
-        numbers.append(Number(f"×{number(counts.n_found / expected)}", "as many as by chance"))
+        numbers.append(Number(f"×{number(counts.n_matching / expected)}", "as many as by chance"))
     strip(numbers)
 
 
 def _share(counts: CombinedCounts) -> float:
-    return counts.n_found / counts.n_texts if counts.n_texts else 0.0
+    return counts.n_matching / counts.n_texts if counts.n_texts else 0.0

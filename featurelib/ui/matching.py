@@ -109,7 +109,7 @@ def compare(opened: Opened, other: str) -> Compared:
 @st.cache_resource(max_entries=KEPT, show_spinner="Matching the features of the two runs")
 def _compared(other: str, one: tuple[str, tuple], another: tuple[str, tuple]) -> Compared:
     stores = [_store(*one), _store(*another)]
-    held = [queries.fired(store, most=matching.MOST_TEXTS) for store in stores]
+    held = [queries.firing_pairs(store, most=matching.MOST_TEXTS) for store in stores]
     fires = [matching.incidence([(rows.text_ids, rows.feature_ids)], rows.n_texts, rows.n_features) for rows in held]
     directions = [matching.read_directions(Generation(Path(place[0])).sae_folder) for place in (one, another)]
     both = matching.comparable(*directions)

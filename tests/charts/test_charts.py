@@ -9,6 +9,8 @@ import pyarrow as pa
 import pytest
 
 from featurelib import charts
+from featurelib.charts.bars import bin_ranges
+from featurelib.charts.style import share
 from featurelib.ui.kit.theme import DARK, LIGHT
 
 N_TEXTS = 1000
@@ -32,7 +34,7 @@ def test_the_ranges_of_the_bars_hold_exactly_the_features_that_were_counted(seed
     bins, _ = bins_of(counts, 12)
     found = [
         int(((counts >= one.least) & (counts <= one.most)).sum()) if one.most >= one.least else 0
-        for one in charts.bin_ranges(bins, N_TEXTS)
+        for one in bin_ranges(bins, N_TEXTS)
     ]
     assert found == bins["n_features"].to_pylist()
 
@@ -47,7 +49,7 @@ def test_density_bars_have_one_bar_for_each_bin_and_one_for_the_dead() -> None:
 
 def test_bars_outside_the_chosen_range_are_faint() -> None:
     bins, _ = bins_of(np.array([1, 10, 100, 1000]), 3)
-    ranges = charts.bin_ranges(bins, N_TEXTS)
+    ranges = bin_ranges(bins, N_TEXTS)
     opacity = charts.density_bars(bins, 0, N_TEXTS, ranges[1]).data[0].marker.opacity
     assert [value == 1 for value in opacity] == [False, False, True, False]
 
@@ -63,7 +65,7 @@ def test_bars_outside_the_chosen_range_are_faint() -> None:
 )
 def test_a_brush_means_every_bar_that_it_touches(brushed: tuple[float, float], expected: tuple[int, int]) -> None:
     bins = pa.table({"left": [-3.0, -2.0, -1.0], "right": [-2.0, -1.0, 0.0], "n_features": [1, 1, 1]})
-    ranges = charts.bin_ranges(bins, N_TEXTS)[slice(*expected)]
+    ranges = bin_ranges(bins, N_TEXTS)[slice(*expected)]
     chosen = charts.density_choice({"box": [{"x": list(brushed)}]}, bins, N_TEXTS)
     assert chosen == charts.TextRange(ranges[0].least, ranges[-1].most)
 
@@ -140,7 +142,7 @@ def test_small_bars_say_in_words_what_they_count() -> None:
 
 @pytest.mark.parametrize(("value", "said"), [(0.00123, "0.12 %"), (0.05, "5 %"), (0.123, "12 %"), (1.0, "100 %")])
 def test_shares_are_read_as_percentages(value: float, said: str) -> None:
-    assert charts.share(value) == said
+    assert share(value) == said
 
 
 def test_the_map_says_names_on_hover_letter_by_letter_and_rings_the_marked_one() -> None:

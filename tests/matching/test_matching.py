@@ -139,7 +139,7 @@ def test_the_first_texts_are_asked_for_when_there_are_more_than_can_be_compared(
     made = make_run(tmp_path / "one")
     store = open_store(made.generation)
     for most in (100_000, 120):
-        rows = queries.fired(store, most=most)
+        rows = queries.firing_pairs(store, most=most)
         assert (rows.n_texts, rows.n_features) == (min(most, N_TEXTS), N_FEATURES)
         held = matching.incidence([(rows.text_ids, rows.feature_ids)], rows.n_texts, rows.n_features).toarray()
         np.testing.assert_array_equal(held, made.activations[:most] > 0)

@@ -171,10 +171,10 @@ def test_no_other_column_has_bins(tiny: Run) -> None:
 def test_the_bins_of_features_are_numpys(tmp_path: Path) -> None:
     store = open_store(make_run(tmp_path / "small").generation)
     gates = weights()["threshold"]
-    found = queries.gates(store)
+    found = queries.thresholds(store)
     assert (found.n_values, found.low, found.high) == (len(set(gates)), gates.min(), gates.max())
     counts, _ = np.histogram(gates.astype(np.float64), 8)
-    np.testing.assert_array_equal(queries.gate_bins(store, 8)["n_features"].to_numpy(), counts)
+    np.testing.assert_array_equal(queries.threshold_bins(store, 8)["n_features"].to_numpy(), counts)
     assert queries.alignment_bins(store, 8)["n_features"].to_pylist() == [0, 0, 0, 0, N_FEATURES, 0, 0, 0]
     near = pq.read_table(make_run(tmp_path / "again").generation.file(NEIGHBOUR_ROWS)).to_pandas()
     counts, _ = np.histogram(near[near["rank"] == 1].cosine.astype(np.float64), 8)

@@ -190,7 +190,7 @@ def test_one_feature(store: Store, cards: pd.DataFrame) -> None:
         found, row = queries.feature(store, feature_id), cards.loc[feature_id]
         for name in ("label", "n_active", "density", "dead", "cluster"):
             assert getattr(found, name) == row[name], name
-        assert found.n_texts == N_TEXTS and found.gate == pytest.approx(row["gate"])
+        assert found.n_texts == N_TEXTS and found.threshold == pytest.approx(row["gate"])
         assert found.mean_activation == pytest.approx(row["mean_activation"], rel=1e-6)
         assert found.label_source == ("none" if feature_id == 5 else "keywords")
         expected = None if row["dead"] else pytest.approx(math.log10(row["density"]))

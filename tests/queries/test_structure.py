@@ -182,7 +182,7 @@ def test_combined_texts_are_those_of_numpy(store: Store, made: NumpyRun, present
     ids = np.flatnonzero(kept)
     expected = ids[np.lexsort((ids, -strength[ids]))]
     counts = queries.count_combined(store, present, absent)
-    assert (counts.n_texts, counts.n_found) == (N_TEXTS, len(ids))
+    assert (counts.n_texts, counts.n_matching) == (N_TEXTS, len(ids))
     assert counts.n_present == held[:, present].all(axis=1).sum()
     rows = queries.combined_texts(store, present, absent, limit=7, offset=2)
     assert rows["text_id"].to_pylist() == expected[2:9].tolist()
@@ -217,11 +217,11 @@ def test_clusters_have_their_features_and_most_frequent_keywords(store: Store, m
 @pytest.mark.parametrize("colours", [LIGHT, DARK])
 def test_the_square_shows_every_pair_and_no_diagonal(colours: object) -> None:
     n_both = np.array([[10, 4, 0], [4, 8, 2], [0, 2, 5]])
-    figure = charts.together_heatmap(["a <b>", "b", "c"], n_both, colours, measure="jaccard")
+    figure = charts.coactivation_heatmap(["a <b>", "b", "c"], n_both, colours, measure="jaccard")
     drawn = np.array(figure.data[0].z, float)
     assert np.isnan(np.diag(drawn)).all()
     np.testing.assert_allclose(drawn[[0, 0, 1], [1, 2, 2]], [4 / 14, 0, 2 / 11])
     assert figure.data[0].text[0][1] == "a &lt;b&gt;<br>b<br>29 %: 4 texts of 10 and 8"
     np.testing.assert_allclose(relative(n_both, "geometric")[0, 1], 4 / np.sqrt(80))
-    assert len(charts.together_heatmap(["x"] * 99, np.ones((99, 99), int), colours).data[0].z) == 60
-    assert charts.together_heatmap([], np.zeros((0, 0), int), colours).data[0].z is not None
+    assert len(charts.coactivation_heatmap(["x"] * 99, np.ones((99, 99), int), colours).data[0].z) == 60
+    assert charts.coactivation_heatmap([], np.zeros((0, 0), int), colours).data[0].z is not None

@@ -71,7 +71,7 @@ def feature_strip(feature: Feature) -> None:
             Number(percent(feature.density), f"density · {of}", DENSITY),
             Number(number(feature.max_activation), "maximum activation"),
             Number(number(feature.mean_activation), "mean activation where it fires", MEAN),
-            Number(number(feature.gate), "gate", GATE),
+            Number(number(feature.threshold), "gate", GATE),
         ]
     )
 

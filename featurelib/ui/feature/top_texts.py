@@ -86,7 +86,7 @@ def _colour_head(store: Store) -> bool:
 def _coloured(store: Store, feature: Feature, shown: Sequence[ShownText]) -> list[ShownText]:
     """The texts with their words coloured, where what these add is stored."""
     rows = queries.contributions(store, feature.feature_id, [one.text_id for one in shown]).to_pylist()
-    known = {row["text_id"]: highlight.stored(row, feature.feature_id, feature.gate or 0.0) for row in rows}
+    known = {row["text_id"]: highlight.stored(row, feature.feature_id, feature.threshold or 0.0) for row in rows}
     return [_with_words(one, known[one.text_id]) if one.text_id in known else one for one in shown]
 
 

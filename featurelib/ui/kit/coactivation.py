@@ -8,7 +8,7 @@ from typing import Any
 import streamlit as st
 
 from featurelib import charts
-from featurelib.queries import MEASURES, Together
+from featurelib.queries import MEASURES, CoactivationMatrix
 from featurelib.ui.kit.address import choice_box, segments
 from featurelib.ui.kit.elements import chart, count, heading, number, percent, sentence
 from featurelib.ui.kit.lists import feature_line, line_list
@@ -26,10 +26,10 @@ ORDER_HELP = {
 HEAT = {"jaccard": "overlap (jaccard)", "geometric": "over the geometric mean"}
 
 
-def heat(together: Together, *, key: str, named: bool = False) -> None:
+def heat(together: CoactivationMatrix, *, key: str, named: bool = False) -> None:
     """A square of how much some features fire together, with the choice of the measure."""
     measure = segments("Colour", "heat", list(HEAT), show=HEAT.get, resets=(), label_visibility="collapsed")
-    figure = charts.together_heatmap(
+    figure = charts.coactivation_heatmap(
         together.labels, together.n_both, colours(), measure=measure, width=1 if named else 0
     )
     chart(figure, key=f"{key} heat", help="How much each two of these features fire on the same texts.")

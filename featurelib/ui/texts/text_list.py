@@ -88,7 +88,7 @@ def about(row: Mapping[str, Any], store: Store) -> list[str]:
     title = title_column(store)
     said: list[str] = []
     for column in queries.metadata_columns(store):
-        words = _words(row.get(column.shown))
+        words = _words(row.get(column.shown_name))
         if not words or len(words) > LONGEST_NOTE or column.n_distinct <= 1 or column.name == title:
             continue
         if not any(words in one for one in said):
