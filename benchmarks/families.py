@@ -25,10 +25,13 @@ import pyarrow.parquet as pq
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from featurelib import families as ours
+from featurelib.families.counting import coactivation_counts, shuffled
+from featurelib.families.links import find_links
+from featurelib.families.measures import measure_families
+from featurelib.families.trees import Families, grow_families
 from featurelib.schema import BY_TEXT, DENSE, FEATURES, MIN_BOTH, TEXTS
 from featurelib.stats import nesting
-from featurelib.storage.activation_rows import read_rows
+from featurelib.storage.activation_rows import incidence, read_rows
 from featurelib.storage.runs import Run
 
 EDGE = 0.1
@@ -41,7 +44,7 @@ def read_fires(run: Run) -> Any:
     generation = run.current()
     rows = (read_rows(part) for part in generation.parts(BY_TEXT))
     sizes = [pq.read_metadata(generation.file(table)).num_rows for table in (TEXTS, FEATURES)]
-    return ours.incidence(((one.text_ids, one.feature_ids) for one in rows), *sizes)
+    return incidence(((one.text_ids, one.feature_ids) for one in rows), *sizes)
 
 
 def seed_edges(counts: np.ndarray, together: np.ndarray) -> list[tuple[int, int]]:
@@ -88,9 +91,9 @@ def reach(root: int, below: dict[int, list[int]], alive: set[int]) -> set[int]:
     return seen
 
 
-def grow(fires: Any) -> ours.Families:
+def grow(fires: Any) -> Families:
     """Ours, whole."""
-    return ours.grow_families(ours.find_links(fires), np.diff(fires.indptr))
+    return grow_families(find_links(fires), np.diff(fires.indptr))
 
 
 def quantiles(values: np.ndarray) -> str:
@@ -108,7 +111,7 @@ def sizes_line(name: str, sizes: list[int], n_features: int, n_in: int) -> str:
     )
 
 
-def edge_lines(fires: Any, found: ours.Families) -> Iterator[str]:
+def edge_lines(fires: Any, found: Families) -> Iterator[str]:
     """The two conditional probabilities of every edge."""
     counts = np.diff(fires.indptr)
     child = np.flatnonzero(found.parent >= 0)
@@ -120,18 +123,18 @@ def edge_lines(fires: Any, found: ours.Families) -> Iterator[str]:
     yield f"  P(parent) of all texts:       {quantiles(counts[parent] / fires.shape[0])}"
 
 
-def ratio_lines(fires: Any, found: ours.Families, shuffles: int) -> Iterator[str]:
+def ratio_lines(fires: Any, found: Families, shuffles: int) -> Iterator[str]:
     """Block ratios as they are, as expected under shuffling, and under real shuffles of the same families."""
-    measures = ours.measure_families(fires, found)
+    measures = measure_families(fires, found)
     ratio, expected = (
         np.array([getattr(one, name) for one in measures], float) for name in ("block_ratio", "shuffled_ratio")
     )
     drawn = np.full((shuffles, len(measures)), np.nan)
     links = []
     for number in range(shuffles):
-        fake = ours.shuffled(fires, number)
-        drawn[number] = [one.block_ratio for one in ours.measure_families(fake, found)]
-        links.append(len(ours.find_links(fake)))
+        fake = shuffled(fires, number)
+        drawn[number] = [one.block_ratio for one in measure_families(fake, found)]
+        links.append(len(find_links(fake)))
     yield f"  block ratio:                  {quantiles(ratio[np.isfinite(ratio)])}"
     yield f"  expected if shuffled:         {quantiles(expected)}"
     yield f"  mean of {shuffles} real shuffles:       {quantiles(np.nanmean(drawn, axis=0))}"
@@ -157,9 +160,9 @@ def halves_line(fires: Any) -> str:
 
 def seed_lines(fires: Any) -> Iterator[str]:
     """The seed's families on the activations and on shuffled ones."""
-    for name, one in (("the seed's", fires), ("the seed's, shuffled activations", ours.shuffled(fires, 0))):
+    for name, one in (("the seed's", fires), ("the seed's, shuffled activations", shuffled(fires, 0))):
         counts = np.diff(one.indptr)
-        found = seed_families(counts, ours.coactivation_counts(one).toarray())
+        found = seed_families(counts, coactivation_counts(one).toarray())
         held = set().union(*found) if found else set()
         yield sizes_line(name, [len(family) for family in found], len(counts), len(held))
         shared = sum(map(len, found)) - len(held)
@@ -178,7 +181,7 @@ def main() -> int:
     print(f"{n_texts:,} texts × {n_features:,} features, {fires.nnz / n_texts:.1f} active a text")
     start = time.perf_counter()
     found = grow(fires)
-    ours.measure_families(fires, found)
+    measure_families(fires, found)
     seconds = time.perf_counter() - start
     sizes = np.bincount(found.family[found.family >= 0], minlength=found.n_families)
     print(sizes_line("ours", sizes.tolist(), n_features, int((found.family >= 0).sum())))

@@ -32,7 +32,8 @@ import numpy as np
 import pyarrow.parquet as pq
 
 import featurelib
-from featurelib.classification import WAYS, Accuracy, Division, divide, k_sparse, linear_probe
+from featurelib.classification.ksparse import WAYS, k_sparse
+from featurelib.classification.probes import Accuracy, Division, divide, linear_probe
 from featurelib.schema import Refusal
 
 if TYPE_CHECKING:

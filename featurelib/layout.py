@@ -12,9 +12,9 @@ import numpy as np
 from featurelib.schema import Refusal
 
 FEW = 16
-"""Under this many distinct directions UMAP's neighbourhoods hold everything, so that principal axes show as much."""
+"""With fewer distinct directions every neighbourhood of UMAP would be all of them; principal axes show as much."""
 MOST_TEXTS = 50_000
-"""Texts that get a place on their map: UMAP's time and a browser's points grow with them, what is seen does not."""
+"""Texts that are laid out at most: more would cost time and points in the browser and show nothing new."""
 NEIGHBOURHOOD = 15
 CLUSTER_AXES = 5
 NO_CLUSTER = -1
@@ -48,9 +48,9 @@ def arrange_directions(directions: np.ndarray, seed: int = 0) -> Layout:
 
     UMAP with the cosine metric, 15 neighbours, one thread and a fixed seed: equal directions and seed give equal bytes
     on one machine. Clusters are found by HDBSCAN on a second UMAP with 5 axes, because in all 384 dimensions the
-    directions of a trained SAE are nearly orthogonal and HDBSCAN calls seven to nine in ten of them noise. With fewer
+    directions of a trained SAE are nearly orthogonal and HDBSCAN calls 70 to 90 % of them noise. With fewer
     than 16 distinct directions, principal axes (or a line) take the place of UMAP and there are no clusters. Dead
-    features take part: they have directions. Raises Refusal for directions that are not finite.
+    features are laid out too: they have directions. Raises Refusal for directions that are not finite.
     """
     directions = np.asarray(directions, dtype=np.float32)
     if directions.ndim != 2 or not np.isfinite(directions).all():
@@ -92,7 +92,7 @@ def arrange_texts(embeddings: np.ndarray, seed: int = 0) -> Places:
 
 
 def drawn_texts(n_texts: int, seed: int = 0, most: int = MOST_TEXTS) -> np.ndarray:
-    """Return the ids of the texts that get a place, int64, rising: all of them, or `most` drawn without repeats."""
+    """Return the ids of the texts that are laid out, int64, ascending: all of them, or `most` drawn at random."""
     if n_texts <= most:
         return np.arange(n_texts, dtype=np.int64)
     return np.sort(np.random.default_rng(seed).choice(n_texts, most, replace=False)).astype(np.int64)
@@ -104,7 +104,7 @@ def _units(vectors: np.ndarray) -> np.ndarray:
 
 
 def _is_small(units: np.ndarray) -> bool:
-    """Whether there are too few distinct rows for UMAP; stops to count as soon as there are enough."""
+    """Whether there are too few distinct rows for UMAP."""
     distinct: set[bytes] = set()
     for row in units:
         # a zero may be a negative one, which is the same number in other bytes
@@ -129,7 +129,7 @@ def find_clusters(points: np.ndarray) -> np.ndarray:
     """Return a cluster for each row of [n, axes], int32: those of HDBSCAN, the largest first, -1 for none.
 
     A cluster has at least 5 features, more in large SAEs (0.25·√n), so that the map has some tens of colours; and at
-    most half of all, because else two clusters, one of them nearly everything, may be the most stable answer.
+    most half of all, because otherwise two clusters, one of them nearly everything, may be the most stable ones.
     """
     from sklearn.cluster import HDBSCAN
 
@@ -138,15 +138,15 @@ def find_clusters(points: np.ndarray) -> np.ndarray:
     if n <= smallest:
         return np.full(n, NO_CLUSTER, dtype=np.int32)
     clusterer = HDBSCAN(min_cluster_size=smallest, min_samples=3, max_cluster_size=max(smallest, n // 2), copy=True)
-    found = clusterer.fit_predict(points.astype(np.float64))
-    sizes = np.bincount(found[found >= 0])
+    labels = clusterer.fit_predict(points.astype(np.float64))
+    sizes = np.bincount(labels[labels >= 0])
     number = np.full(len(sizes) + 1, NO_CLUSTER, dtype=np.int32)
     number[np.argsort(-sizes, kind="stable")] = np.arange(len(sizes), dtype=np.int32)
-    return number[found]
+    return number[labels]
 
 
 def _small_places(units: np.ndarray) -> tuple[np.ndarray, str]:
-    """Principal axes, or a line in the order of the rows when all directions are one; with the words for it."""
+    """Principal axes, or a line in the order of the rows when all directions are equal, and the method in words."""
     if not len(units):
         return np.zeros((0, 2), dtype=np.float32), "nothing, there being none"
     points = _principal(units)
@@ -167,6 +167,6 @@ def _principal(points: np.ndarray) -> np.ndarray:
 
 
 def _framed(points: np.ndarray) -> np.ndarray:
-    turned = _principal(points)
-    extent = np.abs(turned).max(initial=0)
-    return (turned / extent if extent > 0 else turned).astype(np.float32)
+    coordinates = _principal(points)
+    extent = np.abs(coordinates).max(initial=0)
+    return (coordinates / extent if extent > 0 else coordinates).astype(np.float32)

@@ -11,7 +11,6 @@ texts is *rare*: nothing can be nested in it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -93,14 +92,6 @@ class Matches:
     """float64 [n_features]: the share of the feature's texts on which at least one feature nested in it fires."""
     n_texts: int
     """Texts that were compared."""
-
-
-def incidence(rows: Iterable[tuple[np.ndarray, np.ndarray]], n_texts: int, n_features: int) -> Any:
-    """Return which features fire on which texts from (text_ids, feature_ids): CSC int32 ones [n_texts, n_features]."""
-    from scipy.sparse import csr_array
-
-    texts, features = (np.concatenate([np.empty(0, np.int64), *ids]) for ids in zip(*rows, strict=True))
-    return csr_array((np.ones(len(texts), np.int32), (texts, features)), shape=(n_texts, n_features)).tocsc()
 
 
 def match(fires: Any, other_fires: Any, directions: tuple[np.ndarray, np.ndarray] | None = None) -> Matches:

@@ -1,7 +1,7 @@
 """SQL text that turns activations into features, top texts, histograms and coactivations.
 
-The views are those of `schema`. A summary `in_ranges` is asked for one range of features at a time ($first to $last,
-both included), so that the memory it takes is bounded by the range. $n_texts is the number of texts of the corpus.
+The views are those of `schema`. A summary `in_ranges` is computed for one range of features at a time ($first to
+$last, both included), so that its memory is bounded by the range. $n_texts is the number of texts of the corpus.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ PAIRS_PER_RANGE = 8_000_000
 
 @dataclass(frozen=True)
 class Summary:
-    """One table and the question that makes it."""
+    """One table and the SQL that makes it."""
 
     table: Table
     sql: str
     in_ranges: bool = True
-    """Whether it is asked for one range of features at a time; else once."""
+    """Whether it is computed for one range of features at a time; else at once."""
 
 
-# The mean is a sum of floats: asked with one thread, it is taken in the order of the file and so always the same.
+# The mean is a sum of floats: with one thread it is taken in the order of the file and so always the same.
 FEATURES = """
 with fired as (
     select feature_id, count(*) as n_active, max(activation) as max_activation,

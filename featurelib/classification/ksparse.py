@@ -1,6 +1,6 @@
 """Probes that may look at k features only.
 
-Three things are called so, and they are told apart by `way`:
+Three things are called so; `way` tells which:
     text    the k largest activations of each text stay, the others are set to 0: what enjalot/latent-sae tabulates
             (experiments/eval_probes.py)
     pooled  k features for all labels together, those with the highest ANOVA F between the labels
@@ -29,7 +29,7 @@ WAYS = ("text", "pooled", "label")
 def k_sparse(
     activations: csr_matrix, labels: np.ndarray, division: Division, k: int, *, way: str, **options: Any
 ) -> Accuracy:
-    """Return how well labels [n] are told from k of the features in activations [n, n_features], in one of WAYS.
+    """Return how well labels [n] are predicted from k of the features in activations [n, n_features], in one of WAYS.
 
     `options` are those of `linear_probe`: strength, scaled, seed.
     """
@@ -42,7 +42,7 @@ def k_sparse(
         return linear_probe(activations[:, chosen].toarray(), labels, division, **options)
     if way == "label":
         return _label_by_label(activations, labels, division, [largest(row, k) for row in scores.one], **options)
-    raise Refusal(f"'{way}' is no way to choose features; expected one of {', '.join(WAYS)}.")
+    raise Refusal(f"'{way}' is not a way to choose features; expected one of {', '.join(WAYS)}.")
 
 
 def _label_by_label(
@@ -59,26 +59,26 @@ def _label_by_label(
     length = rms_length(activations[division.train]) if scaled else 1.0
     train, test = ((activations[rows] / length).tocsc() for rows in division)
 
-    def answer(rows: np.ndarray, judged: np.ndarray, c: float) -> np.ndarray:
-        return _tell(train, y, rows, train, judged, chosen, c)
+    def predict(rows: np.ndarray, held_back: np.ndarray, c: float) -> np.ndarray:
+        return _predict(train, y, rows, train, held_back, chosen, c)
 
-    strength = find_strength(answer, y, seed) if strength is None else strength
-    told = _tell(train, y, np.arange(len(y)), test, np.arange(test.shape[0]), chosen, strength)
-    return Accuracy.of(names[told], labels[division.test], strength)
+    strength = find_strength(predict, y, seed) if strength is None else strength
+    predicted = _predict(train, y, np.arange(len(y)), test, np.arange(test.shape[0]), chosen, strength)
+    return Accuracy.of(names[predicted], labels[division.test], strength)
 
 
-def _tell(
+def _predict(
     train: csc_matrix,
     y: np.ndarray,
     rows: np.ndarray,
-    asked: csc_matrix,
-    judged: np.ndarray,
+    inputs: csc_matrix,
+    input_rows: np.ndarray,
     chosen: list[np.ndarray],
     strength: float,
 ) -> np.ndarray:
-    """Return the label of the rows `judged` of `asked` whose probe, fitted on `rows` of `train`, answers highest."""
-    answers = []
+    """Return, for `input_rows` of `inputs`, the label whose probe, fitted on `rows` of `train`, scores highest."""
+    scores = []
     for label, ids in enumerate(chosen):
         probe = fit(train[:, ids].toarray()[rows], y[rows] == label, strength, solver="newton-cholesky")
-        answers.append(probe.decision_function(asked[:, ids].toarray()[judged]))
-    return np.argmax(answers, axis=0)
+        scores.append(probe.decision_function(inputs[:, ids].toarray()[input_rows]))
+    return np.argmax(scores, axis=0)

@@ -1,9 +1,9 @@
-"""Linear probes: logistic regression with an L2 penalty, fitted on training texts and judged on test texts.
+"""Linear probes: logistic regression with an L2 penalty, fitted on training texts and tested on test texts.
 
-Unless told otherwise the inputs are divided by one number, the root mean square length of the training rows, so that a
-penalty means the same for every kind of input and sparse rows stay sparse; nothing is centred. The penalty's strength C
+Unless `scaled` is False the inputs are divided by one number, the root mean square length of the training rows: so a
+penalty means the same for every kind of input, and sparse rows stay sparse; nothing is centred. The penalty's strength C
 is the one of STRENGTHS with the highest accuracy in a cross-validation over the training texts, or over SEARCHED of
-them where there are more. Test texts are seen once, by the finished probe.
+them where there are more. Test texts are used once, by the finished probe.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ if TYPE_CHECKING:
     Inputs = np.ndarray | csr_matrix
 
 STRENGTHS = (0.1, 1.0, 10.0, 100.0, 1000.0)
-"""The C that are tried: the inverse of the L2 penalty."""
+"""The values of C that are tried: the inverse of the L2 penalty."""
 FOLDS = 3
 SEARCHED = 6_000
-"""So many training texts, drawn by seed with each label's share, are enough to tell powers of ten apart."""
+"""Training texts used to find C, drawn by seed with each label's share: enough to tell powers of ten apart."""
 TEST_SHARE = 0.2
 
 
 class Division(NamedTuple):
-    """Which rows a probe is fitted on and which judge it."""
+    """Which rows a probe is fitted on and which test it."""
 
     train: np.ndarray
     """Row numbers, int64."""
@@ -41,7 +41,7 @@ class Division(NamedTuple):
 
 
 class Accuracy(NamedTuple):
-    """The share of test texts whose label was told right."""
+    """The share of test texts whose label was predicted right."""
 
     value: float
     """From 0 to 1."""
@@ -55,15 +55,15 @@ class Accuracy(NamedTuple):
     """The C of the probe."""
 
     @classmethod
-    def of(cls, told: np.ndarray, true: np.ndarray, strength: float) -> Accuracy:
-        """Compare the labels that were told with the true ones."""
-        n_right = int((told == true).sum())
+    def of(cls, predicted: np.ndarray, true: np.ndarray, strength: float) -> Accuracy:
+        """Compare predicted labels with the true ones."""
+        n_right = int((predicted == true).sum())
         low, high = wilson(n_right, len(true))
         return cls(n_right / len(true), float(low), float(high), len(true), strength)
 
 
 def divide(n: int, seed: int = 0) -> Division:
-    """Return a division of n rows drawn by seed: a fifth judges."""
+    """Return a division of n rows drawn by seed: a fifth is for testing."""
     order = np.random.default_rng(seed).permutation(n)
     cut = n - round(TEST_SHARE * n)
     return Division(order[:cut], order[cut:])
@@ -78,7 +78,7 @@ def linear_probe(
     scaled: bool = True,
     seed: int = 0,
 ) -> Accuracy:
-    """Return how well a linear probe tells labels [n] from inputs x [n, d], dense or CSR.
+    """Return how well a linear probe predicts labels [n] from inputs x [n, d], dense or CSR.
 
     `strength` fixes C, None finds it, in folds drawn by `seed`; `scaled` divides by the root mean square length.
     """
@@ -86,10 +86,10 @@ def linear_probe(
     length = rms_length(x[division.train]) if scaled else 1.0
     x_train, x_test, y = x[division.train] / length, x[division.test] / length, labels[division.train]
 
-    def answer(rows: np.ndarray, judged: np.ndarray, c: float) -> np.ndarray:
-        return fit(x_train[rows], y[rows], c).predict(x_train[judged])
+    def predict(rows: np.ndarray, held_back: np.ndarray, c: float) -> np.ndarray:
+        return fit(x_train[rows], y[rows], c).predict(x_train[held_back])
 
-    strength = find_strength(answer, y, seed) if strength is None else strength
+    strength = find_strength(predict, y, seed) if strength is None else strength
     return Accuracy.of(fit(x_train, y, strength).predict(x_test), labels[division.test], strength)
 
 
@@ -100,31 +100,31 @@ def fit(x: Inputs, y: np.ndarray, strength: float, solver: str = "lbfgs") -> Log
     return LogisticRegression(C=strength, max_iter=1000, solver=solver).fit(x, y)
 
 
-def find_strength(answer: Callable[[np.ndarray, np.ndarray, float], np.ndarray], y: np.ndarray, seed: int) -> float:
+def find_strength(predict: Callable[[np.ndarray, np.ndarray, float], np.ndarray], y: np.ndarray, seed: int) -> float:
     """Return the strength with the highest accuracy over folds of the training texts, the strongest penalty of equals.
 
-    `answer(rows, judged, strength)` tells the labels of the rows `judged` after fitting on `rows`.
+    `predict(rows, held_back, strength)` returns the labels of the rows `held_back` after fitting on `rows`.
     """
     from sklearn.model_selection import StratifiedKFold
 
     drawn, right = _drawn(y, seed), dict.fromkeys(STRENGTHS, 0)
-    for rows, judged in StratifiedKFold(FOLDS, shuffle=True, random_state=seed).split(drawn, y[drawn]):
-        rows, judged = drawn[rows], drawn[judged]
+    for rows, held_back in StratifiedKFold(FOLDS, shuffle=True, random_state=seed).split(drawn, y[drawn]):
+        rows, held_back = drawn[rows], drawn[held_back]
         for strength in STRENGTHS:
-            right[strength] += int((answer(rows, judged, strength) == y[judged]).sum())
+            right[strength] += int((predict(rows, held_back, strength) == y[held_back]).sum())
     return max(STRENGTHS, key=lambda strength: right[strength])
 
 
 def _drawn(y: np.ndarray, seed: int) -> np.ndarray:
-    """Return the rows on which C is sought: about SEARCHED, at least FOLDS of each label."""
+    """Return the rows on which C is found: about SEARCHED, at least FOLDS of each label."""
     if len(y) <= SEARCHED:
         return np.arange(len(y))
     order = np.random.default_rng(seed).permutation(len(y))
-    taken = []
+    rows = []
     for label in np.unique(y):
         own = order[y[order] == label]
-        taken.append(own[: max(FOLDS, round(len(own) * SEARCHED / len(y)))])
-    return np.sort(np.concatenate(taken))
+        rows.append(own[: max(FOLDS, round(len(own) * SEARCHED / len(y)))])
+    return np.sort(np.concatenate(rows))
 
 
 def rms_length(x: Inputs) -> float:
@@ -134,7 +134,7 @@ def rms_length(x: Inputs) -> float:
 
 
 def check(labels: np.ndarray, division: Division) -> None:
-    """Refuse what cannot teach or judge a probe."""
+    """Refuse labels that are too few to fit or test a probe."""
     names, counts = np.unique(labels[division.train], return_counts=True)
     if len(names) < 2 or not len(division.test):
         raise Refusal(

@@ -1,34 +1,13 @@
-"""Which features fire on which texts, as a sparse matrix B, and how many texts two of them share: C = BᵀB."""
+"""How many texts two features share: C = BᵀB of the incidence matrix B (featurelib.storage.activation_rows)."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
-from featurelib.schema import Refusal
-
 FEATURES_AT_A_TIME = 1024
 """Rows of C that are made at a time: 1,024 × 16,384 features are 200 MB at the most."""
-
-
-def incidence(chunks: Iterable[tuple[np.ndarray, np.ndarray]], n_texts: int, n_features: int) -> Any:
-    """Return B, a scipy CSC array of int32 ones [n_texts, n_features], 8 bytes an activation.
-
-    `chunks` gives (text_ids, feature_ids), one part file after the other; two rows of one text and feature are a
-    Refusal, because they would count as two texts.
-    """
-    from scipy.sparse import csr_array
-
-    parts = [(np.asarray(texts, np.int32), np.asarray(features, np.int32)) for texts, features in chunks]
-    texts, features = (
-        np.concatenate([np.empty(0, np.int32), *column]) for column in (zip(*parts, strict=True) if parts else ((), ()))
-    )
-    fires = csr_array((np.ones(len(texts), np.int32), (texts, features)), shape=(n_texts, n_features)).tocsc()
-    if fires.nnz and fires.data.max() > 1:
-        raise Refusal("a text has two activations of one feature; one row each is expected: build the run again.")
-    return fires
 
 
 def coactivation_counts(fires: Any, first: int = 0, last: int | None = None) -> Any:
@@ -40,9 +19,9 @@ def coactivation_counts(fires: Any, first: int = 0, last: int | None = None) -> 
 
 
 def shuffled(fires: Any, seed: int) -> Any:
-    """Return B with each feature's texts drawn anew, without repetition and as many as before: no two belong together.
+    """Return B with as many texts of each feature as before, drawn at random, so that no two features are related.
 
-    Expected common texts of features i and j: n_i·n_j / n_texts.
+    The expected number of common texts of features i and j is n_i·n_j / n_texts.
     """
     from scipy.sparse import csc_array
 

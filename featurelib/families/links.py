@@ -16,7 +16,7 @@ NESTED = 0.3
 """The least nesting of an edge: Mokken's bound for items that form a scale (A Theory and Procedure of Scale Analysis,
 1971)."""
 FALSE_SHARE = 0.01
-"""The share of false edges among those that are kept, at most, in the long run."""
+"""The expected share of false edges among those that are kept, at most."""
 
 
 @dataclass(frozen=True)
@@ -44,17 +44,17 @@ class Links:
 def find_links(fires: Any, *, nested: float = NESTED, advance: Callable[[int], None] | None = None) -> Links:
     """Return the edges that hold, in the order of child and parent; see the package for the rules.
 
-    `fires` is B [n_texts, n_features]; `advance` is told the features of each range of rows of C.
+    `fires` is B [n_texts, n_features]; `advance` is called with the number of features after each range of rows of C.
     """
     n_texts, n_features = fires.shape
     counts = np.diff(fires.indptr).astype(np.int64)
-    found = [Links(*(np.empty(0, kind) for kind in (np.int32, np.int32, np.int64, np.float64)))]
+    blocks = [Links(*(np.empty(0, kind) for kind in (np.int32, np.int32, np.int64, np.float64)))]
     for first in range(0, n_features, FEATURES_AT_A_TIME):
         last = min(first + FEATURES_AT_A_TIME, n_features)
-        found.append(_candidates(coactivation_counts(fires, first, last), first, counts, n_texts, nested))
+        blocks.append(_candidates(coactivation_counts(fires, first, last), first, counts, n_texts, nested))
         if advance is not None:
             advance(last - first)
-    links = Links(*(np.concatenate(column) for column in zip(*map(_columns, found), strict=True)))
+    links = Links(*(np.concatenate(column) for column in zip(*map(_columns, blocks), strict=True)))
     return links.take(_significant(links, counts, n_texts))
 
 
@@ -67,8 +67,8 @@ def _candidates(rows: Any, first: int, counts: np.ndarray, n_texts: int, nested:
     pairs = rows.tocoo()
     child, parent, both = pairs.row.astype(np.int32) + np.int32(first), pairs.col.astype(np.int32), pairs.data
     above = (counts[parent] > counts[child]) | ((counts[parent] == counts[child]) & (parent < child))
-    kept = above & (both >= MIN_BOTH) & (counts[parent] <= DENSE * n_texts)
-    child, parent, both = child[kept], parent[kept], both[kept].astype(np.int64)
+    possible = above & (both >= MIN_BOTH) & (counts[parent] <= DENSE * n_texts)
+    child, parent, both = child[possible], parent[possible], both[possible].astype(np.int64)
     links = Links(child, parent, both, nesting(both, counts[child], counts[parent], n_texts))
     strong = np.flatnonzero(links.nesting >= nested)
     return links.take(strong[np.lexsort((parent[strong], child[strong]))])
@@ -81,5 +81,5 @@ def _significant(links: Links, counts: np.ndarray, n_texts: int) -> np.ndarray:
     not among `links` count as tests that failed, which can only make the rule stricter.
     """
     chances = overlap_chance(links.n_both, counts[links.parent], counts[links.child], n_texts)
-    able = int((counts >= MIN_BOTH).sum())
-    return np.flatnonzero(benjamini_hochberg(chances, able * (able - 1) / 2, FALSE_SHARE))
+    n_frequent = int((counts >= MIN_BOTH).sum())
+    return np.flatnonzero(benjamini_hochberg(chances, n_frequent * (n_frequent - 1) / 2, FALSE_SHARE))

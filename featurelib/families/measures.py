@@ -1,4 +1,4 @@
-"""How much more the features of a family fire together than with the others, and than if they were shuffled."""
+"""How much more the features of a family fire together than with other features, and than by chance."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from featurelib.families.trees import Families
 
 @dataclass(frozen=True)
 class FamilyMeasures:
-    """The seed's measures of one family (family_evaluation.py), in texts on which two features both fire.
+    """The baseline's measures of one family (family_evaluation.py), in texts on which two features both fire.
 
-    The seed indexes its matrix with the places of the children inside the family when it means the children themselves
-    (`C[i, j] for i in range(len(children))`), so that its R_children is about features 0, 1, 2, …; here they are meant.
+    One mistake is corrected: the baseline takes `C[i, j] for i in range(len(children))`, so that its R_children is
+    about features 0, 1, 2, … and not about the children.
     """
 
     family: int
@@ -36,8 +36,8 @@ class FamilyMeasures:
     block_ratio: float | None
     """in_block / off_block; None where members share no text with any feature outside."""
     shuffled_ratio: float | None
-    """The same ratio of the numbers that are expected when each feature's texts are drawn anew (n_i·n_j / N): members
-    that fire often share many texts without having to do with each other."""
+    """The same ratio by chance, of the numbers expected when each feature's texts are drawn at random (n_i·n_j / N):
+    members that fire often share many texts without being related."""
 
 
 def measure_families(fires: Any, families: Families) -> list[FamilyMeasures]:

@@ -36,13 +36,13 @@ class Families:
     @property
     def roots(self) -> np.ndarray:
         """The root of each family, int64 [n_families]."""
-        found = np.flatnonzero((self.family != NONE) & (self.parent == NONE))
-        return found[np.argsort(self.family[found], kind="stable")]
+        roots = np.flatnonzero((self.family != NONE) & (self.parent == NONE))
+        return roots[np.argsort(self.family[roots], kind="stable")]
 
     def members(self, family: int) -> np.ndarray:
         """The features of a family, its root first, then in the order of their ids."""
-        found = np.flatnonzero(self.family == family)
-        return found[np.argsort(self.depth[found] > 0, kind="stable")]
+        members = np.flatnonzero(self.family == family)
+        return members[np.argsort(self.depth[members] > 0, kind="stable")]
 
 
 def largest_family(n_features: int) -> int:
@@ -54,7 +54,7 @@ def grow_families(links: Links, counts: np.ndarray) -> Families:
     """Join features into families: each has its best parent, the most nested edge first, while no family is too large.
 
     counts [n_features] holds each feature's number of texts. Of equally nested parents the less frequent one is taken,
-    which says more, then the one with the smaller id.
+    because it is the more specific, then the one with the smaller id.
     """
     n_features = len(counts)
     best = _best_parents(links, counts)

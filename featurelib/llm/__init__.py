@@ -4,7 +4,7 @@
     sampling      which texts explain a feature and which test the explanation; an estimate of the cost
     prompts       the questions (prompt_texts/*.txt) and how answers are read
     marked_words  texts with the words marked that made a feature fire, or others
-    explanation   one feature: every question that it takes
+    explanations  one feature: every question that it takes
     scoring       detection and fuzzing scores
 
 Off unless a build is given --labeller. The client library (openai) is imported when it is needed.

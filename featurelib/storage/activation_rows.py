@@ -6,15 +6,16 @@ feature_id, activation descending, text_id, in parts of about ROWS_PER_PART rows
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from featurelib.schema import BY_TEXT
+from featurelib.schema import BY_TEXT, Refusal
 from featurelib.storage import files
 
 ROWS_PER_PART = 2_000_000
@@ -140,3 +141,20 @@ def _collect(parts: Sequence[Path], first: int, last: int) -> Rows:
 
 def _columns(rows: Rows) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return rows.text_ids, rows.feature_ids, rows.activations
+
+
+def incidence(chunks: Iterable[tuple[np.ndarray, np.ndarray]], n_texts: int, n_features: int) -> Any:
+    """Return B, which features fire on which texts: a scipy CSC array of int32 ones [n_texts, n_features].
+
+    `chunks` gives (text_ids, feature_ids), one part file after the other. Two rows of one text and feature are a
+    Refusal, because they would count as two texts. It takes 8 bytes an activation.
+    """
+    from scipy.sparse import csr_array
+
+    columns = [(np.asarray(texts, np.int32), np.asarray(features, np.int32)) for texts, features in chunks]
+    empty = np.empty(0, np.int32)
+    texts, features = (np.concatenate(arrays) for arrays in zip((empty, empty), *columns, strict=True))
+    fires = csr_array((np.ones(len(texts), np.int32), (texts, features)), shape=(n_texts, n_features)).tocsc()
+    if fires.nnz and fires.data.max() > 1:
+        raise Refusal("a text has two activations of one feature; one row each is expected: build the run again.")
+    return fires

@@ -13,6 +13,7 @@ import streamlit as st
 from featurelib import matching, queries
 from featurelib.matching import FATES, Matches
 from featurelib.schema import Refusal
+from featurelib.storage.activation_rows import incidence
 from featurelib.storage.runs import Generation
 from featurelib.storage.store import Store
 from featurelib.ui.kit.address import choice_box, feature_link
@@ -110,7 +111,7 @@ def compare(opened: Opened, other: str) -> Compared:
 def _compared(other: str, one: tuple[str, tuple], another: tuple[str, tuple]) -> Compared:
     stores = [_store(*one), _store(*another)]
     held = [queries.firing_pairs(store, most=matching.MOST_TEXTS) for store in stores]
-    fires = [matching.incidence([(rows.text_ids, rows.feature_ids)], rows.n_texts, rows.n_features) for rows in held]
+    fires = [incidence([(rows.text_ids, rows.feature_ids)], rows.n_texts, rows.n_features) for rows in held]
     directions = [matching.read_directions(Generation(Path(place[0])).sae_folder) for place in (one, another)]
     both = matching.comparable(*directions)
     named = [queries.texts_per_feature(store) for store in stores]

@@ -13,15 +13,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from featurelib.families import (
-    Families,
-    FamilyMeasures,
-    find_links,
-    grow_families,
-    incidence,
-    largest_family,
-    measure_families,
-)
+from featurelib.families.links import find_links
+from featurelib.families.measures import FamilyMeasures, measure_families
+from featurelib.families.trees import Families, grow_families, largest_family
 from featurelib.layout import NO_CLUSTER, cluster_vectors
 from featurelib.schema import (
     BY_TEXT,
@@ -33,7 +27,7 @@ from featurelib.schema import (
     LABEL_VECTORS,
     TEXTS,
 )
-from featurelib.storage.activation_rows import read_rows
+from featurelib.storage.activation_rows import incidence, read_rows
 from featurelib.storage.runs import Generation
 from precompute.build.job import Job, Made
 from precompute.build.stage import Stage

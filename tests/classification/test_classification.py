@@ -8,17 +8,10 @@ from scipy.sparse import csr_matrix
 from scipy.stats import f_oneway
 from sklearn.linear_model import LogisticRegression
 
-from featurelib.classification import (
-    STRENGTHS,
-    Division,
-    anova,
-    divide,
-    k_sparse,
-    keep_largest,
-    largest,
-    linear_probe,
-)
 from featurelib.classification import probes as probes_module
+from featurelib.classification.ksparse import k_sparse
+from featurelib.classification.probes import STRENGTHS, Division, divide, linear_probe
+from featurelib.classification.selection import anova, keep_largest, largest
 from featurelib.schema import Refusal
 
 N, N_LABELS, N_FEATURES = 900, 6, 40

@@ -8,9 +8,12 @@ import pytest
 from scipy import sparse, stats
 
 from benchmarks.families import seed_edges, seed_families
-from featurelib import families
-from featurelib.families.links import Links
+from featurelib.families.counting import coactivation_counts, shuffled
+from featurelib.families.links import Links, find_links
+from featurelib.families.measures import measure_families
+from featurelib.families.trees import Families, grow_families, largest_family
 from featurelib.schema import DENSE, MIN_BOTH, Refusal
+from featurelib.storage.activation_rows import incidence
 
 N_TEXTS, N_FEATURES = 2000, 60
 ALWAYS, ROOT, CHILDREN, GRANDCHILD, OTHER_ROOT, OTHER_CHILD = 0, 41, (7, 33, 58), 20, 15, 50
@@ -34,15 +37,15 @@ def planted() -> np.ndarray:
 
 def matrix(fires: np.ndarray) -> sparse.csc_array:
     texts, features = np.nonzero(fires)
-    return families.incidence([(texts, features)], *fires.shape)
+    return incidence([(texts, features)], *fires.shape)
 
 
-def grow(fires: np.ndarray) -> families.Families:
+def grow(fires: np.ndarray) -> Families:
     held = matrix(fires)
-    return families.grow_families(families.find_links(held), np.diff(held.indptr))
+    return grow_families(find_links(held), np.diff(held.indptr))
 
 
-def partition(found: families.Families, names: np.ndarray) -> set[frozenset[int]]:
+def partition(found: Families, names: np.ndarray) -> set[frozenset[int]]:
     return {frozenset(names[found.members(one)].tolist()) for one in range(found.n_families)}
 
 
@@ -51,15 +54,13 @@ def test_counts_are_those_of_numpy_whatever_the_parts_and_ranges() -> None:
     texts, features = np.nonzero(fires)
     cut = len(texts) // 3
     parts = [(texts[:cut], features[:cut]), (texts[cut:cut], features[cut:cut]), (texts[cut:], features[cut:])]
-    held = families.incidence(parts, *fires.shape)
+    held = incidence(parts, *fires.shape)
     expected = fires.T.astype(int) @ fires.astype(int)
-    rows = [
-        families.coactivation_counts(held, first, min(first + 17, N_FEATURES)).toarray() for first in (0, 17, 34, 51)
-    ]
+    rows = [coactivation_counts(held, first, min(first + 17, N_FEATURES)).toarray() for first in (0, 17, 34, 51)]
     np.testing.assert_array_equal(np.vstack(rows), expected)
-    np.testing.assert_array_equal(families.coactivation_counts(held).toarray(), expected)
+    np.testing.assert_array_equal(coactivation_counts(held).toarray(), expected)
     with pytest.raises(Refusal, match="two activations of one feature"):
-        families.incidence([(texts, features), (texts[:1], features[:1])], *fires.shape)
+        incidence([(texts, features), (texts[:1], features[:1])], *fires.shape)
 
 
 def test_a_planted_hierarchy_is_found_and_nothing_else() -> None:
@@ -120,7 +121,7 @@ def brute_links(fires: np.ndarray) -> dict[tuple[int, int], float]:
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_the_edges_are_those_of_fisher_s_test_and_benjamini_and_hochberg(seed: int) -> None:
     fires = correlated(seed)
-    links, expected = families.find_links(matrix(fires)), brute_links(fires)
+    links, expected = find_links(matrix(fires)), brute_links(fires)
     pairs = list(zip(links.child.tolist(), links.parent.tolist(), strict=True))
     assert pairs == sorted(expected) and len(pairs) > 5
     np.testing.assert_allclose(links.nesting, [expected[pair] for pair in pairs])
@@ -139,7 +140,7 @@ def random_links(seed: int, n: int) -> tuple[Links, np.ndarray]:
 @pytest.mark.parametrize("seed", range(5))
 def test_the_trees_are_the_maximum_branching_of_edmonds(seed: int) -> None:
     links, counts = random_links(seed, 30)
-    found = families.grow_families(links, counts)
+    found = grow_families(links, counts)
     graph = networkx.DiGraph()
     for child, parent, weight in zip(links.child, links.parent, links.nesting, strict=True):
         graph.add_edge(int(parent), int(child), weight=float(weight))
@@ -153,11 +154,11 @@ def test_no_family_is_larger_than_a_tenth_and_the_strongest_edges_stay() -> None
     child = np.arange(1, n, dtype=np.int32)
     weight = np.linspace(0.4, 0.9, n - 1)
     links = Links(child, np.zeros(n - 1, np.int32), np.full(n - 1, 5), weight)
-    found = families.grow_families(links, np.arange(n, 0, -1))
-    assert found.n_families == 1 and len(found.members(0)) == families.largest_family(n) == 20
+    found = grow_families(links, np.arange(n, 0, -1))
+    assert found.n_families == 1 and len(found.members(0)) == largest_family(n) == 20
     assert set(found.members(0).tolist()) == {0, *range(n - 19, n)}
     chain = Links(child, child - 1, np.full(n - 1, 5), weight)
-    family = families.grow_families(chain, np.arange(n, 0, -1)).family
+    family = grow_families(chain, np.arange(n, 0, -1)).family
     assert np.bincount(family[family >= 0]).max() <= 20 < (family >= 0).sum()
 
 
@@ -166,7 +167,7 @@ def test_a_small_dictionary_has_no_families(n: int) -> None:
     fires = np.ones((50, n), bool)
     found = grow(fires)
     assert found.n_families == 0 and found.family.tolist() == [-1] * n
-    assert families.measure_families(matrix(fires), found) == []
+    assert measure_families(matrix(fires), found) == []
 
 
 def brute_measures(fires: np.ndarray, members: list[int]) -> dict[str, float]:
@@ -189,7 +190,7 @@ def brute_measures(fires: np.ndarray, members: list[int]) -> dict[str, float]:
 def test_measures_are_the_seed_s_with_feature_ids_where_they_belong() -> None:
     fires = planted()
     found = grow(fires)
-    measured = families.measure_families(matrix(fires), found)
+    measured = measure_families(matrix(fires), found)
     assert [(one.family, one.root, one.size, one.depth) for one in measured] == [(0, ROOT, 5, 2), (1, OTHER_ROOT, 2, 1)]
     for one in measured:
         expected = brute_measures(fires, found.members(one.family).tolist())
@@ -200,11 +201,11 @@ def test_measures_are_the_seed_s_with_feature_ids_where_they_belong() -> None:
 def test_the_shuffled_ratio_is_what_shuffles_give_on_average() -> None:
     fires = planted()
     found, held = grow(fires), matrix(fires)
-    real = families.measure_families(held, found)
-    fakes = [families.shuffled(held, seed) for seed in range(40)]
+    real = measure_families(held, found)
+    fakes = [shuffled(held, seed) for seed in range(40)]
     np.testing.assert_array_equal(fakes[0].sum(axis=0), held.sum(axis=0))
     assert (fakes[0] != held).nnz > 0 and fakes[0].data.max() == 1
-    drawn = np.array([[one.block_ratio for one in families.measure_families(fake, found)] for fake in fakes])
+    drawn = np.array([[one.block_ratio for one in measure_families(fake, found)] for fake in fakes])
     for place, one in enumerate(real):
         wide = 4 * drawn[:, place].std() / np.sqrt(len(fakes))
         assert one.shuffled_ratio == pytest.approx(drawn[:, place].mean(), abs=wide)
@@ -213,7 +214,7 @@ def test_the_shuffled_ratio_is_what_shuffles_give_on_average() -> None:
 
 def test_shuffled_activations_have_no_families() -> None:
     held = matrix(planted())
-    assert [len(families.find_links(families.shuffled(held, seed))) for seed in range(5)] == [0] * 5
+    assert [len(find_links(shuffled(held, seed))) for seed in range(5)] == [0] * 5
 
 
 @pytest.mark.parametrize("seed", [0, 1])
@@ -250,4 +251,4 @@ def test_five_common_texts_are_enough_and_four_are_not(shared: int, found: int) 
     fires = np.zeros((1000, 20), bool)
     fires[:40, 3] = True
     fires[:shared, 9] = True
-    assert len(families.find_links(matrix(fires))) == found
+    assert len(find_links(matrix(fires))) == found

@@ -35,7 +35,7 @@ DOORS = {
     "keybert": {"labels"},
     "umap": {"layout"},
     "sklearn": {"layout", "labels", "classification", "families"},
-    "scipy": {"stats", "families", "matching", "classification"},
+    "scipy": {"stats", "storage", "families", "classification"},
     "openai": {"llm"},
     "datasets": {"corpus"},
     "duckdb": {"storage"},

@@ -11,6 +11,7 @@ from scipy import sparse
 from featurelib import matching, queries
 from featurelib.matching import FATES
 from featurelib.schema import MIN_BOTH, Refusal
+from featurelib.storage.activation_rows import incidence
 from featurelib.storage.runs import Done, Generation
 from featurelib.storage.store import open_store
 from tests.support.numpy_run import N_FEATURES, N_TEXTS, make_run, weights
@@ -43,7 +44,7 @@ def planted() -> tuple[np.ndarray, np.ndarray]:
 
 
 def hold(fires: np.ndarray) -> sparse.csc_array:
-    return matching.incidence([np.nonzero(fires)], *fires.shape)
+    return incidence([np.nonzero(fires)], *fires.shape)
 
 
 def test_a_planted_split_is_told_as_one() -> None:
@@ -141,6 +142,6 @@ def test_the_first_texts_are_asked_for_when_there_are_more_than_can_be_compared(
     for most in (100_000, 120):
         rows = queries.firing_pairs(store, most=most)
         assert (rows.n_texts, rows.n_features) == (min(most, N_TEXTS), N_FEATURES)
-        held = matching.incidence([(rows.text_ids, rows.feature_ids)], rows.n_texts, rows.n_features).toarray()
+        held = incidence([(rows.text_ids, rows.feature_ids)], rows.n_texts, rows.n_features).toarray()
         np.testing.assert_array_equal(held, made.activations[:most] > 0)
     assert queries.texts_per_feature(store)["n_active"].to_pylist() == (made.activations > 0).sum(0).tolist()

@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 
 from featurelib.labels.split import NAMING, TESTING
 from featurelib.llm.client import LanguageModel
-from featurelib.llm.explanation import Explanation, explain_feature
+from featurelib.llm.explanations import Explanation, explain_feature
 from featurelib.llm.prompts import prompts_fingerprint
 from featurelib.llm.sampling import ChosenTexts, Cost, choose_texts, estimate_cost
 from featurelib.llm.scoring import FUZZING, SCORERS, Verdict, score_verdicts

@@ -6,7 +6,7 @@ import random
 from collections.abc import Iterable, Iterator
 
 from featurelib.attribution import find_words, token_attributions, word_attributions
-from featurelib.llm.explanation import Material
+from featurelib.llm.explanations import Material
 from featurelib.llm.marked_words import AttributedWords, mark_words, right_words, wrong_words
 from featurelib.llm.prompts import excerpt
 from featurelib.llm.sampling import MIN_TESTED, ChosenTexts
