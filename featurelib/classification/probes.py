@@ -1,8 +1,8 @@
 """Linear probes: logistic regression with an L2 penalty, fitted on training texts and tested on test texts.
 
 Unless `scaled` is False the inputs are divided by one number, the root mean square length of the training rows: so a
-penalty means the same for every kind of input, and sparse rows stay sparse; nothing is centred. The penalty's strength C
-is the one of STRENGTHS with the highest accuracy in a cross-validation over the training texts, or over SEARCHED of
+penalty means the same for every kind of input, and sparse rows stay sparse; nothing is centred. The penalty's strength
+C is the one of STRENGTHS with the highest accuracy in a cross-validation over the training texts, or over SEARCHED of
 them where there are more. Test texts are used once, by the finished probe.
 """
 
