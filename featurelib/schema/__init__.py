@@ -5,33 +5,20 @@ Everything else may import this; it imports nothing of ours.
 
 from __future__ import annotations
 
-from featurelib.schema.activations import (
-    BY_FEATURE,
-    BY_TEXT,
-    DROPPED,
-    EMBEDDINGS,
-    EVALUATION,
-    GATES,
-    NEIGHBOUR_ROWS,
-    OPPOSITE_ROWS,
-    SPLIT,
-    TEXT_SUMMARIES,
-    TEXTS,
-)
-from featurelib.schema.evidence import (
-    AUDIT,
-    CONTRIBUTIONS,
-    COPIES,
+from featurelib.schema.activations import BY_FEATURE, BY_TEXT
+from featurelib.schema.attributions import ATTRIBUTIONS, TEXT_WORDS
+from featurelib.schema.audit import AUDIT, COPIES
+from featurelib.schema.features import EVALUATION, FEATURES, HISTOGRAMS, NEAR_MISSES, THRESHOLDS, TOP_TEXT_ROWS
+from featurelib.schema.labels import (
     EXPLANATIONS,
-    FAMILIES,
-    FAMILY_METRICS,
     FIDELITY,
-    KEYWORD_CLUSTERS,
     KEYWORD_EVIDENCE,
+    KEYWORDS,
+    LABEL_SPLIT,
     LABEL_VECTORS,
-    NEAR_MISSES,
-    TEXT_WORDS,
+    LABELS,
 )
+from featurelib.schema.layout import LAYOUT, TEXT_LAYOUT
 from featurelib.schema.names import (
     COACTIVATIONS,
     DENSE,
@@ -45,37 +32,35 @@ from featurelib.schema.names import (
     TOP_TEXTS,
     Refusal,
     RunNotReady,
-    Table,
 )
-from featurelib.schema.summaries import (
+from featurelib.schema.relations import (
     COACTIVATION_ROWS,
-    EVIDENCE_PARTS,
-    FEATURES,
-    HISTOGRAMS,
-    KEYWORDS,
-    LABELS,
-    LAYOUT,
-    TEXT_LAYOUT,
-    TOP_TEXT_ROWS,
+    FAMILIES,
+    FAMILY_METRICS,
+    KEYWORD_CLUSTERS,
+    NEIGHBOUR_ROWS,
+    OPPOSITE_ROWS,
 )
+from featurelib.schema.table import Table
+from featurelib.schema.texts import DROPPED, EMBEDDINGS, SAE_SPLIT, TEXT_SUMMARIES, TEXTS
 
 TABLES: tuple[Table, ...] = (
     TEXTS,
     DROPPED,
     EMBEDDINGS,
-    SPLIT,
+    SAE_SPLIT,
     BY_TEXT,
     BY_FEATURE,
     TEXT_SUMMARIES,
     NEIGHBOUR_ROWS,
     OPPOSITE_ROWS,
     EVALUATION,
-    GATES,
+    THRESHOLDS,
     FEATURES,
     TOP_TEXT_ROWS,
     HISTOGRAMS,
     COACTIVATION_ROWS,
-    EVIDENCE_PARTS,
+    LABEL_SPLIT,
     KEYWORDS,
     LAYOUT,
     TEXT_LAYOUT,
@@ -85,7 +70,7 @@ TABLES: tuple[Table, ...] = (
     LABEL_VECTORS,
     EXPLANATIONS,
     TEXT_WORDS,
-    CONTRIBUTIONS,
+    ATTRIBUTIONS,
     NEAR_MISSES,
     FAMILIES,
     FAMILY_METRICS,
@@ -96,53 +81,3 @@ TABLES: tuple[Table, ...] = (
 """Every table of a run, in the order in which the stages write them."""
 STAGES: tuple[str, ...] = tuple(dict.fromkeys(table.stage for table in TABLES))
 """The stages of a build, in their order: every stage writes a table."""
-
-__all__ = [
-    "AUDIT",
-    "BY_FEATURE",
-    "BY_TEXT",
-    "COACTIVATIONS",
-    "COACTIVATION_ROWS",
-    "CONTRIBUTIONS",
-    "COPIES",
-    "DENSE",
-    "DROPPED",
-    "EMBEDDINGS",
-    "EVALUATION",
-    "EVIDENCE_PARTS",
-    "EXPLANATIONS",
-    "FAMILIES",
-    "FAMILY_METRICS",
-    "FEATURES",
-    "FIDELITY",
-    "FORMAT_VERSION",
-    "FORMERLY",
-    "GATES",
-    "HISTOGRAMS",
-    "HISTOGRAM_BINS",
-    "KEYWORDS",
-    "KEYWORD_CLUSTERS",
-    "KEYWORD_EVIDENCE",
-    "LABELS",
-    "LABEL_VECTORS",
-    "LAYOUT",
-    "MIN_BOTH",
-    "NEAR_MISSES",
-    "NEIGHBOURS",
-    "NEIGHBOUR_ROWS",
-    "OPPOSITES",
-    "OPPOSITE_ROWS",
-    "RENAMED",
-    "Refusal",
-    "RunNotReady",
-    "SPLIT",
-    "STAGES",
-    "TABLES",
-    "TEXTS",
-    "TEXT_LAYOUT",
-    "TEXT_SUMMARIES",
-    "TEXT_WORDS",
-    "TOP_TEXTS",
-    "TOP_TEXT_ROWS",
-    "Table",
-]

@@ -1,10 +1,6 @@
-"""What everybody calls by one name: stages, limits, the two errors everybody may raise, what a table is."""
+"""What everybody calls by one name: renamed stages, limits, the two errors that everybody may raise."""
 
 from __future__ import annotations
-
-from dataclasses import dataclass
-
-import pyarrow as pa
 
 FORMAT_VERSION = 1
 
@@ -22,12 +18,18 @@ RENAMED = {first: name for name, first in FORMERLY.items()}
 """The present name of a stage by its first name."""
 
 TOP_TEXTS = 100
+"""Top texts that are kept of each feature."""
 HISTOGRAM_BINS = 40
 NEIGHBOURS = 50
+"""Nearest directions that are kept of each feature."""
 OPPOSITES = 10
+"""Most opposite directions that are kept of each feature."""
 COACTIVATIONS = 50
+"""Coactivations that are kept of each feature, by lift."""
 MIN_BOTH = 5
+"""Texts on which both features must fire for their coactivation to be kept."""
 DENSE = 0.1
+"""A feature whose density is above this share is called dense."""
 
 
 class Refusal(ValueError):
@@ -36,24 +38,3 @@ class Refusal(ValueError):
 
 class RunNotReady(Refusal):
     """A part of a run that has not been made yet; the message names the stage and the command that makes it."""
-
-
-@dataclass(frozen=True)
-class Table:
-    """One table of a run: where it lies in a generation, what it holds and which stage writes it."""
-
-    view: str
-    """The name in SQL."""
-    path: str
-    """The file, or the folder of part files, relative to the generation."""
-    stage: str
-    """The stage that writes it."""
-    schema: pa.Schema
-    """The columns that are always there; more may follow."""
-    parts: bool = False
-    """Whether `path` is a folder of part-*.parquet files."""
-
-
-def table(view: str, path: str, stage: str, columns: dict[str, pa.DataType], *, parts: bool = False) -> Table:
-    """Declare a table by its columns."""
-    return Table(view, path, stage, pa.schema(list(columns.items())), parts)

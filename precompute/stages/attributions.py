@@ -23,7 +23,7 @@ from featurelib.embedder import Embedder, TokenStates
 from featurelib.sae.checkpoints import load_sae
 from featurelib.sae.encoder_view import readout
 from featurelib.sae.model import SAE
-from featurelib.schema import CONTRIBUTIONS, EMBEDDINGS, TEXT_WORDS, TEXTS, TOP_TEXT_ROWS, Table
+from featurelib.schema import ATTRIBUTIONS, EMBEDDINGS, TEXT_WORDS, TEXTS, TOP_TEXT_ROWS, Table
 from featurelib.storage import files
 from featurelib.storage.embeddings import read_embeddings
 from featurelib.storage.runs import Generation
@@ -82,7 +82,7 @@ def _line(facts: dict[str, Any]) -> str:
 
 
 def _none(generation: Generation, reason: str) -> Made:
-    for table in (TEXT_WORDS, CONTRIBUTIONS):
+    for table in (TEXT_WORDS, ATTRIBUTIONS):
         generation.write_rows(table, [])
     facts = {"reason": reason, "n_features": 0, "n_texts": 0, "n_words": 0, "n_contributions": 0}
     return Made(f"no words, because {reason}", facts)
@@ -122,7 +122,7 @@ def _make_parts(job: Job, embedder: Embedder, wanted: _Wanted) -> None:
             if not (words_file.is_file() and rows_file.is_file()):
                 words, rows = _part(embedder, sae, wanted, text_ids, texts, stored(text_ids))
                 files.write_parquet(words_file, words, TEXT_WORDS.schema)
-                files.write_parquet(rows_file, rows, CONTRIBUTIONS.schema)
+                files.write_parquet(rows_file, rows, ATTRIBUTIONS.schema)
             bar.advance(len(texts))
 
 
@@ -172,7 +172,7 @@ def _part(
         ids = wanted.features_of(text_id)
         divided = word_attributions(token_attributions(states.shares, states.offset, readout(sae, ids)), words)
         rows += [_row(divided, column, int(text_id), own, feature_id) for column, feature_id in enumerate(ids)]
-    return _table(TEXT_WORDS, words_rows), _table(CONTRIBUTIONS, rows)
+    return _table(TEXT_WORDS, words_rows), _table(ATTRIBUTIONS, rows)
 
 
 def _row(divided: WordAttributions, column: int, text_id: int, own: np.ndarray, feature_id: int) -> tuple[Any, ...]:
@@ -233,7 +233,7 @@ def _join_contributions(generation: Generation, wanted: _Wanted) -> float:
             largest = max(largest, _largest_difference(held))
             yield from held.to_batches()
 
-    files.write_parquet(generation.file(CONTRIBUTIONS), batches(), CONTRIBUTIONS.schema, ROW_GROUP)
+    files.write_parquet(generation.file(ATTRIBUTIONS), batches(), ATTRIBUTIONS.schema, ROW_GROUP)
     return largest
 
 

@@ -22,13 +22,13 @@ from featurelib.schema import (
     BY_TEXT,
     EMBEDDINGS,
     EVALUATION,
-    GATES,
     NEIGHBOUR_ROWS,
     NEIGHBOURS,
     OPPOSITE_ROWS,
     OPPOSITES,
-    SPLIT,
+    SAE_SPLIT,
     TEXT_SUMMARIES,
+    THRESHOLDS,
 )
 from featurelib.storage import files
 from featurelib.storage.activation_rows import Rows, count_by_feature, sort_by_feature, write_rows
@@ -88,7 +88,7 @@ STAGE = Stage(
 
 def _read_split(generation: Generation) -> np.ndarray:
     """Return each text's split as its number in SPLITS, int8 [n_texts]."""
-    names = pq.read_table(generation.file(SPLIT))["sae_split"].combine_chunks()
+    names = pq.read_table(generation.file(SAE_SPLIT))["sae_split"].combine_chunks()
     return pa.compute.index_in(names, value_set=pa.array(SPLITS)).to_numpy().astype(np.int8)
 
 
@@ -184,7 +184,7 @@ def _write_directions(generation: Generation, sae: SAE) -> None:
     generation.write(NEIGHBOUR_ROWS, list(evaluation.nearest_directions(sae, NEIGHBOURS)))
     generation.write(OPPOSITE_ROWS, list(evaluation.nearest_directions(sae, OPPOSITES, opposite=True)))
     ids = np.arange(sae.n_features, dtype=np.int32)
-    generation.write(GATES, [ids, sae.gate_values().numpy(), evaluation.alignment(sae)])
+    generation.write(THRESHOLDS, [ids, sae.gate_values().numpy(), evaluation.alignment(sae)])
 
 
 def _evaluate(sae: SAE, measured: pa.Table, counts: np.ndarray, split: np.ndarray) -> list[Metric]:

@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 from featurelib.labels import keybert, keywords
 from featurelib.labels.keybert import Embed, Term
 from featurelib.labels.split import NAMING
-from featurelib.schema import EVIDENCE_PARTS, FEATURES, KEYWORDS, TOP_TEXT_ROWS
+from featurelib.schema import FEATURES, KEYWORDS, LABEL_SPLIT, TOP_TEXT_ROWS
 from featurelib.storage import files
 from featurelib.storage.embeddings import read_embeddings_of
 from featurelib.storage.runs import Generation
@@ -96,7 +96,7 @@ def _top_texts(generation: Generation, limit: int) -> dict[int, np.ndarray]:
     """The ids of each live feature's `limit` strongest texts among those that name it, the strongest first."""
     rows = pq.read_table(generation.need(TOP_TEXT_ROWS), columns=["feature_id", "rank", "text_id"])
     rows = rows.sort_by([("feature_id", "ascending"), ("rank", "ascending")])
-    naming = pq.read_table(generation.need(EVIDENCE_PARTS))["part"].to_numpy() == NAMING
+    naming = pq.read_table(generation.need(LABEL_SPLIT))["part"].to_numpy() == NAMING
     feature_ids, starts = np.unique(rows["feature_id"].to_numpy(), return_index=True)
     ranked = np.split(rows["text_id"].to_numpy(), starts[1:]) if len(rows) else []
     return {

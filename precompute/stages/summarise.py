@@ -55,11 +55,11 @@ def _write_parts(generation: Generation) -> None:
         batches = (
             pa.record_batch(
                 [batch["text_id"], pa.array(label_splits(batch["text"].to_pylist()), pa.string())],
-                schema=schema.EVIDENCE_PARTS.schema,
+                schema=schema.LABEL_SPLIT.schema,
             )
             for batch in opened.iter_batches(columns=columns)
         )
-        files.write_parquet(generation.file(schema.EVIDENCE_PARTS), batches, schema.EVIDENCE_PARTS.schema)
+        files.write_parquet(generation.file(schema.LABEL_SPLIT), batches, schema.LABEL_SPLIT.schema)
 
 
 def _make_features(generation: Generation) -> list[int]:

@@ -20,7 +20,7 @@ from featurelib import queries
 from featurelib.embedder import load_embedder
 from featurelib.live.client import Attribution, Deletions, Live
 from featurelib.sae.checkpoints import load_sae
-from featurelib.schema import CONTRIBUTIONS, FEATURES, TEXT_WORDS, TEXTS, TOP_TEXT_ROWS, Refusal
+from featurelib.schema import ATTRIBUTIONS, FEATURES, TEXT_WORDS, TEXTS, TOP_TEXT_ROWS, Refusal
 from featurelib.storage import files
 from featurelib.storage.runs import Generation, Run
 from featurelib.storage.store import open_store
@@ -63,7 +63,7 @@ def texts_of(generation: Generation) -> list[str]:
 
 def rows_of(generation: Generation) -> list[dict]:
     words = {row["text_id"]: row for row in pq.read_table(generation.file(TEXT_WORDS)).to_pylist()}
-    rows = pq.read_table(generation.file(CONTRIBUTIONS)).to_pylist()
+    rows = pq.read_table(generation.file(ATTRIBUTIONS)).to_pylist()
     return [words[row["text_id"]] | row for row in rows]
 
 
@@ -129,7 +129,7 @@ def test_the_word_that_carries_a_feature_of_a_topic_is_a_word_of_it(generation, 
 
 
 def test_equal_builds_are_equal_bytes_and_a_killed_one_goes_on(copy, monkeypatch):
-    before = [copy.file(table).read_bytes() for table in (TEXT_WORDS, CONTRIBUTIONS)]
+    before = [copy.file(table).read_bytes() for table in (TEXT_WORDS, ATTRIBUTIONS)]
     written = stage._part
 
     def fails_at_the_third(*args):
@@ -144,7 +144,7 @@ def test_equal_builds_are_equal_bytes_and_a_killed_one_goes_on(copy, monkeypatch
     assert len(kept) == 4
     make_attributions(job(copy))
     assert all(path.stat().st_mtime_ns == moment for path, moment in kept.items())
-    assert [copy.file(table).read_bytes() for table in (TEXT_WORDS, CONTRIBUTIONS)] == before
+    assert [copy.file(table).read_bytes() for table in (TEXT_WORDS, ATTRIBUTIONS)] == before
 
 
 def test_fewer_texts_a_feature_and_too_many(copy):
@@ -156,10 +156,10 @@ def test_fewer_texts_a_feature_and_too_many(copy):
 
 
 def test_token_states_of_long_texts_are_made_a_few_at_a_time(copy, monkeypatch):
-    expected = pq.read_table(copy.file(CONTRIBUTIONS))
+    expected = pq.read_table(copy.file(ATTRIBUTIONS))
     monkeypatch.setattr(stage, "STATES_BYTES", 30_000)
     make_attributions(job(copy))
-    assert pq.read_table(copy.file(CONTRIBUTIONS)).equals(expected)
+    assert pq.read_table(copy.file(ATTRIBUTIONS)).equals(expected)
 
 
 @pytest.mark.parametrize(

@@ -22,10 +22,10 @@ from featurelib.schema import (
     BY_FEATURE,
     BY_TEXT,
     EMBEDDINGS,
-    EVIDENCE_PARTS,
     FIDELITY,
     KEYWORD_EVIDENCE,
     KEYWORDS,
+    LABEL_SPLIT,
     LABEL_VECTORS,
     LABELS,
     TEXTS,
@@ -249,7 +249,7 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(
 
 def test_what_a_judged_text_says_changes_no_name(own: Generation) -> None:
     before = tables(own)
-    judged = np.flatnonzero(pq.read_table(own.file(EVIDENCE_PARTS))["part"].to_numpy() == "judged")
+    judged = np.flatnonzero(pq.read_table(own.file(LABEL_SPLIT))["part"].to_numpy() == "judged")
     rewrite_texts(own, judged)
     make_labels(job_of(own))
     after = tables(own)
@@ -260,7 +260,7 @@ def test_what_a_judged_text_says_changes_no_name(own: Generation) -> None:
 
 def test_what_a_named_text_says_does_change_names(own: Generation) -> None:
     before = tables(own)
-    named = np.flatnonzero(pq.read_table(own.file(EVIDENCE_PARTS))["part"].to_numpy() == "named")
+    named = np.flatnonzero(pq.read_table(own.file(LABEL_SPLIT))["part"].to_numpy() == "named")
     rewrite_texts(own, named[::2])
     make_labels(job_of(own))
     assert tables(own)["labels"] != before["labels"]
@@ -307,7 +307,7 @@ def rewrite_texts(generation: Generation, text_ids: np.ndarray) -> None:
 def test_a_feature_that_no_chosen_text_fires_has_the_seeds_name_and_one_without_named_texts_no_score(
     own: Generation,
 ) -> None:
-    parts = pq.read_table(own.file(EVIDENCE_PARTS))["part"].to_numpy()
+    parts = pq.read_table(own.file(LABEL_SPLIT))["part"].to_numpy()
     for path in own.parts(BY_FEATURE):
         rows = pq.read_table(path)
         feature_ids, of = rows["feature_id"].to_numpy(), parts[rows["text_id"].to_numpy()]

@@ -20,7 +20,7 @@ from featurelib.labels import keybert, keywords
 from featurelib.labels.keybert import Term
 from featurelib.labels.keywords import Keyword
 from featurelib.labels.split import NAMING, label_split, label_splits
-from featurelib.schema import EMBEDDINGS, EVIDENCE_PARTS, FEATURES, KEYWORDS, TEXTS, TOP_TEXT_ROWS, Refusal
+from featurelib.schema import EMBEDDINGS, FEATURES, KEYWORDS, LABEL_SPLIT, TEXTS, TOP_TEXT_ROWS, Refusal
 from featurelib.storage import files
 from featurelib.storage.runs import Done, Generation
 from precompute.build.config import BuildConfig
@@ -231,7 +231,7 @@ def make_world(path: Path, seed: int = 5, dtype: str = "float32") -> World:
     ids = list(range(len(texts)))
     rows = [(f, rank, text_id, 1.0 / rank) for f in sorted(top) for rank, text_id in enumerate(top[f], 1)]
     write(generation, TEXTS, [ids, ids, [str(one) for one in ids], texts])
-    write(generation, EVIDENCE_PARTS, [ids, label_splits(texts)])
+    write(generation, LABEL_SPLIT, [ids, label_splits(texts)])
     write(generation, TOP_TEXT_ROWS, list(map(list, zip(*rows, strict=True))))
     counts = [len(top.get(feature_id, ())) for feature_id in range(6)]
     write(generation, FEATURES, [range(6), counts, *[[0.0] * 6] * 4, [not one for one in counts]])

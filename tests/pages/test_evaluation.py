@@ -16,7 +16,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from featurelib import charts, queries, ui
-from featurelib.schema import EVALUATION, GATES, NEIGHBOUR_ROWS, TEXT_SUMMARIES, Refusal
+from featurelib.schema import EVALUATION, NEIGHBOUR_ROWS, TEXT_SUMMARIES, THRESHOLDS, Refusal
 from featurelib.storage import files
 from featurelib.storage.runs import Generation, Run
 from featurelib.storage.store import open_store
@@ -121,8 +121,8 @@ def test_an_unfinished_run_says_which_stage_is_to_come(folder: None, tmp_path: P
 
 def test_a_run_encoded_before_these_numbers_were_kept_opens_with_what_is_there(folder: None, tmp_path: Path) -> None:
     generation = make_run(tmp_path / "old").generation
-    gates = pq.read_table(generation.file(GATES)).drop_columns("alignment")
-    files.write_parquet(generation.file(GATES), gates, gates.schema)
+    gates = pq.read_table(generation.file(THRESHOLDS)).drop_columns("alignment")
+    files.write_parquet(generation.file(THRESHOLDS), gates, gates.schema)
     finish(generation)
     ui.use_data_folder(tmp_path)
     app = page_of("evaluation.py", {"run": "old"})

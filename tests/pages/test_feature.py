@@ -13,7 +13,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from featurelib import ui
-from featurelib.schema import CONTRIBUTIONS, NEAR_MISSES, TEXT_WORDS, TEXTS, TOP_TEXT_ROWS
+from featurelib.schema import ATTRIBUTIONS, NEAR_MISSES, TEXT_WORDS, TEXTS, TOP_TEXT_ROWS
 from featurelib.storage.runs import Run
 from featurelib.ui.texts.highlight import FAINT, signed
 from tests.support.page import page_of
@@ -46,7 +46,7 @@ def expected_words(run: Run, feature_id: int, text_id: int) -> list[tuple[str, s
     """The words of a text that are coloured, each with its part, from the tables."""
     text = table(run, TEXTS).set_index("text_id").loc[text_id, "text"]
     places = table(run, TEXT_WORDS).set_index("text_id").loc[text_id]
-    rows = table(run, CONTRIBUTIONS).set_index(["feature_id", "text_id"])
+    rows = table(run, ATTRIBUTIONS).set_index(["feature_id", "text_id"])
     parts = rows.loc[(feature_id, text_id), "parts"]
     drawn = zip(places["starts"], places["ends"], parts, strict=True)
     return [(signed(part), text[a:b]) for a, b, part in drawn if abs(part) >= FAINT * abs(parts).max()]

@@ -19,12 +19,12 @@ from featurelib.schema import (
     BY_TEXT,
     EMBEDDINGS,
     EVALUATION,
-    GATES,
     NEIGHBOUR_ROWS,
     OPPOSITE_ROWS,
-    SPLIT,
+    SAE_SPLIT,
     TEXT_SUMMARIES,
     TEXTS,
+    THRESHOLDS,
     Refusal,
 )
 from featurelib.storage import files
@@ -165,7 +165,7 @@ def test_each_text_has_its_reconstruction_error_and_its_split(run):
     np.testing.assert_allclose(texts.cosine, cosine, atol=1e-6)
     assert (texts.n_active == (activations > 0).sum(1)).mean() > 0.999
     assert (texts.sae_split == "held_out").sum() == 70
-    assert texts.sae_split.tolist() == pq.read_table(generation.file(SPLIT))["sae_split"].to_pylist()
+    assert texts.sae_split.tolist() == pq.read_table(generation.file(SAE_SPLIT))["sae_split"].to_pylist()
     assert texts.n_tokens.tolist() == [number % 256 for number in range(N)]
 
 
@@ -177,7 +177,7 @@ def test_the_evaluation_is_that_of_its_formulas_on_each_split(run):
         plain_activations(run[0]),
     )
     rebuilt = activations @ sae.W_dec.numpy() + sae.b_dec.numpy()
-    held_out = pq.read_table(generation.file(SPLIT)).to_pandas().sae_split == "held_out"
+    held_out = pq.read_table(generation.file(SAE_SPLIT)).to_pandas().sae_split == "held_out"
     found = pq.read_table(generation.file(EVALUATION)).to_pandas().set_index(["split", "metric"])
     for split, mask in (("held_out", held_out), ("train", ~held_out), ("all", held_out | True)):
         part = x[mask]
@@ -211,7 +211,7 @@ def test_the_distributions_over_texts_are_numpys_quantiles_of_each_split(run):
         "text_cosine": (x * rebuilt).sum(1) / lengths / rebuilt_lengths,
         "text_l0": (activations > 0).sum(1),
     }
-    held_out = (pq.read_table(generation.file(SPLIT)).to_pandas().sae_split == "held_out").to_numpy()
+    held_out = (pq.read_table(generation.file(SAE_SPLIT)).to_pandas().sae_split == "held_out").to_numpy()
     found = metrics_of(generation)
     for split, mask in (("held_out", held_out), ("train", ~held_out), ("all", held_out | True)):
         for name, values in per_text.items():
@@ -256,7 +256,7 @@ def test_the_weights_are_told_by_alignment_redundancy_and_thresholds(run):
     sae, found = load_sae(run[0].sae_folder), metrics_of(run[0])
     reads, writes = sae.W_enc.numpy().T, sae.W_dec.numpy()
     aligned = [np.dot(a, b) / np.linalg.norm(a) / np.linalg.norm(b) for a, b in zip(reads, writes, strict=True)]
-    gates = pq.read_table(run[0].file(GATES)).to_pandas()
+    gates = pq.read_table(run[0].file(THRESHOLDS)).to_pandas()
     np.testing.assert_allclose(gates.alignment, aligned, atol=1e-6)
     unit = writes / np.linalg.norm(writes, axis=1, keepdims=True)
     largest = (unit @ unit.T - 3 * np.eye(len(unit))).max(1)
@@ -288,7 +288,7 @@ def test_neighbours_opposites_and_gates_are_written_for_every_feature(run):
     assert (neighbours.groupby("feature_id").cosine.diff().dropna() <= 0).all()
     opposites = pq.read_table(run[0].file(OPPOSITE_ROWS)).to_pandas()
     assert len(opposites) == 320 and (opposites.groupby("feature_id").cosine.diff().dropna() >= 0).all()
-    gates = pq.read_table(run[0].file(GATES))["gate"].to_numpy()
+    gates = pq.read_table(run[0].file(THRESHOLDS))["gate"].to_numpy()
     np.testing.assert_array_equal(gates, load_sae(run[0].sae_folder).gate_values().numpy())
 
 
@@ -322,8 +322,8 @@ def test_an_sae_of_a_run_is_taken_with_the_texts_it_was_trained_on(run, tmp_path
     ids = [f"id-{number}" for number in range(400)] + [f"new-{number}" for number in range(300)]
     generation = begin_run(tmp_path / "second", rows, ids)
     trained, _ = build(generation, sae=str(run[0].path.parent))
-    split = pq.read_table(generation.file(SPLIT))["sae_split"].to_pylist()
-    origin = pq.read_table(run[0].file(SPLIT))["sae_split"].to_pylist()
+    split = pq.read_table(generation.file(SAE_SPLIT))["sae_split"].to_pylist()
+    origin = pq.read_table(run[0].file(SAE_SPLIT))["sae_split"].to_pylist()
     assert split[:400] == origin[:400] and split[400:] == ["held_out"] * 300
     for name in ("cfg.json", "sae_weights.safetensors"):
         assert (generation.sae_folder / name).read_bytes() == (run[0].sae_folder / name).read_bytes()
@@ -338,8 +338,8 @@ def test_an_sae_of_elsewhere_has_seen_unknown_texts(run, tmp_path):
         (lonely / path.name).write_bytes(path.read_bytes())
     generation = begin_run(tmp_path / "third", planted_rows(200))
     _, encoded = build(generation, sae=str(lonely), threshold=0.25)
-    assert set(pq.read_table(generation.file(SPLIT))["sae_split"].to_pylist()) == {"unknown"}
-    assert set(pq.read_table(generation.file(GATES))["gate"].to_pylist()) == {0.25}
+    assert set(pq.read_table(generation.file(SAE_SPLIT))["sae_split"].to_pylist()) == {"unknown"}
+    assert set(pq.read_table(generation.file(THRESHOLDS))["gate"].to_pylist()) == {0.25}
     assert {"unknown", "all"} < set(pq.read_table(generation.file(EVALUATION))["split"].to_pylist())
     assert "held-out" not in encoded.line
     assert identity(BuildConfig(name="x", sae=str(lonely))) != identity(

@@ -46,7 +46,7 @@ def copied(made: NumpyRun, tmp_path: Path) -> Generation:
         run.current().file(summary.table).unlink()
     for stage in schema.STAGES[schema.STAGES.index("summarise") :]:
         (run.current().path / "done" / f"{stage}.json").unlink()
-    run.current().file(schema.EVIDENCE_PARTS).unlink()
+    run.current().file(schema.LABEL_SPLIT).unlink()
     return run.current()
 
 

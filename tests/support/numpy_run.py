@@ -216,7 +216,7 @@ def _train(generation: Generation) -> None:
     (generation.sae_folder / "sae_weights.safetensors").write_bytes(stored)
     config = {"architecture": "jumprelu", "d_in": D_IN, "d_sae": N_FEATURES, "dtype": "float32"}
     files.write_json(generation.sae_folder / "cfg.json", config)
-    _write(generation, schema.SPLIT, pd.DataFrame({"text_id": np.arange(N_TEXTS), "sae_split": "train"}))
+    _write(generation, schema.SAE_SPLIT, pd.DataFrame({"text_id": np.arange(N_TEXTS), "sae_split": "train"}))
 
 
 def _encode(generation: Generation, truth: NumpyRun, draw: np.random.Generator) -> None:
@@ -233,7 +233,7 @@ def _encode(generation: Generation, truth: NumpyRun, draw: np.random.Generator) 
     summary = summary.assign(n_tokens=9, truncated=False, cut=-1, sae_split="train")
     _write(generation, schema.TEXT_SUMMARIES, summary)
     gates = {"feature_id": range(N_FEATURES), "gate": weights()["threshold"], "alignment": 1.0}
-    _write(generation, schema.GATES, pd.DataFrame(gates))
+    _write(generation, schema.THRESHOLDS, pd.DataFrame(gates))
     cosines = weights()["W_dec"] @ weights()["W_dec"].T
     for table, limit, sign in ((schema.NEIGHBOUR_ROWS, N_FEATURES - 1, 1), (schema.OPPOSITE_ROWS, 10, -1)):
         listed = []

@@ -13,7 +13,7 @@ import streamlit as st
 
 from featurelib import queries
 from featurelib.queries import Feature
-from featurelib.schema import CONTRIBUTIONS, Refusal
+from featurelib.schema import ATTRIBUTIONS, Refusal
 from featurelib.storage.store import Store
 from featurelib.ui.audit import near_misses, random_texts, with_copies
 from featurelib.ui.feature.header import band_head, column_box, value_box
@@ -69,7 +69,7 @@ def _top_texts(store: Store, feature: Feature, column: str | None, value: str | 
 def _colour_head(store: Store) -> bool:
     """Say what the colours are, or why there are none, with a switch for them; whether there are to be colours."""
     try:
-        store.generation.need(CONTRIBUTIONS)
+        store.generation.need(ATTRIBUTIONS)
     except Refusal:
         return False
     reason = queries.no_words_reason(store)

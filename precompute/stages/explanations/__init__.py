@@ -22,7 +22,7 @@ from featurelib.llm.explanations import Explanation, explain_feature
 from featurelib.llm.prompts import prompts_fingerprint
 from featurelib.llm.sampling import ChosenTexts, Cost, choose_texts, estimate_cost
 from featurelib.llm.scoring import FUZZING, SCORERS, Verdict, score_verdicts
-from featurelib.schema import DENSE, EVIDENCE_PARTS, EXPLANATIONS, FEATURES, Refusal
+from featurelib.schema import DENSE, EXPLANATIONS, FEATURES, LABEL_SPLIT, Refusal
 from featurelib.storage import files
 from featurelib.storage.runs import Run
 from featurelib.storage.store import Store, open_store
@@ -122,7 +122,7 @@ def _choices(job: Job, store: Store) -> tuple[list[ChosenTexts], int]:
 
     The densest that are not dense come first, then the dense ones, the densest last.
     """
-    part = pq.read_table(job.generation.need(EVIDENCE_PARTS))["part"].to_numpy()
+    part = pq.read_table(job.generation.need(LABEL_SPLIT))["part"].to_numpy()
     named, judged = part == NAMING, part == TESTING
     features = pq.read_table(job.generation.need(FEATURES), columns=["feature_id", "n_active", "density"]).to_pandas()
     live = features[features["n_active"] > 0]

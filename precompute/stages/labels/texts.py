@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from featurelib.labels.split import NAMING, SPLITS
-from featurelib.schema import BY_FEATURE, EVIDENCE_PARTS, TOP_TEXT_ROWS
+from featurelib.schema import BY_FEATURE, LABEL_SPLIT, TOP_TEXT_ROWS
 from featurelib.storage.activation_rows import read_rows
 from featurelib.storage.runs import Generation
 
@@ -70,7 +70,7 @@ class EvidenceTexts:
 
 def draw(generation: Generation, n_features: int, seed: int) -> EvidenceTexts:
     """Draw the texts of each part and find what fires on them, in one pass over the activations."""
-    names = pq.read_table(generation.need(EVIDENCE_PARTS))["part"].to_numpy()
+    names = pq.read_table(generation.need(LABEL_SPLIT))["part"].to_numpy()
     belongs = {name: np.flatnonzero(names == name) for name in SPLITS}
     drawn = {name: _drawn(ids, seed, number) for number, (name, ids) in enumerate(belongs.items())}
     top_texts, n_naming = _top_texts(generation, names == NAMING, n_features)

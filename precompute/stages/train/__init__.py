@@ -15,7 +15,7 @@ from featurelib.sae.formats.own import FOREIGN
 from featurelib.sae.formats.saelens import WEIGHTS_FILE, expressible
 from featurelib.sae.sources.find import find_place
 from featurelib.sae.training.loggers import log_reading, open_logger
-from featurelib.schema import EMBEDDINGS, SPLIT, Refusal
+from featurelib.schema import EMBEDDINGS, SAE_SPLIT, Refusal
 from featurelib.storage import files
 from featurelib.storage.embeddings import EmbeddingParts
 from featurelib.storage.runs import SAE_FOLDER, Generation
@@ -50,7 +50,7 @@ def identity(config: BuildConfig) -> dict[str, Any]:
     if config.sae is None:
         return {}
     place = find_place(config.sae)
-    paths = [place.weights, place.weights.parent.parent / SPLIT.path, *([place.config] if place.config else [])]
+    paths = [place.weights, place.weights.parent.parent / SAE_SPLIT.path, *([place.config] if place.config else [])]
     return {path.name: files.sha256_file(path) for path in paths if path.is_file()}
 
 
@@ -150,7 +150,7 @@ def _take(job: Job, parts: tuple[Path, ...], n_texts: int) -> Made:
 
 
 def _write_split(generation: Generation, split: np.ndarray) -> None:
-    generation.write(SPLIT, [np.arange(len(split)), split.tolist()])
+    generation.write(SAE_SPLIT, [np.arange(len(split)), split.tolist()])
 
 
 def _facts(generation: Generation, sae: SAE, source: str) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from featurelib.schema import SPLIT, TEXTS
+from featurelib.schema import SAE_SPLIT, TEXTS
 from featurelib.storage.runs import Generation
 
 HELD_OUT_SHARE = 0.1
@@ -58,9 +58,9 @@ def split_of_source(generation: Generation, source: Path, n_texts: int) -> np.nd
     """
     origin = Generation(source)
     done = origin.done("train") if origin.path.is_dir() else None
-    if done is None or not origin.file(SPLIT).is_file() or not origin.file(TEXTS).is_file():
+    if done is None or not origin.file(SAE_SPLIT).is_file() or not origin.file(TEXTS).is_file():
         return np.full(n_texts, "unknown", dtype="<U8")
-    trained = pq.read_table(origin.file(SPLIT))["sae_split"].to_numpy(zero_copy_only=False) == "train"
+    trained = pq.read_table(origin.file(SAE_SPLIT))["sae_split"].to_numpy(zero_copy_only=False) == "train"
     by_id = _has_ids(generation) and _has_ids(origin)
     rest = "held_out" if done.facts.get("source") == TRAINED_HERE else "unknown"
     seen = np.zeros(n_texts, bool)

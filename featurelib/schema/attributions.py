@@ -1,0 +1,28 @@
+"""The tables of what words add to pre-activations."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+from featurelib.schema.table import table
+
+TEXT_WORDS = table(
+    "text_words",
+    "summaries/text_words.parquet",
+    "attributions",
+    {"text_id": pa.int64(), "starts": pa.list_(pa.int32()), "ends": pa.list_(pa.int32())},
+)
+ATTRIBUTIONS = table(
+    "contributions",
+    "summaries/contributions.parquet",
+    "attributions",
+    {
+        "feature_id": pa.int32(),
+        "text_id": pa.int64(),
+        "parts": pa.list_(pa.float32()),
+        "special": pa.float32(),
+        "constant": pa.float32(),
+        "pre_activation": pa.float32(),
+    },
+)
+"""What each word of a text adds to a feature's pre-activation, in the list column parts; each stands at its word."""
