@@ -1,4 +1,4 @@
-"""What can be read from a SAE's features? Linear probes of labelled texts, beside those published for MiniLM SAEs.
+"""What can be read from an SAE's features? Linear probes of labelled texts, beside those published for MiniLM SAEs.
 
     python -m benchmarks.probes SAE CORPUS.parquet EMBEDDINGS.npy [--label-column label] [--split-column split]
                                 [--protocol own|published] [--few 1,5,10,20,64] [--seed 0]
@@ -69,7 +69,7 @@ TABLES = {"clinc150": CLINC150}
 
 
 class Probed(NamedTuple):
-    """What a SAE makes of labelled texts."""
+    """What an SAE makes of labelled texts."""
 
     x: np.ndarray
     """Embeddings, float32 [n, d]."""

@@ -1,4 +1,4 @@
-"""A case: a SAE as its own library wrote it, and what that library makes of some embeddings.
+"""A case: an SAE as its own library wrote it, and what that library makes of some embeddings.
 
     <case>/sae/…            the library's files
     <case>/x.npy            embeddings, float32 [n, d_in]

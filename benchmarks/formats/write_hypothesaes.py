@@ -28,7 +28,7 @@ EPOCHS = 25
 
 
 def random_sae(settings: dict, seed: int) -> SparseAutoencoder:
-    """A SAE as its class starts it, its biases and, for BatchTopK, its threshold set."""
+    """An SAE as its class starts it, its biases and, for BatchTopK, its threshold set."""
     torch.manual_seed(seed)
     sae = SparseAutoencoder(D_IN, N_FEATURES, **{"k_active_neurons": K} | settings)
     torch.nn.init.normal_(sae.input_bias, std=0.3)
@@ -38,7 +38,7 @@ def random_sae(settings: dict, seed: int) -> SparseAutoencoder:
 
 
 def trained_sae(rows: torch.Tensor, settings: dict) -> SparseAutoencoder:
-    """A SAE trained on rows [n, d] by the library's own fit."""
+    """An SAE trained on rows [n, d] by the library's own fit."""
     torch.manual_seed(1)
     sae = SparseAutoencoder(rows.shape[1], 512, 16, **settings)
     sae.fit(rows, n_epochs=EPOCHS, show_progress=False)

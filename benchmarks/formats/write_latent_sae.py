@@ -35,7 +35,7 @@ STEPS, BATCH = 400, 512
 
 
 def random_sae(name: str, seed: int) -> Sae:
-    """A SAE as its class starts it, what it starts at zero drawn instead, and the thresholds set."""
+    """An SAE as its class starts it, what it starts at zero drawn instead, and the thresholds set."""
     torch.manual_seed(seed)
     sae = Sae(D_IN, SaeConfig(**{"num_latents": N_FEATURES, "k": 8} | RANDOM[name]))
     for tensor in (*sae.parameters(), *sae.buffers()):
@@ -49,7 +49,7 @@ def random_sae(name: str, seed: int) -> Sae:
 
 
 def trained_sae(rows: torch.Tensor, settings: dict) -> Sae:
-    """A SAE trained on rows [n, d] with the library's loss, unit norms and projected gradient."""
+    """An SAE trained on rows [n, d] with the library's loss, unit norms and projected gradient."""
     torch.manual_seed(1)
     sae = Sae(rows.shape[1], SaeConfig(num_latents=1024, k=32, **settings))
     if settings.get("mean_center"):

@@ -69,7 +69,7 @@ def keep(folder: Path, x: np.ndarray, inference: SAE, note: str) -> None:
 
 
 def exported(sae: Any) -> SAE:
-    """Return what SAELens loads of its own export of a SAE in training."""
+    """Return what SAELens loads of its own export of an SAE in training."""
     with tempfile.TemporaryDirectory() as folder:
         sae.save_inference_model(folder)
         return SAE.load_from_disk(folder)
@@ -129,7 +129,7 @@ def batches(rows: np.ndarray, seed: int) -> Iterator[torch.Tensor]:
 
 
 def trainer_of(rows: np.ndarray, architecture: str, settings: dict[str, Any]) -> SAETrainer:
-    """Return SAELens' own trainer with a SAE of 1,024 features for rows [n, d]."""
+    """Return SAELens' own trainer with an SAE of 1,024 features for rows [n, d]."""
     torch.manual_seed(7)
     made, config = get_sae_training_class(architecture)
     sae = made(config(**{"d_in": rows.shape[1], "d_sae": 1024} | settings))

@@ -36,7 +36,7 @@ def open_source(source: str) -> Source:
     """
     path = _existing(source)
     if path is None:
-        from featurelib.corpus.hub import HubSource
+        from featurelib.corpus.hub_dataset import HubSource
 
         return HubSource(source)
     if path.is_dir():
@@ -50,7 +50,7 @@ def open_source(source: str) -> Source:
         return JsonSource(path)
     opened = JsonLinesSource(path)
     if kind == ".json":
-        opened.said.append(f"{path.name} holds one JSON object a line and is read as .jsonl.")
+        opened.notes.append(f"{path.name} holds one JSON object a line and is read as .jsonl.")
     return opened
 
 
@@ -61,7 +61,7 @@ def identify(source: str) -> dict[str, str]:
     """
     path = _existing(source)
     if path is None:
-        from featurelib.corpus.hub import revision
+        from featurelib.corpus.hub_dataset import revision
 
         return {"source": source, "revision": revision(source)}
     if path.is_dir():
@@ -80,7 +80,7 @@ def _existing(source: str) -> Path | None:
         return path
     if path.suffix.lower() not in KINDS and _HUB_ID.fullmatch(source):
         return None
-    beside = sorted(one.name for one in path.parent.iterdir()) if path.parent.is_dir() else []
+    beside = sorted(entry.name for entry in path.parent.iterdir()) if path.parent.is_dir() else []
     near = difflib.get_close_matches(path.name, beside, n=1)
     mend = f"did you mean '{near[0]}'?" if near else "check the path, or give a Hugging Face dataset as OWNER/NAME."
     where = "" if beside else " (its folder does not exist or is empty)"

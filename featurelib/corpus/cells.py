@@ -41,10 +41,10 @@ def strings(values: Sequence[str | None], repaired: Counter[str]) -> pa.Array:
 
 def without_nul(column: pa.Array, repaired: Counter[str]) -> pa.Array:
     """Put U+FFFD for NUL in a string array and count the cells."""
-    found = pc.sum(pc.match_substring(column, "\0")).as_py() or 0
-    if not found:
+    n_with_nul = pc.sum(pc.match_substring(column, "\0")).as_py() or 0
+    if not n_with_nul:
         return column
-    repaired[NUL] += found
+    repaired[NUL] += n_with_nul
     return pc.replace_substring(column, "\0", MARK)
 
 
@@ -57,7 +57,7 @@ def valid(column: pa.Array, repaired: Counter[str]) -> pa.Array:
         cells = raw.to_pylist()
         fixed = [None if cell is None else cell.decode("utf-8", "replace") for cell in cells]
         repaired[INVALID] += sum(
-            cell is not None and one.encode() != cell for one, cell in zip(fixed, cells, strict=True)
+            cell is not None and text.encode() != cell for text, cell in zip(fixed, cells, strict=True)
         )
         text = pa.array(fixed, pa.string())
     return without_nul(text, repaired)
@@ -134,7 +134,7 @@ def is_vector(column: pa.Array) -> bool:
     return len(lengths) == 1 and lengths[0].as_py() >= VECTOR_LENGTH
 
 
-def kept(column: pa.Array, kind: pa.DataType, repaired: Counter[str]) -> pa.Array:
+def to_kept_type(column: pa.Array, kind: pa.DataType, repaired: Counter[str]) -> pa.Array:
     """Bring a column to the type `kind` that `kept_type` gave for it, without changing a value."""
     if isinstance(column, pa.ExtensionArray):
         column = column.storage
@@ -201,14 +201,14 @@ def as_strings(column: pa.Array, repaired: Counter[str]) -> pa.Array:
 
 def unique_names(names: Sequence[str]) -> list[str]:
     """Make column names usable: no surrogates or NUL, none empty ("column_3"), none twice whatever the case ("a_2")."""
-    taken: set[str] = set()
-    made: list[str] = []
+    used: set[str] = set()
+    renamed: list[str] = []
     for number, name in enumerate(names, start=1):
         base = repair(name).replace("\0", MARK) or f"column_{number}"
         unique, copy = base, 1
-        while unique.casefold() in taken:
+        while unique.casefold() in used:
             copy += 1
             unique = f"{base}_{copy}"
-        taken.add(unique.casefold())
-        made.append(unique)
-    return made
+        used.add(unique.casefold())
+        renamed.append(unique)
+    return renamed

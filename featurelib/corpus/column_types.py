@@ -77,9 +77,9 @@ class WrittenEvidence:
         """Strike the types that some cell cannot have."""
         if not self.possible:
             return
-        seen = set(values) - {""}
-        self.filled = self.filled or bool(seen)
-        self.possible = [name for name in self.possible if all(map(_TESTS[name], seen))]
+        cells_seen = set(values) - {""}
+        self.filled = self.filled or bool(cells_seen)
+        self.possible = [name for name in self.possible if all(map(_TESTS[name], cells_seen))]
 
     def kind(self) -> pa.DataType:
         """The first type that every filled cell has; string when there is none."""
@@ -136,7 +136,7 @@ class ObjectEvidence:
         if pa.types.is_string(kind):
             return cells.strings([cells.to_json(value) for value in values], repaired)
         if cells.is_list(kind) and pa.types.is_string(kind.value_type):
-            joined = cells.strings([one for value in values if value for one in value], repaired)
+            joined = cells.strings([member for value in values if value for member in value], repaired)
             offsets = [0]
             for value in values:
                 offsets.append(offsets[-1] + len(value or ()))
@@ -153,11 +153,11 @@ class _Scalars:
         self.low = self.high = 0
 
     def learn(self, values: Sequence[Any]) -> None:
-        found = set(map(type, values))
-        if int in found:
+        types = set(map(type, values))
+        if int in types:
             whole = [value for value in values if type(value) is int]
             self.low, self.high = min(self.low, *whole), max(self.high, *whole)
-        self.types |= found - {type(None)}
+        self.types |= types - {type(None)}
 
     def kind(self) -> pa.DataType | None:
         """The Arrow type of all of them; string when nothing was seen; None when no single type holds them exactly."""

@@ -99,8 +99,8 @@ def find_dialect(lines: Sequence[str], delimiters: str) -> Dialect:
     Another quoting than the standard one is chosen only when most rows with quotes break without it: one stray quote
     must not change how all others are read.
     """
-    width = {one: _header_width(lines, Dialect(one)) for one in delimiters}
-    delimiter = max(delimiters, key=lambda one: width[one])
+    width = {character: _header_width(lines, Dialect(character)) for character in delimiters}
+    delimiter = max(delimiters, key=lambda character: width[character])
     if width[delimiter] == 1:
         delimiter = _ONE_COLUMN
     standard = _count_broken(lines, Dialect(delimiter))
@@ -150,15 +150,15 @@ class DelimitedSource(RowSource):
 
     def _tell(self, encoding: str, delimiters: str) -> None:
         if encoding != "utf-8":
-            self.said.append(f"{self.name} is read as {encoding}.")
+            self.notes.append(f"{self.name} is read as {encoding}.")
         if self._dialect.delimiter == _ONE_COLUMN:
             self.facts["delimiter"] = None
-            self.said.append(f"{self.name} has one column, '{self._names[0]}': every row is one text.")
+            self.notes.append(f"{self.name} has one column, '{self._names[0]}': every row is one text.")
         elif self._dialect.delimiter != delimiters[0]:
-            self.said.append(f"{self.name} has its fields apart by {self._dialect.delimiter!r}.")
+            self.notes.append(f"{self.name} has its fields apart by {self._dialect.delimiter!r}.")
         if self._dialect.quoting != "standard":
             words = {"backslash": "quotes escaped by a backslash", "none": "quotes that are part of the text"}
-            self.said.append(f"{self.name} is read with {words[self._dialect.quoting]}.")
+            self.notes.append(f"{self.name} is read with {words[self._dialect.quoting]}.")
 
     def raw(self) -> Iterator[list[str] | Broken]:
         """Yield the fields of every row after the header."""

@@ -25,7 +25,7 @@ def txt_files(folder: Path) -> tuple[list[Path], Counter[str]]:
     Links that lead out of the folder, folders that are links, hidden files and other kinds of files are left out.
     """
     root = folder.resolve()
-    found: list[Path] = []
+    paths: list[Path] = []
     left_out: Counter[str] = Counter()
     for place, folders, names in os.walk(folder):
         linked = [name for name in folders if (Path(place) / name).is_symlink()]
@@ -39,8 +39,8 @@ def txt_files(folder: Path) -> tuple[list[Path], Counter[str]]:
             elif path.is_symlink() and not path.resolve().is_relative_to(root):
                 left_out["links out of the folder"] += 1
             else:
-                found.append(path)
-    return sorted(found, key=lambda path: path.relative_to(folder).as_posix()), +left_out
+                paths.append(path)
+    return sorted(paths, key=lambda path: path.relative_to(folder).as_posix()), +left_out
 
 
 def sha256_folder(folder: Path) -> str:
@@ -64,22 +64,24 @@ class FolderSource(ObjectSource):
         self.own_id = FILE
         if not self._files:
             kinds = Counter(path.suffix or "without ending" for path in folder.rglob("*") if path.is_file())
-            seen = ", ".join(f"{n} {kind}" for kind, n in sorted(kinds.items())) or "nothing"
-            raise Refusal(f"folder {self.name} holds no .txt file (but {seen}); give one that does, or a single file.")
+            listed = ", ".join(f"{n} {kind}" for kind, n in sorted(kinds.items())) or "nothing"
+            raise Refusal(
+                f"folder {self.name} holds no .txt file (but {listed}); give one that does, or a single file."
+            )
         if left_out:
             self.facts["left_out_files"] = dict(sorted(left_out.items()))
-            self.said.append(
+            self.notes.append(
                 f"left out of folder {self.name}: {', '.join(f'{n} {why}' for why, n in left_out.items())}."
             )
 
     def consumed(self) -> int:
         """Bytes read in the pass under way."""
-        return self._read
+        return self._consumed
 
     def raw(self) -> Iterator[dict[str, str] | Broken]:
         """Yield text and name of every file."""
         self._encodings: Counter[str] = Counter()
-        self._read = self._replaced = 0
+        self._consumed = self._n_replaced = 0
         for path in self._files:
             try:
                 content = path.read_bytes()
@@ -87,12 +89,12 @@ class FolderSource(ObjectSource):
                 yield Broken(UNREADABLE)
                 continue
             text, encoding, replaced = decode(content)
-            self._read += len(content)
+            self._consumed += len(content)
             self._encodings[encoding] += 1
-            self._replaced += replaced
+            self._n_replaced += replaced
             yield {TEXT: text, FILE: path.relative_to(self._folder).as_posix()}
 
     def counts(self) -> dict[str, int]:
         """Files by encoding, and files with bytes that are no character."""
         by_encoding = {f"files_in_{name}": n for name, n in sorted(self._encodings.items())}
-        return counted(**by_encoding, unreadable_bytes_in_files=self._replaced)
+        return counted(**by_encoding, unreadable_bytes_in_files=self._n_replaced)

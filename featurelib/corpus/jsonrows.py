@@ -57,9 +57,9 @@ class ObjectSource(RowSource):
         return value if isinstance(value, dict) and value else Broken(NOT_AN_OBJECT)
 
     def _object(self, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        made = dict(pairs)
-        self._repeated += len(made) < len(pairs)
-        return made
+        entries = dict(pairs)
+        self._repeated += len(entries) < len(pairs)
+        return entries
 
 
 class JsonLinesSource(ObjectSource):
@@ -102,7 +102,7 @@ def note_encoding(source: RowSource, path: Path) -> Any:
     encoding = find_encoding(path)
     source.facts["encoding"] = str(encoding)
     if str(encoding) != "utf-8":
-        source.said.append(f"{path.name} is read as {encoding}.")
+        source.notes.append(f"{path.name} is read as {encoding}.")
     return encoding
 
 
@@ -179,15 +179,19 @@ class JsonSource(ObjectSource):
             raise self._refusal(json.JSONDecodeError("Extra data", text, rest))
 
     def _as_rows(self, value: Any) -> list[Any]:
-        lists = {key: one for key, one in value.items() if isinstance(one, list)} if isinstance(value, dict) else {}
-        if len(lists) == 1 and all(isinstance(one, dict) for one in next(iter(lists.values()))):
+        lists = (
+            {key: member for key, member in value.items() if isinstance(member, list)}
+            if isinstance(value, dict)
+            else {}
+        )
+        if len(lists) == 1 and all(isinstance(member, dict) for member in next(iter(lists.values()))):
             return next(iter(lists.values()))
         if not lists or len(lists) < len(value):
             raise Refusal(
                 f'{self.name} holds neither a list of objects nor an object of lists; write [{{"text": …}}, …] '
                 "or one object a line as .jsonl."
             )
-        lengths = {key: len(one) for key, one in lists.items()}
+        lengths = {key: len(member) for key, member in lists.items()}
         if len(set(lengths.values())) > 1:
             listed = ", ".join(f"{key} {n}" for key, n in lengths.items())
             raise Refusal(

@@ -31,7 +31,7 @@ Advance = Callable[[int], object]
 class Selection:
     """Which rows of a source become texts."""
 
-    kept: np.ndarray
+    row_numbers: np.ndarray
     """int64: the row numbers of the texts, ascending."""
     dropped: pa.Table
     """The table dropped: source_row, source_id, reason, in the order of the source."""
@@ -46,9 +46,9 @@ class Selection:
 
 @dataclass
 class _Survey:
-    kept: list[np.ndarray] = field(default_factory=list)
+    row_numbers: list[np.ndarray] = field(default_factory=list)
     dropped: list[tuple[int, str | None, str]] = field(default_factory=list)
-    seen: set[str] = field(default_factory=set)
+    ids: set[str] = field(default_factory=set)
     n_kept: int = 0
     last: int = -1
 
@@ -68,17 +68,17 @@ def select(
         advance(rows.weight)
         if first is not None and survey.n_kept >= first:
             break
-    kept = np.concatenate([*survey.kept, np.empty(0, np.int64)]).astype(np.int64)
+    row_numbers = np.concatenate([*survey.row_numbers, np.empty(0, np.int64)]).astype(np.int64)
     n_rows = survey.last + 1
-    if first is not None and len(kept) >= first:
-        kept = kept[:first]
-        n_rows = int(kept[-1]) + 1
-    elif sample is not None and sample < len(kept):
-        kept = np.sort(np.random.default_rng(shuffle_seed).choice(kept, sample, replace=False))
+    if first is not None and len(row_numbers) >= first:
+        row_numbers = row_numbers[:first]
+        n_rows = int(row_numbers[-1]) + 1
+    elif sample is not None and sample < len(row_numbers):
+        row_numbers = np.sort(np.random.default_rng(shuffle_seed).choice(row_numbers, sample, replace=False))
     dropped = sorted((row for row in survey.dropped if row[0] < n_rows), key=lambda row: row[0])
     table = pa.table([list(column) for column in zip(*dropped, strict=True)] or [[], [], []], schema=DROPPED.schema)
-    selection = Selection(kept, table, n_rows)
-    if not len(kept):
+    selection = Selection(row_numbers, table, n_rows)
+    if not len(row_numbers):
         reasons = ", ".join(f"{n} {reason}" for reason, n in selection.reasons().items()) or "it has no rows"
         raise Refusal(
             f"{source.name} holds no usable text in column '{roles.text}' ({reasons}); one at least is expected."
@@ -93,12 +93,12 @@ def _judge_rows(rows: Rows, roles: Roles, survey: _Survey) -> None:
     listed = ids.to_pylist()
     if roles.id:
         for place in np.flatnonzero((reasons == "") & ~generated):
-            if listed[place] in survey.seen:
+            if listed[place] in survey.ids:
                 reasons[place] = DUPLICATE
-            survey.seen.add(listed[place])
-    kept = rows.numbers[reasons == ""]
-    survey.kept.append(kept)
-    survey.n_kept += len(kept)
+            survey.ids.add(listed[place])
+    row_numbers = rows.numbers[reasons == ""]
+    survey.row_numbers.append(row_numbers)
+    survey.n_kept += len(row_numbers)
     survey.dropped += [(int(rows.numbers[i]), listed[i], str(reasons[i])) for i in np.flatnonzero(reasons != "")]
     survey.dropped += [(number, None if roles.id else str(number), reason) for number, reason in rows.broken]
     survey.last = max(survey.last, *rows.numbers[-1:].tolist(), *(number for number, _ in rows.broken))
@@ -128,8 +128,8 @@ def _ids(rows: Rows) -> tuple[pa.Array, np.ndarray]:
     if rows.id is None:
         return numbers, np.zeros(len(rows.numbers), bool)
     missing = pc.fill_null(pc.equal(rows.id, ""), True)
-    made = pc.binary_join_element_wise("row-", numbers, "")
-    return pc.if_else(missing, made, rows.id), missing.to_numpy(zero_copy_only=False)
+    generated = pc.binary_join_element_wise("row-", numbers, "")
+    return pc.if_else(missing, generated, rows.id), missing.to_numpy(zero_copy_only=False)
 
 
 class Texts:
@@ -143,22 +143,22 @@ class Texts:
         fields = source.fields(roles)
         self.renamed = dict(zip(fields.names, _free_names(fields.names), strict=True))
         """The metadata columns of the source and their names in the table."""
-        metadata = [pa.field(self.renamed[one.name], one.type) for one in fields]
+        metadata = [pa.field(self.renamed[column.name], column.type) for column in fields]
         self.schema = pa.schema([*TEXTS.schema, *metadata])
         self.counts: Counter[str] = Counter()
         """Texts cut to 100,000 characters, ids made from row numbers, texts without title."""
 
     def batches(self, advance: Advance) -> Iterator[pa.RecordBatch]:
         """Yield the texts with their metadata, in the order of the source."""
-        kept, done = self._selection.kept, 0
+        row_numbers, done = self._selection.row_numbers, 0
         for rows in self._source.rows(self._roles):
-            end = int(np.searchsorted(kept, rows.numbers[-1], side="right")) if len(rows.numbers) else done
+            end = int(np.searchsorted(row_numbers, rows.numbers[-1], side="right")) if len(rows.numbers) else done
             if end > done:
-                places = np.searchsorted(rows.numbers, kept[done:end])
+                places = np.searchsorted(rows.numbers, row_numbers[done:end])
                 yield self._batch(rows, places, np.arange(done, end, dtype=np.int64))
             done = end
             advance(rows.weight)
-            if done == len(kept):
+            if done == len(row_numbers):
                 return
 
     def _batch(self, rows: Rows, places: np.ndarray, text_ids: np.ndarray) -> pa.RecordBatch:

@@ -39,7 +39,7 @@ def choose_roles(source: Source, text: str | None, title: str | None, own_id: st
         hint = ""
         if title_name is None and "title" in names and text_name != "title":
             hint = "; --title-column title would put the title in front"
-        source.said.append(f"the text is taken from column '{text_name}', guessed among {_listed(names)}{hint}.")
+        source.notes.append(f"the text is taken from column '{text_name}', guessed among {_listed(names)}{hint}.")
     return Roles(text_name, title_name, id_name), not text
 
 
@@ -51,7 +51,7 @@ def _find(source: Source, names: list[str], wanted: str, flag: str) -> str:
         return wanted
     alike = [name for name in names if name.strip().casefold() == wanted.strip().casefold()]
     if len(alike) == 1:
-        source.said.append(f"{flag} '{wanted}' is taken for the column {alike[0]!r}.")
+        source.notes.append(f"{flag} '{wanted}' is taken for the column {alike[0]!r}.")
         return alike[0]
     near = difflib.get_close_matches(wanted, names, n=1)
     mend = f"did you mean '{near[0]}'? " if near else ""
@@ -63,8 +63,12 @@ def _listed(names: list[str]) -> str:
     return (", ".join(name.replace("\n", "\\n") for name in names[:LISTED]) or "none") + more
 
 
-def _guess(source: Source, peeked: pa.Table, taken: set[str | None]) -> str:
-    texts = [one.name for one in peeked.schema if pa.types.is_string(_decoded(one.type)) and one.name not in taken]
+def _guess(source: Source, peeked: pa.Table, excluded: set[str | None]) -> str:
+    texts = [
+        column.name
+        for column in peeked.schema
+        if pa.types.is_string(_decoded(column.type)) and column.name not in excluded
+    ]
     if len(texts) == 1:
         return texts[0]
     for group in (

@@ -58,12 +58,14 @@ class RowSource(Source):
     def peek(self) -> pa.Table:
         """The first thousand rows that can be read, with the types that they speak for."""
         rows = list(islice((row for row in self.raw() if not isinstance(row, Broken)), PEEK_ROWS))
-        made: dict[str, pa.Array] = {}
+        columns: dict[str, pa.Array] = {}
         for name, values in self.columns(rows).items():
-            seen = self.evidence()
-            seen.learn(values)
-            made[name] = pa.nulls(len(rows)) if seen.kind() is None else seen.convert(values, self.repaired)
-        return pa.table(made)
+            column_type = self.evidence()
+            column_type.learn(values)
+            columns[name] = (
+                pa.nulls(len(rows)) if column_type.kind() is None else column_type.convert(values, self.repaired)
+            )
+        return pa.table(columns)
 
     def column_names(self) -> list[str]:
         """The names of all columns, including those that only later rows have."""
@@ -78,16 +80,18 @@ class RowSource(Source):
                 if name not in self._learnt:
                     self._learnt[name] = self.evidence()
                 self._learnt[name].learn(values)
-            yield self._made(group, columns, roles, None)
+            yield self._typed_rows(group, columns, roles, None)
 
     def fields(self, roles: Roles) -> pa.Schema:
         """Every column but text and id, with the type that all its cells have."""
-        kinds = {name: seen.kind() for name, seen in self._learnt.items() if name not in (roles.text, roles.id)}
+        kinds = {
+            name: column_type.kind() for name, column_type in self._learnt.items() if name not in (roles.text, roles.id)
+        }
         note_left_out(self, {name: "vectors" for name, kind in kinds.items() if kind is None})
         mixed = [name for name in kinds if getattr(self._learnt[name], "mixed", False)]
         if mixed and "mixed" not in self.facts:
             self.facts["mixed"] = mixed
-            self.said.append(f"columns with values of several types are kept as JSON: {', '.join(mixed)}.")
+            self.notes.append(f"columns with values of several types are kept as JSON: {', '.join(mixed)}.")
         return pa.schema([pa.field(name, kind) for name, kind in kinds.items() if kind is not None])
 
     def rows(self, roles: Roles) -> Iterator[Rows]:
@@ -95,7 +99,7 @@ class RowSource(Source):
         fields = self.fields(roles)
         self._length = 0
         for group, columns in self._groups():
-            yield self._made(group, columns, roles, fields)
+            yield self._typed_rows(group, columns, roles, fields)
 
     def _groups(self) -> Iterator[tuple[_Group, dict[str, Sequence[Any]]]]:
         self.repaired.clear()
@@ -112,7 +116,9 @@ class RowSource(Source):
         if group.rows or group.broken:
             yield group, self.columns(group.rows)
 
-    def _made(self, group: _Group, columns: dict[str, Sequence[Any]], roles: Roles, fields: pa.Schema | None) -> Rows:
+    def _typed_rows(
+        self, group: _Group, columns: dict[str, Sequence[Any]], roles: Roles, fields: pa.Schema | None
+    ) -> Rows:
         def role(name: str | None) -> pa.Array | None:
             if name is None:
                 return None
@@ -125,8 +131,10 @@ class RowSource(Source):
         metadata = None
         if fields is not None:
             metadata = {
-                one.name: self._learnt[one.name].convert(columns.get(one.name, [None] * len(group.rows)), self.repaired)
-                for one in fields
+                column.name: self._learnt[column.name].convert(
+                    columns.get(column.name, [None] * len(group.rows)), self.repaired
+                )
+                for column in fields
             }
         weight, self._length = self.consumed() - self._length, self.consumed()
         return Rows(

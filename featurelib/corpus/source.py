@@ -69,7 +69,7 @@ class Source(ABC):
     """What was found about the source: encoding, delimiter, renamed columns; JSON."""
     repaired: Counter[str] = field(default_factory=Counter)
     """Cells repaired in the pass under way, by kind."""
-    said: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
     """Sentences that the user should read."""
     own_id: str | None = None
     """The column that identifies a text where none is asked for."""
@@ -125,16 +125,16 @@ class ArrowSource(Source):
         peeked = self.peek()
         chosen: list[pa.Field] = []
         left_out: dict[str, str] = {}
-        for one in self.schema():
-            kind = cells.kept_type(one.type)
-            if one.name in (roles.text, roles.id):
+        for column in self.schema():
+            kind = cells.kept_type(column.type)
+            if column.name in (roles.text, roles.id):
                 continue
             if kind is None:
-                left_out[one.name] = "binary"
-            elif cells.is_vector(peeked[one.name].combine_chunks()):
-                left_out[one.name] = "vectors"
+                left_out[column.name] = "binary"
+            elif cells.is_vector(peeked[column.name].combine_chunks()):
+                left_out[column.name] = "vectors"
             else:
-                chosen.append(pa.field(one.name, kind))
+                chosen.append(pa.field(column.name, kind))
         note_left_out(self, left_out)
         return pa.schema(chosen)
 
@@ -147,7 +147,7 @@ class ArrowSource(Source):
     def _check_text(self, roles: Roles) -> None:
         kind = self.schema().field(roles.text).type
         if not cells.is_text(kind):
-            texts = [one.name for one in self.schema() if cells.is_text(one.type)]
+            texts = [column.name for column in self.schema() if cells.is_text(column.type)]
             raise Refusal(
                 f"column '{roles.text}' of {self.name} holds {kind}, not text; columns with text: "
                 f"{', '.join(texts) or 'none'}; choose one with --text-column."
@@ -157,20 +157,22 @@ class ArrowSource(Source):
         self.repaired.clear()
         first = 0
         for batch in self.batches(list(dict.fromkeys(wanted))):
-            made: dict[str, pa.Array] = {}
+            role_columns: dict[str, pa.Array] = {}
             for name in filter(None, (roles.text, roles.title, roles.id)):
-                made[name] = made[name] if name in made else cells.as_strings(batch[name], self.repaired)
+                role_columns[name] = (
+                    role_columns[name] if name in role_columns else cells.as_strings(batch[name], self.repaired)
+                )
             metadata = None
             if fields is not None:
                 metadata = {
-                    one.name: made[one.name]
-                    if one.name in made and pa.types.is_string(one.type)
-                    else cells.kept(batch[one.name], one.type, self.repaired)
-                    for one in fields
+                    column.name: role_columns[column.name]
+                    if column.name in role_columns and pa.types.is_string(column.type)
+                    else cells.to_kept_type(batch[column.name], column.type, self.repaired)
+                    for column in fields
                 }
             numbers = np.arange(first, first + batch.num_rows, dtype=np.int64)
-            title, own_id = made.get(roles.title), made.get(roles.id)
-            yield Rows(numbers, made[roles.text], title, own_id, metadata=metadata, weight=batch.num_rows)
+            title, own_id = role_columns.get(roles.title), role_columns.get(roles.id)
+            yield Rows(numbers, role_columns[roles.text], title, own_id, metadata=metadata, weight=batch.num_rows)
             first += batch.num_rows
 
 
@@ -179,7 +181,7 @@ def note_left_out(source: Source, left_out: dict[str, str]) -> None:
     if left_out and "left_out" not in source.facts:
         source.facts["left_out"] = left_out
         listed = ", ".join(f"'{name}' ({why})" for name, why in left_out.items())
-        source.said.append(f"columns not kept as metadata: {listed}.")
+        source.notes.append(f"columns not kept as metadata: {listed}.")
 
 
 def name_columns(source: Source, names: Sequence[str]) -> list[str]:
@@ -194,7 +196,7 @@ def note_renamed(source: Source, renamed: dict[str, str]) -> None:
     if renamed and "renamed" not in source.facts:
         source.facts["renamed"] = {new: cells.repair(old) for new, old in renamed.items()}
         listed = ", ".join(f"{old!r} to {new!r}" for new, old in renamed.items())
-        source.said.append(f"columns renamed because a name was empty, unreadable or there twice: {listed}.")
+        source.notes.append(f"columns renamed because a name was empty, unreadable or there twice: {listed}.")
 
 
 class ParquetSource(ArrowSource):
@@ -208,7 +210,7 @@ class ParquetSource(ArrowSource):
             arrow = opened.schema_arrow
         self._own_names = arrow.names
         names = name_columns(self, arrow.names)
-        self._schema = pa.schema([pa.field(name, one.type) for name, one in zip(names, arrow, strict=True)])
+        self._schema = pa.schema([pa.field(name, column.type) for name, column in zip(names, arrow, strict=True)])
         self._peeked: pa.Table | None = None
 
     def _opened(self) -> pq.ParquetFile:

@@ -8,13 +8,13 @@ from __future__ import annotations
 import functools
 
 from featurelib.embedder.facts import Embedder, EmbedderFacts, TokenCounts, TokenStates
-from featurelib.embedder.lookup import DEFAULT_EMBEDDER, Found, find_embedder
+from featurelib.embedder.lookup import DEFAULT_EMBEDDER, EmbedderFiles, find_embedder
 
 __all__ = [
     "DEFAULT_EMBEDDER",
     "Embedder",
     "EmbedderFacts",
-    "Found",
+    "EmbedderFiles",
     "TokenCounts",
     "TokenStates",
     "find_embedder",
@@ -37,14 +37,16 @@ def load_embedder(
     `prompt` None means the model's own default prompt, `normalize` None and `max_seq_length` None what the model says;
     `device` is auto, cpu or cuda. Computes in float32 on a cpu and with float16 autocast on a GPU. Raises Refusal.
     """
-    found = find_embedder(name, revision=revision)
-    if found.folder is None:
+    model_files = find_embedder(name, revision=revision)
+    if model_files.folder is None:
         from featurelib.embedder.stand_in import StandIn
 
-        return StandIn(found, prompt=prompt, normalize=normalize, max_seq_length=max_seq_length)
+        return StandIn(model_files, prompt=prompt, normalize=normalize, max_seq_length=max_seq_length)
     from featurelib.embedder.transformer import SentenceEmbedder
 
-    return SentenceEmbedder(found, prompt=prompt, normalize=normalize, max_seq_length=max_seq_length, device=device)
+    return SentenceEmbedder(
+        model_files, prompt=prompt, normalize=normalize, max_seq_length=max_seq_length, device=device
+    )
 
 
 @functools.lru_cache(maxsize=1)

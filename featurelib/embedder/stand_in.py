@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from featurelib.embedder.facts import EmbedderFacts, TokenCounts, TokenStates
-from featurelib.embedder.lookup import Found
+from featurelib.embedder.lookup import EmbedderFiles
 
 WORD = re.compile(r"\S+")
 MAX_WORDS = 64
@@ -29,14 +29,16 @@ class StandIn:
     device = "cpu"
     whole_reason = None
 
-    def __init__(self, found: Found, *, prompt: str | None, normalize: bool | None, max_seq_length: int | None) -> None:
-        dimension = int(found.name.partition(":")[2])
+    def __init__(
+        self, model_files: EmbedderFiles, *, prompt: str | None, normalize: bool | None, max_seq_length: int | None
+    ) -> None:
+        dimension = int(model_files.name.partition(":")[2])
         self._directions: dict[str, np.ndarray] = {}
         self.facts = EmbedderFacts(
-            name=found.name,
-            origin=found.origin,
+            name=model_files.name,
+            origin=model_files.origin,
             revision=None,
-            weights_sha256=found.weights_sha256,
+            weights_sha256=model_files.weights_sha256,
             prompt=prompt or None,
             pooling="sum",
             normalize=normalize is not False,

@@ -86,11 +86,13 @@ def find_spans(tokenizer: Any, texts: Sequence[str], prompt: str, limit: int | N
     if not prompted:
         return []
     if not hasattr(tokenizer, "is_fast"):
-        read = tokenizer.encode_batch(prompted, add_special_tokens=False)
-        return [_spans(one.ids, one.offsets, one.special_tokens_mask, len(prompt)) for one in read]
+        encodings = tokenizer.encode_batch(prompted, add_special_tokens=False)
+        return [
+            _spans(encoding.ids, encoding.offsets, encoding.special_tokens_mask, len(prompt)) for encoding in encodings
+        ]
     cut = {"truncation": "longest_first", "max_length": limit} if limit is not None else {"truncation": False}
-    read = tokenizer(prompted, **cut, return_offsets_mapping=True, return_special_tokens_mask=True, verbose=False)
-    columns = (read[name] for name in ("input_ids", "offset_mapping", "special_tokens_mask"))
+    encodings = tokenizer(prompted, **cut, return_offsets_mapping=True, return_special_tokens_mask=True, verbose=False)
+    columns = (encodings[name] for name in ("input_ids", "offset_mapping", "special_tokens_mask"))
     return [_spans(*row, len(prompt)) for row in zip(*columns, strict=True)]
 
 
@@ -125,8 +127,8 @@ def split_batch(model: Any, features: dict[str, Any], batch: Sequence[Spans]) ->
     rows = torch.eye(states.shape[1], device=states.device).expand(len(states), -1, -1)
     weights = modules[at]({**features, "token_embeddings": rows})["sentence_embedding"]
     shares = states * weights.unsqueeze(-1)
-    read = mask.bool()
-    return [_behind(modules[at + 1 :], shares[row][read[row]], spans) for row, spans in enumerate(batch)]
+    is_read = mask.bool()
+    return [_behind(modules[at + 1 :], shares[row][is_read[row]], spans) for row, spans in enumerate(batch)]
 
 
 def _check_tokens(ids: Any, mask: Any, states: Any, batch: Sequence[Spans]) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 
 from featurelib.embedder import token_states as states
 from featurelib.embedder.facts import EmbedderFacts, TokenCounts, TokenStates
-from featurelib.embedder.lookup import Found
+from featurelib.embedder.lookup import EmbedderFiles
 from featurelib.schema import Refusal
 
 BATCH_TOKENS = {"cpu": 2048, "cuda": 131_072}
@@ -28,7 +28,7 @@ class SentenceEmbedder:
 
     def __init__(
         self,
-        found: Found,
+        model_files: EmbedderFiles,
         *,
         prompt: str | None,
         normalize: bool | None,
@@ -36,7 +36,7 @@ class SentenceEmbedder:
         device: str,
     ) -> None:
         self.device = _choose_device(device)
-        self._model = _load(found, self.device)
+        self._model = _load(model_files, self.device)
         self._model.eval()
         self._tokenizing = threading.Lock()
         own_normalize = type(self._model[-1]).__name__ == "Normalize"
@@ -44,15 +44,15 @@ class SentenceEmbedder:
             del self._model[-1]
         self.precision = "float16" if self.device == "cuda" else "float32"
         self._renormalize = normalize is True and not own_normalize
-        _limit(self._model, found.name, max_seq_length)
+        _limit(self._model, model_files.name, max_seq_length)
         self._prompt = self._model.prompts.get(self._model.default_prompt_name) if prompt is None else prompt
         limit = self._model.max_seq_length
         self.whole_reason = states.why_whole(self._model)
         self.facts = EmbedderFacts(
-            name=found.name,
-            origin=found.origin,
-            revision=found.revision,
-            weights_sha256=found.weights_sha256,
+            name=model_files.name,
+            origin=model_files.origin,
+            revision=model_files.revision,
+            weights_sha256=model_files.weights_sha256,
             prompt=self._prompt or None,
             pooling=_pooling(self._model),
             normalize=own_normalize if normalize is None else normalize,
@@ -105,13 +105,13 @@ class SentenceEmbedder:
                 "only deleting words can be shown for it."
             )
         texts = list(texts)
-        found: list[TokenStates | None] = [None] * len(texts)
+        states_of_texts: list[TokenStates | None] = [None] * len(texts)
         batches = list(self._batches(self._lengths(texts), None))
         with _workers(self.device, len(batches)) as each:
-            for batch, taken in each(lambda batch: self._split([texts[i] for i in batch]), batches):
-                for row, one in zip(batch, taken, strict=True):
-                    found[row] = one
-        return found
+            for batch, batch_states in each(lambda batch: self._split([texts[i] for i in batch]), batches):
+                for row, text_states in zip(batch, batch_states, strict=True):
+                    states_of_texts[row] = text_states
+        return states_of_texts
 
     def _split(self, texts: list[str]) -> list[TokenStates]:
         import torch
@@ -120,10 +120,14 @@ class SentenceEmbedder:
             spans = states.find_spans(self._model.tokenizer, texts, self._prompt or "", self.facts.max_seq_length)
         with _memory(len(texts)), torch.inference_mode():
             if _is_bare(self._model.tokenizer):
-                taken = [states.split_static(self._model, one) for one in spans]
+                states_of_texts = [states.split_static(self._model, text_spans) for text_spans in spans]
             else:
-                taken = self._split_batch(texts, spans)
-        return [states.normalized(one) for one in taken] if self._renormalize else taken
+                states_of_texts = self._split_batch(texts, spans)
+        return (
+            [states.normalized(text_states) for text_states in states_of_texts]
+            if self._renormalize
+            else states_of_texts
+        )
 
     def _split_batch(self, texts: list[str], spans: list[states.Spans]) -> list[TokenStates]:
         with self._tokenizing:
@@ -141,7 +145,7 @@ class SentenceEmbedder:
             return []
         tokenizer = self._model.tokenizer
         if _is_bare(tokenizer):
-            return [one.ids for one in tokenizer.encode_batch(texts)]
+            return [encoding.ids for encoding in tokenizer.encode_batch(texts)]
         return tokenizer(texts, truncation=False, padding=False, return_attention_mask=False, verbose=False)[
             "input_ids"
         ]
@@ -151,10 +155,10 @@ class SentenceEmbedder:
         tokenizer = self._model.tokenizer
         if _is_bare(tokenizer) or not tokenizer.is_fast or tokenizer.truncation_side != "right":
             return [-1] * len(texts)
-        read = tokenizer(
+        encodings = tokenizer(
             texts, truncation="longest_first", max_length=self.facts.max_seq_length, return_offsets_mapping=True
         )
-        return [max(end for _, end in offsets) for offsets in read["offset_mapping"]]
+        return [max(end for _, end in offsets) for offsets in encodings["offset_mapping"]]
 
     def _batches(self, lengths: np.ndarray, batch_size: int | None) -> Iterator[np.ndarray]:
         order = np.argsort(-lengths, kind="stable")
@@ -231,7 +235,7 @@ def _choose_device(device: str) -> str:
     return "cuda" if device == "cuda" or (device == "auto" and torch.cuda.is_available()) else "cpu"
 
 
-def _load(found: Found, device: str) -> Any:
+def _load(model_files: EmbedderFiles, device: str) -> Any:
     import torch
     from sentence_transformers import SentenceTransformer
     from transformers.utils import logging
@@ -239,16 +243,16 @@ def _load(found: Found, device: str) -> Any:
     logging.disable_progress_bar()
     try:
         return SentenceTransformer(
-            str(found.folder),
+            str(model_files.folder),
             device=device,
             trust_remote_code=False,
             local_files_only=True,
             model_kwargs={"use_safetensors": True, "dtype": torch.float32},
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError, ImportError, RuntimeError) as error:
-        reason = " ".join(str(error).split()).replace(str(found.folder), found.name)[:160]
+        reason = " ".join(str(error).split()).replace(str(model_files.folder), model_files.name)[:160]
         raise Refusal(
-            f"the embedder {found.name} cannot be loaded ({type(error).__name__}: {reason}); "
+            f"the embedder {model_files.name} cannot be loaded ({type(error).__name__}: {reason}); "
             "give a model that sentence-transformers loads without code of its own."
         ) from error
 

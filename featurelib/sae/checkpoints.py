@@ -117,15 +117,15 @@ def give_threshold(checkpoint: Checkpoint, embeddings: EmbeddingParts | Rows | N
             "text's features would depend on its batch-mates; give --threshold T, or embeddings to find it on (a build "
             "has them)."
         )
-    found = find_threshold(checkpoint.sae, embeddings, k)
-    return _with_threshold(checkpoint, found, f"a threshold found on {embeddings.n:,} embeddings, for an L0 of {k}")
+    threshold = find_threshold(checkpoint.sae, embeddings, k)
+    return _with_threshold(checkpoint, threshold, f"a threshold found on {embeddings.n:,} embeddings, for an L0 of {k}")
 
 
 def _with_threshold(checkpoint: Checkpoint, threshold: float, origin: str) -> Checkpoint:
     from featurelib.sae.threshold import with_threshold
 
-    found = "its file holds no threshold" if checkpoint.lacks_threshold_for else "its own gate stays unused"
-    remark = f"{found}; {origin} is used ({threshold:.6g})."
+    gate_remark = "its file holds no threshold" if checkpoint.lacks_threshold_for else "its own gate stays unused"
+    remark = f"{gate_remark}; {origin} is used ({threshold:.6g})."
     sae = with_threshold(checkpoint.sae, threshold)
     return replace(checkpoint, sae=sae, remarks=(*checkpoint.remarks, remark), lacks_threshold_for=None)
 

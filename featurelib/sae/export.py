@@ -1,4 +1,4 @@
-"""Writing a SAE as another library does, and reading it again before anyone trusts it."""
+"""Writing an SAE as another library does, and reading it again before anyone trusts it."""
 
 from __future__ import annotations
 
@@ -44,13 +44,13 @@ def export_sae(sae: SAE, folder: Path, layout: str) -> None:
 
 
 def _compare(sae: SAE, again: SAE) -> None:
-    """Refuse a SAE that, read again, is another one."""
+    """Refuse an SAE that, read again, is another one."""
     import torch
 
     x = _rows(sae)
-    for what in ("pre_activations", "encode", "reconstruct"):
-        if not torch.equal(getattr(sae, what)(x), getattr(again, what)(x)):
-            raise Refusal(f"what was written reads back with another {what}; this is a fault here: please report it.")
+    for method in ("pre_activations", "encode", "reconstruct"):
+        if not torch.equal(getattr(sae, method)(x), getattr(again, method)(x)):
+            raise Refusal(f"what was written reads back with another {method}; this is a fault here: please report it.")
 
 
 def _rows(sae: SAE) -> torch.Tensor:
@@ -58,6 +58,6 @@ def _rows(sae: SAE) -> torch.Tensor:
     import torch
 
     draw = torch.Generator().manual_seed(0)
-    lengths = torch.logspace(-1, 1, ROWS)[:, None] * (1 + sae.gate_values().mean())
+    lengths = torch.logspace(-1, 1, ROWS)[:, None] * (1 + sae.thresholds().mean())
     rows = torch.nn.functional.normalize(torch.randn(ROWS, sae.d_in, generator=draw), dim=1)
     return sae.b_dec + lengths * rows

@@ -26,14 +26,14 @@ class Gate(Protocol):
     def __call__(self, z: torch.Tensor) -> torch.Tensor:
         """Return the activations of z, float32 [n, n_features]."""
 
-    def needed(self, z: torch.Tensor) -> torch.Tensor:
+    def row_thresholds(self, z: torch.Tensor) -> torch.Tensor:
         """Return what each pre-activation must exceed to fire on its row, float32, broadcastable to [n, n_features].
 
         A feature fires exactly where its pre-activation is above that, but for ties: of features that are equal where
         only some may fire, those that do are not above it either.
         """
 
-    def values(self, n_features: int) -> torch.Tensor:
+    def thresholds(self, n_features: int) -> torch.Tensor:
         """Return the pre-activation that each feature must pass to fire, float32 [n_features]."""
 
     def tensors(self) -> dict[str, torch.Tensor]:
@@ -53,11 +53,11 @@ class Relu:
         """Return max(z, 0)."""
         return z.relu()
 
-    def needed(self, z: torch.Tensor) -> torch.Tensor:
+    def row_thresholds(self, z: torch.Tensor) -> torch.Tensor:
         """Return 0, [1, 1]."""
         return z.new_zeros(1, 1)
 
-    def values(self, n_features: int) -> torch.Tensor:
+    def thresholds(self, n_features: int) -> torch.Tensor:
         """Return zeros."""
         import torch
 
@@ -72,7 +72,7 @@ class Relu:
 class TopK(Relu):
     """The k largest z of each row, then max(·, 0): fewer than k fire where fewer are positive.
 
-    What a feature must pass depends on the row; `values` gives the part of it that holds for all rows, 0.
+    What a feature must pass depends on the row; `thresholds` gives the part of it that holds for all rows, 0.
     """
 
     k: int
@@ -86,7 +86,7 @@ class TopK(Relu):
         top = z.topk(self.k, dim=1)
         return torch.zeros_like(z).scatter_(1, top.indices, top.values.relu())
 
-    def needed(self, z: torch.Tensor) -> torch.Tensor:
+    def row_thresholds(self, z: torch.Tensor) -> torch.Tensor:
         """Return the k-th largest z of the row's other features, at least 0: [n, n_features].
 
         For a feature that is not among the k largest that is the row's k-th largest, for one that is the next one.
@@ -113,11 +113,11 @@ class JumpReLU:
         """Return max(z, 0) where z > θ."""
         return z.relu() * (z > self.threshold)
 
-    def needed(self, z: torch.Tensor) -> torch.Tensor:
+    def row_thresholds(self, z: torch.Tensor) -> torch.Tensor:
         """Return θ, or 0 where it is negative: [1, n_features]."""
         return self.threshold.clamp(min=0)[None]
 
-    def values(self, n_features: int) -> torch.Tensor:
+    def thresholds(self, n_features: int) -> torch.Tensor:
         """Return θ, or 0 where it is negative."""
         return self.threshold.clamp(min=0)
 
@@ -150,11 +150,11 @@ class Gated:
         """Return max(m, 0) where z + b_gate > 0."""
         return self.pre_activations(z).relu() * (z + self.b_gate > 0)
 
-    def needed(self, z: torch.Tensor) -> torch.Tensor:
+    def row_thresholds(self, z: torch.Tensor) -> torch.Tensor:
         """Return max(b_mag − b_gate·exp(r_mag), 0), [1, n_features]: in the space of m, and so up to its rounding."""
-        return self.values(z.shape[1])[None]
+        return self.thresholds(z.shape[1])[None]
 
-    def values(self, n_features: int) -> torch.Tensor:
+    def thresholds(self, n_features: int) -> torch.Tensor:
         """Return max(b_mag − b_gate·exp(r_mag), 0)."""
         return (self.b_mag - self.b_gate * self.r_mag.exp()).clamp(min=0)
 
@@ -179,7 +179,7 @@ class GroupMax(Relu):
         top = groups.max(dim=2, keepdim=True)
         return torch.zeros_like(groups).scatter_(2, top.indices, top.values.relu()).flatten(1)
 
-    def needed(self, z: torch.Tensor) -> torch.Tensor:
+    def row_thresholds(self, z: torch.Tensor) -> torch.Tensor:
         """Return the largest z of the others of the feature's group, at least 0: [n, n_features]."""
         groups = z.unflatten(1, (self.k, -1))
         return _of_others(groups.flatten(0, 1), 1).expand(len(z) * self.k, groups.shape[2]).reshape(z.shape)
@@ -200,7 +200,7 @@ class KeepsMax(JumpReLU):
         a = z.relu()
         return a * (a > self._lowered(a))
 
-    def needed(self, z: torch.Tensor) -> torch.Tensor:
+    def row_thresholds(self, z: torch.Tensor) -> torch.Tensor:
         """Return the row's θ', or 0 where it is negative: [n, n_features]."""
         return self._lowered(z.relu()).clamp(min=0)
 
@@ -227,9 +227,9 @@ class Capped(JumpReLU):
         top = a.topk(self.k, dim=1)
         return torch.zeros_like(a).scatter_(1, top.indices, top.values)
 
-    def needed(self, z: torch.Tensor) -> torch.Tensor:
+    def row_thresholds(self, z: torch.Tensor) -> torch.Tensor:
         """Return θ, or the k-th largest JumpReLU activation of the row's other features where that is more."""
-        return _of_others(super().__call__(z), self.k).maximum(super().needed(z))
+        return _of_others(super().__call__(z), self.k).maximum(super().row_thresholds(z))
 
 
 def _of_others(z: torch.Tensor, k: int) -> torch.Tensor:

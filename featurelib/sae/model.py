@@ -27,7 +27,7 @@ class AtGate(NamedTuple):
 
     pre_activations: torch.Tensor
     """float32."""
-    needed: torch.Tensor
+    thresholds: torch.Tensor
     """What each pre-activation must exceed to fire, float32."""
     fires: torch.Tensor
     """Whether it does, bool."""
@@ -109,9 +109,9 @@ class SAE:
         """The L0 aimed at: the one it was trained for, or the gate's k; None if unknown."""
         return self.target_k or getattr(self.gate, "k", None)
 
-    def gate_values(self) -> torch.Tensor:
+    def thresholds(self) -> torch.Tensor:
         """Return the pre-activation that each feature must pass to fire, float32 [n_features]; 0 for relu and topk."""
-        return self.gate.values(self.n_features)
+        return self.gate.thresholds(self.n_features)
 
     def encode(self, x: torch.Tensor | np.ndarray) -> torch.Tensor:
         """Return the activations of embeddings x [n, d_in], dense float32 [n, n_features]."""
@@ -125,12 +125,12 @@ class SAE:
         import torch
 
         x = self._rows(x)
-        found = [(x.new_zeros(0, dtype=torch.int64),) * 2 + (x.new_zeros(0),)]
+        entries = [(x.new_zeros(0, dtype=torch.int64),) * 2 + (x.new_zeros(0),)]
         for number, z in enumerate(self._blocks(x)):
             a = self.gate(z)
             rows, feature_ids = a.nonzero(as_tuple=True)
-            found.append((rows + number * BLOCK, feature_ids, a[rows, feature_ids]))
-        return Sparse(*(torch.cat(column) for column in zip(*found, strict=True)))
+            entries.append((rows + number * BLOCK, feature_ids, a[rows, feature_ids]))
+        return Sparse(*(torch.cat(column) for column in zip(*entries, strict=True)))
 
     def pre_activations(self, x: torch.Tensor | np.ndarray) -> torch.Tensor:
         """Return what each activation would be were its gate open, float32 [n, n_features]."""
@@ -143,8 +143,8 @@ class SAE:
     def at_gate(self, x: torch.Tensor | np.ndarray) -> Iterator[AtGate]:
         """Yield what happens at the gate for embeddings x [n, d_in], a block of 256 rows at a time, in order."""
         for z in self._blocks(self._rows(x)):
-            pre_activations, needed = self.gate.pre_activations(z), self.gate.needed(z)
-            yield AtGate(pre_activations, needed.expand_as(pre_activations), self.gate(z) > 0)
+            pre_activations, thresholds = self.gate.pre_activations(z), self.gate.row_thresholds(z)
+            yield AtGate(pre_activations, thresholds.expand_as(pre_activations), self.gate(z) > 0)
 
     def reconstruct(self, x: torch.Tensor | np.ndarray) -> torch.Tensor:
         """Return the reconstruction of embeddings x [n, d_in] in the raw space, float32 [n, d_in]."""
@@ -230,10 +230,10 @@ class SAE:
 
         x = torch.as_tensor(x).to("cpu", torch.float32)
         if x.ndim != 2 or x.shape[1] != self.d_in:
-            found = f"dimension {x.shape[1]}" if x.ndim == 2 else f"shape {tuple(x.shape)}"
+            size = f"dimension {x.shape[1]}" if x.ndim == 2 else f"shape {tuple(x.shape)}"
             raise Refusal(
-                f"the embeddings have {found} but this SAE was trained on dimension {self.d_in}; "
-                f"give [n, {self.d_in}] or choose a SAE made for these embeddings."
+                f"the embeddings have {size} but this SAE was trained on dimension {self.d_in}; "
+                f"give [n, {self.d_in}] or choose an SAE made for these embeddings."
             )
         if not torch.isfinite(x).all():
             raise Refusal("the embeddings hold NaN or infinite values; embed these texts again before encoding them.")
@@ -241,7 +241,7 @@ class SAE:
 
 
 def _check_parameters(sae: SAE) -> None:
-    """Refuse a SAE whose parameters do not fit together, or are not finite."""
+    """Refuse an SAE whose parameters do not fit together, or are not finite."""
     import torch
 
     if sae.W_enc.ndim != 2:
@@ -252,7 +252,7 @@ def _check_parameters(sae: SAE) -> None:
     if sae.W_skip is not None:
         expected["W_skip"], named["W_skip"] = (d_in, d_in), sae.W_skip
     if not d_in or not n_features:
-        raise Refusal(f"W_enc has shape {(d_in, n_features)}; a SAE has at least one dimension and one feature.")
+        raise Refusal(f"W_enc has shape {(d_in, n_features)}; an SAE has at least one dimension and one feature.")
     for name, tensor in named.items():
         shape = expected.get(name, (n_features,))
         if tuple(tensor.shape) != shape:

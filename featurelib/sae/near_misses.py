@@ -11,7 +11,7 @@ from featurelib.sae.model import BLOCK
 if TYPE_CHECKING:
     from featurelib.sae.model import SAE, AtGate
 
-KEPT = 10
+PER_FEATURE = 10
 """Near misses that are kept of a feature."""
 
 
@@ -24,7 +24,7 @@ class Misses(NamedTuple):
     """int64."""
     pre_activations: np.ndarray
     """float32."""
-    needed: np.ndarray
+    thresholds: np.ndarray
     """What the pre-activation would have to exceed on that text, float32."""
 
     @classmethod
@@ -35,7 +35,7 @@ class Misses(NamedTuple):
     @property
     def margins(self) -> np.ndarray:
         """How far each pre-activation lies above what it had to exceed, float32: 0 or less."""
-        return self.pre_activations - self.needed
+        return self.pre_activations - self.thresholds
 
 
 class NearMisses:
@@ -45,9 +45,9 @@ class NearMisses:
     of 256 texts and by n_features · kept.
     """
 
-    def __init__(self, n_features: int, kept: int = KEPT) -> None:
-        self.kept = kept
-        self.found = Misses.none()
+    def __init__(self, n_features: int, per_feature: int = PER_FEATURE) -> None:
+        self.per_feature = per_feature
+        self.misses = Misses.none()
         """Ordered by feature_id, nearest first."""
         self.n_fires = np.zeros(n_features, np.int64)
         """The number of texts on which each feature fires, [n_features]."""
@@ -57,47 +57,50 @@ class NearMisses:
         """Look at embeddings x [n, d_in] of the texts from text_id `first` on; texts come in the order of text_id."""
         for number, block in enumerate(sae.at_gate(x)):
             self.n_fires += block.fires.sum(0).numpy()
-            self._keep(_candidates(block, self._floor, self.kept), first + number * BLOCK)
+            self._keep(_candidates(block, self._floor, self.per_feature), first + number * BLOCK)
 
-    def resume(self, found: Misses, n_fires: np.ndarray) -> None:
+    def resume(self, misses: Misses, n_fires: np.ndarray) -> None:
         """Go on from what another one had found."""
         self.n_fires = n_fires.copy()
-        self._keep(found, 0)
+        self._keep(misses, 0)
 
     def _keep(self, more: Misses, first: int) -> None:
         if not len(more.text_ids):
             return
         more = more._replace(text_ids=more.text_ids + first)
-        joined = Misses(*(np.concatenate(pair) for pair in zip(self.found, more, strict=True)))
+        joined = Misses(*(np.concatenate(pair) for pair in zip(self.misses, more, strict=True)))
         order = np.lexsort((joined.text_ids, -joined.margins, joined.feature_ids))
         ids = joined.feature_ids[order]
         place = np.arange(len(ids)) - np.searchsorted(ids, ids)
-        self.found = Misses(*(column[order[place < self.kept]] for column in joined))
-        last = order[place == self.kept - 1]
+        self.misses = Misses(*(column[order[place < self.per_feature]] for column in joined))
+        last = order[place == self.per_feature - 1]
         self._floor[joined.feature_ids[last]] = joined.margins[last]
 
 
-def ranks(found: Misses) -> np.ndarray:
+def ranks(misses: Misses) -> np.ndarray:
     """Return the rank of each miss among its feature's, the nearest 1, int32; `found` is ordered by feature_id."""
-    return (np.arange(len(found.feature_ids)) - np.searchsorted(found.feature_ids, found.feature_ids) + 1).astype(
+    return (np.arange(len(misses.feature_ids)) - np.searchsorted(misses.feature_ids, misses.feature_ids) + 1).astype(
         np.int32
     )
 
 
-def _candidates(block: AtGate, floor: np.ndarray, kept: int) -> Misses:
+def _candidates(block: AtGate, floor: np.ndarray, per_feature: int) -> Misses:
     """Return the misses of a block that may be among the nearest, text_ids counted from its first row.
 
     A text as near as the last one kept is none: it has the higher text_id.
     """
     import torch
 
-    margins = torch.where(block.fires, -torch.inf, block.pre_activations - block.needed)
+    margins = torch.where(block.fires, -torch.inf, block.pre_activations - block.thresholds)
     above = margins > torch.from_numpy(floor)
-    if np.isneginf(floor).any() and len(margins) > kept:
+    if np.isneginf(floor).any() and len(margins) > per_feature:
         # Without a floor all would be sorted: that of the block itself leaves about `kept` of each feature.
-        above &= margins >= margins.T.contiguous().topk(kept, dim=1).values[:, -1]
+        above &= margins >= margins.T.contiguous().topk(per_feature, dim=1).values[:, -1]
     rows, feature_ids = above.nonzero(as_tuple=True)
-    pre_activations, needed = block.pre_activations[rows, feature_ids], block.needed[rows, feature_ids]
+    pre_activations, thresholds = block.pre_activations[rows, feature_ids], block.thresholds[rows, feature_ids]
     return Misses(
-        feature_ids.numpy().astype(np.int32), rows.numpy(), pre_activations.numpy(), needed.numpy().astype(np.float32)
+        feature_ids.numpy().astype(np.int32),
+        rows.numpy(),
+        pre_activations.numpy(),
+        thresholds.numpy().astype(np.float32),
     )

@@ -32,15 +32,15 @@ def find_threshold(sae: SAE, embeddings: EmbeddingParts, k: float) -> float:
     It lies in the middle of the widest gap between pre-activations near that place (within a ten-thousandth of their
     number), so that another order of additions, in another library or machine, pushes none of them across.
     """
-    held, n = _largest(sae, embeddings, k)
-    around = _near_rank(np.maximum(held, 0), round(k * n))
+    largest, n = _largest(sae, embeddings, k)
+    around = _near_rank(np.maximum(largest, 0), round(k * n))
     return 0.0 if around is None or around[-1] <= 0 else _widest_gap(around)
 
 
 def find_shift(sae: SAE, embeddings: EmbeddingParts, k: float) -> float:
     """Return what z must pass for k features per text to do so, of either sign; z is `sae`'s before its gate."""
-    held, n = _largest(replace(sae, gate=Relu()), embeddings, k)
-    around = _near_rank(held, round(k * n))
+    largest, n = _largest(replace(sae, gate=Relu()), embeddings, k)
+    around = _near_rank(largest, round(k * n))
     return 0.0 if around is None else _widest_gap(around)
 
 
@@ -59,13 +59,13 @@ def _widest_gap(around: np.ndarray) -> float:
 def _largest(sae: SAE, embeddings: EmbeddingParts, k: float) -> tuple[np.ndarray, int]:
     """Return the largest pre-activations, four times as many as are wanted of each block, and the number of texts."""
     stride = -(-embeddings.n // MOST_TEXTS)
-    held, n, seen = [], 0, 0
+    blocks, n, n_seen = [], 0, 0
     for part in embeddings.in_order():
-        rows = part[(-seen) % stride :: stride]
-        seen += len(part)
+        rows = part[(-n_seen) % stride :: stride]
+        n_seen += len(part)
         n += len(rows)
         for start in range(0, len(rows), BLOCK):
             z = sae.pre_activations(rows[start : start + BLOCK]).numpy().ravel()
             keep = min(len(z), int(4 * k * BLOCK))
-            held.append(np.partition(z, len(z) - keep)[len(z) - keep :])
-    return np.concatenate(held), n
+            blocks.append(np.partition(z, len(z) - keep)[len(z) - keep :])
+    return np.concatenate(blocks), n

@@ -104,7 +104,7 @@ def _of_sae(checkpoint: Checkpoint, found: SelfCheck) -> Iterator[tuple[str, str
     if sae.W_skip is not None:
         yield "skip", "a linear road past the features (W_skip)"
     if lacks is None and sae.gate.name not in ("standard", "topk", "groupmax"):
-        yield "thresholds", _range(sae.gate_values().numpy())
+        yield "thresholds", _range(sae.thresholds().numpy())
     least, median, most = found.lengths
     yield "directions", f"length {least:.3g} to {most:.3g}, median {median:.3g}"
     yield "alignment", f"{found.alignment:.2f}, the mean cosine of a feature's encoder and direction"

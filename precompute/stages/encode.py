@@ -184,7 +184,7 @@ def _write_directions(generation: Generation, sae: SAE) -> None:
     generation.write(NEIGHBOUR_ROWS, list(evaluation.nearest_directions(sae, NEIGHBOURS)))
     generation.write(OPPOSITE_ROWS, list(evaluation.nearest_directions(sae, OPPOSITES, opposite=True)))
     ids = np.arange(sae.n_features, dtype=np.int32)
-    generation.write(THRESHOLDS, [ids, sae.gate_values().numpy(), evaluation.alignment(sae)])
+    generation.write(THRESHOLDS, [ids, sae.thresholds().numpy(), evaluation.alignment(sae)])
 
 
 def _evaluate(sae: SAE, measured: pa.Table, counts: np.ndarray, split: np.ndarray) -> list[Metric]:

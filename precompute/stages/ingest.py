@@ -63,8 +63,8 @@ STAGE = Stage(
 
 def tell(job: Job, source: Source) -> None:
     """Say what the source has to say, once."""
-    while source.said:
-        job.say(f"ingest: {source.said.pop(0)}")
+    while source.notes:
+        job.say(f"ingest: {source.notes.pop(0)}")
 
 
 def tell_counts(job: Job, facts: dict[str, Any]) -> None:
@@ -87,7 +87,7 @@ def _facts(config: BuildConfig, source: Source, roles: Roles, selection: Selecti
         "metadata": list(texts.renamed.values()),
         "metadata_renamed": {new: old for old, new in texts.renamed.items() if new != old},
         "n_rows": selection.n_rows,
-        "n_texts": len(selection.kept),
+        "n_texts": len(selection.row_numbers),
         "n_dropped": selection.dropped.num_rows,
         "dropped": reasons,
         "repaired": repaired,

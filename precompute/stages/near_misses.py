@@ -36,8 +36,8 @@ def find_near_misses(job: Job) -> Made:
             nearest.add(sae, read_embeddings(parts[number]), sum(sizes[:number]))
             _hold(generation.work("near_misses"), nearest, number + 1)
             bar.advance(sizes[number])
-    found = nearest.found
-    columns = [found.feature_ids, ranks(found), found.text_ids, found.pre_activations, found.needed]
+    found = nearest.misses
+    columns = [found.feature_ids, ranks(found), found.text_ids, found.pre_activations, found.thresholds]
     generation.write(NEAR_MISSES, columns)
     return _made(nearest)
 
@@ -54,31 +54,31 @@ STAGE = Stage(
 def _held(folder: Path, sae: SAE) -> tuple[NearMisses, int]:
     """What a killed run had found, and in how many parts."""
     nearest = NearMisses(sae.n_features)
-    held = sorted(folder.glob("upto-*.npz")) if folder.is_dir() else []
+    held = sorted(folder.glob("done-*.npz")) if folder.is_dir() else []
     if not held:
         return nearest, 0
     with np.load(held[-1]) as arrays:
         nearest.resume(Misses(*(arrays[name] for name in Misses._fields)), arrays["n_fires"])
-    return nearest, int(held[-1].stem.removeprefix("upto-"))
+    return nearest, int(held[-1].stem.removeprefix("done-"))
 
 
 def _hold(folder: Path, nearest: NearMisses, n_done: int) -> None:
     # Through memory: numpy's own writing to a file does not say that a full disk is full.
     held = io.BytesIO()
-    np.savez(held, n_fires=nearest.n_fires, **nearest.found._asdict())
-    path = folder / f"upto-{n_done:06d}.npz"
+    np.savez(held, n_fires=nearest.n_fires, **nearest.misses._asdict())
+    path = folder / f"done-{n_done:06d}.npz"
     files.write_aside(path, lambda aside: aside.write_bytes(held.getbuffer()))
-    for older in folder.glob("upto-*.npz"):
+    for older in folder.glob("done-*.npz"):
         if older != path:
             files.remove(older)
 
 
 def _made(nearest: NearMisses) -> Made:
-    found = nearest.found
+    found = nearest.misses
     first = ranks(found) == 1
     gaps, dead = -found.margins[first], nearest.n_fires[found.feature_ids[first]] == 0
-    above = dead & (found.needed[first] > 0)
-    reached = found.pre_activations[first][above] / found.needed[first][above]
+    above = dead & (found.thresholds[first] > 0)
+    reached = found.pre_activations[first][above] / found.thresholds[first][above]
     facts = {
         "rows": len(found.feature_ids),
         "n_features": int(first.sum()),

@@ -62,7 +62,7 @@ class Read:
 
     @property
     def said(self):
-        return " ".join(self.source.said)
+        return " ".join(self.source.notes)
 
 
 def read(path, text=None, title=None, id=None, sample=None, shuffle_seed=None):

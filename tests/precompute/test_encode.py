@@ -289,7 +289,7 @@ def test_neighbours_opposites_and_gates_are_written_for_every_feature(run):
     opposites = pq.read_table(run[0].file(OPPOSITE_ROWS)).to_pandas()
     assert len(opposites) == 320 and (opposites.groupby("feature_id").cosine.diff().dropna() >= 0).all()
     gates = pq.read_table(run[0].file(THRESHOLDS))["gate"].to_numpy()
-    np.testing.assert_array_equal(gates, load_sae(run[0].sae_folder).gate_values().numpy())
+    np.testing.assert_array_equal(gates, load_sae(run[0].sae_folder).thresholds().numpy())
 
 
 def test_a_killed_encode_goes_on_to_the_same_bytes(run, tmp_path, monkeypatch):

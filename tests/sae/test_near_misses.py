@@ -14,7 +14,7 @@ import torch
 from featurelib import queries
 from featurelib.sae.gates import Capped, Gated, GroupMax, JumpReLU, KeepsMax, Relu, TopK
 from featurelib.sae.model import SAE
-from featurelib.sae.near_misses import KEPT, NearMisses, ranks
+from featurelib.sae.near_misses import PER_FEATURE, NearMisses, ranks
 from featurelib.schema import BY_TEXT, COPIES, EMBEDDINGS, NEAR_MISSES, Refusal
 from featurelib.storage import files
 from featurelib.storage.embeddings import read_embeddings
@@ -57,11 +57,11 @@ def sae_with(gate) -> SAE:
 def test_a_feature_fires_exactly_where_it_exceeds_what_it_needs(name: str, rows: np.ndarray) -> None:
     sae = sae_with(GATES[name])
     blocks = list(sae.at_gate(rows))
-    above = torch.cat([one.pre_activations > one.needed for one in blocks])
+    above = torch.cat([one.pre_activations > one.thresholds for one in blocks])
     fires = torch.cat([one.fires for one in blocks])
     assert torch.equal(fires, sae.encode(rows) > 0) and 0 < fires.sum() < fires.numel()
     assert torch.equal(torch.cat([one.pre_activations for one in blocks]), sae.pre_activations(rows))
-    margins = torch.cat([one.pre_activations - one.needed for one in blocks])
+    margins = torch.cat([one.pre_activations - one.thresholds for one in blocks])
     # The gated gate is asked in z and answered in m: their last bits may differ.
     unsure = margins.abs() < (1e-6 if name == "gated" else 0)
     assert torch.equal(above | unsure, fires | unsure) and unsure.sum() < 5
@@ -76,25 +76,25 @@ def test_what_is_needed_is_the_value_of_the_rival(name: str) -> None:
         "groupmax": [[3, 5, 0, 4], [0.2, 0.5, 0, 0], [0, 0, 0, 0]],
         "capped": [[3, 4, 3, 4], [0, 0, 0.3, 0.3], [0, 0, 0.3, 0.3]],
     }[name]
-    assert gate.needed(z).tolist() == torch.tensor(expected).tolist()
+    assert gate.row_thresholds(z).tolist() == torch.tensor(expected).tolist()
 
 
 def test_of_features_that_tie_for_the_last_place_none_is_above_what_it_needs() -> None:
     z = torch.tensor([[2.0, 1.0, 1.0, 0.5]])
-    fires, above = TopK(2)(z) > 0, z > TopK(2).needed(z)
+    fires, above = TopK(2)(z) > 0, z > TopK(2).row_thresholds(z)
     assert fires.sum() == 2 and above.tolist() == [[True, False, False, False]]
 
 
-def brute(sae: SAE, rows: np.ndarray, kept: int = KEPT) -> pd.DataFrame:
+def brute(sae: SAE, rows: np.ndarray, per_feature: int = PER_FEATURE) -> pd.DataFrame:
     """All texts on which a feature does not fire, sorted by hand."""
     pre = sae.pre_activations(rows).numpy()
     fires = sae.encode(rows).numpy() > 0
-    needed = torch.cat([one.needed for one in sae.at_gate(rows)]).numpy()
+    needed = torch.cat([one.thresholds for one in sae.at_gate(rows)]).numpy()
     listed = []
     for feature_id in range(F):
         texts = np.flatnonzero(~fires[:, feature_id])
         margins = pre[texts, feature_id] - needed[texts, feature_id]
-        for rank, place in enumerate(sorted(range(len(texts)), key=lambda i: (-margins[i], texts[i]))[:kept], 1):
+        for rank, place in enumerate(sorted(range(len(texts)), key=lambda i: (-margins[i], texts[i]))[:per_feature], 1):
             text_id = texts[place]
             listed.append((feature_id, rank, text_id, pre[text_id, feature_id], needed[text_id, feature_id]))
     return pd.DataFrame(listed, columns=NEAR_MISSES.schema.names)
@@ -107,24 +107,24 @@ def test_the_nearest_misses_are_those_of_brute_force(name: str, step: int, rows:
     nearest = NearMisses(F)
     for first in range(0, N, step):
         nearest.add(sae, rows[first : first + step], first)
-    found = nearest.found
+    misses = nearest.misses
     expected = brute(sae, rows)
-    columns = [found.feature_ids, ranks(found), found.text_ids, found.pre_activations, found.needed]
+    columns = [misses.feature_ids, ranks(misses), misses.text_ids, misses.pre_activations, misses.thresholds]
     for column, wanted in zip(columns, NEAR_MISSES.schema.names, strict=True):
         np.testing.assert_array_equal(column, expected[wanted].to_numpy(), wanted)
-    assert (found.margins <= 0).all() and (nearest.n_fires == (sae.encode(rows) > 0).sum(0).numpy()).all()
+    assert (misses.margins <= 0).all() and (nearest.n_fires == (sae.encode(rows) > 0).sum(0).numpy()).all()
 
 
 def test_a_feature_that_always_fires_has_none_and_one_that_never_does_has_some(rows: np.ndarray) -> None:
     sae = sae_with(JumpReLU(torch.full((F,), 50.0)))
     nearest = NearMisses(F)
     nearest.add(sae, rows, 0)
-    assert (np.bincount(nearest.found.feature_ids, minlength=F) == KEPT).all() and not nearest.n_fires.any()
-    assert (nearest.found.margins < -1).all()
+    assert (np.bincount(nearest.misses.feature_ids, minlength=F) == PER_FEATURE).all() and not nearest.n_fires.any()
+    assert (nearest.misses.margins < -1).all()
     always = SAE(torch.zeros(D, F), torch.ones(F), torch.randn(F, D), torch.zeros(D), Relu())
     nearest = NearMisses(F)
     nearest.add(always, rows, 0)
-    assert not len(nearest.found.text_ids) and (nearest.n_fires == N).all()
+    assert not len(nearest.misses.text_ids) and (nearest.n_fires == N).all()
 
 
 @pytest.fixture(scope="module")
@@ -132,8 +132,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> NumpyRun:
     """A run written with numpy, its near misses found by the stage."""
     truth = make_run(tmp_path_factory.mktemp("misses") / "small")
     generation = truth.generation
-    found = find_near_misses(QuietJob(generation))
-    generation.mark_done("near_misses", Done("near_misses", found.facts, found.line, {}))
+    misses = find_near_misses(QuietJob(generation))
+    generation.mark_done("near_misses", Done("near_misses", misses.facts, misses.line, {}))
     generation.path.joinpath("manifest.json").unlink()
     return truth
 
@@ -142,11 +142,11 @@ def test_the_stage_finds_what_numpy_finds(made: NumpyRun) -> None:
     table = pq.read_table(made.generation.file(NEAR_MISSES)).to_pandas()
     for feature_id in (0, 5, *DEAD):
         rows = table[table["feature_id"] == feature_id]
-        assert not (made.activations[rows["text_id"], feature_id] > 0).any() and len(rows) == KEPT
-        assert rows["rank"].tolist() == list(range(1, KEPT + 1))
+        assert not (made.activations[rows["text_id"], feature_id] > 0).any() and len(rows) == PER_FEATURE
+        assert rows["rank"].tolist() == list(range(1, PER_FEATURE + 1))
     facts = made.generation.done("near_misses").facts
     assert facts["n_dead"] == len(DEAD) and facts["n_dead_nearly"] == 0 and facts["median_gap"] > 0
-    assert 0 < facts["dead_reached"] < 0.5 and facts["rows"] == len(table) == N_FEATURES * KEPT
+    assert 0 < facts["dead_reached"] < 0.5 and facts["rows"] == len(table) == N_FEATURES * PER_FEATURE
 
 
 def test_a_killed_stage_goes_on_and_ends_in_the_same_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -174,14 +174,14 @@ def test_a_killed_stage_goes_on_and_ends_in_the_same_bytes(tmp_path: Path, monke
 def test_the_question_brings_texts_what_was_needed_and_stands_for_copies(made: NumpyRun) -> None:
     store = open_store(made.generation)
     table = pq.read_table(made.generation.file(NEAR_MISSES)).to_pandas()
-    found = queries.near_misses(store, 4).to_pylist()
+    misses = queries.near_misses(store, 4).to_pylist()
     rows = table[table["feature_id"] == 4]
-    assert [row["text_id"] for row in found] == rows["text_id"].tolist()
-    for row, wanted in zip(found, rows.itertuples(), strict=True):
+    assert [row["text_id"] for row in misses] == rows["text_id"].tolist()
+    for row, wanted in zip(misses, rows.itertuples(), strict=True):
         assert row["text"] == made.texts["text"][row["text_id"]] and row["n_copies"] == 0
         assert (row["rank"], row["pre_activation"]) == (wanted.rank, pytest.approx(wanted.pre_activation))
         assert row["needed"] == pytest.approx(wanted.needed) and row["pre_activation"] <= row["needed"]
-    assert {"source_id", "cut", "sae_split", "title", "group"} <= set(found[0])
+    assert {"source_id", "cut", "sae_split", "title", "group"} <= set(misses[0])
     assert queries.near_misses(store, N_FEATURES + 5).num_rows == 0
 
 

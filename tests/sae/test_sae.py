@@ -112,7 +112,7 @@ def test_activations_and_reconstruction_are_the_published_vectors(name, tmp_path
 @pytest.mark.parametrize("name", [name for name in VECTORS if "topk" not in name or "batch" in name])
 def test_a_feature_fires_exactly_where_its_pre_activation_passes_its_gate_value(name, tmp_path):
     sae = build(name, tmp_path / "sae")
-    fires = sae.pre_activations(X) > sae.gate_values()
+    fires = sae.pre_activations(X) > sae.thresholds()
     assert torch.equal(fires, sae.encode(X) > 0)
     assert torch.equal(sae.encode(X)[fires], sae.pre_activations(X)[fires])
 

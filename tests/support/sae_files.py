@@ -38,7 +38,7 @@ def planted_rows(d_in: int, n: int = 3000) -> np.ndarray:
 
 @lru_cache
 def trained_sae(d_in: int, n_features: int, kind: str, *, tied: bool = True) -> SAE:
-    """A SAE of one kind (topk, vanilla, jumprelu) on `planted_rows`; `tied` starts the encoder as the decoder."""
+    """An SAE of one kind (topk, vanilla, jumprelu) on `planted_rows`; `tied` starts the encoder as the decoder."""
     rows = torch.from_numpy(planted_rows(d_in))
     scale = rows.std(0).mean()
     draw = torch.Generator().manual_seed(d_in + n_features)

@@ -53,7 +53,7 @@ def attributions(generation: Path, text: str, feature_ids: Sequence[int]) -> lis
             special=float(by_word.special[column]),
             constant=float(by_word.constant[column]),
             pre_activation=float(at_gate.pre_activations[0, feature_id]),
-            threshold=float(at_gate.needed[0, feature_id]),
+            threshold=float(at_gate.thresholds[0, feature_id]),
         )
         for column, feature_id in enumerate(feature_ids)
     ]

@@ -53,7 +53,7 @@ def pre_activation(generation: Path, text: str, feature_id: int) -> FeatureOnTex
     return FeatureOnText(
         activation=activation,
         pre_activation=float(sae.pre_activations(x)[0, feature_id]),
-        threshold=float(sae.gate_values()[feature_id]),
+        threshold=float(sae.thresholds()[feature_id]),
         fires=activation > 0,
     )
 

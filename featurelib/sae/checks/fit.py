@@ -1,4 +1,4 @@
-"""What a SAE makes of a few embeddings: enough to tell whether it is theirs, and whether it was read right.
+"""What an SAE makes of a few embeddings: enough to tell whether it is theirs, and whether it was read right.
 
 The margins come from SAEs trained on MiniLM embeddings of abstracts (384 dimensions; TopK, L1, BatchTopK). Read right,
 FVU is under 0.4 and reconstructions are 1.0 to 1.25 times too short; on texts of other kinds (CLINC150, HWU64, Stack
@@ -77,30 +77,30 @@ def measure_fit(sae: SAE, embeddings: np.ndarray) -> Fit:
 
 def judge_fit(sae: SAE, fit: Fit) -> list[str]:
     """Say what looks wrong, a sentence each."""
-    said = []
+    remarks = []
     on = f"on {fit.n:,} of these embeddings"
     if fit.fvu is not None and fit.fvu > 1:
-        said.append(
+        remarks.append(
             f"FVU is {fit.fvu:.3g} {on}, worse than their mean: the wrong embedder, a wrong scale or a wrong load."
         )
     if fit.stretch is not None and fit.best_fvu < STILL_RIGHT and not 1 / OFF_SCALE < fit.stretch < OFF_SCALE:
         off = f"{fit.stretch:.2g} times too short" if fit.stretch > 1 else f"{1 / fit.stretch:.2g} times too long"
-        said.append(
+        remarks.append(
             f"reconstructions are {off} {on}; at the right length FVU would be {fit.best_fvu:.2f} instead of "
             f"{fit.fvu:.2f}: the embeddings or the weights have another scale than in training."
         )
     elif fit.offset is not None and fit.offset > FAR_OFF and fit.best_fvu < STILL_RIGHT:
-        said.append(
+        remarks.append(
             f"the mean of the reconstructions is off by {fit.offset:.0%} of the variance {on}: b_dec was lost, or is "
             "added or subtracted where it should not be."
         )
     if fit.l0 == 0:
-        said.append(f"no feature fires {on}.")
+        remarks.append(f"no feature fires {on}.")
     elif fit.l0 > sae.n_features / 2:
-        said.append(f"{fit.l0:,.0f} of {sae.n_features:,} features fire on average {on}; a gate may have been lost.")
+        remarks.append(f"{fit.l0:,.0f} of {sae.n_features:,} features fire on average {on}; a gate may have been lost.")
     elif (aim := _aim(sae)) and not aim / OFF_L0 < fit.l0 < aim * OFF_L0:
-        said.append(f"{fit.l0:.1f} features fire on average {on}, but the SAE was made for {aim}.")
-    return said
+        remarks.append(f"{fit.l0:.1f} features fire on average {on}, but the SAE was made for {aim}.")
+    return remarks
 
 
 def _aim(sae: SAE) -> int | None:

@@ -1,4 +1,4 @@
-"""What a SAE shows of itself when it is loaded: a wrong reading of somebody's file must not pass in silence.
+"""What an SAE shows of itself when it is loaded: a wrong reading of somebody's file must not pass in silence.
 
 The margins come from SAEs trained on MiniLM embeddings (384 dimensions; TopK and L1; tied and untied starts). Read
 right, a feature's encoder and its direction have a mean cosine of 0.64 to 0.84; with one matrix transposed, of 0.00.
@@ -58,7 +58,7 @@ class SelfCheck(NamedTuple):
 
 
 def check_sae(sae: SAE, embeddings: np.ndarray | None = None) -> SelfCheck:
-    """Look at a SAE that was just read, and at what it makes of at most 1,000 of `embeddings` [n, d_in].
+    """Look at an SAE that was just read, and at what it makes of at most 1,000 of `embeddings` [n, d_in].
 
     Raises Refusal where it is certain that it was read wrong or is damaged: a matrix that is transposed, weights that
     are all zero, reconstructions that are not finite.
@@ -71,11 +71,11 @@ def check_sae(sae: SAE, embeddings: np.ndarray | None = None) -> SelfCheck:
     if transposed is not None:
         _refuse_transposed(sae, directions, alignment, transposed)
     lengths = Lengths(float(directions.min()), float(directions.median()), float(directions.max()))
-    said = [*_judge_lengths(sae, directions), *_judge_alignment(sae, alignment)]
+    warnings = [*_judge_lengths(sae, directions), *_judge_alignment(sae, alignment)]
     if embeddings is None or not len(embeddings):
-        return SelfCheck(lengths, alignment, transposed, None, tuple(said))
+        return SelfCheck(lengths, alignment, transposed, None, tuple(warnings))
     fit = measure_fit(sae, embeddings)
-    return SelfCheck(lengths, alignment, transposed, fit, (*said, *judge_fit(sae, fit)))
+    return SelfCheck(lengths, alignment, transposed, fit, (*warnings, *judge_fit(sae, fit)))
 
 
 def _alignments(sae: SAE) -> tuple[float, float | None]:
@@ -88,10 +88,10 @@ def _alignments(sae: SAE) -> tuple[float, float | None]:
     return alignment, max(_cosine(sae.W_enc[chosen], directions), _cosine(encoders, sae.W_dec[:, chosen].T))
 
 
-def _cosine(one: torch.Tensor, other: torch.Tensor) -> float:
+def _cosine(first: torch.Tensor, other: torch.Tensor) -> float:
     import torch
 
-    return float(torch.nn.functional.cosine_similarity(one, other, dim=1).mean())
+    return float(torch.nn.functional.cosine_similarity(first, other, dim=1).mean())
 
 
 def _refuse_transposed(sae: SAE, directions: torch.Tensor, alignment: float, transposed: float) -> None:
@@ -112,16 +112,16 @@ def _spread(lengths: torch.Tensor) -> float:
 
 
 def _judge_lengths(sae: SAE, directions: torch.Tensor) -> list[str]:
-    said = []
+    warnings = []
     for name, lengths in (("direction", directions), ("encoder", sae.W_enc.norm(dim=0))):
         most, median, n_zero = float(lengths.max()), float(lengths.median()), int((lengths == 0).sum())
         if most > FAR_LONGER * median:
-            said.append(
+            warnings.append(
                 f"the longest {name} has length {most:.3g} and the median one {median:.3g}; the file may be damaged."
             )
         if n_zero:
-            said.append(f"{n_zero:,} of {sae.n_features:,} features have {name}s of length 0; they do nothing.")
-    return said
+            warnings.append(f"{n_zero:,} of {sae.n_features:,} features have {name}s of length 0; they do nothing.")
+    return warnings
 
 
 def _judge_alignment(sae: SAE, alignment: float) -> list[str]:

@@ -1,4 +1,4 @@
-"""How good a SAE is, and how sure we are: every number with its formula, its split and a 95 % interval.
+"""How good an SAE is, and how sure we are: every number with its formula, its split and a 95 % interval.
 
     metrics     the rows that are reported, and every formula
     texts       what each text loses: FVU, cosine, L0, and their distributions

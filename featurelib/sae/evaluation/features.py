@@ -1,4 +1,4 @@
-"""What a SAE's features and weights say of it: dead and dense ones, directions that repeat each other, thresholds."""
+"""What an SAE's features and weights say of it: dead and dense ones, directions that repeat each other, thresholds."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def evaluate_features(n_active: np.ndarray, n_texts: int, split: str) -> list[Me
 def evaluate_weights(sae: SAE) -> list[Metric]:
     """Return how much the directions repeat each other, how far the encoder is the decoder, and the thresholds.
 
-    A gate without thresholds of its own (ReLU, TopK) has no rows of them, a SAE of one feature no redundancy.
+    A gate without thresholds of its own (ReLU, TopK) has no rows of them, an SAE of one feature no redundancy.
     """
     values = {}
     if sae.n_features > 1:
@@ -38,7 +38,7 @@ def evaluate_weights(sae: SAE) -> list[Metric]:
         values["redundancy"] = largest.mean()
     values["alignment"] = alignment(sae).mean(dtype=np.float64)
     if sae.gate.tensors():
-        gates = sae.gate_values().numpy()
+        gates = sae.thresholds().numpy()
         values |= {
             "threshold_min": gates.min(),
             "threshold_median": np.median(gates),

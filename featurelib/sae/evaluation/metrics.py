@@ -1,4 +1,4 @@
-"""What is reported of a SAE: each number with its formula, its split, its space and its 95 % interval."""
+"""What is reported of an SAE: each number with its formula, its split, its space and its 95 % interval."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def distribution(name: str, values: np.ndarray, split: str) -> list[Metric]:
     values = np.sort(values[np.isfinite(values)].astype(np.float64))
     if not len(values):
         return []
-    told = f"over texts of {PER_TEXT[name]}; linear between neighbours; interval: order statistics"
+    description = f"over texts of {PER_TEXT[name]}; linear between neighbours; interval: order statistics"
     return [
         Metric(
             quantile_name(name, share),
@@ -107,7 +107,7 @@ def distribution(name: str, values: np.ndarray, split: str) -> list[Metric]:
             split,
             SPACES.get(name, "activations"),
             len(values),
-            f"{100 * share:.0f} % quantile {told}",
+            f"{100 * share:.0f} % quantile {description}",
         )
         for share in QUANTILES
     ]

@@ -63,12 +63,12 @@ def read(contents: Contents, options: LoadOptions) -> Checkpoint:
 
 
 def _architecture(contents: Contents, options: LoadOptions) -> str:
-    said = contents.config.get("sae_type")
-    if said is not None and said not in ARCHITECTURES:
-        raise Refusal(f"{file_of(contents)} says sae_type = {said!r}; expected one of {', '.join(ARCHITECTURES)}.")
+    named = contents.config.get("sae_type")
+    if named is not None and named not in ARCHITECTURES:
+        raise Refusal(f"{file_of(contents)} says sae_type = {named!r}; expected one of {', '.join(ARCHITECTURES)}.")
     if contents.has(LOG_THRESHOLD):
-        return options.agreed_architecture(said or "jumprelu", file_of(contents), ARCHITECTURES)
-    return options.agreed_architecture(said, file_of(contents), ARCHITECTURES if said else ARCHITECTURES[:3])
+        return options.agreed_architecture(named or "jumprelu", file_of(contents), ARCHITECTURES)
+    return options.agreed_architecture(named, file_of(contents), ARCHITECTURES if named else ARCHITECTURES[:3])
 
 
 def _norm(contents: Contents) -> tuple[str, tuple[str, ...]]:
@@ -83,8 +83,8 @@ def _norm(contents: Contents) -> tuple[str, tuple[str, ...]]:
 
 def _check_early(contents: Contents) -> None:
     for key, usual in EARLY.items():
-        said = contents.config.get(key, usual)
-        if said != usual:
+        setting = contents.config.get(key, usual)
+        if setting != usual:
             raise Refusal(
-                f"{file_of(contents)} says {key} = {said!r}, a switch of an early experiment; only {usual!r} is read."
+                f"{file_of(contents)} says {key} = {setting!r}, an early experiment's switch; only {usual!r} is read."
             )

@@ -25,26 +25,26 @@ class LoadOptions:
     architecture: str | None = None
     """vanilla, topk, batchtopk, …, for a file that fits several."""
 
-    def agreed_k(self, said: int | None, file: str) -> int:
+    def agreed_k(self, in_file: int | None, file: str) -> int:
         """Return the k that the file says, or else the one asked for; Refusal when there is none, or they differ."""
-        if said is not None and (isinstance(said, bool) or not isinstance(said, int) or said < 1):
-            raise Refusal(f"{file} says k = {said!r}; expected a whole number from 1.")
-        if said is None and self.k is None:
+        if in_file is not None and (isinstance(in_file, bool) or not isinstance(in_file, int) or in_file < 1):
+            raise Refusal(f"{file} says k = {in_file!r}; expected a whole number from 1.")
+        if in_file is None and self.k is None:
             raise Refusal(f"{file} does not say how many features fire on a text; give that number with --k.")
-        if said is not None and self.k is not None and self.k != said:
-            raise Refusal(f"--k is {self.k} but {file} says {said}; leave --k out.")
-        return said if said is not None else self.k
+        if in_file is not None and self.k is not None and self.k != in_file:
+            raise Refusal(f"--k is {self.k} but {file} says {in_file}; leave --k out.")
+        return in_file if in_file is not None else self.k
 
-    def agreed_architecture(self, said: str | None, file: str, known: tuple[str, ...]) -> str:
+    def agreed_architecture(self, in_file: str | None, file: str, known: tuple[str, ...]) -> str:
         """Return which of the architectures `known` the file says, or else the one asked for; Refusal as above."""
-        if said is None and self.architecture is None:
+        if in_file is None and self.architecture is None:
             raise Refusal(
                 f"{file} does not say whether it is {' or '.join(known)}, whose tensors are the same; "
                 f"give --architecture {'|'.join(known)}."
             )
-        if said is not None and self.architecture is not None and self.architecture != said:
-            raise Refusal(f"--architecture is {self.architecture} but {file} says {said}; leave --architecture out.")
-        chosen = said or self.architecture
+        if in_file is not None and self.architecture is not None and self.architecture != in_file:
+            raise Refusal(f"--architecture is {self.architecture} but {file} says {in_file}; leave --architecture out.")
+        chosen = in_file or self.architecture
         if chosen not in known:
             raise Refusal(f"the architecture '{chosen}' cannot be in {file}; expected {' or '.join(known)}.")
         return chosen
@@ -52,7 +52,7 @@ class LoadOptions:
 
 @dataclass(frozen=True, eq=False)
 class Checkpoint:
-    """A SAE that was read from somebody's files."""
+    """An SAE that was read from somebody's files."""
 
     sae: SAE
     """It; where `lacks_threshold_for` is a number, its gate lets every positive pre-activation through."""

@@ -38,7 +38,7 @@ TENSORS = {
 BIASES = ("encoder.bias", "bias", "decoder.bias", "decoder_bias", "gate_bias", "mag_bias", "b_enc", "b_dec")
 """What the library's scale_biases multiplies, beside thresholds."""
 CHOOSING = ("AutoEncoderTopK", "BatchTopKSAE", "MatryoshkaBatchTopKSAE")
-ASKED_FOR = {"topk": "AutoEncoderTopK", "batchtopk": "BatchTopKSAE"}
+CLASS_OF = {"topk": "AutoEncoderTopK", "batchtopk": "BatchTopKSAE"}
 BACKUP = "ae"
 """Under this name the weights lie in a backup, which a training that stops early leaves as its ae.pt."""
 
@@ -72,11 +72,11 @@ def _weights(contents: Contents) -> Contents:
 
 def _trainer(contents: Contents) -> dict[str, Any]:
     """Return the trainer's config: from the JSON, else from a backup."""
-    said = contents.config.get("trainer")
-    said = said if said is not None else (contents.plain or {}).get("config", {})
-    if not isinstance(said, dict):
-        raise Refusal(f"the config of {contents.path.name} says trainer = {said!r}; expected the settings of one.")
-    return said
+    trainer = contents.config.get("trainer")
+    trainer = trainer if trainer is not None else (contents.plain or {}).get("config", {})
+    if not isinstance(trainer, dict):
+        raise Refusal(f"the config of {contents.path.name} says trainer = {trainer!r}; expected the settings of one.")
+    return trainer
 
 
 def _finished(contents: Contents) -> tuple[Contents, tuple[str, ...]]:
@@ -106,17 +106,17 @@ def _grows(name: str, weights: Contents) -> bool:
 
 
 def _class(weights: Contents, trainer: dict[str, Any], options: LoadOptions) -> str:
-    said = trainer.get("dict_class")
+    named = trainer.get("dict_class")
     file = weights.config_path.name if weights.config_path else weights.path.name
-    if said is not None and str(said) not in TENSORS:
-        raise Refusal(f"{file} says dict_class = {said!r}; expected one of {', '.join(TENSORS)}.")
+    if named is not None and str(named) not in TENSORS:
+        raise Refusal(f"{file} says dict_class = {named!r}; expected one of {', '.join(TENSORS)}.")
     fitting = [kind for kind, names in TENSORS.items() if weights.has(*names)]
-    if said is None and fitting == ["AutoEncoderTopK", "BatchTopKSAE"]:
-        return ASKED_FOR[options.agreed_architecture(None, file, tuple(ASKED_FOR))]
-    if said in ASKED_FOR.values():
-        named = {kind: name for name, kind in ASKED_FOR.items()}
-        options.agreed_architecture(named[said], file, tuple(ASKED_FOR))
-    return said or fitting[0]
+    if named is None and fitting == ["AutoEncoderTopK", "BatchTopKSAE"]:
+        return CLASS_OF[options.agreed_architecture(None, file, tuple(CLASS_OF))]
+    if named in CLASS_OF.values():
+        architectures = {kind: name for name, kind in CLASS_OF.items()}
+        options.agreed_architecture(architectures[named], file, tuple(CLASS_OF))
+    return named or fitting[0]
 
 
 def _expected(kind: str, weights: Contents) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -157,9 +157,9 @@ def _k(weights: Contents, trainer: dict[str, Any], options: LoadOptions) -> int:
     """Return k, which stands in the tensors, in the config, or in both (the loader refuses two that differ)."""
     if not weights.has("k"):
         return options.agreed_k(trainer.get("k"), weights.path.name)
-    held = single_count(weights, "k")
-    weights.says(trainer, k=held)
-    return options.agreed_k(held, weights.path.name)
+    k = single_count(weights, "k")
+    weights.says(trainer, k=k)
+    return options.agreed_k(k, weights.path.name)
 
 
 def _choosing(kind: str, sae: SAE, weights: Contents, k: int, remarks: tuple[str, ...]) -> Checkpoint:
@@ -188,7 +188,7 @@ def _check_groups(weights: Contents, n_features: int) -> None:
         )
 
 
-def _unit(found: torch.Tensor) -> bool:
+def _unit(lengths: torch.Tensor) -> bool:
     import torch
 
-    return torch.allclose(found, torch.ones_like(found))
+    return torch.allclose(lengths, torch.ones_like(lengths))

@@ -129,8 +129,8 @@ def _threshold(contents: Contents, scale: float) -> torch.Tensor:
 
     if contents.has(LOG_THRESHOLD):
         return from_logarithm(contents, LOG_THRESHOLD)
-    said = positive(contents.config.get("jump_relu_threshold"), "jump_relu_threshold", contents.config_path.name)
-    return torch.full(contents.tensors["encoder.bias"].shape, said) * scale
+    threshold = positive(contents.config.get("jump_relu_threshold"), "jump_relu_threshold", contents.config_path.name)
+    return torch.full(contents.tensors["encoder.bias"].shape, threshold) * scale
 
 
 def _check_sizes(contents: Contents, sae: SAE) -> None:

@@ -66,11 +66,11 @@ def _places(contents: Contents) -> list[str]:
 
 def _config(contents: Contents, place: str) -> dict[str, Any]:
     """Return the pickled config that goes with the weights at `place`."""
-    held: Any = contents.plain
+    plain: Any = contents.plain
     for part in [] if place in ("", STATE) else place.split("."):
-        named = {str(number): one for number, one in enumerate(held)} if isinstance(held, list) else held
-        held = named.get(part) if isinstance(named, dict) else None
-    config = held.get("cfg") if isinstance(held, dict) else None
+        named = {str(number): member for number, member in enumerate(plain)} if isinstance(plain, list) else plain
+        plain = named.get(part) if isinstance(named, dict) else None
+    config = plain.get("cfg") if isinstance(plain, dict) else None
     if not isinstance(config, dict):
         raise Refusal(
             f"{contents.path.name} holds no cfg beside its weights, without which this format is not told from others; "

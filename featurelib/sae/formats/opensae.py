@@ -55,13 +55,13 @@ def _check_settings(contents: Contents) -> None:
     if eps != NORM_EPS:
         raise Refusal(
             f"{file} says input_normalize_eps = {eps!r}; only {NORM_EPS}, which all published SAEs have, is supported: "
-            "choose a SAE that was trained with it."
+            "choose an SAE that was trained with it."
         )
     experts = config.get("num_experts", 1)
     if experts != 1:
         raise Refusal(
             f"{file} says num_experts = {experts!r}: a router chooses which features a text may have, and no gate here "
-            "can do that; choose a SAE without experts."
+            "can do that; choose an SAE without experts."
         )
 
 

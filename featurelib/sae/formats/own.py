@@ -109,7 +109,7 @@ def _gate(contents: Contents, options: LoadOptions) -> Gate:
         case "groupmax":
             return gates.GroupMax(k)
         case "gated":
-            return gates.Gated(*(contents.floats(one) for one in ("b_gate", "b_mag", "r_mag")))
+            return gates.Gated(*(contents.floats(name) for name in ("b_gate", "b_mag", "r_mag")))
     threshold = contents.floats("threshold")
     if name == "capped":
         return gates.Capped(threshold, k)

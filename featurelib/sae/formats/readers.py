@@ -55,8 +55,8 @@ def find_reader(contents: Contents) -> Reader:
     for reader in READERS:
         if reader.matches(contents):
             return reader
-    held = some_names(sorted(contents.tensors))
+    names = some_names(sorted(contents.tensors))
     raise Refusal(
-        f"{contents.path.name} is in no format that is known here (tensors: {held or 'none'}"
+        f"{contents.path.name} is in no format that is known here (tensors: {names or 'none'}"
         f"{'' if contents.config else '; no config beside it'}); put its config beside it, or save it as SAELens does."
     )

@@ -70,7 +70,7 @@ def read(contents: Contents, options: LoadOptions) -> Checkpoint:
 
 def _modern(contents: Contents) -> dict[str, Any]:
     """Return what version 6 would have written."""
-    config = {key: said for key, said in contents.config.items() if key in saelens.COMMON_KEYS - {"metadata"}}
+    config = {key: value for key, value in contents.config.items() if key in saelens.COMMON_KEYS - {"metadata"}}
     old = contents.config
     config.setdefault("architecture", "standard")
     config.setdefault("dtype", "float32")

@@ -66,7 +66,7 @@ def read(contents: Contents, options: LoadOptions) -> Checkpoint:
     if architecture in saelens.TRAINED_AS:
         return _batch_topk(contents, options, scale)
     dropped = TRAINING_KEYS - (saelens.TOPK_KEYS if architecture == "topk" else set())
-    config = {key: said for key, said in contents.config.items() if key not in dropped}
+    config = {key: value for key, value in contents.config.items() if key not in dropped}
     if contents.has(LOG_THRESHOLD) and not contents.has("threshold"):
         # JumpReLUTrainingSAE.process_state_dict_for_loading: so checkpoints of earlier 6.x hold it.
         tensors = {name: tensor for name, tensor in contents.tensors.items() if name != LOG_THRESHOLD}
@@ -82,14 +82,14 @@ def _settled(contents: Contents) -> tuple[Contents, float]:
     from featurelib.sae.weights.contents import read_json
 
     path = contents.path.with_name(SCALER_FILE)
-    said = read_json(path).get("scaling_factor") if path.is_file() else None
-    if said is None or contents.config.get("normalize_activations") != "expected_average_only_in":
+    factor = read_json(path).get("scaling_factor") if path.is_file() else None
+    if factor is None or contents.config.get("normalize_activations") != "expected_average_only_in":
         return contents, 1.0
-    said = positive(said, "scaling_factor", SCALER_FILE)
+    factor = positive(factor, "scaling_factor", SCALER_FILE)
     powers = {"W_enc": 1, "W_dec": -1, "b_dec": -1}
-    folded = {name: contents.floats(name) * said**power for name, power in powers.items() if contents.has(name)}
+    folded = {name: contents.floats(name) * factor**power for name, power in powers.items() if contents.has(name)}
     config = contents.config | {"normalize_activations": "none"}
-    return replace(contents, config=config, tensors=contents.tensors | folded), said
+    return replace(contents, config=config, tensors=contents.tensors | folded), factor
 
 
 def _batch_topk(contents: Contents, options: LoadOptions, scale: float) -> Checkpoint:
@@ -116,5 +116,5 @@ def _batch_topk(contents: Contents, options: LoadOptions, scale: float) -> Check
 
 def _as_standard(contents: Contents, options: LoadOptions) -> SAE:
     tensors = {name: tensor for name, tensor in contents.tensors.items() if name != THRESHOLD}
-    config = {key: said for key, said in contents.config.items() if key not in TRAINING_KEYS}
+    config = {key: value for key, value in contents.config.items() if key not in TRAINING_KEYS}
     return saelens.read(replace(contents, tensors=tensors, config=config | {"architecture": "standard"}), options).sae

@@ -45,5 +45,5 @@ def read(contents: Contents, options: LoadOptions) -> Checkpoint:
 
 def _named_k(file: str, n_features: int) -> int | None:
     """Return the k that a file's name tells, or None where it tells another number of features, or none at all."""
-    found = NUMBERS.search(file)
-    return int(found[1]) if found and int(found[2]) == n_features else None
+    match = NUMBERS.search(file)
+    return int(match[1]) if match and int(match[2]) == n_features else None

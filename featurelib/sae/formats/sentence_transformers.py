@@ -59,19 +59,19 @@ def _shared(contents: Contents) -> torch.Tensor:
 
     names = [name for name in SHARED if contents.has(name)] or [SHARED[0]]
     contents.only((*names, *BIASES, LAST_SEEN))
-    found = [contents.floats(name, transposed=True).T.contiguous() for name in names]
-    if not all(torch.equal(found[0], other) for other in found):
+    matrices = [contents.floats(name, transposed=True).T.contiguous() for name in names]
+    if not all(torch.equal(matrices[0], other) for other in matrices):
         raise Refusal(
             f"{' and '.join(names)} differ in {contents.path.name}, and this format has one matrix for both; "
             "this SAE is damaged, fetch it again."
         )
-    return found[0]
+    return matrices[0]
 
 
 def _remarks(contents: Contents, k: int) -> tuple[str, ...]:
     """Say where the SparseEncoder around this module was told to keep another number of features."""
     around = contents.path.parent.parent / AROUND
-    kept = read_json(around).get("max_active_dims") if around.is_file() else None
-    if kept in (None, k):
+    limit = read_json(around).get("max_active_dims") if around.is_file() else None
+    if limit in (None, k):
         return ()
-    return (f"its SparseEncoder keeps {kept} features of each text (max_active_dims); here it has its own k, {k}.",)
+    return (f"its SparseEncoder keeps {limit} features of each text (max_active_dims); here it has its own k, {k}.",)

@@ -10,7 +10,7 @@ from .flatten import Flat
 from .handover import hand_over
 from .limits import MIB, REFUSED, allowance, limit_self, memory
 from .machine import Machine
-from .parts import Refused, shown
+from .values import Refused, shown
 
 
 def main(file: Path, folder: Path) -> int:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from .limits import MAX_PICKLE, allowance
-from .parts import WIDTHS, Refused, Storage, shown
+from .values import WIDTHS, Refused, Storage, shown
 
 ZIP_MAGIC = b"PK\x03\x04"
 GZIP_MAGIC = b"\x1f\x8b"
@@ -50,17 +50,17 @@ class Records:
         entry = self.entries[self.folder + record]
         if entry.compress_type not in READ_WAYS or entry.flag_bits & 1:
             raise Refused(f"is an archive whose {shown(record)} is encrypted or packed; save it again with torch.save.")
-        read = bytearray(entry.file_size)
+        content = bytearray(entry.file_size)
         filled = 0
         with whole_archive(), self.archive.open(entry) as opened:
             while chunk := opened.read(CHUNK):
-                if filled + len(chunk) > len(read):
+                if filled + len(chunk) > len(content):
                     break
-                read[filled : filled + len(chunk)] = chunk
+                content[filled : filled + len(chunk)] = chunk
                 filled += len(chunk)
         if filled != entry.file_size or chunk:
             raise Refused(f"is an archive whose {shown(record)} has not the announced length; fetch it again.")
-        return read
+        return content
 
     def check(self, storage: Storage) -> None:
         """Refuse a storage whose record is missing or has another length."""
@@ -136,9 +136,9 @@ def _folder(names: list[str]) -> str:
     """The archive's one folder, with its slash."""
     pickles = [name for name in names if name == PICKLE or name.endswith("/" + PICKLE)]
     if len(pickles) != 1:
-        found = f"{len(pickles)} of them" if pickles else "none"
+        count = f"{len(pickles)} of them" if pickles else "none"
         raise Refused(
-            f"is an archive that should hold one {PICKLE} and holds {found}; expected a file of torch.save's."
+            f"is an archive that should hold one {PICKLE} and holds {count}; expected a file of torch.save's."
         )
     folder = pickles[0].removesuffix(PICKLE)
     if f"{folder}constants.pkl" in names:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from .limits import MAX_DEPTH, MAX_SPENT, MAX_TENSORS
-from .parts import Global, Instance, Refused, Tensor, Unordered, shown
+from .values import Global, Instance, Refused, Tensor, Unordered, shown
 
 CLASS = "__class__"
 MEMBERS = "__list__"
@@ -34,7 +34,7 @@ class Flat:
     def _spend(self, amount: int) -> None:
         self.left -= amount
         if self.left < 0:
-            raise Refused("holds far more beside its tensors than the settings of a SAE; save its state_dict alone.")
+            raise Refused("holds far more beside its tensors than the settings of an SAE; save its state_dict alone.")
 
     def _value(self, value: Any, path: tuple[str, ...]) -> Any:
         self._spend(1)
@@ -58,7 +58,7 @@ class Flat:
         if isinstance(value, str):
             self._spend(len(value))
         elif isinstance(value, int) and value.bit_length() > 64:
-            raise Refused(f"holds a whole number of {value.bit_length()} bits; expected settings of a SAE.")
+            raise Refused(f"holds a whole number of {value.bit_length()} bits; expected settings of an SAE.")
         elif not isinstance(value, int | float | None):
             raise Refused(
                 f"holds a bare {type(value).__name__.lower()}; expected tensors, numbers, texts, lists, dicts."
@@ -93,7 +93,7 @@ class Flat:
         if name in self.tensors:
             raise Refused(f"has two tensors under the key {shown(name)}; save it again with one.")
         if len(self.tensors) == MAX_TENSORS:
-            raise Refused(f"holds more than {MAX_TENSORS} tensors; expected the few of a SAE.")
+            raise Refused(f"holds more than {MAX_TENSORS} tensors; expected the few of an SAE.")
         self.tensors[name] = tensor
 
 

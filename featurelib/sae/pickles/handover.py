@@ -9,7 +9,7 @@ from pathlib import Path
 
 from .archive import NoRecords, Records
 from .flatten import Flat
-from .parts import WIDTHS, Refused, Tensor
+from .values import WIDTHS, Refused, Tensor
 
 TENSORS = "tensors.safetensors"
 PLAIN = "plain.json"
@@ -47,14 +47,16 @@ def hand_over(flat: Flat, records: Records | NoRecords, folder: Path, most: int)
 def in_order(stored: memoryview, tensor: Tensor) -> memoryview:
     """The numbers of `tensor`, from the numbers of its storage, row by row without gaps."""
     steps = [math.prod(tensor.shape[place + 1 :]) for place in range(len(tensor.shape))]
-    gaps = [(n, one, own) for n, one, own in zip(tensor.shape, tensor.strides, steps, strict=True) if n > 1]
-    if not tensor.numel or all(one == own for _, one, own in gaps):
+    gaps = [(n, stride, own) for n, stride, own in zip(tensor.shape, tensor.strides, steps, strict=True) if n > 1]
+    if not tensor.numel or all(stride == own for _, stride, own in gaps):
         return stored[tensor.offset : tensor.offset + tensor.numel]
     ordered = memoryview(bytearray(tensor.nbytes)).cast(stored.format)
     gaps.sort()
-    length, one, own = gaps.pop()
+    length, stride, own = gaps.pop()
     for place in itertools.product(*(range(n) for n, _, _ in gaps)):
         start = tensor.offset + sum(index * gap[1] for index, gap in zip(place, gaps, strict=True))
         first = sum(index * gap[2] for index, gap in zip(place, gaps, strict=True))
-        ordered[first : first + (length - 1) * own + 1 : own] = stored[start : start + (length - 1) * one + 1 : one]
+        ordered[first : first + (length - 1) * own + 1 : own] = stored[
+            start : start + (length - 1) * stride + 1 : stride
+        ]
     return ordered

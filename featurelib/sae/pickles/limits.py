@@ -10,9 +10,9 @@ BASE = 256 * MIB
 SLACK = 16 * MIB
 MAX_MEMORY = 32 << 30
 MAX_PICKLE = 16 * MIB
-"""Bytes of opcodes; a SAE's are some kilobytes, its weights lie beside them."""
+"""Bytes of opcodes; an SAE's are some kilobytes, its weights lie beside them."""
 MAX_SPENT = 1_000_000
-"""Values and characters that are handed over beside the tensors; a SAE's settings are some hundreds."""
+"""Values and characters that are handed over beside the tensors; an SAE's settings are some hundreds."""
 MAX_DEPTH = 100
 MAX_TENSORS = 10_000
 

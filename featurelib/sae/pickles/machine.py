@@ -7,8 +7,8 @@ import pickletools
 from collections.abc import Callable
 from typing import Any
 
-from .names import STORAGES, call, find, is_stubbed
-from .parts import Global, Instance, Number, Refused, Storage, Unordered, shown
+from .known_globals import STORAGES, call, find, is_stubbed
+from .values import Global, Instance, Number, Refused, Storage, Unordered, shown
 
 LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 """What torch.save began a file with before torch 1.6 (torch/serialization.py)."""
@@ -56,8 +56,8 @@ class Machine:
 
     def marked(self) -> list[Any]:
         """All that was put since the last mark."""
-        taken, self.stack = self.stack, self.outer.pop()
-        return taken
+        values, self.stack = self.stack, self.outer.pop()
+        return values
 
     def drop(self) -> None:
         """Drop a value, or a mark with nothing on it."""
@@ -70,9 +70,9 @@ class Machine:
         """The last `length` values, taken from the stack."""
         if len(self.stack) < length:
             raise IndexError("too few values on the stack")
-        taken = self.stack[-length:]
+        values = self.stack[-length:]
         del self.stack[-length:]
-        return taken
+        return values
 
     def extend(self, values: list[Any]) -> None:
         """Add to the list on the stack."""
@@ -100,10 +100,10 @@ class Machine:
     def make(self, named: bool = False) -> None:
         """Put an Instance in the place of an object that would be made."""
         keywords = self.stack.pop() if named else None
-        made, arguments = self.last(2)
-        if not isinstance(made, Global) or not is_stubbed(made.name):
+        created, arguments = self.last(2)
+        if not isinstance(created, Global) or not is_stubbed(created.name):
             raise Refused("makes an object of what is no class; nothing in it was run — fetch it again.")
-        self.push(call(made, arguments))
+        self.push(call(created, arguments))
         if keywords:
             self.stack[-1].state["__args__"] = [*arguments, keywords]
 
@@ -138,7 +138,7 @@ class Machine:
         self.memo[len(self.memo) if index is None else index] = self.stack[-1]
 
 
-def _found(module: Any, name: Any) -> Global | str:
+def _find(module: Any, name: Any) -> Global | str:
     if not isinstance(module, str) or not isinstance(name, str):
         raise ValueError("a global whose name is no text")
     return find(module, name)
@@ -193,9 +193,9 @@ STEPS: dict[str, Callable[[Machine, Any], None]] = {
     "BINPUT": Machine.remember,
     "LONG_BINPUT": Machine.remember,
     "MEMOIZE": lambda machine, _: machine.remember(),
-    "GLOBAL": lambda machine, names: machine.push(_found(*names.split(" ", 1))),
-    "STACK_GLOBAL": lambda machine, _: machine.push(_found(*machine.last(2))),
-    "INST": lambda machine, names: machine.push(call(_found(*names.split(" ", 1)), tuple(machine.marked()))),
+    "GLOBAL": lambda machine, names: machine.push(_find(*names.split(" ", 1))),
+    "STACK_GLOBAL": lambda machine, _: machine.push(_find(*machine.last(2))),
+    "INST": lambda machine, names: machine.push(call(_find(*names.split(" ", 1)), tuple(machine.marked()))),
     "REDUCE": lambda machine, _: machine.push(call(*machine.last(2))),
     "NEWOBJ": lambda machine, _: machine.make(),
     "NEWOBJ_EX": lambda machine, _: machine.make(named=True),

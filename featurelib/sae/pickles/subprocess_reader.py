@@ -44,7 +44,7 @@ def read_pickle(path: Path) -> Pickled:
     with tempfile.TemporaryDirectory(prefix="pickled-") as name:
         folder = Path(name)
         _read_apart(path, folder)
-        return _taken(folder)
+        return _read_answer(folder)
 
 
 def _read_apart(path: Path, folder: Path) -> None:
@@ -77,7 +77,7 @@ def _read_apart(path: Path, folder: Path) -> None:
         )
 
 
-def _taken(folder: Path) -> Pickled:
+def _read_answer(folder: Path) -> Pickled:
     """What the child left in `folder`, in memory of our own."""
     from safetensors import safe_open
 

@@ -1,4 +1,4 @@
-"""SAEs on the Hugging Face hub: of a repository only what a SAE needs is fetched, and nothing in it is run."""
+"""SAEs on the Hugging Face hub: of a repository only what an SAE needs is fetched, and nothing in it is run."""
 
 from __future__ import annotations
 
@@ -58,16 +58,16 @@ class OutOfReach(Refusal):
 
 def parse(source: str) -> HubName | None:
     """Return what `source` names on the hub; None when it can be no hub id, such as ./folder or folder/file.pt."""
-    found = FORM.fullmatch(source.removeprefix(SCHEME))
-    if not found or (found["first"] and found["last"]):
+    match = FORM.fullmatch(source.removeprefix(SCHEME))
+    if not match or (match["first"] and match["last"]):
         return None
-    inside = found["folder"].strip("/")
-    if not source.startswith(SCHEME) and not inside and found["repo"].endswith(SUFFIXES):
+    inside = match["folder"].strip("/")
+    if not source.startswith(SCHEME) and not inside and match["repo"].endswith(SUFFIXES):
         return None
     if any(part in (".", "..") for part in inside.split("/")):
         return None
-    revision = found["first"] or found["last"]
-    return HubName(found["repo"], PurePosixPath(inside), unquote(revision) if revision else None)
+    revision = match["first"] or match["last"]
+    return HubName(match["repo"], PurePosixPath(inside), unquote(revision) if revision else None)
 
 
 def fetch(name: HubName) -> Place[Path]:

@@ -27,7 +27,7 @@ DENSITIES = ("sparsity.safetensors", "_log_feature_sparsity.pt")
 BESIDE = ("sparsity.safetensors", "log_feature_sparsity", "activations_store_state", "trainer_state", "optimizer")
 """What parts of names tell that a file lies beside weights without being them."""
 MODULE_SUFFIX = "_SparseAutoEncoder"
-"""How sentence-transformers ends the name of a SAE's folder, beside the weights of the embedder before it."""
+"""How sentence-transformers ends the name of an SAE's folder, beside the weights of the embedder before it."""
 MOST_BYTES = 20 << 30
 """More than this is not fetched; float32 weights of 8 million features of dimension 384 are as large."""
 SAFE = re.compile(r'(?!/)(?!.*(?:^|/)\.{1,2}(?:/|$))[^\\\x00-\x1f:*?"<>|]+')

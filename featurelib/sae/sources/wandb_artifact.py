@@ -42,10 +42,10 @@ class ArtifactName(NamedTuple):
 
 def parse(source: str) -> ArtifactName:
     """Return what `source` names; Refusal when it is not of that form."""
-    found = FORM.fullmatch(source)
-    if not found:
+    match = FORM.fullmatch(source)
+    if not match:
         raise Refusal(f"'{source[:160]}' names no W&B artifact; give wandb:ENTITY/PROJECT/NAME:VERSION, such as …:v0.")
-    return ArtifactName(*found.groups())
+    return ArtifactName(*match.groups())
 
 
 def fetch(source: str) -> Place[Path]:

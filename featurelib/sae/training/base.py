@@ -1,11 +1,11 @@
-"""What differs between architectures in training: their own parameters, their gradients, how they become a SAE."""
+"""What differs between architectures in training: their own parameters, their gradients, how they become an SAE."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from featurelib.sae.training.sparse_batch import Kept
+from featurelib.sae.training.sparse_batch import SparseBatch
 
 if TYPE_CHECKING:
     import torch
@@ -52,10 +52,10 @@ class State:
             {name: torch.tensor(value, dtype=torch.float64) for name, value in numbers.items()},
         )
 
-    def count(self, kept: Kept, dead_after: int) -> torch.Tensor:
-        """Count a batch of which `kept` fired; return the ids of the features that are dead now, int64."""
-        self.silent += kept.shape[0]
-        self.silent[kept.columns] = 0
+    def count(self, active: SparseBatch, dead_after: int) -> torch.Tensor:
+        """Count a batch in which `active` fired; return the ids of the features that are dead now, int64."""
+        self.silent += active.shape[0]
+        self.silent[active.columns] = 0
         return (self.silent > dead_after).nonzero()[:, 0]
 
     def tensors(self) -> dict[str, torch.Tensor]:
@@ -93,11 +93,11 @@ class Method(Protocol):
     def numbers(self) -> dict[str, float]:
         """Return what the method carries from step to step, as it is before the first."""
 
-    def activate(self, parameters: Parameters, x: torch.Tensor, k: float) -> Kept:
+    def activate(self, parameters: Parameters, x: torch.Tensor, k: float) -> SparseBatch:
         """Return the activations of x [n, d] in a batch with target L0 k."""
 
-    def learn(self, state: State, x: torch.Tensor, seen: torch.Tensor) -> Step:
-        """Return the gradients for texts x [n, d] of which the encoder sees `seen`; note what fired in `state`."""
+    def learn(self, state: State, x: torch.Tensor, noisy: torch.Tensor) -> Step:
+        """Return the gradients for texts x [n, d], which the encoder reads as `noisy`; note what fired in `state`."""
 
     def fold(self, parameters: Parameters, spread: float) -> tuple[torch.Tensor, Gate]:
         """Return b_enc and the gate for x in its own unit, centred by the decoder's bias."""
@@ -106,9 +106,9 @@ class Method(Protocol):
         """Return the SAE with what is only found once training is over, on the training texts."""
 
 
-def missing(parameters: Parameters, kept: Kept, x: torch.Tensor) -> torch.Tensor:
+def missing(parameters: Parameters, active: SparseBatch, x: torch.Tensor) -> torch.Tensor:
     """Return e = x̂ − x, [n, d]."""
-    return kept.times(parameters["D"]) + parameters["c"] - x
+    return active.times(parameters["D"]) + parameters["c"] - x
 
 
 def shifted(bias: torch.Tensor, parameters: Parameters, spread: float) -> torch.Tensor:

@@ -56,8 +56,8 @@ class EarlyStop:
     def measure(self, parameters: Parameters) -> float:
         """Return the mean of ‖x − x̂‖² over the texts set aside, relative to that of ‖x − mean‖² if it is not 0."""
         batches = self._texts.split(BLOCK)
-        kept = (self._method.activate(parameters, x, self._method.recipe.k) for x in batches)
-        errors = (missing(parameters, one, x) for one, x in zip(kept, batches, strict=True))
+        batches_of_activations = (self._method.activate(parameters, x, self._method.recipe.k) for x in batches)
+        errors = (missing(parameters, active, x) for active, x in zip(batches_of_activations, batches, strict=True))
         spread = float(self._texts.square().sum()) or 1.0
         return sum(float(e.square().sum()) for e in errors) / spread
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 from featurelib.sae.gates import Gated
 from featurelib.sae.threshold import find_shift
 from featurelib.sae.training.base import Parameters, missing, shifted
-from featurelib.sae.training.sparse_batch import Kept
+from featurelib.sae.training.sparse_batch import SparseBatch
 from featurelib.sae.training.sparsity_penalty import Penalised, Slopes, start_at
 
 if TYPE_CHECKING:
@@ -35,22 +35,22 @@ class GatedMethod(Penalised):
         first = start_at(parameters, x, self.recipe.k_at(0))
         parameters |= {"b_gate": zeros - first, "b_mag": zeros.clone(), "r_mag": zeros.clone()}
 
-    def activate(self, parameters: Parameters, x: torch.Tensor, k: float) -> Kept:
+    def activate(self, parameters: Parameters, x: torch.Tensor, k: float) -> SparseBatch:
         """Return the activations of x [n, d]."""
         z = x @ parameters["E"].T
-        return self._magnitudes(parameters, Kept.where(z + parameters["b_gate"] > 0, z))
+        return self._magnitudes(parameters, SparseBatch.where(z + parameters["b_gate"] > 0, z))
 
-    def _magnitudes(self, parameters: Parameters, z: Kept) -> Kept:
+    def _magnitudes(self, parameters: Parameters, z: SparseBatch) -> SparseBatch:
         scale, bias = parameters["r_mag"].exp()[z.columns], parameters["b_mag"][z.columns]
         a = z.values * scale + bias
-        return Kept(z.shape, z.rows[a > 0], z.columns[a > 0], a[a > 0])
+        return SparseBatch(z.shape, z.rows[a > 0], z.columns[a > 0], a[a > 0])
 
-    def slopes(self, parameters: Parameters, x: torch.Tensor, seen: torch.Tensor, penalty: float) -> Slopes:
-        """Return gradients and losses for texts x [n, d] of which the encoder sees `seen`."""
+    def slopes(self, parameters: Parameters, x: torch.Tensor, noisy: torch.Tensor, penalty: float) -> Slopes:
+        """Return gradients and losses for texts x [n, d], which the encoder reads as `noisy`."""
         n, p = len(x), parameters
-        z = seen @ p["E"].T
+        z = noisy @ p["E"].T
         gate = z + p["b_gate"]
-        opened, g = Kept.where(gate > 0, z), Kept.where(gate > 0, gate)
+        opened, g = SparseBatch.where(gate > 0, z), SparseBatch.where(gate > 0, gate)
         a = self._magnitudes(p, opened)
         e, aside = missing(p, a, x), missing(p, g, x)
         # The open gates' entries include those that fire, so both paths' slopes meet on them.
@@ -59,14 +59,14 @@ class GatedMethod(Penalised):
         dm = g.with_values(g.dots(e, p["D"]) * fires * (2 / n))
         dg = g.with_values((2 * g.dots(aside, p["D"]) + penalty) / n)
         gradients = {
-            "E": g.with_values(dm.values * scale + dg.values).transposed_times(seen),
+            "E": g.with_values(dm.values * scale + dg.values).transposed_times(noisy),
             "b_gate": dg.column_sums(),
             "b_mag": dm.column_sums(),
             "r_mag": dm.with_values(dm.values * opened.values * scale).column_sums(),
             "D": a.transposed_times(e) * (2 / n),
             "c": e.sum(0) * (2 / n),
         }
-        fvu, beside = (float(one.square().sum()) / n for one in (e, aside))
+        fvu, beside = (float(errors.square().sum()) / n for errors in (e, aside))
         return Slopes(gradients, fvu, float(g.values.sum()) / n, beside, a)
 
     def fold(self, parameters: Parameters, spread: float) -> tuple[torch.Tensor, Gate]:

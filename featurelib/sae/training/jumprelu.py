@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 from featurelib.sae.gates import JumpReLU
 from featurelib.sae.threshold import find_shift
 from featurelib.sae.training.base import Parameters, missing, shifted
-from featurelib.sae.training.sparse_batch import Kept
+from featurelib.sae.training.sparse_batch import SparseBatch
 from featurelib.sae.training.sparsity_penalty import Penalised, Slopes, start_at
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ class JumpReLUMethod(Penalised):
         first = start_at(parameters, x, self.recipe.k_at(0))
         parameters["threshold"] = torch.full_like(parameters["b_enc"], first)
 
-    def activate(self, parameters: Parameters, x: torch.Tensor, k: float) -> Kept:
+    def activate(self, parameters: Parameters, x: torch.Tensor, k: float) -> SparseBatch:
         """Return the activations of x [n, d]."""
         return self._open(parameters, self._z(parameters, x))
 
@@ -46,26 +46,26 @@ class JumpReLUMethod(Penalised):
 
         return torch.addmm(parameters["b_enc"], x, parameters["E"].T)
 
-    def _open(self, parameters: Parameters, z: torch.Tensor) -> Kept:
-        return Kept.where(z > parameters["threshold"].clamp(min=0), z)
+    def _open(self, parameters: Parameters, z: torch.Tensor) -> SparseBatch:
+        return SparseBatch.where(z > parameters["threshold"].clamp(min=0), z)
 
-    def slopes(self, parameters: Parameters, x: torch.Tensor, seen: torch.Tensor, penalty: float) -> Slopes:
-        """Return gradients and losses for texts x [n, d] of which the encoder sees `seen`."""
+    def slopes(self, parameters: Parameters, x: torch.Tensor, noisy: torch.Tensor, penalty: float) -> Slopes:
+        """Return gradients and losses for texts x [n, d], which the encoder reads as `noisy`."""
         n, threshold, width = len(x), parameters["threshold"], self.recipe.bandwidth
-        z = self._z(parameters, seen)
-        kept = self._open(parameters, z)
-        e = missing(parameters, kept, x)
-        da = kept.with_values(kept.dots(e, parameters["D"]) * (2 / n))
-        near = Kept.where((z - threshold).abs() < width / 2, z)
+        z = self._z(parameters, noisy)
+        active = self._open(parameters, z)
+        e = missing(parameters, active, x)
+        da = active.with_values(active.dots(e, parameters["D"]) * (2 / n))
+        near = SparseBatch.where((z - threshold).abs() < width / 2, z)
         slope = 2 * threshold[near.columns] * near.dots(e, parameters["D"]) + penalty
         gradients = {
-            "E": da.transposed_times(seen),
+            "E": da.transposed_times(noisy),
             "b_enc": da.column_sums(),
-            "D": kept.transposed_times(e) * (2 / n),
+            "D": active.transposed_times(e) * (2 / n),
             "c": e.sum(0) * (2 / n),
             "threshold": near.with_values(slope / (-width * n)).column_sums(),
         }
-        return Slopes(gradients, float(e.square().sum()) / n, len(kept.values) / n, 0.0, kept)
+        return Slopes(gradients, float(e.square().sum()) / n, len(active.values) / n, 0.0, active)
 
     def fold(self, parameters: Parameters, spread: float) -> tuple[torch.Tensor, Gate]:
         """Return b_enc and the gate."""

@@ -103,7 +103,9 @@ class Training:
         from safetensors.torch import load_file
 
         state, expected = load_file(path), self._tensors()
-        if {name: one.shape for name, one in state.items()} != {name: one.shape for name, one in expected.items()}:
+        if {name: tensor.shape for name, tensor in state.items()} != {
+            name: tensor.shape for name, tensor in expected.items()
+        }:
             raise Refusal(f"{path.name} holds the state of another training; remove it and train from the start.")
         self.state.step = int(state["step"])
         for name, tensor in expected.items():

@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     import torch
 
 
-class Kept(NamedTuple):
-    """The kept entries of a batch's activations, ordered by row: sparse [n, n_features]."""
+class SparseBatch(NamedTuple):
+    """The activations of a batch that are not zero, ordered by row: sparse [n, n_features]."""
 
     shape: tuple[int, int]
     """n and n_features."""
@@ -25,7 +25,7 @@ class Kept(NamedTuple):
     """float32."""
 
     @classmethod
-    def largest(cls, z: torch.Tensor, count: int) -> Kept:
+    def largest(cls, z: torch.Tensor, count: int) -> SparseBatch:
         """Keep the `count` largest entries of z [n, n_features] that are above 0."""
         if z.device.type == "cpu":
             # numpy selects among a million numbers twenty times as fast as torch.topk sorts them.
@@ -36,7 +36,7 @@ class Kept(NamedTuple):
         return cls.where((z >= cut) & (z > 0), z)
 
     @classmethod
-    def largest_of_rows(cls, z: torch.Tensor, count: int) -> Kept:
+    def largest_of_rows(cls, z: torch.Tensor, count: int) -> SparseBatch:
         """Keep the `count` largest entries above 0 of each row of z [n, n_features], and what equals the last."""
         if z.device.type == "cpu":
             rows = z.numpy()
@@ -46,18 +46,20 @@ class Kept(NamedTuple):
         return cls.where((z >= cut) & (z > 0), z)
 
     @classmethod
-    def where(cls, fires: torch.Tensor, z: torch.Tensor) -> Kept:
+    def where(cls, fires: torch.Tensor, z: torch.Tensor) -> SparseBatch:
         """Keep the entries of z [n, n_features] where `fires`, bool of the same shape, is true."""
         rows, columns = fires.nonzero(as_tuple=True)
         return cls((z.shape[0], z.shape[1]), rows, columns, z[rows, columns])
 
-    def with_values(self, values: torch.Tensor) -> Kept:
+    def with_values(self, values: torch.Tensor) -> SparseBatch:
         """Return the same entries with other values."""
         return self._replace(values=values)
 
-    def chosen(self, mask: torch.Tensor, first: int, last: int) -> Kept:
+    def chosen(self, mask: torch.Tensor, first: int, last: int) -> SparseBatch:
         """Return the entries that `mask` [entries] admits, all of columns first to last − 1, as [n, last − first]."""
-        return Kept((self.shape[0], last - first), self.rows[mask], self.columns[mask] - first, self.values[mask])
+        return SparseBatch(
+            (self.shape[0], last - first), self.rows[mask], self.columns[mask] - first, self.values[mask]
+        )
 
     def times(self, dense: torch.Tensor) -> torch.Tensor:
         """Return self @ dense, [n, m]."""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, ClassVar, NamedTuple
 import numpy as np
 
 from featurelib.sae.training.base import Parameters, State, Step, missing
-from featurelib.sae.training.sparse_batch import Kept
+from featurelib.sae.training.sparse_batch import SparseBatch
 
 if TYPE_CHECKING:
     import torch
@@ -36,7 +36,7 @@ class Slopes(NamedTuple):
     """Mean over the texts of what λ weighs."""
     aside: float
     """What else is minimised."""
-    kept: Kept
+    active: SparseBatch
     """What fired."""
 
 
@@ -49,26 +49,26 @@ class Penalised(ABC):
     """The parameters [F] that begin anew, with a dead feature, at the mean of the living ones."""
 
     @abstractmethod
-    def slopes(self, parameters: Parameters, x: torch.Tensor, seen: torch.Tensor, penalty: float) -> Slopes:
-        """Return gradients and losses for texts x [n, d] of which the encoder sees `seen`."""
+    def slopes(self, parameters: Parameters, x: torch.Tensor, noisy: torch.Tensor, penalty: float) -> Slopes:
+        """Return gradients and losses for texts x [n, d], which the encoder reads as `noisy`."""
 
     @abstractmethod
-    def activate(self, parameters: Parameters, x: torch.Tensor, k: float) -> Kept:
+    def activate(self, parameters: Parameters, x: torch.Tensor, k: float) -> SparseBatch:
         """Return the activations of x [n, d]; k is what training aims at."""
 
     def numbers(self) -> dict[str, float]:
         """Return the logarithm of λ and the running L0."""
         return {"log_penalty": math.log(self.recipe.penalty), "l0": self.recipe.k_at(0)}
 
-    def learn(self, state: State, x: torch.Tensor, seen: torch.Tensor) -> Step:
-        """Return the gradients for texts x [n, d] of which the encoder sees `seen`; note what fired in `state`."""
+    def learn(self, state: State, x: torch.Tensor, noisy: torch.Tensor) -> Step:
+        """Return the gradients for texts x [n, d], which the encoder reads as `noisy`; note what fired in `state`."""
         if self._revives_at(state.step):
             self._revive(state, x)
         penalty = self._penalty(state)
-        slopes = self.slopes(state.parameters, x, seen, penalty)
-        l0 = len(slopes.kept.columns) / len(x)
+        slopes = self.slopes(state.parameters, x, noisy, penalty)
+        l0 = len(slopes.active.columns) / len(x)
         state.numbers["l0"].mul_(MEMORY).add_((1 - MEMORY) * l0)
-        dead = state.count(slopes.kept, self.recipe.dead_after)
+        dead = state.count(slopes.active, self.recipe.dead_after)
         loss = slopes.fvu + penalty * slopes.price + slopes.aside
         return Step(slopes.gradients, loss, slopes.fvu, l0, len(dead))
 
@@ -107,5 +107,5 @@ class Penalised(ABC):
 
 def start_at(parameters: Parameters, x: torch.Tensor, k: float) -> float:
     """Return the pre-activation above which k features per text of x [n, d] lie."""
-    values = Kept.largest(x @ parameters["E"].T, round(k * len(x))).values
+    values = SparseBatch.largest(x @ parameters["E"].T, round(k * len(x))).values
     return float(values.min()) if len(values) else 0.0

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from featurelib.sae.gates import JumpReLU, TopK
 from featurelib.sae.threshold import find_threshold, with_threshold
 from featurelib.sae.training.base import Parameters, State, Step, shifted
-from featurelib.sae.training.sparse_batch import Kept
+from featurelib.sae.training.sparse_batch import SparseBatch
 
 if TYPE_CHECKING:
     import torch
@@ -38,9 +38,9 @@ class BatchTopKMethod:
         """The prefixes of the dictionary that each rebuild the texts, ascending, the last one whole."""
         return (self.recipe.n_features,)
 
-    def choose(self, z: torch.Tensor, k: float) -> Kept:
+    def choose(self, z: torch.Tensor, k: float) -> SparseBatch:
         """Keep k activations per text."""
-        return Kept.largest(z, round(k * len(z)))
+        return SparseBatch.largest(z, round(k * len(z)))
 
     def begin(self, parameters: Parameters, x: torch.Tensor) -> None:
         """Leave the parameters as they are: the choice has none."""
@@ -49,21 +49,21 @@ class BatchTopKMethod:
         """Return nothing."""
         return {}
 
-    def activate(self, parameters: Parameters, x: torch.Tensor, k: float) -> Kept:
+    def activate(self, parameters: Parameters, x: torch.Tensor, k: float) -> SparseBatch:
         """Return the chosen activations of x [n, d]."""
         return self.choose(pre_activations(parameters, x), k)
 
-    def learn(self, state: State, x: torch.Tensor, seen: torch.Tensor) -> Step:
-        """Return the gradients for texts x [n, d] of which the encoder sees `seen`; note what fired in `state`."""
-        z = pre_activations(state.parameters, seen)
-        kept = self.choose(z, self.recipe.k_at(state.step))
-        gradients, errors = prefix_gradients(state.parameters, kept, x, seen, self.widths)
+    def learn(self, state: State, x: torch.Tensor, noisy: torch.Tensor) -> Step:
+        """Return the gradients for texts x [n, d], which the encoder reads as `noisy`; note what fired in `state`."""
+        z = pre_activations(state.parameters, noisy)
+        active = self.choose(z, self.recipe.k_at(state.step))
+        gradients, errors = prefix_gradients(state.parameters, active, x, noisy, self.widths)
         fvus = [float(e.square().sum()) / len(x) for e in errors]
-        dead = state.count(kept, self.recipe.dead_after)
+        dead = state.count(active, self.recipe.dead_after)
         loss = sum(fvus) / len(fvus)
         if len(dead):
-            loss += add_auxiliary(gradients, state.parameters, seen, errors[-1], z[:, dead], dead, self.recipe)
-        return Step(gradients, loss, fvus[-1], len(kept.columns) / len(x), len(dead))
+            loss += add_auxiliary(gradients, state.parameters, noisy, errors[-1], z[:, dead], dead, self.recipe)
+        return Step(gradients, loss, fvus[-1], len(active.columns) / len(x), len(dead))
 
     def fold(self, parameters: Parameters, spread: float) -> tuple[torch.Tensor, Gate]:
         """Return b_enc, and a gate whose threshold is still to be found."""
@@ -94,9 +94,9 @@ class MatryoshkaMethod(BatchTopKMethod):
 class TopKMethod(BatchTopKMethod):
     """The k largest pre-activations of each text, in training as at inference (Gao et al., arXiv 2406.04093)."""
 
-    def choose(self, z: torch.Tensor, k: float) -> Kept:
+    def choose(self, z: torch.Tensor, k: float) -> SparseBatch:
         """Keep the k largest of each text."""
-        return Kept.largest_of_rows(z, round(k))
+        return SparseBatch.largest_of_rows(z, round(k))
 
     def fold(self, parameters: Parameters, spread: float) -> tuple[torch.Tensor, Gate]:
         """Return b_enc and the gate."""
@@ -115,7 +115,7 @@ def pre_activations(parameters: Parameters, x: torch.Tensor) -> torch.Tensor:
 
 
 def prefix_gradients(
-    parameters: Parameters, kept: Kept, x: torch.Tensor, seen: torch.Tensor, widths: tuple[int, ...]
+    parameters: Parameters, active: SparseBatch, x: torch.Tensor, noisy: torch.Tensor, widths: tuple[int, ...]
 ) -> tuple[Parameters, list[torch.Tensor]]:
     """Return the gradients of the mean over texts and prefixes of ‖x̂ − x‖², and each prefix's x̂ − x, [n, d].
 
@@ -125,20 +125,20 @@ def prefix_gradients(
 
     rebuilt, errors, blocks = parameters["c"], [], []
     for first, last in zip((0, *widths), widths, strict=False):
-        inside = (kept.columns >= first) & (kept.columns < last)
-        block = kept.chosen(inside, first, last)
+        inside = (active.columns >= first) & (active.columns < last)
+        block = active.chosen(inside, first, last)
         rebuilt = block.times(parameters["D"][first:last]) + rebuilt
         errors.append(rebuilt - x)
         blocks.append((slice(first, last), inside, block))
     scale = 2 / (len(x) * len(widths))
-    da, slopes, above = torch.empty_like(kept.values), [], None
+    da, slopes, above = torch.empty_like(active.values), [], None
     for (columns, inside, block), e in zip(reversed(blocks), reversed(errors), strict=True):
         above = e if above is None else above + e
         da[inside] = block.dots(above, parameters["D"][columns])
         slopes.append(block.transposed_times(above) * scale)
-    back = kept.with_values(da)
+    back = active.with_values(da)
     gradients = {
-        "E": back.transposed_times(seen) * scale,
+        "E": back.transposed_times(noisy) * scale,
         "b_enc": back.column_sums() * scale,
         "D": torch.cat(slopes[::-1]),
         "c": above.sum(0) * scale,
@@ -149,7 +149,7 @@ def prefix_gradients(
 def add_auxiliary(
     gradients: Parameters,
     parameters: Parameters,
-    seen: torch.Tensor,
+    noisy: torch.Tensor,
     e: torch.Tensor,
     z: torch.Tensor,
     dead: torch.Tensor,
@@ -167,7 +167,7 @@ def add_auxiliary(
     rest = a @ directions + e
     weight = recipe.aux * min(1.0, len(dead) / recipe.k_aux) / max(float(e.square().sum()), 1e-12)
     da = (rest @ directions.T) * (a > 0)
-    gradients["E"][dead] += da.T @ seen * (2 * weight)
+    gradients["E"][dead] += da.T @ noisy * (2 * weight)
     gradients["b_enc"][dead] += da.sum(0) * (2 * weight)
     gradients["D"][dead] += a.T @ rest * (2 * weight)
     return float(rest.square().sum()) * weight

@@ -1,4 +1,4 @@
-"""Training a SAE on the embeddings of a run: one loop, and a method for each architecture.
+"""Training an SAE on the embeddings of a run: one loop, and a method for each architecture.
 
 x is centred by the data mean and scaled to mean square norm 1. The encoder starts as the decoder transposed, the
 directions keep unit norm, and the L0 of the training comes down to k within the first steps, whatever brings it there.
@@ -40,7 +40,7 @@ def train(
     device: str = "cpu",
     report: Callable[[Reading], None] = lambda reading: None,
 ) -> SAE:
-    """Return a SAE trained on `embeddings`, with its threshold, norms and means folded in.
+    """Return an SAE trained on `embeddings`, with its threshold, norms and means folded in.
 
     A recipe with patience needs `judged_on`: training texts set aside, on which training is stopped early. They are
     not the held-out texts, whose FVU would no longer be honest once it had chosen the weights.
@@ -72,10 +72,10 @@ def find_device(wanted: str) -> str:
     """Return "cuda" or "cpu"; Refusal when cuda is wanted and not there."""
     import torch
 
-    found = torch.cuda.is_available()
-    if wanted == "cuda" and not found:
+    available = torch.cuda.is_available()
+    if wanted == "cuda" and not available:
         raise Refusal("--device is cuda but torch finds no GPU here; use --device cpu or auto.")
-    if wanted == "cpu" or not found:
+    if wanted == "cpu" or not available:
         return "cpu"
     # TF32 keeps ten bits of each factor, more than the noise of a batch, and multiplies several times as fast.
     torch.set_float32_matmul_precision("high")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 from featurelib.sae.gates import Relu
 from featurelib.sae.threshold import find_shift
 from featurelib.sae.training.base import Parameters, missing, shifted
-from featurelib.sae.training.sparse_batch import Kept
+from featurelib.sae.training.sparse_batch import SparseBatch
 from featurelib.sae.training.sparsity_penalty import Penalised, Slopes, start_at
 
 if TYPE_CHECKING:
@@ -29,26 +29,26 @@ class VanillaMethod(Penalised):
         """Begin with a bias at which as many features fire as the first step asks for, not half of them."""
         parameters["b_enc"] -= start_at(parameters, x, self.recipe.k_at(0))
 
-    def activate(self, parameters: Parameters, x: torch.Tensor, k: float) -> Kept:
+    def activate(self, parameters: Parameters, x: torch.Tensor, k: float) -> SparseBatch:
         """Return max(z, 0) of x [n, d]."""
         import torch
 
         z = torch.addmm(parameters["b_enc"], x, parameters["E"].T)
-        return Kept.where(z > 0, z)
+        return SparseBatch.where(z > 0, z)
 
-    def slopes(self, parameters: Parameters, x: torch.Tensor, seen: torch.Tensor, penalty: float) -> Slopes:
-        """Return gradients and losses for texts x [n, d] of which the encoder sees `seen`."""
+    def slopes(self, parameters: Parameters, x: torch.Tensor, noisy: torch.Tensor, penalty: float) -> Slopes:
+        """Return gradients and losses for texts x [n, d], which the encoder reads as `noisy`."""
         n = len(x)
-        kept = self.activate(parameters, seen, self.recipe.k)
-        e = missing(parameters, kept, x)
-        da = kept.with_values((2 * kept.dots(e, parameters["D"]) + penalty) / n)
+        active = self.activate(parameters, noisy, self.recipe.k)
+        e = missing(parameters, active, x)
+        da = active.with_values((2 * active.dots(e, parameters["D"]) + penalty) / n)
         gradients = {
-            "E": da.transposed_times(seen),
+            "E": da.transposed_times(noisy),
             "b_enc": da.column_sums(),
-            "D": kept.transposed_times(e) * (2 / n),
+            "D": active.transposed_times(e) * (2 / n),
             "c": e.sum(0) * (2 / n),
         }
-        return Slopes(gradients, float(e.square().sum()) / n, float(kept.values.sum()) / n, 0.0, kept)
+        return Slopes(gradients, float(e.square().sum()) / n, float(active.values.sum()) / n, 0.0, active)
 
     def fold(self, parameters: Parameters, spread: float) -> tuple[torch.Tensor, Gate]:
         """Return b_enc and the gate."""

@@ -1,4 +1,4 @@
-"""What the files of a SAE hold, before anyone says what it means: tensors by name, and a config."""
+"""What the files of an SAE hold, before anyone says what it means: tensors by name, and a config."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from featurelib.sae.pickles.parts import shown
+from featurelib.sae.pickles.values import shown
 from featurelib.sae.weights.safetensors_file import once, read_tensors
 from featurelib.schema import Refusal
 
@@ -63,10 +63,10 @@ class Contents:
         missing = [name for name in required if name not in self.tensors]
         extra = [name for name in self.tensors if name not in (*required, *optional)]
         if missing or extra:
-            found = [f"lacks {', '.join(missing)}"] * bool(missing)
-            found += [f"also holds {some_names(extra)}"] * bool(extra)
+            faults = [f"lacks {', '.join(missing)}"] * bool(missing)
+            faults += [f"also holds {some_names(extra)}"] * bool(extra)
             raise Refusal(
-                f"{self.path.name} {' and '.join(found)}; this format has exactly {', '.join(required)}: "
+                f"{self.path.name} {' and '.join(faults)}; this format has exactly {', '.join(required)}: "
                 "fetch or save the SAE again."
             )
 
@@ -91,12 +91,12 @@ class Contents:
     def says(self, config: dict[str, Any] | None = None, /, **sizes: int) -> None:
         """Refuse a config (default: the JSON) that names one of these sizes and gives another number than this."""
         config = self.config if config is None else config
-        for key, found in sizes.items():
-            said = config.get(key)
-            if said is not None and (isinstance(said, bool) or said != found):
+        for key, size in sizes.items():
+            named = config.get(key)
+            if named is not None and (isinstance(named, bool) or named != size):
                 where = self.config_path.name if self.config_path else self.path.name
                 raise Refusal(
-                    f"{where} says {key} = {said!r} but the tensors say {found}; config and weights belong to "
+                    f"{where} says {key} = {named!r} but the tensors say {size}; config and weights belong to "
                     "different SAEs: fetch both again."
                 )
 
@@ -124,7 +124,7 @@ def read_contents(place: Place[Path]) -> Contents:
 def read_json(path: Path) -> dict[str, Any]:
     """Return the JSON object in a file of at most 1 MiB."""
     if path.stat().st_size > MAX_CONFIG:
-        raise Refusal(f"{path.name} has {path.stat().st_size} bytes; the config of a SAE is short: fetch it again.")
+        raise Refusal(f"{path.name} has {path.stat().st_size} bytes; the config of an SAE is short: fetch it again.")
     try:
         config = json.loads(path.read_bytes(), object_pairs_hook=once)
     except (ValueError, RecursionError) as error:
@@ -165,19 +165,19 @@ def _read_npz(path: Path) -> dict[str, torch.Tensor]:
     if len({entry.filename for entry in entries}) < len(entries):
         raise Refusal(f"{path.name} holds two arrays of one name; fetch this SAE again.")
     try:
-        with np.load(path, allow_pickle=False) as arrays:
-            held = {name: arrays[name] for name in arrays.files}
+        with np.load(path, allow_pickle=False) as archive:
+            arrays = {name: archive[name] for name in archive.files}
     except UNZIPPING as error:
         raise Refusal(f"{path.name} cannot be read ({shown(error)}); fetch this SAE again.") from error
     # A member that does not begin as an array does comes back as its bytes.
     wrong = [
         name
-        for name, array in held.items()
+        for name, array in arrays.items()
         if not isinstance(array, np.ndarray) or array.dtype.kind not in "fiu" or array.itemsize > 8 or not array.size
     ]
     if wrong:
         raise Refusal(f"{wrong[0]} in {path.name} holds no numbers of at most 64 bits; fetch this SAE again.")
     return {
         name: torch.from_numpy(np.ascontiguousarray(array.astype(array.dtype.newbyteorder("="))))
-        for name, array in held.items()
+        for name, array in arrays.items()
     }

@@ -23,7 +23,9 @@ def saelens_density(weights: Path, n_features: int) -> torch.Tensor | None:
     path = weights.with_name(SAELENS_FILE)
     if not path.is_file():
         return None
-    return _checked(path, {name: held for name, held in read_tensors(path).items() if name == SAELENS_NAME}, n_features)
+    return _checked(
+        path, {name: tensor for name, tensor in read_tensors(path).items() if name == SAELENS_NAME}, n_features
+    )
 
 
 def mats_density(weights: Path, n_features: int) -> torch.Tensor | None:

@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
 def lengths(sae: SAE) -> torch.Tensor:
     """Return the length of each direction, [n_features]; Refusal when one is 0, for all callers divide by them."""
-    found = sae.W_dec.norm(dim=1)
-    if not bool((found > 0).all()):
+    norms = sae.W_dec.norm(dim=1)
+    if not bool((norms > 0).all()):
         raise Refusal("W_dec has a direction of length 0, by which its feature is divided; this SAE is damaged.")
-    return found
+    return norms
 
 
 def scaled_activations(sae: SAE, factor: torch.Tensor) -> SAE:
@@ -30,7 +30,7 @@ def scaled_activations(sae: SAE, factor: torch.Tensor) -> SAE:
 
 
 def scaled_inputs(sae: SAE, factor: float) -> SAE:
-    """Return a SAE whose activations for x are those of `sae` for x·factor, and whose output is divided by factor.
+    """Return an SAE whose activations for x are those of `sae` for x·factor, and whose output is divided by factor.
 
     So SAELens folds a fixed scale of the inputs (SAE.fold_activation_norm_scaling_factor): b_enc and thresholds stay.
     """

@@ -8,14 +8,14 @@ import struct
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from featurelib.sae.pickles.parts import shown
+from featurelib.sae.pickles.values import shown
 from featurelib.schema import Refusal
 
 if TYPE_CHECKING:
     import torch
 
 MAX_HEADER = 1 << 20
-"""Bytes; a SAE has some ten tensors, so a longer header is not one of ours to read."""
+"""Bytes; an SAE has some ten tensors, so a longer header is not one of ours to read."""
 MOST_TENSORS = 64
 DTYPES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "I16": 2, "I8": 1, "U8": 1, "BOOL": 1}
 """Bytes of one number of each type that occurs in SAEs."""
@@ -79,7 +79,7 @@ def _parse(file: str, text: bytes) -> list[tuple[str, str, tuple[int, ...], int,
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise Refusal(f"the header of {file} cannot be read ({shown(error)}); fetch or save this SAE again.") from error
     if len(parsed) > MOST_TENSORS:
-        raise Refusal(f"{file} holds {len(parsed)} tensors; a SAE has some ten: give the SAE's own file.")
+        raise Refusal(f"{file} holds {len(parsed)} tensors; an SAE has some ten: give the SAE's own file.")
     return parsed
 
 

@@ -15,28 +15,28 @@ if TYPE_CHECKING:
 
 def single_float(contents: Contents, name: str) -> float:
     """Return a tensor of floats and of no dimension as a number; Refusal when it is another one, or not finite."""
-    found = contents.number(name)
+    number = contents.number(name)
     tensor = contents.tensors[name]
-    if tensor.ndim or not tensor.is_floating_point() or not abs(found) <= LARGEST:
+    if tensor.ndim or not tensor.is_floating_point() or not abs(number) <= LARGEST:
         raise Refusal(
-            f"{name} in {contents.path.name} is {found} ({tensor.dtype}, shape {tuple(tensor.shape)}); expected one "
+            f"{name} in {contents.path.name} is {number} ({tensor.dtype}, shape {tuple(tensor.shape)}); expected one "
             "finite float: this SAE is damaged, fetch or train it again."
         )
-    return found
+    return number
 
 
 def single_count(contents: Contents, name: str) -> int:
     """Return a tensor of whole numbers and of no dimension as a number; Refusal when it is another one."""
     import torch
 
-    found = contents.number(name)
+    number = contents.number(name)
     tensor = contents.tensors[name]
     if tensor.ndim or tensor.dtype not in (torch.int32, torch.int64):
         raise Refusal(
-            f"{name} in {contents.path.name} is {found} ({tensor.dtype}, shape {tuple(tensor.shape)}); expected one "
+            f"{name} in {contents.path.name} is {number} ({tensor.dtype}, shape {tuple(tensor.shape)}); expected one "
             "whole number: this SAE is damaged, fetch it again."
         )
-    return int(found)
+    return int(number)
 
 
 def from_logarithm(contents: Contents, name: str) -> torch.Tensor:

@@ -16,23 +16,23 @@ LAST_SEEN = "stats_last_nonzero"
 
 
 def file_of(contents: Contents) -> str:
-    """Return the name of the file that the settings of a SAE stand in."""
+    """Return the name of the file that the settings of an SAE stand in."""
     return (contents.config_path or contents.path).name
 
 
 def flag(settings: dict[str, Any], key: str, default: bool, file: str) -> bool:
     """Return a setting that is true or false; `default` is the library's own for a file that does not name it."""
-    said = settings.get(key, default)
-    if not isinstance(said, bool):
-        raise Refusal(f"{file} says {key} = {said!r}; expected true or false: fetch or save this SAE again.")
-    return said
+    setting = settings.get(key, default)
+    if not isinstance(setting, bool):
+        raise Refusal(f"{file} says {key} = {setting!r}; expected true or false: fetch or save this SAE again.")
+    return setting
 
 
-def positive(said: Any, key: str, file: str) -> float:
+def positive(setting: Any, key: str, file: str) -> float:
     """Return a setting that is a number above 0 and no larger than a float32 can be."""
-    if isinstance(said, bool) or not isinstance(said, int | float) or not 0 < said <= LARGEST:
-        raise Refusal(f"{file} says {key} = {said!r:.40}; expected a number above 0 that a float32 can hold.")
-    return float(said)
+    if isinstance(setting, bool) or not isinstance(setting, int | float) or not 0 < setting <= LARGEST:
+        raise Refusal(f"{file} says {key} = {setting!r:.40}; expected a number above 0 that a float32 can hold.")
+    return float(setting)
 
 
 def check_counters(contents: Contents, names: tuple[str, ...], n_features: int) -> None:
@@ -44,8 +44,8 @@ def check_counters(contents: Contents, names: tuple[str, ...], n_features: int) 
 
     for name in names:
         counter = contents.tensors[name]
-        kept = counter.dtype.is_floating_point != (name == LAST_SEEN) and bool(torch.isfinite(counter).all())
-        if not kept or tuple(counter.shape) != (n_features,):
+        valid = counter.dtype.is_floating_point != (name == LAST_SEEN) and bool(torch.isfinite(counter).all())
+        if not valid or tuple(counter.shape) != (n_features,):
             raise Refusal(
                 f"{name} in {contents.path.name} is {counter.dtype} of shape {tuple(counter.shape)}, or not finite; "
                 f"expected one {'whole ' if name == LAST_SEEN else ''}number for each of the {n_features} features: "

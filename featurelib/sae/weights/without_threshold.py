@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def without_threshold(sae: SAE, k: int, name: str, remarks: tuple[str, ...] = ()) -> Checkpoint:
-    """Return the checkpoint, in the format `name`, of a SAE that was trained with k features per text of a batch."""
+    """Return the checkpoint, in the format `name`, of an SAE that was trained with k features per text of a batch."""
     from featurelib.sae.gates import Relu
 
     if not 1 <= k <= sae.n_features:

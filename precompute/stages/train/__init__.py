@@ -154,7 +154,7 @@ def _write_split(generation: Generation, split: np.ndarray) -> None:
 
 
 def _facts(generation: Generation, sae: SAE, source: str) -> dict[str, Any]:
-    thresholds = sae.gate_values()
+    thresholds = sae.thresholds()
     equal = bool((thresholds == thresholds[0]).all())
     return {
         "architecture": sae.architecture,

@@ -1,4 +1,4 @@
-"""A SAE read wrong must not pass in silence: what the self-check sees on trained SAEs, read right and wrong."""
+"""An SAE read wrong must not pass in silence: what the self-check sees on trained SAEs, read right and wrong."""
 
 from __future__ import annotations
 

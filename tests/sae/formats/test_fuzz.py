@@ -30,7 +30,7 @@ OBLONG, SQUARE = (16, 48), (32, 32)
 CUTS = 20
 FLIPS = 60
 UNUSED = {"stats_last_nonzero", "latents_activation_frequency", "latents_mean_square"}
-"""What files hold besides the SAE; nothing in it can make a SAE wrong."""
+"""What files hold besides the SAE; nothing in it can make an SAE wrong."""
 OPTIONAL = {"hypothesaes": {"threshold"}, "dictionary_learning": {"k"}}
 """What the config says too, or what means nothing to this SAE."""
 TWINS = {

@@ -347,7 +347,7 @@ HOSTILE = {
     "collections.OrderedDict.__init__.__globals__": "{}",
     "collections.defaultdict": "{}",
     "sae_trainingx.config": "{}",
-    "pickles.names.call": "{}",
+    "pickles.known_globals.call": "{}",
     "__main__.main": "{}",
 }
 
@@ -639,10 +639,10 @@ def doubled(levels: int) -> bytes:
 def test_references_to_references_are_read_while_few_and_refused_when_endless(tmp_path: Path) -> None:
     few = read_pickle(around(tmp_path / "few.pt", doubled(10))).plain
     assert few["0"][0][0] == few["1"][1][1] and str(few).count("[") == 2**11 - 2
-    with pytest.raises(Refusal, match="holds far more beside its tensors than the settings of a SAE"):
+    with pytest.raises(Refusal, match="holds far more beside its tensors than the settings of an SAE"):
         read_pickle(around(tmp_path / "endless.pt", doubled(90)))
     long_text = b"\x80\x04" + text("a" * 100_000) + b"\x94]" + b"(" + b"h\x00" * 1000 + b"e."
-    with pytest.raises(Refusal, match="holds far more beside its tensors than the settings of a SAE"):
+    with pytest.raises(Refusal, match="holds far more beside its tensors than the settings of an SAE"):
         read_pickle(around(tmp_path / "long.pt", long_text))
 
 

@@ -9,7 +9,7 @@ import torch
 from featurelib.sae.training.base import State
 from featurelib.sae.training.recipe import tuned
 from featurelib.sae.training.registry import ARCHITECTURES, find_method
-from featurelib.sae.training.sparse_batch import Kept
+from featurelib.sae.training.sparse_batch import SparseBatch
 from featurelib.sae.training.start import first_parameters, shrink_encoder
 from featurelib.sae.training.topk import pre_activations
 
@@ -146,7 +146,7 @@ def test_gradients_of_the_penalised_methods(architecture, seed):
 
 def test_the_largest_of_each_row_are_kept():
     z = torch.tensor([[3.0, -1.0, 2.0, 1.0], [-1.0, -2.0, 0.5, -3.0]])
-    kept = Kept.largest_of_rows(z, 2)
+    kept = SparseBatch.largest_of_rows(z, 2)
     dense = torch.zeros(2, 4).index_put_((kept.rows, kept.columns), kept.values)
     np.testing.assert_array_equal(dense.numpy(), [[3, 0, 2, 0], [0, 0, 0.5, 0]])
 

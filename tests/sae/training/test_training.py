@@ -16,7 +16,7 @@ from featurelib.sae.training.base import State, missing
 from featurelib.sae.training.loop import Training
 from featurelib.sae.training.recipe import check_sizes, find_recipe, tuned
 from featurelib.sae.training.registry import ARCHITECTURES, find_method
-from featurelib.sae.training.sparse_batch import Kept
+from featurelib.sae.training.sparse_batch import SparseBatch
 from featurelib.sae.training.start import first_parameters
 from featurelib.sae.training.topk import pre_activations
 from featurelib.sae.training.trainer import train
@@ -195,7 +195,7 @@ def test_the_sae_does_on_raw_embeddings_what_was_trained_on_centred_ones(archite
     x = state._centred(unseen)
     sae = state.fold(p)
     if architecture in ("batchtopk", "matryoshka"):
-        kept = Kept.where(pre_activations(p, x) > 0, pre_activations(p, x))
+        kept = SparseBatch.where(pre_activations(p, x) > 0, pre_activations(p, x))
     else:
         kept = state.method.activate(p, x, 3)
     a = torch.zeros(kept.shape).index_put_((kept.rows, kept.columns), kept.values)

@@ -53,11 +53,11 @@ def _parts(name: str) -> tuple[str, str | None, str | None]:
 
 def _refusal(name: str, error: Exception) -> Refusal:
     if isinstance(error, ConnectionError):
-        found = "the Hugging Face hub cannot be reached and its cache here does not hold such a dataset"
+        reason = "the Hugging Face hub cannot be reached and its cache here does not hold such a dataset"
     else:
-        found = f"as a dataset on the Hugging Face hub it cannot be read ({' '.join(str(error).split())[:160]})"
+        reason = f"as a dataset on the Hugging Face hub it cannot be read ({' '.join(str(error).split())[:160]})"
     mend = "check the name (OWNER/NAME:CONFIG:SPLIT) and the connection, or give a file."
-    return Refusal(f"'{name}' is no file or folder here, and {found}; {mend}")
+    return Refusal(f"'{name}' is no file or folder here, and {reason}; {mend}")
 
 
 def _builder(name: str) -> Any:
@@ -78,8 +78,8 @@ def _http_error() -> type[Exception]:
 def revision(name: str) -> str:
     """Return the revision that would be read: the hub's, or offline that of the copy in the cache."""
     builder = _builder(name)
-    found = builder.hash or builder.config_id
-    return str(found)
+    builder_hash = builder.hash or builder.config_id
+    return str(builder_hash)
 
 
 class HubSource(ArrowSource):
@@ -91,22 +91,24 @@ class HubSource(ArrowSource):
         dataset, config, split = _parts(name)
         split = split or self._only_split(name)
         try:
-            held = datasets.load_dataset(dataset, config, split=split)
+            dataset_split = datasets.load_dataset(dataset, config, split=split)
         except (OSError, ValueError, RuntimeError, _http_error()) as error:
             raise _refusal(name, error) from error
-        super().__init__(name, held.num_rows)
+        super().__init__(name, dataset_split.num_rows)
         self.facts["split"] = split
-        self._held = held.with_format("arrow")
-        features = held.features
-        self._classes = {name: one.names for name, one in features.items() if isinstance(one, datasets.ClassLabel)}
+        self._split_rows = dataset_split.with_format("arrow")
+        features = dataset_split.features
+        self._classes = {
+            name: feature.names for name, feature in features.items() if isinstance(feature, datasets.ClassLabel)
+        }
         if self._classes:
             self.facts["class_names"] = list(self._classes)
-            self.said.append(f"class numbers are kept as names: {', '.join(self._classes)}.")
-        self._unique = name_columns(self, self._held.column_names)
+            self.notes.append(f"class numbers are kept as names: {', '.join(self._classes)}.")
+        self._unique = name_columns(self, self._split_rows.column_names)
 
     @staticmethod
     def _only_split(name: str) -> str:
-        known = [str(one) for one in (_builder(name).info.splits or {})]
+        known = [str(split) for split in (_builder(name).info.splits or {})]
         if not known or "train" in known:
             return "train"
         if len(known) > 1:
@@ -127,10 +129,10 @@ class HubSource(ArrowSource):
 
     def peek(self) -> pa.Table:
         """The first thousand rows."""
-        return self._plain(self._held[:PEEK_ROWS])
+        return self._plain(self._split_rows[:PEEK_ROWS])
 
     def batches(self, columns: list[str] | None) -> Iterator[pa.RecordBatch]:
         """Yield record batches in the order of the dataset."""
-        for table in self._held.iter(BATCH_ROWS):
+        for table in self._split_rows.iter(BATCH_ROWS):
             plain = self._plain(table)
             yield from (plain if columns is None else plain.select(columns)).combine_chunks().to_batches()

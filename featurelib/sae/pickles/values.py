@@ -88,9 +88,9 @@ class Tensor:
         return self.numel * WIDTHS[self.storage.dtype]
 
 
-def shown(found: object) -> str:
+def shown(value: object) -> str:
     """What the file says, fit for a sentence: printable, and not longer than a line."""
-    text = "".join(letter if letter.isprintable() else "?" for letter in str(found)[:100])
+    text = "".join(letter if letter.isprintable() else "?" for letter in str(value)[:100])
     return text if len(text) < 100 else text + "…"
 
 

@@ -1,4 +1,4 @@
-"""The globals that a SAE's pickle may ask for, and the inert value that a call of each becomes.
+"""The globals that an SAE's pickle may ask for, and the inert value that a call of each becomes.
 
 Which they are was read from what torch 2.13 writes (torch/_utils.py, torch/_tensor.py) and from pickles of the old MATS
 training library, whose settings are an instance of a class of its own.
@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import PurePosixPath, PureWindowsPath
 from typing import Any
 
-from .parts import Global, Instance, Number, Refused, Storage, Tensor, Unordered, shown, view
+from .values import Global, Instance, Number, Refused, Storage, Tensor, Unordered, shown, view
 
 STORAGES = {
     "torch.DoubleStorage": "F64",
