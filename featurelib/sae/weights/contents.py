@@ -113,7 +113,7 @@ def read_contents(place: Place[Path]) -> Contents:
     config = read_json(place.config) if place.config else {}
     kind = _kind(weights)
     if kind == "pickle":
-        from featurelib.sae.pickles.subprocess_reader import read_pickle
+        from featurelib.sae.weights.pickle_file import read_pickle
 
         pickled = read_pickle(weights)
         return Contents(weights, pickled.tensors, config, place.config, pickled.plain, kind)

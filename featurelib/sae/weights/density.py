@@ -33,7 +33,7 @@ def mats_density(weights: Path, n_features: int) -> torch.Tensor | None:
 
     It is a tensor, or, from a group of SAEs, a list of them.
     """
-    from featurelib.sae.pickles.subprocess_reader import read_pickle
+    from featurelib.sae.weights.pickle_file import read_pickle
 
     ending = next((ending for ending in WEIGHTS_ENDINGS if weights.name.endswith(ending)), "")
     path = weights.with_name(weights.name.removesuffix(ending) + MATS_ENDING)

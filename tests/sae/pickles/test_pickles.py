@@ -22,8 +22,9 @@ import numpy as np
 import pytest
 import torch
 
-from featurelib.sae.pickles import limits, subprocess_reader
-from featurelib.sae.pickles.subprocess_reader import Pickled, read_pickle
+from featurelib.sae.pickles import limits
+from featurelib.sae.weights import pickle_file
+from featurelib.sae.weights.pickle_file import Pickled, read_pickle
 from featurelib.schema import Refusal
 
 UNPICKLE = Path(limits.__file__).parent
@@ -112,7 +113,7 @@ def test_every_tensor_is_torchs_own_bit_for_bit(tmp_path: Path, packing: int | N
 def test_every_tensor_is_handed_over_at_a_multiple_of_its_width(tmp_path: Path) -> None:
     folder = tmp_path / "handed"
     folder.mkdir()
-    subprocess_reader._read_apart(saved(tmp_path / "sae.pt", tensors_of_every_kind()), folder)
+    pickle_file._read_apart(saved(tmp_path / "sae.pt", tensors_of_every_kind()), folder)
     stored = (folder / "tensors.safetensors").read_bytes()
     length = int.from_bytes(stored[:8], "little")
     widths = {"F64": 8, "I64": 8, "F32": 4, "I32": 4, "F16": 2, "BF16": 2, "I16": 2, "I8": 1, "U8": 1, "BOOL": 1}
@@ -677,7 +678,7 @@ def test_a_pickle_of_millions_of_opcodes_is_followed_to_its_end(tmp_path: Path) 
 
 def test_a_reader_that_takes_too_long_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = around(tmp_path / "slow.pt", b"\x80\x04" + b"N0" * 1_000_000 + b"N.")
-    monkeypatch.setattr(subprocess_reader.limits, "seconds", lambda size: 0.02)
+    monkeypatch.setattr(pickle_file.limits, "seconds", lambda size: 0.02)
     with pytest.raises(Refusal, match="slow.pt was not read within 0.04 seconds"):
         read_pickle(path)
 
