@@ -53,7 +53,7 @@ def draw(run: ui.Opened) -> None:
                 places,
                 "cluster" if colour == "topic" else colour,
                 ui.colours(),
-                lit=lit,
+                highlighted=lit,
                 drag=drag,
                 names=told,
                 marked=None if told is None else chosen,

@@ -1,8 +1,10 @@
-"""Bars: how often features fire, as a way in; small histograms of texts."""
+"""Bars: the density histogram, in which a range can be selected, and small histograms of texts."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
@@ -11,7 +13,7 @@ import pyarrow as pa
 from featurelib.charts.style import ACCENT, GREY, density_marks, quiet, share
 
 DEAD_AT = -2.0
-"""Where the bar of dead features stands: this many bins left of the first one."""
+"""The place of the bar of dead features, in bins from the first one."""
 FAINT = 0.38
 
 
@@ -28,15 +30,15 @@ class TextRange:
 
 
 def text_counts(left: float, right: float, n_texts: int, *, last: bool) -> TextRange:
-    """The numbers of texts whose log10 density lies in [left, right), or in [left, right] for the last bin."""
-    # A density is a whole number over n_texts: a hundredth of a text is far more than rounding and far less than one.
+    """Return the numbers of texts whose log10 density lies in [left, right), or in [left, right] for the last bin."""
+    # A density is a whole number over n_texts; 0.01 is far more than rounding errors and far less than one text.
     least = int(np.ceil(10**left * n_texts - 0.01))
     most = int(np.floor(10**right * n_texts + 0.01)) if last else int(np.ceil(10**right * n_texts - 0.01)) - 1
     return TextRange(max(least, 1), max(most, 0))
 
 
 def bin_ranges(bins: pa.Table, n_texts: int) -> list[TextRange]:
-    """The range of each bin of `density_bins`, in numbers of texts."""
+    """Return the range of each bin of `density_bins`, in numbers of texts."""
     ends = list(zip(bins["left"].to_pylist(), bins["right"].to_pylist(), strict=True))
     return [text_counts(left, right, n_texts, last=place == len(ends) - 1) for place, (left, right) in enumerate(ends)]
 
@@ -44,10 +46,10 @@ def bin_ranges(bins: pa.Table, n_texts: int) -> list[TextRange]:
 def density_bars(
     bins: pa.Table, n_dead: int, n_texts: int, chosen: TextRange | None = None, *, accent: str = ACCENT
 ) -> go.Figure:
-    """How often features fire: a bar for each bin of log10 density, and one for the dead features, to be brushed.
+    """Return the density histogram: a bar for each bin of log10 density and one for dead features, to be selected from.
 
-    `bins` has left, right (log10 density) and n_features; a bar's customdata are the least and most texts of its range.
-    Bars outside `chosen` are faint.
+    `bins` has left, right (log10 density) and n_features; a bar's customdata are the ends of its range in texts. Bars
+    outside `chosen` are faint.
     """
     left, right = bins["left"].to_numpy(), bins["right"].to_numpy()
     ranges = bin_ranges(bins, n_texts)
@@ -55,18 +57,18 @@ def density_bars(
     first = float(left[0]) if len(left) else 0.0
     centres = [first + DEAD_AT * width, *((left + right) / 2)]
     ranges = [TextRange(0, 0), *ranges]
-    names = ["fire on no text of this corpus", *(_range_words(one, n_texts) for one in ranges[1:])]
+    names = ["fire on no text of this corpus", *(_range_words(texts, n_texts) for texts in ranges[1:])]
     figure = go.Figure(
         go.Bar(
             x=centres,
             y=[n_dead, *bins["n_features"].to_pylist()],
             width=width * 0.94,
-            customdata=[[one.least, one.most] for one in ranges],
+            customdata=[[texts.least, texts.most] for texts in ranges],
             text=names,
             textposition="none",
             marker={
                 "color": [GREY, *[accent] * (len(ranges) - 1)],
-                "opacity": [1 if chosen is None or one in chosen else FAINT for one in ranges],
+                "opacity": [1 if chosen is None or texts in chosen else FAINT for texts in ranges],
                 "line": {"width": 0},
             },
             hovertemplate="%{y:,} features<br>%{text}<extra></extra>",
@@ -86,29 +88,30 @@ def density_bars(
     return figure
 
 
-def _range_words(one: TextRange, n_texts: int) -> str:
-    if one.least >= one.most:
-        return f"fire on {one.least:,} of {n_texts:,} texts"
-    return f"fire on {one.least:,} to {one.most:,} texts ({share(one.least / n_texts)} to {share(one.most / n_texts)})"
+def _range_words(texts: TextRange, n_texts: int) -> str:
+    least, most = texts.least, texts.most
+    if least >= most:
+        return f"fire on {least:,} of {n_texts:,} texts"
+    return f"fire on {least:,} to {most:,} texts ({share(least / n_texts)} to {share(most / n_texts)})"
 
 
-def density_choice(selection: dict, bins: pa.Table, n_texts: int) -> TextRange | None:
-    """The range of the bars that a brush over `density_bars` touches; None when it touches none."""
+def density_choice(selection: Mapping[str, Any], bins: pa.Table, n_texts: int) -> TextRange | None:
+    """Return the range of the bars that a selection in `density_bars` touches; None when it touches none."""
     if not selection.get("box") or not bins.num_rows:
         return None
     low, high = sorted(float(x) for x in selection["box"][0]["x"][:2])
     left, right = bins["left"].to_numpy(), bins["right"].to_numpy()
     ranges = bin_ranges(bins, n_texts)
-    held = [one for one, a, b in zip(ranges, left, right, strict=True) if a < high and b > low]
-    if held:
-        return TextRange(min(one.least for one in held), max(one.most for one in held))
+    touched = [texts for texts, a, b in zip(ranges, left, right, strict=True) if a < high and b > low]
+    if touched:
+        return TextRange(min(texts.least for texts in touched), max(texts.most for texts in touched))
     return TextRange(0, 0) if high < left[0] else None
 
 
 def count_bars(
     bins: pa.Table, what: str, *, accent: str = ACCENT, counted: str = "n_texts", height: int = 120, ticks: str = ""
 ) -> go.Figure:
-    """A small histogram of rows with left, right and a count; `what` says in words what is counted in a bar."""
+    """Return a small histogram of rows with left, right and the column `counted`; `what` names the measured number."""
     left, right = bins["left"].to_numpy().astype(float), bins["right"].to_numpy().astype(float)
     whole = pa.types.is_integer(bins["left"].type)
     shown = [

@@ -1,4 +1,4 @@
-"""How texts and features differ in one number: small histograms, one split's bars beside another's line."""
+"""Distributions of one number over texts or features: small histograms, a second split as a line."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ HEIGHT = 150
 def text_spread(
     bins: pa.Table, what: str, splits: dict[str, str], *, accent: str = ACCENT, height: int = HEIGHT
 ) -> go.Figure:
-    """How the texts of one split differ, as bars, and those of another, as a grey line.
+    """Return the histogram of the texts of one split as bars, and that of another as a grey line.
 
     `bins` has split, left, right and share (of the split's texts); `splits` gives the splits to draw, one or two, with
-    their names in words; `what` is the number's name.
+    their names in words; `what` is the name of the number.
     """
     figure = go.Figure()
     for number, (split, name) in enumerate(splits.items()):
         rows = bins.filter(pc.equal(bins["split"], split))
         left, right = rows["left"].to_numpy(), rows["right"].to_numpy()
-        centres, told = _centres(left, right, bins), _ranges(left, right, bins)
+        centres, ranges = _centres(left, right, bins), _ranges(left, right, bins)
         shares = rows["share"].to_numpy()
-        words = [f"{share(one)} of {name}<br>{what} {where}" for one, where in zip(shares, told, strict=True)]
-        drawn = _line(centres, shares, words) if number else _bars(centres, shares, words, right - left, accent)
-        figure.add_trace(drawn)
+        words = [f"{share(s)} of {name}<br>{what} {bounds}" for s, bounds in zip(shares, ranges, strict=True)]
+        trace = _line(centres, shares, words) if number else _bars(centres, shares, words, right - left, accent)
+        figure.add_trace(trace)
     quiet(figure, height, bottom=22)
     figure.update_xaxes(nticks=6)
     return figure
@@ -58,16 +58,17 @@ def _line(x: np.ndarray, y: np.ndarray, words: list[str]) -> go.Scatter:
 
 
 def _whole(bins: pa.Table) -> bool:
-    return pa.types.is_integer(bins["left"].type)
+    return bool(pa.types.is_integer(bins["left"].type))
 
 
 def _centres(left: np.ndarray, right: np.ndarray, bins: pa.Table) -> np.ndarray:
-    """Where the bars stand: a bin of one whole number at that number."""
-    return (left + right - 1) / 2 if _whole(bins) else (left + right) / 2
+    """Return where the bars stand: a bin of one whole number at that number."""
+    centres: np.ndarray = (left + right - 1) / 2 if _whole(bins) else (left + right) / 2
+    return centres
 
 
 def _ranges(left: np.ndarray, right: np.ndarray, bins: pa.Table) -> list[str]:
-    """The bins in words; the first and the last one are open."""
+    """Return the bins in words; the first and the last one are open."""
     last = len(left) - 1
     if last < 1:
         return ["of all texts"] * len(left)
@@ -77,7 +78,7 @@ def _ranges(left: np.ndarray, right: np.ndarray, bins: pa.Table) -> list[str]:
 
 
 def feature_spread(bins: pa.Table, what: str, *, accent: str = ACCENT, height: int = HEIGHT) -> go.Figure:
-    """How features differ in a number: `bins` has left, right and n_features."""
+    """Return the histogram of a number over features: `bins` has left, right and n_features."""
     left, right = bins["left"].to_numpy(), bins["right"].to_numpy()
     counts = bins["n_features"].to_numpy()
     words = [

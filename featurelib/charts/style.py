@@ -1,4 +1,4 @@
-"""What all figures share: a transparent ground, no frame, no legend; shares in plain words."""
+"""What all figures share: a transparent background, no frame, no legend; shares as percentages."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ class Colours(Protocol):
 
     @property
     def accent(self) -> str:
-        """The one colour of the house."""
+        """The accent colour."""
 
     @property
     def scale(self) -> tuple[str, ...]:
-        """From little to much."""
+        """For numbers, from low to high."""
 
     @property
     def palette(self) -> tuple[str, ...]:
-        """For kinds, in turn."""
+        """For kinds, used in turn."""
 
 
 def quiet(figure: go.Figure, height: int, *, left: int = 0, bottom: int = 26) -> go.Figure:
-    """Take from a figure all that says nothing; `height`, `left` and `bottom` in pixels."""
+    """Remove frame, grid, legend and toolbar from a figure; `height`, `left` and `bottom` are pixels."""
     figure.update_layout(
         template=go.layout.Template(),
         height=height,
@@ -57,13 +57,18 @@ def quiet(figure: go.Figure, height: int, *, left: int = 0, bottom: int = 26) ->
 
 
 def share(value: float) -> str:
-    """A share of 0 to 1 as a percentage of two significant digits."""
+    """Return a share from 0 to 1 as a percentage of two significant digits."""
     percentage = 100 * value
     return f"{percentage:.2g} %" if percentage < 9.95 else f"{percentage:.0f} %"
 
 
 def density_marks(low: float, high: float) -> list[float]:
-    """Where the axis is marked: 0.1 %, 1 %, 10 %, and between them when there would be less than three."""
+    """Return the marks of a log10 axis: 0.1 %, 1 %, 10 %, and between them when there would be less than three."""
     steps = (1,) if high - low > 2.5 else (1, 3) if high - low > 1 else (1, 2, 3, 5, 7)
     marks = [float(np.log10(step) + power) for power in range(-9, 1) for step in steps]
     return [mark for mark in marks if low <= mark <= high + 0.02]
+
+
+def escape(name: str) -> str:
+    """Return a name that Plotly shows as it is: Plotly interprets some HTML tags."""
+    return name.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

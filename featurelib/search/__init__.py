@@ -1,4 +1,4 @@
-"""Texts and features by words (SQLite's FTS5), texts and labels by meaning (cosine of embeddings)."""
+"""Search: texts and features by words (SQLite's FTS5), texts and labels by meaning (cosine of embeddings)."""
 
 from featurelib.search.labels import labels_by_meaning, labels_by_some_words, words_of
 from featurelib.search.meaning import embedding_of, rankings, texts_by_meaning

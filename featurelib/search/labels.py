@@ -1,4 +1,4 @@
-"""Features by their names: by the meaning of the label, and by some of the words of a description."""
+"""Features by their labels: by meaning, and by the words of a description."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from featurelib.storage.store import Store
 
 WORD = re.compile(r"[^\W_]{2,}")
 WORDS = 32
-"""Words of a description that are looked for."""
+"""Words of a description that are searched for, at most."""
 STOP = frozenset(
     re.findall(
         r"\w+",
@@ -20,26 +20,28 @@ STOP = frozenset(
         "features something texts things this to was we what when where which with",
     )
 )
-"""Words that hold nothing to look for."""
+"""Words that are not searched for."""
 
 
 def labels_by_meaning(store: Store, vector: np.ndarray, *, limit: int = 20) -> pa.Table:
-    """The features whose label's embedding is nearest to `vector` (float32 [d]): feature_id, label, density, cosine.
+    """Return features whose label's embedding is nearest to `vector`, float32 [d]: feature_id, label, density, cosine.
 
-    Features that go by their number have no place in it. Refusal when the vector is zero, not finite or of another
-    dimension than the labels', and when the labels of this run have no embeddings.
+    Features without a label of their own are left out. Refusal when the vector is zero, not finite or of another
+    dimension than the labels' embeddings, and when the labels of this run have no embeddings.
     """
-    asked = np.asarray(vector, dtype=np.float32).ravel()
-    if not np.isfinite(asked).all() or not asked.any():
+    query = np.asarray(vector, dtype=np.float32).ravel()
+    if not np.isfinite(query).all() or not query.any():
         raise Refusal("the embedding of the description is zero or not finite, so no label is near to it; reword it.")
-    first = store.ask("select len(embedding) as d from label_vectors order by feature_id limit 1")["d"].to_pylist()
-    if not first:
+    dimensions = store.ask("select len(embedding) as d from label_vectors limit 1")["d"].to_pylist()
+    if not dimensions:
         raise Refusal(
             "the labels of this run have no embeddings, because no embedder of its texts was known when they were made;"
             " build it again with --embedder to find features by the meaning of their names."
         )
-    if first[0] != len(asked):
-        raise Refusal(f"the description's embedding has {len(asked)} numbers; those of this run's labels {first[0]}.")
+    if dimensions[0] != len(query):
+        raise Refusal(
+            f"the description's embedding has {len(query)} numbers; those of this run's labels {dimensions[0]}."
+        )
     return store.ask(
         """
         with compared as (
@@ -53,22 +55,22 @@ def labels_by_meaning(store: Store, vector: np.ndarray, *, limit: int = 20) -> p
         where not isnan(c.cosine)
         order by c.cosine desc, c.feature_id
         limit $limit""",
-        vector=asked.tolist(),
+        vector=query.tolist(),
         limit=limit,
     )
 
 
 def words_of(description: str) -> list[str]:
-    """The words of a description that are worth looking for: lower case, each once, none of the commonest."""
-    found = dict.fromkeys(WORD.findall(description.lower()))
-    return [word for word in found if word not in STOP][:WORDS]
+    """Return the words of a description to search for: lower case, each once, without very common ones."""
+    words = dict.fromkeys(WORD.findall(description.lower()))
+    return [word for word in words if word not in STOP][:WORDS]
 
 
 def labels_by_some_words(store: Store, description: str, *, limit: int = 20) -> pa.Table:
-    """The features whose label and keywords hold most words of a description: feature_id, label, density, n_words.
+    """Return features whose label and keywords contain most words of a description.
 
-    A word counts where a word of the label or of a keyword begins with it. Of features that hold equally many, those
-    come first whose label holds more of them, then the densest.
+    Columns: feature_id, label, density, n_words. A word counts where a word of the label or of a keyword begins with
+    it. Of features with equally many, those come first whose label has more of them, then the densest.
     """
     return store.ask(
         r"""

@@ -10,20 +10,20 @@ from featurelib.storage.store import Store
 
 
 def embedding_of(store: Store, text_id: int) -> np.ndarray:
-    """The stored embedding of a text of the run, float32 [d]; Refusal when there is none with this id."""
-    found = store.ask(
+    """Return the stored embedding of a text of the run, float32 [d]; Refusal when there is none with this id."""
+    rows = store.ask(
         "select embedding::float[] as embedding from embeddings where text_id = $text_id::hugeint", text_id=int(text_id)
     )
-    if not found.num_rows:
+    if not rows.num_rows:
         raise Refusal(f"there is no embedding of a text {text_id}; open a text from a list of this run.")
-    return np.array(found["embedding"][0].as_py(), dtype=np.float32)
+    return np.array(rows["embedding"][0].as_py(), dtype=np.float32)
 
 
 def texts_by_meaning(store: Store, vector: np.ndarray, *, limit: int = 20) -> pa.Table:
-    """The texts nearest to an embedding (float32 [d]) by cosine: text_id, cosine; every text is compared.
+    """Return the texts nearest to an embedding (float32 [d]) by cosine: text_id, cosine; every text is compared.
 
-    Cosines are computed in float64, so that rounding does not decide an order; equal ones are in the order of text_id.
-    Refusal when the vector is zero, not finite, or has not the run's dimension.
+    Cosines are computed in float64, so that rounding does not decide the order; equal ones are in the order of text_id.
+    Refusal when the vector is zero, not finite, or of another dimension than the run's embeddings.
     """
     return store.ask(
         """
@@ -44,7 +44,7 @@ def texts_by_meaning(store: Store, vector: np.ndarray, *, limit: int = 20) -> pa
 def rankings(
     store: Store, before: np.ndarray, after: np.ndarray, *, limit: int = 20, without: int | None = None
 ) -> pa.Table:
-    """The texts among the first `limit` by cosine to one of two embeddings, with their places in both rankings.
+    """Return the texts among the first `limit` by cosine to one of two embeddings, with their ranks by both.
 
     Columns text_id, rank_before, rank_after (1 is the nearest of all texts but `without`), cosine_before, cosine_after;
     in the order of rank_after. Both rankings are those of `texts_by_meaning`, and so are the Refusals.
@@ -75,12 +75,13 @@ def rankings(
 
 
 def _comparable(store: Store, vector: np.ndarray) -> list[float]:
-    """The numbers of an embedding; Refusal when nothing can be near to it."""
-    asked = np.asarray(vector, dtype=np.float32).ravel()
-    length = np.linalg.norm(asked.astype(np.float64))
+    """Return the numbers of an embedding; Refusal when no cosine to it can be computed."""
+    query = np.asarray(vector, dtype=np.float32).ravel()
+    length = np.linalg.norm(query.astype(np.float64))
     if not np.isfinite(length) or length == 0:
         raise Refusal("the embedding to look for is zero or not finite, so nothing is near to it; try another text.")
-    first = store.ask("select len(embedding) as d from embeddings limit 1")["d"].to_pylist()
-    if first and first[0] != len(asked):
-        raise Refusal(f"the embedding to look for has {len(asked)} numbers; this run's have {first[0]}.")
-    return asked.tolist()
+    dimensions = store.ask("select len(embedding) as d from embeddings limit 1")["d"].to_pylist()
+    if dimensions and dimensions[0] != len(query):
+        raise Refusal(f"the embedding to look for has {len(query)} numbers; this run's have {dimensions[0]}.")
+    numbers: list[float] = query.tolist()
+    return numbers

@@ -1,7 +1,4 @@
-"""The word index of a run and its questions.
-
-The index holds no texts: what is shown of a text is looked up in the run.
-"""
+"""Search in the word index of a run. The index holds no texts: snippets are cut from the run's own."""
 
 from __future__ import annotations
 
@@ -9,6 +6,7 @@ import contextlib
 import sqlite3
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 
@@ -22,7 +20,7 @@ SNIPPET_TOKENS = 32
 
 @dataclass(frozen=True)
 class WordIndex:
-    """The words of a run's texts, labels and keywords; ready for questions from any number of threads."""
+    """The words of a run's texts, labels and keywords; any number of threads may search in it."""
 
     store: Store
     texts_file: Path
@@ -30,7 +28,7 @@ class WordIndex:
     """None until the stage labels is done."""
 
     def texts(self, query: str, *, limit: int = 20, offset: int = 0) -> pa.Table:
-        """The texts that match, the best first: text_id, score (bm25, higher is better), snippet.
+        """Return the texts that match, the best first: text_id, score (bm25, higher is better), snippet.
 
         In a snippet, what matches stands between MARK_START and MARK_END. A query without words has no match.
         """
@@ -55,13 +53,13 @@ class WordIndex:
         )
 
     def count(self, query: str) -> int:
-        """The number of texts that match."""
+        """Return the number of texts that match."""
         match = read_query(query).match
         rows = _ask(self.texts_file, "select count(*) from words where words match ?", match and (match,))
         return rows[0][0] if rows else 0
 
     def features(self, query: str, *, limit: int = 20) -> pa.Table:
-        """The features whose label and keywords match, the best first: feature_id, label, score."""
+        """Return the features whose label and keywords match, the best first: feature_id, label, score."""
         match = read_query(query).match
         if self.features_file is None:
             self.store.generation.need(LABELS)
@@ -84,43 +82,43 @@ class WordIndex:
         )
 
     def _snippets(self, text_ids: list[int], match: str) -> dict[int, str]:
-        """Let FTS5 itself cut the snippets, in a small index of just these texts."""
+        """Return snippets by text, cut by FTS5 itself in a small index of these texts alone."""
         if not text_ids:
             return {}
-        found = self.store.ask(
+        rows = self.store.ask(
             "select text_id, text from texts where text_id in (select unnest($ids::bigint[])) order by text_id",
             ids=text_ids,
         )
         with contextlib.closing(sqlite3.connect(":memory:")) as con:
             con.execute(f"create virtual table words using fts5(text, tokenize='{word_index_file.TOKENS}')")
-            con.executemany("insert into words(rowid, text) values (?, ?)", word_index_file.rows_of(found))
-            cut = con.execute(
+            con.executemany("insert into words(rowid, text) values (?, ?)", word_index_file.rows_of(rows))
+            snippets = con.execute(
                 "select rowid, snippet(words, 0, ?, ?, ' … ', ?) from words where words match ?",
                 (MARK_START, MARK_END, SNIPPET_TOKENS, match),
             )
-            return dict(cut.fetchall())
+            return dict(snippets.fetchall())
 
 
 def open_words(store: Store, cache_folder: Path) -> WordIndex:
-    """Open the word index of a run, making it first where it is missing.
+    """Open the word index of a run, and build it first where it is missing: seconds for 100,000 texts.
 
-    Takes seconds for 100,000 texts the first time. RunNotReady before the stage ingest is done; Refusal when neither
-    `cache_folder` nor the user's temporary folder can be written to.
+    RunNotReady before the stage ingest is done; Refusal when neither `cache_folder` nor the user's temporary folder can
+    be written to.
     """
     generation = store.generation
     generation.need(TEXTS)
-    texts_file = word_index_file.made(
+    texts_file = word_index_file.open_or_build(
         store, cache_folder, word_index_file.key(generation, "texts"), word_index_file.build_texts
     )
     features_file = None
     if store.has(LABELS) and store.has(KEYWORDS):
         name = word_index_file.key(generation, "features")
-        features_file = word_index_file.made(store, cache_folder, name, word_index_file.build_features)
+        features_file = word_index_file.open_or_build(store, cache_folder, name, word_index_file.build_features)
     return WordIndex(store, texts_file, features_file)
 
 
-def _ask(path: Path, sql: str, values: tuple[object, ...] | str) -> list[tuple]:
-    """Answer one question with a connection of its own; no values, no rows."""
+def _ask(path: Path, sql: str, values: tuple[object, ...] | str) -> list[tuple[Any, ...]]:
+    """Return the rows of one query, asked on a connection of its own; none without values to bind."""
     if not values:
         return []
     # immutable: the file never changes once it has its name, and may lie where SQLite cannot lock.

@@ -1,4 +1,4 @@
-"""Making the word index: at the first open, once, whole, in the run's cache folder.
+"""Building the word index, when it is first opened: once, as a whole, in the run's cache folder.
 
 Where the run cannot be written to, it is kept in the user's temporary folder.
 """
@@ -23,7 +23,7 @@ from featurelib.storage.runs import Generation, Run
 from featurelib.storage.store import Store
 
 VERSION = 1
-"""Raised by hand when the index itself changes."""
+"""To be raised when the layout of the index changes."""
 TOKENS = "unicode61 remove_diacritics 2"
 BATCH = 5000
 ABANDONED_SECONDS = 3600
@@ -32,17 +32,16 @@ _BUILDING = threading.Lock()
 
 
 def key(generation: Generation, what: str) -> str:
-    """The name of the index of a generation's texts or features: other content, another name."""
+    """Return the file name of the index of a generation's texts or features; it depends on their content."""
     done = generation.done("ingest" if what == "texts" else "labels")
     size = generation.file(TEXTS if what == "texts" else LABELS).stat().st_size
     return f"{what}-{files.fingerprint([VERSION, TOKENS, done and done.fingerprint, size])}.sqlite"
 
 
-def made(store: Store, cache_folder: Path, name: str, build: Callable[[Store, Path], None]) -> Path:
-    """Return the index called `name`, made now if it is nowhere yet."""
+def open_or_build(store: Store, cache_folder: Path, name: str, build: Callable[[Store, Path], None]) -> Path:
+    """Return the index called `name`, built now if it is not there; Refusal when no folder can be written to."""
     refusals = []
-    for folder_for in (lambda: cache_folder, own_temporary_folder):
-        folder = folder_for()
+    for folder in _folders(cache_folder):
         path = folder / name
         with _BUILDING:
             if path.is_file():
@@ -57,10 +56,15 @@ def made(store: Store, cache_folder: Path, name: str, build: Callable[[Store, Pa
     )
 
 
+def _folders(cache_folder: Path) -> Iterator[Path]:
+    yield cache_folder
+    yield own_temporary_folder()  # which makes it, so only if the first one fails
+
+
 def _build_aside(path: Path, build: Callable[[Path], None]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     _sweep(path.parent)
-    # A name of our own: another process may be making the same index, and whoever comes last replaces equal with equal.
+    # A random name: another process may be building the same index; the last one replaces it with an equal file.
     descriptor, aside_name = tempfile.mkstemp(prefix=path.name, suffix=files.ASIDE, dir=path.parent)
     os.close(descriptor)
     aside = Path(aside_name)
@@ -77,7 +81,7 @@ def _build_aside(path: Path, build: Callable[[Path], None]) -> None:
 
 
 def _sweep(folder: Path) -> None:
-    """Remove what a killed build left, and indexes that no generation of the run could use."""
+    """Remove the leftovers of killed builds, and indexes that no generation of the run can use."""
     usable = set()
     if folder.name == Run(folder.parent).cache_folder.name:
         for generation in Run(folder.parent).generations():
@@ -91,15 +95,15 @@ def _sweep(folder: Path) -> None:
 
 
 def own_temporary_folder() -> Path:
-    """A folder that only this user may write to: what lies in it is opened without a further look."""
+    """Return a folder that only this user may write to, because its files are opened without further checks."""
     user = os.getuid() if hasattr(os, "getuid") else os.environ.get("USERNAME", "")
     folder = Path(tempfile.gettempdir()) / f"featurelib-words-{user}"
     try:
         folder.mkdir(mode=0o700, exist_ok=True)
-        found = folder.lstat()
+        status = folder.lstat()
     except OSError:
         return folder
-    if os.name != "nt" and (found.st_uid != user or found.st_mode & 0o077 or folder.is_symlink()):
+    if os.name != "nt" and (status.st_uid != user or status.st_mode & 0o077 or folder.is_symlink()):
         return Path(tempfile.mkdtemp(prefix="featurelib-words-"))
     return folder
 
@@ -148,10 +152,10 @@ def _writing(path: Path) -> Iterator[sqlite3.Connection]:
 
 
 def rows_of(table: pa.Table) -> Iterable[tuple[object, ...]]:
-    """Rows for SQLite: without our two marks, and without NUL, at which SQLite would end a text."""
-    gone = {ord(MARK_START): None, ord(MARK_END): None, 0: " "}
+    """Return rows for SQLite: without the two marks, and without NUL, at which SQLite would end a text."""
+    removed = {ord(MARK_START): None, ord(MARK_END): None, 0: " "}
     columns = [
-        [value.translate(gone) if isinstance(value, str) else value for value in column.to_pylist()]
+        [value.translate(removed) if isinstance(value, str) else value for value in column.to_pylist()]
         for column in table.columns
     ]
     return zip(*columns, strict=True)

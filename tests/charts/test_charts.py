@@ -122,7 +122,7 @@ def test_the_figure_is_the_same_bytes_each_time_so_that_it_is_sent_once() -> Non
 
 
 def test_features_that_are_searched_for_are_lit() -> None:
-    figure = charts.feature_map(layout(100), "density", LIGHT, lit=[5, 77, 12345])
+    figure = charts.feature_map(layout(100), "density", LIGHT, highlighted=[5, 77, 12345])
     assert list(figure.data[-1].customdata) == [5, 77]
     assert figure.data[-1].marker.color == LIGHT.accent
     assert figure.data[1].marker.opacity < 0.5

@@ -29,9 +29,7 @@ HEAT = {"jaccard": "overlap (jaccard)", "geometric": "over the geometric mean"}
 def heat(together: CoactivationMatrix, *, key: str, named: bool = False) -> None:
     """A square of how much some features fire together, with the choice of the measure."""
     measure = segments("Colour", "heat", list(HEAT), show=HEAT.get, resets=(), label_visibility="collapsed")
-    figure = charts.coactivation_heatmap(
-        together.labels, together.n_both, colours(), measure=measure, width=1 if named else 0
-    )
+    figure = charts.coactivation_heatmap(together.labels, together.n_both, colours(), measure=measure, named=named)
     chart(figure, key=f"{key} heat", help="How much each two of these features fire on the same texts.")
 
 
