@@ -41,7 +41,7 @@ def k_sparse(
         chosen = np.sort(largest(scores.pooled, k))
         return linear_probe(activations[:, chosen].toarray(), labels, division, **options)
     if way == "label":
-        return _label_by_label(activations, labels, division, [largest(row, k) for row in scores.one], **options)
+        return _label_by_label(activations, labels, division, [largest(row, k) for row in scores.by_label], **options)
     raise Refusal(f"'{way}' is not a way to choose features; expected one of {', '.join(WAYS)}.")
 
 

@@ -1,4 +1,4 @@
-"""Which features tell labels apart, and which activations of a text are its largest."""
+"""Which features separate labels, and which activations of a text are its largest."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ class Scores(NamedTuple):
 
     pooled: np.ndarray
     """The groups are all labels, float64 [n_features]."""
-    one: np.ndarray
-    """The groups are one label and the rest, float64 [n_labels, n_features], labels in rising order."""
+    by_label: np.ndarray
+    """The groups are one label and the rest, float64 [n_labels, n_features], labels in ascending order."""
 
 
 def anova(activations: csr_matrix, labels: np.ndarray) -> Scores:
@@ -56,6 +56,6 @@ def keep_largest(activations: csr_matrix, k: int) -> csr_matrix:
     rows = np.repeat(np.arange(activations.shape[0]), np.diff(activations.indptr))
     order = np.lexsort((activations.indices, -activations.data, rows))
     rank = np.arange(len(rows)) - activations.indptr[rows]
-    kept = order[rank < k]
-    entries = (activations.data[kept], (rows[kept], activations.indices[kept]))
+    largest_places = order[rank < k]
+    entries = (activations.data[largest_places], (rows[largest_places], activations.indices[largest_places]))
     return csr_matrix(entries, shape=activations.shape)

@@ -11,33 +11,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import combinations
 from typing import NamedTuple
 
 import numpy as np
 
-from featurelib.labels.keybert import Embed, Term, candidates, text_words, unit
+from featurelib.labels.keybert import Embed, Term, unit
 
 LABEL_KEYWORDS = 3
 SEPARATOR = " · "
 """Between the keywords of a label."""
 LABEL_TEXTS = 2
 """Top texts that must contain a keyword of a label: a word of a single text says little about the feature."""
-
-
-@dataclass(frozen=True)
-class Method:
-    """The numbers of the tutorial's method."""
-
-    merge_at: float = 0.9
-    """Cosine from which two words of one text count as one; the better scored one stays."""
-    pair_at: float = 0.4
-    """Cosine to the text from which a pair of words counts as a term."""
-    cluster_at: float = 0.75
-    """Cosine from which a term joins the cluster of a better one (the seed's code has 0.8)."""
-    n_words: int = 5
-    """Words that KeyBERT gives for a text."""
 
 
 class ScoredTerm(NamedTuple):
@@ -168,15 +153,3 @@ def label(feature_id: int, keywords: Sequence[Keyword]) -> tuple[str, str]:
     chosen = label_keywords(keywords)
     source = "keywords" if any(keyword.n_texts >= LABEL_TEXTS for keyword in keywords) else "single texts"
     return (SEPARATOR.join(chosen), source) if chosen else (f"feature {feature_id}", "none")
-
-
-def keywords_of(texts: Sequence[str], embed: Embed, method: Method | None = None) -> list[Keyword]:
-    """Return the keywords of one feature from its top texts, the strongest first: the whole method in one call."""
-    method = method or Method()
-    if not texts:
-        return []
-    vectors = embed(texts)
-    words_by_text = text_words([candidates(text).words for text in texts], vectors, embed, method.n_words)
-    merged = [merge(words, embed, method.merge_at) for words in words_by_text]
-    terms = [text_terms(words, vector, embed, method.pair_at) for words, vector in zip(merged, vectors, strict=True)]
-    return feature_keywords(terms, embed, method.cluster_at)

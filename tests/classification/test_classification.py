@@ -48,7 +48,7 @@ def test_the_scores_are_scipys_anova(truth) -> None:
     names = np.unique(labels)
     pooled = f_oneway(*(dense[labels == name] for name in names)).statistic
     np.testing.assert_allclose(scores.pooled, pooled, rtol=1e-8)
-    for row, name in zip(scores.one, names, strict=True):
+    for row, name in zip(scores.by_label, names, strict=True):
         np.testing.assert_allclose(row, f_oneway(dense[labels == name], dense[labels != name]).statistic, rtol=1e-8)
 
 
@@ -63,7 +63,7 @@ def test_a_feature_that_never_differs_scores_nothing_and_one_that_tells_all_scor
 def test_the_planted_features_are_the_chosen_ones(truth) -> None:
     activations, labels, division = truth
     scores = anova(activations[division.train], labels[division.train])
-    assert [largest(row, 1)[0] for row in scores.one] == PLANTED
+    assert [largest(row, 1)[0] for row in scores.by_label] == PLANTED
     assert set(largest(scores.pooled, N_LABELS)) == set(PLANTED)
 
 

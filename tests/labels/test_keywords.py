@@ -71,10 +71,21 @@ def planted_texts(n: int, seed: int) -> list[str]:
     return [" ".join(draw.choice(WORDS, draw.integers(1, 9))) + "." for _ in range(n)]
 
 
+def keywords_of(texts: Sequence[str], embed: Callable[[Sequence[str]], np.ndarray]) -> list[Keyword]:
+    """The whole method for one feature in one piece, with the defaults of a build."""
+    if not texts:
+        return []
+    vectors = embed(texts)
+    best = keybert.text_words([keybert.candidates(text).words for text in texts], vectors, embed)
+    merged = [keywords.merge(words, embed, 0.9) for words in best]
+    terms = [keywords.text_terms(words, vector, embed, 0.4) for words, vector in zip(merged, vectors, strict=True)]
+    return keywords.feature_keywords(terms, embed, 0.75)
+
+
 @pytest.mark.parametrize(("n_texts", "seed"), [(1, 0), (3, 1), (10, 2), (10, 3), (10, 4)])
 def test_keywords_are_those_of_the_tutorials_loop_to_six_decimals(n_texts: int, seed: int) -> None:
     texts = planted_texts(n_texts, seed)
-    ours = keywords.keywords_of(texts, embed)
+    ours = keywords_of(texts, embed)
     difference = compare_keywords(
         tutorial_keywords(texts, plain_keybert(), PlainModel()), [(one.keyword, one.score) for one in ours]
     )
@@ -92,7 +103,7 @@ def test_real_minilm_gives_the_scores_of_the_tutorials_loop_to_four_decimals() -
     embedder = load_embedder(device="cpu")
     model = open_model({"name": embedder.facts.name, "origin": embedder.facts.origin})
     loop = tutorial_keywords(texts, plain_keybert(model), model)
-    ours = keywords.keywords_of(texts, embedder.embed)
+    ours = keywords_of(texts, embedder.embed)
     difference = compare_keywords(loop, [(one.keyword, one.score) for one in ours])
     assert not difference.only
     assert not difference.decimals
@@ -159,8 +170,8 @@ def test_a_text_without_words_has_no_keywords_and_does_not_disturb_the_others() 
     found = keybert.text_words(words, embed(["star quark", "", "cell"]), embed)
     assert [[one.term for one in own] for own in found] == [[*(one.term for one in found[0])], [], ["cell"]]
     assert {one.term for one in found[0]} == {"star", "quark"}
-    assert keywords.keywords_of(["! a", ""], embed) == []
-    assert keywords.keywords_of([], embed) == []
+    assert keywords_of(["! a", ""], embed) == []
+    assert keywords_of([], embed) == []
 
 
 def test_embeddings_that_keybert_would_pass_over_in_silence_are_refused() -> None:
@@ -258,7 +269,7 @@ def test_the_verb_writes_what_the_method_gives_feature_by_feature(tmp_path: Path
     rows = pq.read_table(world.generation.file(KEYWORDS)).to_pylist()
     stand_in = load_embedder("stand-in:32").embed
     for feature_id in world.top:
-        expected = keywords.keywords_of([world.texts[text_id] for text_id in world.naming(feature_id)], stand_in)
+        expected = keywords_of([world.texts[text_id] for text_id in world.naming(feature_id)], stand_in)
         own = [row for row in rows if row["feature_id"] == feature_id]
         assert [row["keyword"] for row in own] == [one.keyword for one in expected]
         assert [row["rank"] for row in own] == list(range(1, len(own) + 1))
