@@ -16,7 +16,6 @@ from featurelib.queries.clusters import CLUSTERS, cluster_features, cluster_keyw
 from featurelib.queries.combine import MOST_COMBINED, CombinedCounts, combined_texts, count_combined, densities
 from featurelib.queries.evaluation import (
     Metric,
-    Thresholds,
     alignment_bins,
     evaluation,
     metric,
@@ -26,9 +25,8 @@ from featurelib.queries.evaluation import (
     threshold_bins,
     thresholds,
 )
-from featurelib.queries.explanations import Explanation, ExplanationScore, explanation
+from featurelib.queries.explanations import Explanation, explanation
 from featurelib.queries.families import (
-    FAMILY_SORTS,
     Family,
     count_families,
     families,
@@ -48,12 +46,12 @@ from featurelib.queries.features import (
     layout,
     random_feature,
 )
-from featurelib.queries.fidelity import Fidelity, fidelity, fidelity_bins, fidelity_summary, keyword_evidence
-from featurelib.queries.matching import FiringPairs, firing_pairs, texts_per_feature, why_not_comparable
-from featurelib.queries.metadata import MetadataColumn, metadata_columns, metadata_values
+from featurelib.queries.fidelity import fidelity, fidelity_bins, fidelity_summary, keyword_evidence
+from featurelib.queries.matching import firing_pairs, texts_per_feature, why_not_comparable
+from featurelib.queries.metadata import metadata_columns, metadata_values
 from featurelib.queries.near_misses import near_misses
 from featurelib.queries.open_run import OpenRun
-from featurelib.queries.overview import Counts, cosine_bins, counts, density_bins, l0_bins, worst_texts
+from featurelib.queries.overview import cosine_bins, counts, density_bins, l0_bins, worst_texts
 from featurelib.queries.relations import (
     MEASURES,
     CoactivationMatrix,
@@ -73,3 +71,4 @@ from featurelib.queries.textmap import (
 )
 from featurelib.queries.texts import TextRow, active_features, text, text_features, texts
 from featurelib.queries.top_texts import bands, count_top_texts, histogram, random_texts, top_texts
+from featurelib.schema.records import ExplanationScore, Fidelity

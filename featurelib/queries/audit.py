@@ -37,7 +37,7 @@ def audit_checks(store: Store) -> list[str]:
         order by {ORDER}, a."check"
         """
     )
-    return rows["check"].to_pylist()
+    return [str(check) for check in rows["check"].to_pylist()]
 
 
 def audit_rows(
@@ -66,14 +66,14 @@ def audit_rows(
 
 def count_audit_rows(store: Store, check: str | None = None, *, flagged: bool = True) -> int:
     """Return the number of rows that `audit_rows` has in all."""
-    return store.ask(
+    return store.count(
         f"""
-        select count(*) as n
+        select count(*)
         from audit a
         {MATCHING}""",
         check=check,
         flagged=flagged,
-    )["n"][0].as_py()
+    )
 
 
 def feature_audit(store: Store, feature_id: int) -> pa.Table:

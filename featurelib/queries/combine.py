@@ -61,11 +61,11 @@ def _named(present: Sequence[int], absent: Sequence[int]) -> dict[str, list[int]
 def count_combined(store: Store, present: Sequence[int], absent: Sequence[int] = ()) -> CombinedCounts:
     """Count the texts on which all of `present` fire and none of `absent`; Refusal when a feature is in both."""
     values = _named(present, absent)
-    count = f"{MATCHING} select count(*) as n from matching"
-    n_matching = store.ask(count, **values)["n"][0].as_py()
+    count = f"{MATCHING} select count(*) from matching"
+    n_matching = store.count(count, **values)
     present_alone = values | {"absent": [], "named": values["present"]}
-    n_present = store.ask(count, **present_alone)["n"][0].as_py() if absent else n_matching
-    return CombinedCounts(store.ask("select count(*) as n from texts")["n"][0].as_py(), n_present, n_matching)
+    n_present = store.count(count, **present_alone) if absent else n_matching
+    return CombinedCounts(store.count("select count(*) from texts"), n_present, n_matching)
 
 
 def densities(store: Store, ids: Iterable[int]) -> dict[int, float]:

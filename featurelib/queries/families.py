@@ -108,7 +108,7 @@ def families(
 
 def count_families(store: Store, words: str = "") -> int:
     """Return the number of families whose members' labels contain all the words."""
-    return store.ask(f"{CARDS} select count(*) as n from matching", words=words.strip())["n"][0].as_py()
+    return store.count(f"{CARDS} select count(*) from matching", words=words.strip())
 
 
 def family(store: Store, family_id: int) -> Family:

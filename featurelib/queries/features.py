@@ -172,7 +172,7 @@ def features(
 
 def count_features(store: Store, which: FeatureFilter = FeatureFilter()) -> int:
     """Return the number of features that meet the conditions."""
-    return store.ask(f"{_cards(which)} select count(*) as n from cards {MATCHES}", **which.values())["n"][0].as_py()
+    return store.count(f"{_cards(which)} select count(*) from cards {MATCHES}", **which.values())
 
 
 def _cards(which: FeatureFilter) -> str:
@@ -272,4 +272,4 @@ def random_feature(store: Store, draw: float) -> int:
     )
     if not rows.num_rows:
         raise Refusal("every feature of this run is dead on its corpus, so there is none to draw.")
-    return rows["feature_id"][0].as_py()
+    return int(rows["feature_id"][0].as_py())

@@ -54,7 +54,7 @@ def text(store: Store, text_id: int) -> TextRow:
         text_id=int(text_id),
     ).to_pylist()
     if not rows:
-        n_texts = store.ask("select count(*) as n from texts")["n"][0].as_py()
+        n_texts = store.count("select count(*) from texts")
         raise Refusal(f"there is no text {text_id}; this run's texts are 0 to {n_texts - 1}.")
     row = rows[0]
     metadata = {column.name: row.pop(f"own {number}") for number, column in enumerate(columns)}

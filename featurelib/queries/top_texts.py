@@ -57,16 +57,16 @@ def count_top_texts(
 ) -> int:
     """Return the number of rows that `top_texts` has in all."""
     ranked, values = _ranked(store, column, value)
-    return store.ask(
+    return store.count(
         f"""
         with ranked as ({ranked}), grouped as ({GROUPED})
-        select count(*) as n
+        select count(*)
         from grouped
         where place = 1 or not $collapse""",
         feature_id=feature_id,
         collapse=collapse,
         **values,
-    )["n"][0].as_py()
+    )
 
 
 GROUPED = """
@@ -174,9 +174,9 @@ def bands(store: Store, feature_id: int, *, n_bands: int = 4, per_band: int = 3,
 
 
 def _n_active(store: Store, feature_id: int) -> int:
-    return store.ask(
-        "select count(*) as n from activations_by_feature where feature_id = $feature_id", feature_id=feature_id
-    )["n"][0].as_py()
+    return store.count(
+        "select count(*) from activations_by_feature where feature_id = $feature_id", feature_id=feature_id
+    )
 
 
 def _drawn_ranks(n_active: int, n_bands: int, per_band: int, seed: str) -> list[int]:

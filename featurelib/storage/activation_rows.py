@@ -20,7 +20,7 @@ from featurelib.storage import files
 
 ROWS_PER_PART = 2_000_000
 ROWS_IN_MEMORY = 8_000_000
-"""Rows sorted at a time, about half a gigabyte; each such group of features costs one more reading of the parts."""
+"""Rows sorted at a time, about half a gigabyte; for each such group of features all parts are read once."""
 
 
 @dataclass(frozen=True)
@@ -38,9 +38,9 @@ class Rows:
         """The number of rows."""
         return len(self.text_ids)
 
-    def take(self, chosen: np.ndarray | slice) -> Rows:
-        """Return the rows that `chosen` selects, in its order."""
-        return Rows(self.text_ids[chosen], self.feature_ids[chosen], self.activations[chosen])
+    def take(self, places: np.ndarray | slice) -> Rows:
+        """Return the rows at `places` (positions, a mask or a slice), in that order."""
+        return Rows(self.text_ids[places], self.feature_ids[places], self.activations[places])
 
 
 def write_rows(path: Path, rows: Rows) -> int:
@@ -71,14 +71,15 @@ def count_by_feature(parts: Sequence[Path], n_features: int, groups: np.ndarray,
 def split_features(counts: np.ndarray, rows_per_part: int = ROWS_PER_PART) -> list[tuple[int, int]]:
     """Split the features into ranges [first, last) with at most `rows_per_part` rows, or of one feature.
 
-    Some range is always returned, so that a table without rows still has a part.
+    At least one range is returned, so that a table without rows still has a part file.
     """
-    ranges, first, held = [], 0, 0
+    ranges: list[tuple[int, int]] = []
+    first = n_rows = 0
     for feature_id, count in enumerate(counts.tolist()):
-        if held and held + count > rows_per_part:
+        if n_rows and n_rows + count > rows_per_part:
             ranges.append((first, feature_id))
-            first, held = feature_id, 0
-        held += count
+            first, n_rows = feature_id, 0
+        n_rows += count
     return [*ranges, (first, len(counts))]
 
 
@@ -93,8 +94,8 @@ def sort_by_feature(
 ) -> int:
     """Write the rows of `parts` (by text) to `folder` by feature; return the number of parts.
 
-    A part that is there is not written again. `advance` is told the rows of each part. Memory is bounded by
-    `rows_in_memory`, or by the rows of one feature where those are more.
+    A part that exists is not written again. `advance` is called with the number of rows of each part. Memory is bounded
+    by `rows_in_memory`, or by the rows of one feature where those are more.
     """
     ranges = split_features(counts, rows_per_part)
     for group in _groups(ranges, counts, rows_in_memory):
@@ -117,25 +118,25 @@ def _part(folder: Path, number: int) -> Path:
 def _groups(ranges: list[tuple[int, int]], counts: np.ndarray, rows_in_memory: int) -> Iterator[list[int]]:
     """Yield the numbers of consecutive ranges that are sorted together."""
     group: list[int] = []
-    held = 0
+    n_rows = 0
     for number, (first, last) in enumerate(ranges):
         rows = int(counts[first:last].sum())
-        if group and held + rows > rows_in_memory:
+        if group and n_rows + rows > rows_in_memory:
             yield group
-            group, held = [], 0
+            group, n_rows = [], 0
         group.append(number)
-        held += rows
+        n_rows += rows
     yield group
 
 
 def _collect(parts: Sequence[Path], first: int, last: int) -> Rows:
     """Return the rows of the features [first, last) in the order by feature."""
-    found = []
+    selected = []
     for part in parts:
         rows = read_rows(part)
-        found.append(rows.take((rows.feature_ids >= first) & (rows.feature_ids < last)))
-    joined = Rows(*(np.concatenate(column) for column in zip(*map(_columns, found), strict=True)))
-    # Both sorts inside lexsort are stable and the parts are in the order of text_id, so equal activations stay in it.
+        selected.append(rows.take((rows.feature_ids >= first) & (rows.feature_ids < last)))
+    joined = Rows(*(np.concatenate(column) for column in zip(*map(_columns, selected), strict=True)))
+    # Both sorts of lexsort are stable and the parts are in the order of text_id: equal activations keep that order.
     return joined.take(np.lexsort((-joined.activations, joined.feature_ids)))
 
 

@@ -16,7 +16,7 @@ from featurelib.storage.runs import Generation
 
 BUFFER_BYTES = 1_500_000_000
 """How much memory shuffled embeddings may take as float32. A corpus that fits (a million texts of dimension 384) is
-read once and shuffled whole; a larger one is read in groups of parts, drawn anew each epoch."""
+read once and shuffled as a whole; a larger one is read in groups of parts, drawn at random in each epoch."""
 
 
 def read_embeddings(part: Path) -> np.ndarray:
@@ -24,7 +24,7 @@ def read_embeddings(part: Path) -> np.ndarray:
     column = pq.read_table(part, columns=["embedding"])["embedding"].combine_chunks()
     if isinstance(column, pa.ChunkedArray):
         column = column.chunk(0)
-    rows = column.flatten().to_numpy(zero_copy_only=False).astype(np.float32).reshape(len(column), -1)
+    rows: np.ndarray = column.flatten().to_numpy(zero_copy_only=False).astype(np.float32).reshape(len(column), -1)
     wrong = ~np.isfinite(rows).all(axis=1)
     if wrong.any():
         first = pq.read_table(part, columns=["text_id"])["text_id"][int(wrong.argmax())].as_py()
@@ -55,23 +55,23 @@ def read_embeddings_of(generation: Generation, text_ids: np.ndarray) -> np.ndarr
 
 
 def _dimension(part: Path) -> int:
-    return pq.read_schema(part).field("embedding").type.list_size
+    return int(pq.read_schema(part).field("embedding").type.list_size)
 
 
 @dataclass(frozen=True)
 class EmbeddingParts:
-    """The rows of some part files that `mask` admits."""
+    """The embeddings in some part files, those of the texts in `mask`."""
 
     parts: tuple[Path, ...]
     """The part files, in the order of text_id."""
     mask: np.ndarray
-    """Which texts are admitted, bool [n_texts]."""
+    """Which texts are read, bool [n_texts]."""
     buffer_bytes: int = BUFFER_BYTES
     """How much memory a group of parts may take as float32."""
 
     @property
     def n(self) -> int:
-        """How many rows are admitted."""
+        """The number of texts that are read."""
         return int(self.mask.sum())
 
     @cached_property
@@ -81,24 +81,25 @@ class EmbeddingParts:
 
     @cached_property
     def _starts(self) -> np.ndarray:
-        return np.cumsum([0, *(pq.read_metadata(part).num_rows for part in self.parts)])
+        starts: np.ndarray = np.cumsum([0, *(pq.read_metadata(part).num_rows for part in self.parts)])
+        return starts
 
-    def _admitted(self, number: int) -> np.ndarray:
-        return self.mask[self._starts[number] : self._starts[number + 1]]
+    def _mask_of(self, number: int) -> np.ndarray:
+        return np.asarray(self.mask[self._starts[number] : self._starts[number + 1]])
 
     def read(self, number: int) -> np.ndarray:
-        """Return the admitted rows of one part, float32 [n, d]."""
-        return read_embeddings(self.parts[number])[self._admitted(number)]
+        """Return the embeddings of one part file, float32 [n, d]."""
+        return np.asarray(read_embeddings(self.parts[number])[self._mask_of(number)])
 
     def in_order(self) -> Iterator[np.ndarray]:
-        """Yield the admitted rows part by part, float32 [n, d]; from memory once `batches` has read them all."""
+        """Yield the embeddings part by part, float32 [n, d]; from memory once `batches` has read them all."""
         loaded = "_whole" in self.__dict__
         for number in range(len(self.parts)):
             yield self._whole[slice(*self._span(number))] if loaded else self.read(number)
 
     def _span(self, number: int) -> tuple[int, int]:
         before = int(self.mask[: self._starts[number]].sum())
-        return before, before + int(self._admitted(number).sum())
+        return before, before + int(self._mask_of(number).sum())
 
     @property
     def _fits(self) -> bool:
@@ -112,25 +113,25 @@ class EmbeddingParts:
         """Yield shuffled batches, float32 [size, d], epoch after epoch without end, from batch number `start` on.
 
         The order depends on the seed and the part files only, so a stream that starts at batch `start` goes on exactly
-        where another stopped. Rows that do not fill a batch are left out of that epoch.
+        where another stopped. Texts that do not fill a batch are left out of that epoch.
         """
         epoch = 0
         while True:
             for group in self._groups(np.random.default_rng([seed, epoch])):
-                rows = sum(int(self._admitted(number).sum()) for number in group)
+                rows = sum(int(self._mask_of(number).sum()) for number in group)
                 count = rows // size
                 if start >= count:
                     start -= count
                     continue
-                held = self._whole if self._fits else np.concatenate([self.read(number) for number in group])
+                embeddings = self._whole if self._fits else np.concatenate([self.read(number) for number in group])
                 order = np.random.default_rng([seed, epoch, group[0]]).permutation(rows)
                 for batch in range(start, count):
-                    yield held[order[batch * size : (batch + 1) * size]]
+                    yield embeddings[order[batch * size : (batch + 1) * size]]
                 start = 0
             epoch += 1
 
     def _groups(self, draw: np.random.Generator) -> list[list[int]]:
-        """Split the parts, in an order drawn anew, into groups that fit the buffer."""
+        """Split the parts, in random order, into groups that fit the buffer."""
         if self._fits:
             return [list(range(len(self.parts)))]
         largest = int(np.diff(self._starts).max()) * self.d * 4

@@ -34,7 +34,7 @@ def sync_folder(folder: Path) -> None:
         os.close(opened)
 
 
-def write_aside(path: Path, write: Callable[[Path], None]) -> None:
+def write_aside(path: Path, write: Callable[[Path], object]) -> None:
     """Let `write` fill a file beside `path`, then put it in its place in one step.
 
     A crash at any moment leaves either the old file, or the new one, or an .aside file that the next write replaces.

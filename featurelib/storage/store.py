@@ -1,7 +1,7 @@
 """A generation's Parquet files as DuckDB views; every question goes through `Store.ask`, which opens its own cursor.
 
 The database is in memory and holds nothing but views. It may read the generation's folder and no other file, and its
-settings are locked, so whatever SQL reaches it can neither leave the folder nor lift the limits.
+settings are locked, so no SQL can read other files or lift the limits.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ import duckdb
 import pyarrow as pa
 
 from featurelib import installation
-from featurelib.schema import TABLES, Refusal, RunNotReady, Table
+from featurelib.schema import TABLES, Refusal, Table
 from featurelib.storage.runs import Generation
 
-Made = TypeVar("Made")
+Fact = TypeVar("Fact")
 
 READABLE = {table.view: table for table in TABLES}
 MEMORY_LIMIT = "2GB"
 ROW_CAP = 100_000
-"""The rows that `select` gives back at most: fetched rows lie outside DuckDB's own memory limit."""
+"""The rows that `select` returns at most: fetched rows are not counted in DuckDB's memory limit."""
 SECONDS = 10.0
-"""The time that `select` takes at most."""
+"""How long `select` may take."""
 
 
 def quoted(name: str) -> str:
@@ -63,7 +63,7 @@ class Store:
         What does not fit into `memory_limit` goes to the folder `spill` (None: one in the system's temporary folder).
         """
         self.generation = generation
-        self._known: dict[str, Any] = {}
+        self._facts: dict[str, Any] = {}
         self._lock = threading.Lock()
         self._settled = False
         self._missing = frozenset(READABLE)
@@ -95,10 +95,14 @@ class Store:
         finally:
             self._close(cursor)
 
-    def select(self, sql: str, *, row_cap: int = ROW_CAP, seconds: float = SECONDS, **values: Any) -> pa.Table:
-        """Answer somebody's own SELECT, within a time and a number of rows.
+    def count(self, sql: str, **values: Any) -> int:
+        """Answer a question whose answer is one whole number, such as how many texts there are."""
+        return int(self.ask(sql, **values)[0][0].as_py())
 
-        Raises Refusal for anything but one SELECT, for SQL that DuckDB refuses, and when either limit is passed.
+    def select(self, sql: str, *, row_cap: int = ROW_CAP, seconds: float = SECONDS, **values: Any) -> pa.Table:
+        """Answer a SELECT written by a user, within a time and a number of rows.
+
+        Raises Refusal for anything but one SELECT, for SQL that DuckDB refuses, and when a limit is exceeded.
         """
         _check_select(sql)
         if self._missing:
@@ -118,23 +122,24 @@ class Store:
         return rows
 
     def has(self, table: Table) -> bool:
-        """Whether the table has been made."""
+        """Return whether the table has been made."""
         if table.view in self._missing:
             self._find_tables()
         return table.view not in self._missing
 
-    def once(self, key: str, make: Callable[[], Made]) -> Made:
-        """Return what `make` gave the first time; for small facts that do not change within a generation."""
-        if key not in self._known:
-            self._known[key] = make()
-        return self._known[key]
+    def once(self, key: str, make: Callable[[], Fact]) -> Fact:
+        """Return what `make` returned the first time; for small facts that do not change within a generation."""
+        if key not in self._facts:
+            self._facts[key] = make()
+        fact: Fact = self._facts[key]
+        return fact
 
     def close(self) -> None:
-        """Let go of the files."""
+        """Close the files."""
         self._con.close()
 
     def _cursor(self) -> duckdb.DuckDBPyConnection:
-        # One connection used by two threads at once gives one of them the other's rows, without an error.
+        # If two threads use one connection at once, one of them gets rows of the other, without an error.
         return self._con.cursor()
 
     def _close(self, cursor: duckdb.DuckDBPyConnection) -> None:
@@ -149,7 +154,7 @@ class Store:
             return rows.to_arrow_table() if row_cap is None else _first(rows.to_arrow_reader(), row_cap)
         except duckdb.CatalogException:
             for view in sorted(self._missing):
-                # Neither maybe.labels nor a column of the source's that is called "labels".
+                # but not maybe.labels, and not a metadata column that is called "labels"
                 if re.search(rf"(?<![.\"])\b{view}\b", sql):
                     self.generation.need(READABLE[view])
             raise
@@ -162,7 +167,7 @@ class Store:
             raise
 
     def _is_damaged(self, broken: duckdb.Error) -> bool:
-        """Whether our own SQL failed because of a flipped bit, which may rename a column: the hashes tell, slowly."""
+        """Return whether a file is damaged: a flipped bit may rename a column. Checking the hashes is slow."""
         if isinstance(broken, duckdb.InterruptException | duckdb.OutOfMemoryException) or not self.generation.complete:
             return False
         return any(wrong is not None for _, wrong in self.generation.verify())
@@ -179,7 +184,7 @@ class Store:
             raise Refusal(f"run '{self._run}' is damaged: {wrong[0]} Build it again, or copy it once more.")
 
     def _find_tables(self) -> None:
-        """Make a view of each table that has been made since the last look; to a complete generation none is added."""
+        """Create a view of each table that has been made since the last call; a complete generation gets no more."""
         with self._lock:
             if self._settled:
                 return
@@ -242,7 +247,7 @@ def _first_line(error: duckdb.Error) -> str:
 
 
 def _is_of_a_file(error: duckdb.Error) -> bool:
-    """Whether a file is to blame, and not the SQL: measured on files with a flipped bit, cut, or gone."""
+    """Return whether a file caused the error, not the SQL: tried on files with a flipped bit, truncated or missing."""
     if type(error) is duckdb.Error or isinstance(error, duckdb.IOException | duckdb.SerializationException):
         return True
     return isinstance(error, duckdb.InvalidInputException) and "read file" in str(error)
@@ -270,6 +275,3 @@ def _check_select(sql: str) -> None:
         raise Refusal(f"DuckDB cannot parse this SQL: {' '.join(str(refused).split())}") from refused
     if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
         raise Refusal(f"one SELECT is expected; {len(statements)} statements, or another kind, were found.")
-
-
-__all__ = ["Store", "open_store", "quoted", "RunNotReady"]

@@ -1,4 +1,4 @@
-"""Some texts of a generation by their ids."""
+"""Texts of a generation by their ids."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from featurelib.storage.runs import Generation
 
 
 def read_texts(generation: Generation, text_ids: np.ndarray) -> list[str]:
-    """Return the texts with these ids, which are row numbers and rise; the rest of the corpus is only passed by."""
-    chosen: list[str] = []
+    """Return the texts with these ids, which ascend; of the others, one batch is in memory at a time."""
+    texts: list[str] = []
     start = 0
     with pq.ParquetFile(generation.need(TEXTS)) as opened:
         for batch in opened.iter_batches(columns=["text"]):
             inside = text_ids[(text_ids >= start) & (text_ids < start + batch.num_rows)] - start
-            chosen += batch["text"].take(pa.array(inside)).to_pylist()
+            texts += batch["text"].take(pa.array(inside)).to_pylist()
             start += batch.num_rows
-    return chosen
+    return texts

@@ -85,7 +85,7 @@ def _batches(store: Store, summary: Summary, ranges: list[tuple[int, int]], bar:
 
 
 def _n_texts(store: Store) -> int:
-    return store.ask("select count(*) as n from texts")["n"][0].as_py()
+    return store.count("select count(*) from texts")
 
 
 def _made(generation: Generation, n_active: list[int]) -> Made:

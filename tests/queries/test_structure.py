@@ -10,6 +10,7 @@ import pytest
 
 from featurelib import charts, queries, schema
 from featurelib.charts.coactivation import relative
+from featurelib.queries.families import FAMILY_SORTS
 from featurelib.schema import Refusal
 from featurelib.storage.store import Store, open_store
 from featurelib.ui.kit.theme import DARK, LIGHT
@@ -105,7 +106,7 @@ def test_families_are_found_by_the_words_of_any_member(store: Store, made: Numpy
     assert queries.families(store, made.labels[GRANDCHILD])["family_id"].to_pylist() == [0]
     assert queries.families(store, f"label{ROOT} label{CHILDREN[1]}").num_rows == queries.count_families(store) == 1
     assert queries.families(store, "label20").num_rows == queries.count_families(store, "label20") == 0
-    for sort in queries.FAMILY_SORTS:
+    for sort in FAMILY_SORTS:
         assert queries.families(store, sort=sort, descending=False)["root_id"].to_pylist() == [ROOT]
     with pytest.raises(Refusal, match="cannot be sorted by 'x; drop'"):
         queries.families(store, sort="x; drop")
