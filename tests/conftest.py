@@ -10,6 +10,7 @@ import pytest
 from featurelib.storage.runs import Run
 from precompute.__main__ import main
 from tests.support.planted import Planted, plant
+from tests.support.shared import build_once
 
 ROOT = Path(__file__).resolve().parent.parent
 STAND_IN = "stand-in:64"
@@ -22,15 +23,17 @@ TINY_FLAGS = (
 @pytest.fixture(scope="session")
 def planted(tmp_path_factory: pytest.TempPathFactory) -> Planted:
     """The planted corpus as a Parquet file."""
-    return plant(tmp_path_factory.mktemp("corpus"))
+    return plant(build_once(tmp_path_factory, "corpus", plant))
 
 
 @pytest.fixture(scope="session")
 def tiny_data(planted: Planted, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A data folder that holds the complete run 'tiny', built once; read it, never write to it."""
-    folder = tmp_path_factory.mktemp("data")
-    assert main(["build", str(planted.path), "--name", "tiny", "--data", str(folder), *TINY_FLAGS]) == 0
-    return folder
+
+    def build(folder: Path) -> None:
+        assert main(["build", str(planted.path), "--name", "tiny", "--data", str(folder), *TINY_FLAGS]) == 0
+
+    return build_once(tmp_path_factory, "data", build)
 
 
 @pytest.fixture(scope="session")

@@ -214,7 +214,7 @@ def test_a_row_of_zeros_has_the_constant_alone():
         ("mean", [lambda: dense(activation_function=torch.nn.Tanh())], r"Dense layer that is not linear \(Tanh\)"),
         ("mean", [lambda: torch.nn.Softmax(1)], r"not known here stands behind its pooling \(Softmax\)"),
     ],
-    ids=str,
+    ids=["cls", "max", "lasttoken", "mean and max", "Tanh", "Softmax"],
 )
 def test_an_encoder_that_is_no_sum_over_tokens_says_why(transformer, tmp_path, pooling, behind, reason):
     from featurelib.embedder import token_states as states

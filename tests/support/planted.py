@@ -37,7 +37,7 @@ class Planted:
 
 
 def plant(folder: Path, n_texts: int = 600, seed: int = 7) -> Planted:
-    """Write a Parquet corpus of `n_texts` texts into `folder`; text = title + '. ' + body."""
+    """A corpus of `n_texts` texts, written as Parquet into `folder` unless it is there; text = title + '. ' + body."""
     draw = random.Random(seed)
     rows, texts, topics = [], [], []
     names = list(TOPICS)
@@ -60,5 +60,6 @@ def plant(folder: Path, n_texts: int = 600, seed: int = 7) -> Planted:
         texts.append(f"{title}. {body}")
         topics.append(chosen)
     path = folder / "planted.parquet"
-    pq.write_table(pa.Table.from_pylist(rows), path)
+    if not path.exists():
+        pq.write_table(pa.Table.from_pylist(rows), path)
     return Planted(path, texts, topics, [row["id"] for row in rows])
