@@ -21,10 +21,10 @@ _FORM = "give --embeddings FILE.npy or FILE.parquet:COLUMN"
 
 @dataclass(frozen=True)
 class Precomputed:
-    """A matrix of embeddings on disk."""
+    """A matrix of embeddings in a file."""
 
     path: Path
-    """The file that was given."""
+    """The file."""
     column: str | None
     """The Parquet column; None for npy."""
     matrix: np.ndarray
@@ -36,10 +36,10 @@ class Precomputed:
             return np.asarray(self.matrix[numbers], dtype=np.float32)
 
     def matched_by(self, n_texts: int, n_source_rows: int, sampled: bool) -> str:
-        """Return "text_id" when there is a row for each kept text, "source_row" when for each row of the source.
+        """Return "text_id" if there is one row per kept text, "source_row" if there is one per row of the source.
 
-        Of a sampled source only the first `n_source_rows` rows were read, so there may be more; which is which can
-        then be told only where each of these is a text. Raises Refusal when neither fits.
+        Of a sampled source only the first `n_source_rows` rows were read. A file with more rows fits only if each of
+        these rows became a text. Raises Refusal when neither fits.
         """
         n_rows = len(self.matrix)
         if n_rows == n_texts:
@@ -59,7 +59,7 @@ class Precomputed:
         )
 
     def facts(self, by: str) -> dict[str, Any]:
-        """Provenance, as far as a file of numbers has any, under the names that an embedder's facts have."""
+        """Where the embeddings come from, under the names that an embedder's facts have; None where unknown."""
         return {
             "name": self.path.name,
             "origin": PRECOMPUTED,
@@ -77,13 +77,13 @@ class Precomputed:
 
 
 def precomputed_identity(name: str) -> dict[str, Any]:
-    """The file's sha256 and its column; Refusal when it is not there."""
+    """Return the file's sha256 and its column; Refusal when the file or the column does not exist."""
     path, column = _place(name)
     return {"sha256": files.sha256_file(path), "column": column}
 
 
 def precomputed_dimension(name: str) -> int:
-    """The number of dimensions, told from the first row; Refusal as for `open_precomputed`."""
+    """Return the dimension of the embeddings, read from the first row; Refusal as for `open_precomputed`."""
     path, column = _place(name)
     if column is None:
         return int(_checked(path, _from_npy(path)).shape[1])
@@ -118,7 +118,7 @@ def _without_rows(path: Path) -> Refusal:
 
 
 def _place(name: str) -> tuple[Path, str | None]:
-    """The file and, for Parquet, its column; a ':' in the file's own name does no harm."""
+    """The file and, for Parquet, its column; the file's own name may hold a ':'."""
     whole = Path(name)
     if whole.is_file():
         if whole.suffix == ".npy":
@@ -182,7 +182,7 @@ def _copy_column(path: Path, column: str, target: Path) -> None:
 
 
 def _new_matrix(target: Path, n_rows: int, d: int) -> np.ndarray:
-    """Map a new float32 matrix [n_rows, d] whose room on the disk is there: a page without would kill the process."""
+    """Map a new float32 matrix [n_rows, d], its disk space reserved: writing to a full disk would kill the process."""
     matrix = np.lib.format.open_memmap(target, "w+", np.float32, (n_rows, d))
     if hasattr(os, "posix_fallocate"):
         with target.open("rb+") as opened:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pyarrow as pa
 
@@ -22,7 +24,20 @@ class Table:
     parts: bool = False
     """Whether `path` is a folder of part-*.parquet files."""
 
+    def from_columns(self, columns: Sequence[Any]) -> pa.Table:
+        """Return rows of this table from its columns, in the order of the schema: arrays, or lists of values."""
+        arrays = [_array(column, field.type) for column, field in zip(columns, self.schema, strict=True)]
+        return pa.table(arrays, schema=self.schema)
+
+    def from_rows(self, rows: Sequence[Sequence[Any]]) -> pa.Table:
+        """Return rows of this table from tuples, of which there may be none."""
+        return self.from_columns(list(zip(*rows, strict=True)) or [()] * len(self.schema))
+
 
 def table(view: str, path: str, stage: str, columns: dict[str, pa.DataType], *, parts: bool = False) -> Table:
     """Declare a table by its columns."""
     return Table(view, path, stage, pa.schema(list(columns.items())), parts)
+
+
+def _array(column: Any, kind: pa.DataType) -> pa.Array:
+    return column.cast(kind) if isinstance(column, pa.Array | pa.ChunkedArray) else pa.array(column, kind)

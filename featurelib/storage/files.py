@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import io
 import json
 import os
 import shutil
@@ -14,6 +15,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -60,6 +62,25 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, value: Any) -> None:
     """Write JSON with sorted keys, so that equal values are equal bytes."""
     write_text(path, json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
+
+
+def write_array(path: Path, array: np.ndarray) -> None:
+    """Write one array as a .npy file."""
+    memory = io.BytesIO()
+    np.save(memory, array)
+    _write_memory(path, memory)
+
+
+def write_arrays(path: Path, **arrays: np.ndarray) -> None:
+    """Write several arrays as a .npz file."""
+    memory = io.BytesIO()
+    np.savez(memory, **arrays)
+    _write_memory(path, memory)
+
+
+def _write_memory(path: Path, memory: io.BytesIO) -> None:
+    # numpy's own writing to a file does not say that a full disk is full.
+    write_aside(path, lambda aside: aside.write_bytes(memory.getbuffer()))
 
 
 def read_json(path: Path) -> Any:

@@ -12,8 +12,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-
 from featurelib import installation
 from featurelib.schema import FORMAT_VERSION, FORMERLY, RENAMED, STAGES, Refusal, RunNotReady, Table
 from featurelib.storage import files
@@ -89,14 +87,13 @@ class Generation:
         """The SAE, in SAELens inference layout."""
         return self.path / SAE_FOLDER
 
-    def write(self, table: Table, columns: Sequence[Any], row_group: int = files.ROW_GROUP) -> None:
+    def write(self, table: Table, columns: Sequence[Any]) -> None:
         """Write a table of one file from its columns, in the order of its schema: arrays, or lists of values."""
-        arrays = [_array(column, field.type) for column, field in zip(columns, table.schema, strict=True)]
-        files.write_parquet(self.file(table), pa.table(arrays, schema=table.schema), table.schema, row_group)
+        files.write_parquet(self.file(table), table.from_columns(columns), table.schema)
 
     def write_rows(self, table: Table, rows: Sequence[Sequence[Any]]) -> None:
         """Write a table of one file from its rows, which may be none."""
-        self.write(table, list(zip(*rows, strict=True)) or [()] * len(table.schema))
+        files.write_parquet(self.file(table), table.from_rows(rows), table.schema)
 
     def marker(self, stage: str) -> Path:
         """The file that says a stage is done: done/<stage>.json, or under the stage's first name in an older run."""
@@ -231,10 +228,6 @@ class Run:
         existing = self.generations()
         number = int(existing[-1].name[1:]) + 1 if existing else 1
         return Generation(self.path / f"g{number:04d}")
-
-
-def _array(column: Any, kind: pa.DataType) -> pa.Array:
-    return column.cast(kind) if isinstance(column, pa.Array | pa.ChunkedArray) else pa.array(column, kind)
 
 
 def _read_object(path: Path) -> dict[str, Any]:

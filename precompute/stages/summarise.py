@@ -1,4 +1,4 @@
-"""summarise: SQL turns the activations into features, top texts, histograms and coactivations; texts into parts."""
+"""summarise: SQL turns activations into densities, top texts, histograms and coactivations; texts get a label split."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ MEMORY_LIMIT = "3GB"
 
 
 def summarise(job: Job) -> Made:
-    """Make the tables, one file after the other; a file that a killed run has made already stands."""
+    """Write the tables, one file after the other; a file that a killed run has written is kept."""
     generation = job.generation
     n_active = _make_features(generation)
     ranges = feature_ranges(n_active)
-    wanted = [one for one in SUMMARIES if one.in_ranges and not generation.file(one.table).is_file()]
+    missing = [summary for summary in SUMMARIES if summary.in_ranges and not generation.file(summary.table).is_file()]
     store = open_store(generation, memory_limit=MEMORY_LIMIT, spill=generation.work("summarise"))
     try:
-        with job.progress(len(wanted) * len(n_active), "features") as bar:
-            for summary in wanted:
+        with job.progress(len(missing) * len(n_active), "features") as bar:
+            for summary in missing:
                 batches = _batches(store, summary, ranges, bar)
                 files.write_parquet(generation.file(summary.table), batches, summary.table.schema)
     finally:
         store.close()
-    _write_parts(generation)
+    _write_label_split(generation)
     return _made(generation, n_active)
 
 
@@ -48,8 +48,8 @@ STAGE = Stage(
 )
 
 
-def _write_parts(generation: Generation) -> None:
-    """Write which texts name features, choose among names, and judge them."""
+def _write_label_split(generation: Generation) -> None:
+    """Write which texts labels are made from, chosen on and tested on."""
     with pq.ParquetFile(generation.file(schema.TEXTS)) as opened:
         columns = ["text_id", "text"]
         batches = (
@@ -90,7 +90,7 @@ def _n_texts(store: Store) -> int:
 
 def _made(generation: Generation, n_active: list[int]) -> Made:
     n_texts = pq.read_metadata(generation.file(schema.TEXTS)).num_rows
-    rows = {one.table.view: pq.read_metadata(generation.file(one.table)).num_rows for one in SUMMARIES}
+    rows = {summary.table.view: pq.read_metadata(generation.file(summary.table)).num_rows for summary in SUMMARIES}
     n_dead = sum(active == 0 for active in n_active)
     n_dense = sum(active > schema.DENSE * n_texts for active in n_active)
     facts = {"rows": rows, "n_dead": n_dead, "n_dense": n_dense, "n_activations": sum(n_active)}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections import Counter
 from dataclasses import dataclass
 
@@ -72,9 +71,7 @@ def _read(job: Job, column: str | None) -> tuple[np.ndarray, np.ndarray, np.ndar
     """Return a code of each text's words, its characters, its language's or script's number, and their names."""
     path = job.generation.work("audit") / ("texts.npz" if column is not None else "texts-by-script.npz")
     if not path.is_file():
-        held = io.BytesIO()
-        np.savez(held, **_read_texts(job, column))
-        files.write_aside(path, lambda aside: aside.write_bytes(held.getbuffer()))
+        files.write_arrays(path, **_read_texts(job, column))
     with np.load(path) as arrays:
         names = [] if not arrays["n_names"] else "".join(map(chr, arrays["names"])).split("\0")
         return arrays["codes"], arrays["characters"], arrays["values"], names

@@ -7,10 +7,8 @@ phrases of its texts whose own embedding has the largest pre-activation. Each di
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -124,7 +122,9 @@ def embed_candidates(job: Job, candidates: Candidates, n_features: int) -> Vecto
         with job.progress(len(strings), "candidates", there) as bar:
             for chunk, path in zip(chunks, paths, strict=True):
                 if not path.is_file():
-                    _save(path, embedder.embed(chunk, on_batch=bar.advance).astype(job.config.embedding_dtype))
+                    files.write_array(
+                        path, embedder.embed(chunk, on_batch=bar.advance).astype(job.config.embedding_dtype)
+                    )
     return Vectors(strings, [np.load(path, mmap_mode="r") for path in paths])
 
 
@@ -146,10 +146,3 @@ def find_strings(job: Job, candidates: Candidates, n_features: int) -> list[str]
             found |= set(files.read_json(path))
             bar.advance(len(ids))
     return sorted(found, key=lambda one: (len(one), one))
-
-
-def _save(path: Path, vectors: np.ndarray) -> None:
-    # Through memory: numpy's own writing to a file does not say that a full disk is full.
-    held: Any = io.BytesIO()
-    np.save(held, vectors)
-    files.write_aside(path, lambda aside: aside.write_bytes(held.getbuffer()))
