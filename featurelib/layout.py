@@ -100,7 +100,8 @@ def drawn_texts(n_texts: int, seed: int = 0, most: int = MOST_TEXTS) -> np.ndarr
 
 def _units(vectors: np.ndarray) -> np.ndarray:
     norms = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return vectors / np.where(norms == 0, 1, norms)
+    units: np.ndarray = vectors / np.where(norms == 0, 1, norms)
+    return units
 
 
 def _is_small(units: np.ndarray) -> bool:
@@ -122,7 +123,8 @@ def _umap(units: np.ndarray, seed: int, axes: int, min_dist: float) -> np.ndarra
     )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
-        return reducer.fit_transform(units)
+        points: np.ndarray = reducer.fit_transform(units)
+    return points
 
 
 def find_clusters(points: np.ndarray) -> np.ndarray:
@@ -138,11 +140,12 @@ def find_clusters(points: np.ndarray) -> np.ndarray:
     if n <= smallest:
         return np.full(n, NO_CLUSTER, dtype=np.int32)
     clusterer = HDBSCAN(min_cluster_size=smallest, min_samples=3, max_cluster_size=max(smallest, n // 2), copy=True)
-    labels = clusterer.fit_predict(points.astype(np.float64))
+    labels: np.ndarray = clusterer.fit_predict(points.astype(np.float64))
     sizes = np.bincount(labels[labels >= 0])
     number = np.full(len(sizes) + 1, NO_CLUSTER, dtype=np.int32)
     number[np.argsort(-sizes, kind="stable")] = np.arange(len(sizes), dtype=np.int32)
-    return number[labels]
+    clusters: np.ndarray = number[labels]
+    return clusters
 
 
 def _small_places(units: np.ndarray) -> tuple[np.ndarray, str]:

@@ -199,11 +199,12 @@ def read_directions(sae_folder: Path) -> np.ndarray | None:
         return None
     try:
         with safe_open(path, framework="np") as tensors:
-            directions = tensors.get_tensor("W_dec").astype(np.float32)
+            directions: np.ndarray = tensors.get_tensor("W_dec").astype(np.float32)
     except SafetensorError as error:
         raise Refusal(f"{path.name} cannot be read ({str(error)[:80]}); build the run again.") from error
     norms = np.linalg.norm(directions, axis=1, keepdims=True)
-    return directions / np.where(norms == 0, 1, norms)
+    directions /= np.where(norms == 0, 1, norms)
+    return directions
 
 
 def comparable(

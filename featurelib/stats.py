@@ -150,7 +150,8 @@ def auroc_of_rank_sum(rank_sum: np.ndarray, n_positive: np.ndarray, n_other: np.
     """
     pairs = np.asarray(n_positive, np.float64) * n_other
     above = rank_sum - np.asarray(n_positive, np.float64) * (n_positive + 1) / 2
-    return np.divide(above, pairs, out=np.full(pairs.shape, np.nan), where=pairs > 0)
+    auroc: np.ndarray = np.divide(above, pairs, out=np.full(pairs.shape, np.nan), where=pairs > 0)
+    return auroc
 
 
 def auroc_and_ap(scores: np.ndarray, positive: np.ndarray) -> Agreement:
@@ -255,7 +256,8 @@ def nesting(n_both: np.ndarray, n_inner: np.ndarray, n_outer: np.ndarray, n_text
     n_inner, n_outer = np.asarray(n_inner, np.int64), np.asarray(n_outer, np.int64)
     above = (np.asarray(n_both, np.int64) * n_texts - n_inner * n_outer).astype(np.float64)
     most = (n_inner * (n_texts - n_outer)).astype(np.float64)
-    return np.divide(above, most, out=np.full(above.shape, np.nan), where=most > 0)
+    h: np.ndarray = np.divide(above, most, out=np.full(above.shape, np.nan), where=most > 0)
+    return h
 
 
 # --- many tests ----------------------------------------------------------------------------------------------------
@@ -284,4 +286,5 @@ def overlap_chance(n_both: np.ndarray, n_first: np.ndarray, n_second: np.ndarray
     """
     from scipy.stats import hypergeom
 
-    return hypergeom.sf(n_both - 1, n_texts, n_first, n_second)
+    chances: np.ndarray = hypergeom.sf(n_both - 1, n_texts, n_first, n_second)
+    return chances

@@ -45,7 +45,11 @@ class SplitText:
 def split_text(text: str) -> SplitText:
     """Split a text into words; upper case and characters without width make no difference."""
     text = text[:LOOKED_AT]
-    starts, ends, codes, sentences, first = [], [], [], [], 0
+    starts: list[int] = []
+    ends: list[int] = []
+    codes: list[int] = []
+    sentences: list[tuple[int, int]] = []
+    first = 0
     for token in TOKEN.finditer(text):
         if token.lastgroup:
             sentences.append((first, len(codes)))

@@ -81,4 +81,5 @@ def _predict(
     for label, ids in enumerate(chosen):
         probe = fit(train[:, ids].toarray()[rows], y[rows] == label, strength, solver="newton-cholesky")
         scores.append(probe.decision_function(inputs[:, ids].toarray()[input_rows]))
-    return np.argmax(scores, axis=0)
+    best: np.ndarray = np.argmax(scores, axis=0)
+    return best

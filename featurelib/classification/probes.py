@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
     from sklearn.linear_model import LogisticRegression
 
-    Inputs = np.ndarray | csr_matrix
+    Inputs: TypeAlias = np.ndarray | csr_matrix
 
 STRENGTHS = (0.1, 1.0, 10.0, 100.0, 1000.0)
 """The values of C that are tried: the inverse of the L2 penalty."""
@@ -87,7 +87,8 @@ def linear_probe(
     x_train, x_test, y = x[division.train] / length, x[division.test] / length, labels[division.train]
 
     def predict(rows: np.ndarray, held_back: np.ndarray, c: float) -> np.ndarray:
-        return fit(x_train[rows], y[rows], c).predict(x_train[held_back])
+        labels: np.ndarray = fit(x_train[rows], y[rows], c).predict(x_train[held_back])
+        return labels
 
     strength = find_strength(predict, y, seed) if strength is None else strength
     return Accuracy.of(fit(x_train, y, strength).predict(x_test), labels[division.test], strength)

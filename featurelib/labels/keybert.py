@@ -49,14 +49,15 @@ class Candidates(NamedTuple):
 def _analyzer() -> Callable[[str], list[str]]:
     from sklearn.feature_extraction.text import CountVectorizer
 
-    return CountVectorizer(ngram_range=(1, 1), stop_words="english").build_analyzer()
+    analyzer: Callable[[str], list[str]] = CountVectorizer(ngram_range=(1, 1), stop_words="english").build_analyzer()
+    return analyzer
 
 
 def stop_words() -> frozenset[str]:
     """Return English words that carry no meaning of their own, as scikit-learn lists them."""
     from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
 
-    return ENGLISH_STOP_WORDS
+    return frozenset(ENGLISH_STOP_WORDS)
 
 
 def candidates(text: str) -> Candidates:

@@ -113,7 +113,8 @@ def _keyword(cluster: list[ScoredTerm]) -> Keyword:
 
 def _cosines(vectors: np.ndarray) -> np.ndarray:
     units = unit(vectors)
-    return units @ units.T
+    cosines: np.ndarray = units @ units.T
+    return cosines
 
 
 def _groups(near: np.ndarray) -> list[list[int]]:

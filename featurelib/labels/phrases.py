@@ -72,9 +72,8 @@ class TextWords:
         numbers = np.full(int(ends[-1]) if len(rows) else 0, -1, np.int32)
         inside = np.ones(len(numbers), bool)
         inside[ends - 1] = False
-        numbers[inside] = np.concatenate(
-            [self.numbers[self.starts[row] : self.starts[row + 1]] for row in rows] or [[]]
-        )
+        of_texts = [self.numbers[self.starts[row] : self.starts[row + 1]] for row in rows]
+        numbers[inside] = np.concatenate([np.empty(0, np.int32), *of_texts])
         return numbers, np.repeat(np.arange(len(rows)), lengths + 1)
 
 
@@ -133,7 +132,8 @@ class Phrases:
             columns.append((hashes[at], texts[at], at * (LONGEST_PHRASE + 1) + length))
         if not columns:
             return np.empty(0, np.uint64), np.empty(0, np.int64), np.empty(0, np.int64)
-        return tuple(np.concatenate(column) for column in zip(*columns, strict=True))
+        hashes, texts, places = (np.concatenate(column) for column in zip(*columns, strict=True))
+        return hashes, texts, places
 
     def candidates(self, rows: np.ndarray, weights: np.ndarray, most: int) -> list[Candidate]:
         """Return up to `most` phrases of the texts `rows`, int64 [n], the greatest contrast first.
