@@ -79,7 +79,7 @@ class BuildConfig:
     keyword_texts: int = _option(10, "top texts of a feature that its keywords are taken from")
     merge_at: float = _option(0.9, "cosine at which two keywords of one text count as one")
     pair_at: float = _option(0.4, "cosine to the text from which a pair of words counts as a keyword")
-    cluster_at: float = _option(0.75, "cosine at which keywords of a feature are clustered (the seed's code used 0.8)")
+    cluster_at: float = _option(0.75, "cosine at which keywords of a feature are clustered (the baseline: 0.8)")
     keyword_embedder: str | None = _option(None, "embedder of the keywords (default: that of the run)")
     attributed_texts: int = _option(10, "top texts of a feature whose words' contributions are stored")
     labeller: str | None = _option(

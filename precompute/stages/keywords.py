@@ -1,7 +1,7 @@
 """keywords: top texts → scored keywords of every feature.
 
-Only texts of the part "named" (half of them, see featurelib.labels.split) give keywords, so that the others can tell
-how good a name is. A feature without one of those among its top texts takes its keywords from the others.
+Only naming texts (half of all texts, see featurelib.labels.split) give keywords, so that the others can tell how good a
+label is. A feature without a naming text among its top texts takes its keywords from the others.
 
 Every distinct string is embedded once, in parts of 4,096 strings of about equal length under work/keywords, so that a
 killed run loses at most one of them.

@@ -123,7 +123,7 @@ def _choices(job: Job, store: Store) -> tuple[list[ChosenTexts], int]:
     The densest that are not dense come first, then the dense ones, the densest last.
     """
     part = pq.read_table(job.generation.need(LABEL_SPLIT))["part"].to_numpy()
-    named, judged = part == NAMING, part == TESTING
+    naming, testing = part == NAMING, part == TESTING
     features = pq.read_table(job.generation.need(FEATURES), columns=["feature_id", "n_active", "density"]).to_pandas()
     live = features[features["n_active"] > 0]
     dense = live["density"] > DENSE
@@ -136,7 +136,7 @@ def _choices(job: Job, store: Store) -> tuple[list[ChosenTexts], int]:
             if len(choices) == wanted:
                 break
             text_ids, activations = _fires_on(store, feature_id)
-            choice = choose_texts(feature_id, text_ids, activations, named, judged, job.config.seed)
+            choice = choose_texts(feature_id, text_ids, activations, naming, testing, job.config.seed)
             choices += [choice] if choice else []
             n_rare += choice is None
             bar.advance(choice is not None)

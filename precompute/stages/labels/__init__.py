@@ -1,10 +1,10 @@
 """labels: keywords → a label for every feature, chosen by evidence, and how well it predicts firing.
 
-Candidates come from texts of the part "named", a label is chosen on the part "chosen" (choice.py in this folder),
-and both it and the label of the seed method are measured, once, on the part "judged". What predicts is either
+Candidates come from the naming texts, a label is chosen on the choosing texts (choice.py in this folder), and both it
+and the baseline's label are measured, once, on the label test texts (featurelib.labels.split). What predicts is either
 "resembles", the cosine of the text's embedding to the label's (the mean of its keywords' embeddings at length 1,
 which predicts better than the embedding of the label as one string), or "contains", how many of the label's keywords
-the text holds.
+the text contains.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ def _seed_label(own: Sequence[Keyword]) -> Label:
 
 
 def _labels(choices: dict[int, Choice], seed_keywords: dict[int, list[Keyword]], n_features: int) -> list[Label]:
-    """Every feature's label; one without evidence has the seed method's, or that of its next keywords."""
+    """Every feature's label; one without evidence has the baseline's, or that of its next keywords."""
     names = {feature_id: choice.alternatives for feature_id, choice in choices.items() if choice.alternatives}
     for feature_id, own in seed_keywords.items():
         if feature_id not in names:
@@ -197,7 +197,7 @@ def _made(
 def _line(facts: dict[str, Any], told: dict[str, Any]) -> str:
     distinct, named = facts["n_distinct"], facts["n_named"]
     line = (
-        f"{named[OURS]:,} features named, {distinct[OURS]:,} names distinct (seed method: {distinct[SEED]:,} of "
+        f"{named[OURS]:,} features named, {distinct[OURS]:,} names distinct (baseline: {distinct[SEED]:,} of "
         f"{named[SEED]:,})"
     )
     predictor = RESEMBLES if RESEMBLES in told else next(iter(told))
@@ -205,8 +205,8 @@ def _line(facts: dict[str, Any], told: dict[str, Any]) -> str:
     if ours["ap_mean"] is None:
         return f"{line}; none could be measured"
     return (
-        f"{line}; on {facts['texts'][TESTING]['measured']:,} judged texts '{predictor}' has mean AUROC "
-        f"{ours['auroc_mean']['value']:.3f} (seed {seed['auroc_mean']['value']:.3f}), average precision "
-        f"{ours['ap_mean']['value']:.3f} (seed {seed['ap_mean']['value']:.3f}) over {told[predictor]['n_features']:,} "
-        "features"
+        f"{line}; on {facts['texts'][TESTING]['measured']:,} label test texts '{predictor}' has mean AUROC "
+        f"{ours['auroc_mean']['value']:.3f} (baseline {seed['auroc_mean']['value']:.3f}), average precision "
+        f"{ours['ap_mean']['value']:.3f} (baseline {seed['ap_mean']['value']:.3f}) over "
+        f"{told[predictor]['n_features']:,} features"
     ) + ("" if RESEMBLES in told else "; the run has no embedder, so labels have no vectors")

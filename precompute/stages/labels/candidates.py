@@ -1,6 +1,6 @@
 """Every feature's candidate keywords, and the embeddings of all of them together.
 
-A feature's candidates are the seed method's best keywords, the phrases that set the texts it fires on apart, and those
+A feature's candidates are the baseline's best keywords, the phrases that set the texts it fires on apart, and those
 phrases of its texts whose own embedding has the largest pre-activation. Each distinct one is embedded once, in parts of
 4,096 under work/labels, so that a killed run loses at most one of them.
 """
@@ -32,7 +32,7 @@ LOOKED_THROUGH = 400
 """Phrases of a feature, the greatest contrast first, among which those with the largest pre-activation are found."""
 BY_KEYWORDS = 10
 TOP_TEXTS, ACTIVE_TEXTS, ENCODER = "top texts", "active texts", "encoder"
-"""Where a candidate comes from: the seed method's keywords, contrast, pre-activation."""
+"""Where a candidate comes from: the baseline's keywords, contrast, pre-activation."""
 
 
 class Named(NamedTuple):
@@ -86,7 +86,7 @@ class Candidates:
         return [one.phrase for one in found if not repeats(one.phrase)]
 
     def of_seed(self, feature_id: int) -> list[str]:
-        """The seed method's best keywords and those of its label."""
+        """The baseline's best keywords and those of its label."""
         own = self._keywords.get(feature_id, [])
         return list(dict.fromkeys([*label_keywords(own), *(one.keyword for one in own[:BY_KEYWORDS])]))
 
@@ -129,7 +129,7 @@ def embed_candidates(job: Job, candidates: Candidates, n_features: int) -> Vecto
 
 
 def find_strings(job: Job, candidates: Candidates, n_features: int) -> list[str]:
-    """Every feature's candidates by contrast and by the seed's method, the shortest first.
+    """Every feature's candidates by contrast and by the baseline, the shortest first.
 
     They are found in parts of 512 features that stay on disk until the stage is done.
     """

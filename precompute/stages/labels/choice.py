@@ -1,6 +1,6 @@
 """Candidates → a feature's label: which one to three keywords together tell best on which texts it fires.
 
-The texts of the part "named" give the candidates and a short list of them; the part "chosen" chooses. What is compared
+The naming texts give the candidates and a short list of them; the choosing texts choose. What is compared
 is a combination's worth: the mean of AUROC and average precision of "the text resembles it" (its cosine to the mean of
 the keywords' unit embeddings), half the AUROC of "the text holds its words", a quarter of the AUROC among the texts on
 which the feature or one of its ten nearest fires, and half a hundredth off for every further keyword. The constants
@@ -32,7 +32,7 @@ ALTERNATIVES = 24
 HOLDS, APART, FURTHER = 0.5, 0.25, 0.005
 """What holding the words, standing apart from the nearest features, and each further keyword count."""
 PRIOR = 20
-"""So many firing texts of the part chosen count as much as all of the part named: few say little by themselves."""
+"""So many firing choosing texts count as much as all naming texts: few say little by themselves."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ class Looked:
 
 
 class Weighed(NamedTuple):
-    """A candidate with what the part chosen says of it alone."""
+    """A candidate with its measures on the choosing texts, by itself."""
 
     keyword: str
     origin: str

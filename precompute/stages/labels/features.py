@@ -52,8 +52,8 @@ def find_choices(
 ) -> dict[int, Choice]:
     """What each feature may be called, by feature_id.
 
-    A feature without candidates is left out. One that fires on no text of the part chosen, or has no top text of the
-    part named, has no alternatives, for nothing tells its candidates apart.
+    A feature without candidates is left out. One that fires on no choosing text, or has no naming text among its top
+    texts, has no alternatives: nothing tells its candidates apart.
     """
     chooser: _Chooser | None = None
     found: dict[int, Choice] = {}

@@ -1,4 +1,4 @@
-"""How well labels predict firing on the judged texts, for our labels and the seed method's."""
+"""How well labels predict firing on the label test texts, for our labels and the baseline's."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from precompute.stages.labels.candidates import Vectors
 from precompute.stages.labels.texts import EvidenceTexts
 
 LEAST = 5
-"""Judged texts that must fire, and must not, for a label to be measured."""
+"""Label test texts that must fire, and must not, for a label to be measured."""
 OURS, SEED = METHODS = ("ours", "seed")
 RESEMBLES, CONTAINS = "resembles", "contains"
 UNKNOWN = Agreement(np.full(1, np.nan), np.full(1, np.nan))
@@ -44,17 +44,17 @@ Measured = dict[tuple[str, str], list[Fidelity]]
 
 
 def measure_labels(job: Job, texts: EvidenceTexts, labels: dict[str, list[Label]], vectors: Vectors | None) -> Measured:
-    """Measure each method's labels on the judged texts.
+    """Measure each method's labels on the label test texts.
 
-    Null where fewer than 5 of them fire (or do not), and where none of its top texts is of the part named: such a
-    feature has its keywords from the texts that would judge them.
+    Null where fewer than 5 of them fire (or do not), and where none of the feature's top texts is a naming text: its
+    keywords come from the texts on which they would be tested.
     """
     part = texts.parts[TESTING]
     predictors = _predictors(job, part.text_ids, labels, vectors)
     n_fires = part.n_fires()
     fair = (n_fires >= LEAST) & (part.n - n_fires >= LEAST) & (texts.n_naming > 0)
     measured: Measured = {(method, predictor): [] for method in labels for predictor in predictors}
-    with job.progress(len(labels) * len(fair), "labels judged") as bar:
+    with job.progress(len(labels) * len(fair), "labels tested") as bar:
         for method, named in labels.items():
             found: dict[str, list[Agreement]] = {predictor: [] for predictor in predictors}
             for feature_id, own in enumerate(named):

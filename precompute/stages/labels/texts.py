@@ -1,4 +1,4 @@
-"""The texts that name features, choose among names and judge them: which they are, and which features fire on them."""
+"""The naming, the choosing and the label test texts that are used, and which features fire on them."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from featurelib.storage.activation_rows import read_rows
 from featurelib.storage.runs import Generation
 
 MEASURED = 20_000
-"""Texts of each part that are measured on, drawn by seed where there are more."""
+"""Texts of each set that are used, drawn by seed where there are more."""
 NAMING_TOP = 20
-"""Top texts of each feature that give it words even when they are not drawn."""
+"""Top texts of each feature that give it keywords even when they are not drawn."""
 
 
 @dataclass(frozen=True)
