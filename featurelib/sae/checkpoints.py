@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     from featurelib.sae.model import SAE
     from featurelib.sae.sources.place import Place
+    from featurelib.sae.threshold import EmbeddingRows
     from featurelib.sae.weights.contents import Contents
-    from featurelib.storage.embeddings import EmbeddingParts
 
 REPLACEABLE = ("standard", "topk", "jumprelu")
 """The gates that one threshold for all features may take the place of."""
@@ -43,8 +43,7 @@ def load_sae(
     from featurelib.sae.checks.self_check import check_sae
 
     checkpoint = read_checkpoint(find_place(source), LoadOptions(k, threshold, architecture))
-    if checkpoint.lacks_threshold_for is not None:
-        checkpoint = give_threshold(checkpoint, None if embeddings is None else Rows(embeddings))
+    checkpoint = give_threshold(checkpoint, None if embeddings is None else Rows(embeddings))
     for remark in (*checkpoint.remarks, *check_sae(checkpoint.sae, embeddings).warnings):
         warnings.warn(f"{Path(source).name}: {remark}", stacklevel=2)
     return checkpoint.sae
@@ -91,7 +90,7 @@ def _check_options(checkpoint: Checkpoint, options: LoadOptions) -> None:
 
 
 class Rows(NamedTuple):
-    """Embeddings in memory, where embeddings on disk could stand."""
+    """Embeddings in memory, as EmbeddingRows."""
 
     rows: np.ndarray
     """float32 [n, d_in]."""
@@ -106,11 +105,16 @@ class Rows(NamedTuple):
         yield self.rows
 
 
-def give_threshold(checkpoint: Checkpoint, embeddings: EmbeddingParts | Rows | None) -> Checkpoint:
-    """Return the checkpoint with the threshold at which it has its L0 on `embeddings`; Refusal where there are none."""
+def give_threshold(checkpoint: Checkpoint, embeddings: EmbeddingRows | None) -> Checkpoint:
+    """Return the checkpoint, with the threshold at which it has its L0 on `embeddings` if it lacks one.
+
+    Raises Refusal where one is lacking and there are no embeddings.
+    """
     from featurelib.sae.threshold import find_threshold
 
     k = checkpoint.lacks_threshold_for
+    if k is None:
+        return checkpoint
     if embeddings is None:
         raise Refusal(
             f"this {checkpoint.format} SAE is a BatchTopK with k {k} whose file holds no threshold, and without one a "
@@ -134,6 +138,8 @@ def save_sae(sae: SAE, folder: Path) -> str:
     """Write `sae` to `folder`: in SAELens' layout where that can hold it, else in ours; return which, by its name."""
     from featurelib.sae.formats import own, saelens
 
-    layout = saelens if saelens.expressible(sae) else own
-    (saelens.save_saelens if layout is saelens else own.save_own)(sae, folder)
-    return layout.NAME
+    if saelens.expressible(sae):
+        saelens.save_saelens(sae, folder)
+        return saelens.NAME
+    own.save_own(sae, folder)
+    return own.NAME

@@ -175,13 +175,13 @@ class GroupMax(Relu):
         """Return max(z, 0) at each group's largest entry and 0 elsewhere."""
         import torch
 
-        groups = z.unflatten(1, (self.k, -1))
+        groups = z.reshape(len(z), self.k, z.shape[1] // self.k)
         top = groups.max(dim=2, keepdim=True)
         return torch.zeros_like(groups).scatter_(2, top.indices, top.values.relu()).flatten(1)
 
     def row_thresholds(self, z: torch.Tensor) -> torch.Tensor:
         """Return the largest z of the others of the feature's group, at least 0: [n, n_features]."""
-        groups = z.unflatten(1, (self.k, -1))
+        groups = z.reshape(len(z), self.k, z.shape[1] // self.k)
         return _of_others(groups.flatten(0, 1), 1).expand(len(z) * self.k, groups.shape[2]).reshape(z.shape)
 
 

@@ -273,7 +273,7 @@ def _check_settings(sae: SAE, d_in: int, n_features: int) -> None:
     k = getattr(sae.gate, "k", None)
     if k is not None and not 1 <= k <= n_features:
         raise Refusal(f"k is {k} but the SAE has {n_features} features; k must be between 1 and {n_features}.")
-    if sae.gate.name == "groupmax" and n_features % k:
+    if k is not None and sae.gate.name == "groupmax" and n_features % k:
         raise Refusal(f"{n_features} features do not fall into {k} groups of one size; k must divide their number.")
     if sae.norm not in NORMS:
         raise Refusal(f"the normalisation '{sae.norm}' is not known; expected one of {', '.join(NORMS)}.")

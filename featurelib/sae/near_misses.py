@@ -35,7 +35,8 @@ class Misses(NamedTuple):
     @property
     def margins(self) -> np.ndarray:
         """How far each pre-activation lies above what it had to exceed, float32: 0 or less."""
-        return self.pre_activations - self.thresholds
+        margins: np.ndarray = self.pre_activations - self.thresholds
+        return margins
 
 
 class NearMisses:

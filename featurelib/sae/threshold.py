@@ -3,20 +3,32 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from featurelib.sae.gates import JumpReLU, Relu
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from featurelib.sae.model import SAE
-    from featurelib.storage.embeddings import EmbeddingParts
 
 MOST_TEXTS = 65_536
 """The threshold is found on at most this many training texts, evenly drawn."""
 BLOCK = 1024
 """Texts whose pre-activations are held at a time."""
+
+
+class EmbeddingRows(Protocol):
+    """Embeddings on disk (storage.EmbeddingParts) or in memory."""
+
+    @property
+    def n(self) -> int:
+        """How many there are."""
+
+    def in_order(self) -> Iterator[np.ndarray]:
+        """Yield them block by block, float32 [n, d]."""
 
 
 def with_threshold(sae: SAE, threshold: float) -> SAE:
@@ -26,7 +38,7 @@ def with_threshold(sae: SAE, threshold: float) -> SAE:
     return replace(sae, gate=JumpReLU(torch.tensor(threshold).float().expand(sae.n_features).clone()))
 
 
-def find_threshold(sae: SAE, embeddings: EmbeddingParts, k: float) -> float:
+def find_threshold(sae: SAE, embeddings: EmbeddingRows, k: float) -> float:
     """Return the threshold at which `sae` has k active features per text on at most MOST_TEXTS of `embeddings`.
 
     It lies in the middle of the widest gap between pre-activations near that place (within a ten-thousandth of their
@@ -37,7 +49,7 @@ def find_threshold(sae: SAE, embeddings: EmbeddingParts, k: float) -> float:
     return 0.0 if around is None or around[-1] <= 0 else _widest_gap(around)
 
 
-def find_shift(sae: SAE, embeddings: EmbeddingParts, k: float) -> float:
+def find_shift(sae: SAE, embeddings: EmbeddingRows, k: float) -> float:
     """Return what z must pass for k features per text to do so, of either sign; z is `sae`'s before its gate."""
     largest, n = _largest(replace(sae, gate=Relu()), embeddings, k)
     around = _near_rank(largest, round(k * n))
@@ -56,7 +68,7 @@ def _widest_gap(around: np.ndarray) -> float:
     return float((around[widest] + around[widest + 1]) / 2)
 
 
-def _largest(sae: SAE, embeddings: EmbeddingParts, k: float) -> tuple[np.ndarray, int]:
+def _largest(sae: SAE, embeddings: EmbeddingRows, k: float) -> tuple[np.ndarray, int]:
     """Return the largest pre-activations, four times as many as are wanted of each block, and the number of texts."""
     stride = -(-embeddings.n // MOST_TEXTS)
     blocks, n, n_seen = [], 0, 0

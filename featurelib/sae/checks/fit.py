@@ -83,13 +83,14 @@ def judge_fit(sae: SAE, fit: Fit) -> list[str]:
         remarks.append(
             f"FVU is {fit.fvu:.3g} {on}, worse than their mean: the wrong embedder, a wrong scale or a wrong load."
         )
-    if fit.stretch is not None and fit.best_fvu < STILL_RIGHT and not 1 / OFF_SCALE < fit.stretch < OFF_SCALE:
+    still_right = fit.best_fvu is not None and fit.best_fvu < STILL_RIGHT
+    if fit.stretch is not None and still_right and not 1 / OFF_SCALE < fit.stretch < OFF_SCALE:
         off = f"{fit.stretch:.2g} times too short" if fit.stretch > 1 else f"{1 / fit.stretch:.2g} times too long"
         remarks.append(
             f"reconstructions are {off} {on}; at the right length FVU would be {fit.best_fvu:.2f} instead of "
             f"{fit.fvu:.2f}: the embeddings or the weights have another scale than in training."
         )
-    elif fit.offset is not None and fit.offset > FAR_OFF and fit.best_fvu < STILL_RIGHT:
+    elif fit.offset is not None and fit.offset > FAR_OFF and still_right:
         remarks.append(
             f"the mean of the reconstructions is off by {fit.offset:.0%} of the variance {on}: b_dec was lost, or is "
             "added or subtracted where it should not be."

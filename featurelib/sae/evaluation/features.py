@@ -38,11 +38,11 @@ def evaluate_weights(sae: SAE) -> list[Metric]:
         values["redundancy"] = largest.mean()
     values["alignment"] = alignment(sae).mean(dtype=np.float64)
     if sae.gate.tensors():
-        gates = sae.thresholds().numpy()
+        thresholds = sae.thresholds().numpy()
         values |= {
-            "threshold_min": gates.min(),
-            "threshold_median": np.median(gates),
-            "threshold_max": gates.max(),
+            "threshold_min": thresholds.min(),
+            "threshold_median": np.median(thresholds),
+            "threshold_max": thresholds.max(),
         }
     return [counted(name, float(value), "weights") for name, value in values.items()]
 
@@ -51,7 +51,8 @@ def alignment(sae: SAE) -> np.ndarray:
     """Return the cosine of each feature's encoder and its direction, float32 [n_features]; 0 where one of them is 0."""
     reads, writes = sae.W_enc.numpy().T.astype(np.float64), sae.W_dec.numpy().astype(np.float64)
     products, lengths = (reads * writes).sum(axis=1), np.linalg.norm(reads, axis=1) * np.linalg.norm(writes, axis=1)
-    return np.divide(products, lengths, out=np.zeros_like(products), where=lengths > 0).astype(np.float32)
+    cosines: np.ndarray = np.divide(products, lengths, out=np.zeros_like(products), where=lengths > 0)
+    return cosines.astype(np.float32)
 
 
 def direction_cosines(sae: SAE) -> Iterator[tuple[np.ndarray, np.ndarray]]:

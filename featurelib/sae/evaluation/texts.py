@@ -42,7 +42,8 @@ class Moments(NamedTuple):
     @property
     def mean(self) -> np.ndarray:
         """x̄, float64 [d]; zeros of no rows."""
-        return self.total / max(1, self.n)
+        mean: np.ndarray = self.total / max(1, self.n)
+        return mean
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,8 @@ class Quality:
     def fvu(self) -> np.ndarray:
         """‖x − x̂‖² / ‖x − x̄‖² of each text, float64; infinite where a text is the mean itself."""
         with np.errstate(divide="ignore", invalid="ignore"):
-            return self.error / self.spread
+            shares: np.ndarray = self.error / self.spread
+        return shares
 
 
 def measure_texts(

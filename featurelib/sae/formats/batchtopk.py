@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from featurelib.sae.formats.checkpoint import Checkpoint, LoadOptions
 from featurelib.sae.weights.scalars import from_logarithm
-from featurelib.sae.weights.settings import file_of, flag
+from featurelib.sae.weights.settings import flag
 from featurelib.sae.weights.without_threshold import without_threshold
 from featurelib.schema import Refusal
 
@@ -44,10 +44,13 @@ def read(contents: Contents, options: LoadOptions) -> Checkpoint:
     norm, remarks = _norm(contents)
     choosing = architecture in ("topk", "batchtopk")
     if choosing:
-        k = options.agreed_k(contents.config.get("top_k"), file_of(contents))
+        k = options.agreed_k(contents.config.get("top_k"), contents.config_file)
     gate = JumpReLU(from_logarithm(contents, LOG_THRESHOLD)) if architecture == "jumprelu" else Relu()
     sae = SAE(
-        **{name: contents.floats(name) for name in WEIGHTS},
+        W_enc=contents.floats("W_enc"),
+        b_enc=contents.floats("b_enc"),
+        W_dec=contents.floats("W_dec"),
+        b_dec=contents.floats("b_dec"),
         gate=TopK(k) if architecture == "topk" else gate,
         subtract_b_dec=architecture != "jumprelu",
         norm=norm,
@@ -65,10 +68,10 @@ def read(contents: Contents, options: LoadOptions) -> Checkpoint:
 def _architecture(contents: Contents, options: LoadOptions) -> str:
     named = contents.config.get("sae_type")
     if named is not None and named not in ARCHITECTURES:
-        raise Refusal(f"{file_of(contents)} says sae_type = {named!r}; expected one of {', '.join(ARCHITECTURES)}.")
+        raise Refusal(f"{contents.config_file} says sae_type = {named!r}; expected one of {', '.join(ARCHITECTURES)}.")
     if contents.has(LOG_THRESHOLD):
-        return options.agreed_architecture(named or "jumprelu", file_of(contents), ARCHITECTURES)
-    return options.agreed_architecture(named, file_of(contents), ARCHITECTURES if named else ARCHITECTURES[:3])
+        return options.agreed_architecture(named or "jumprelu", contents.config_file, ARCHITECTURES)
+    return options.agreed_architecture(named, contents.config_file, ARCHITECTURES if named else ARCHITECTURES[:3])
 
 
 def _norm(contents: Contents) -> tuple[str, tuple[str, ...]]:
@@ -77,7 +80,7 @@ def _norm(contents: Contents) -> tuple[str, tuple[str, ...]]:
             f"no config.json lies beside {contents.path.name}; it is taken to standardise its input (input_unit_norm), "
             "as the repository's own config does.",
         )
-    standardised = flag(contents.config, "input_unit_norm", False, file_of(contents))
+    standardised = flag(contents.config, "input_unit_norm", False, contents.config_file)
     return "layer_norm" if standardised else "none", ()
 
 
@@ -86,5 +89,6 @@ def _check_early(contents: Contents) -> None:
         setting = contents.config.get(key, usual)
         if setting != usual:
             raise Refusal(
-                f"{file_of(contents)} says {key} = {setting!r}, an early experiment's switch; only {usual!r} is read."
+                f"{contents.config_file} says {key} = {setting!r}, an early experiment's switch; "
+                f"only {usual!r} is read."
             )

@@ -29,11 +29,12 @@ class LoadOptions:
         """Return the k that the file says, or else the one asked for; Refusal when there is none, or they differ."""
         if in_file is not None and (isinstance(in_file, bool) or not isinstance(in_file, int) or in_file < 1):
             raise Refusal(f"{file} says k = {in_file!r}; expected a whole number from 1.")
-        if in_file is None and self.k is None:
-            raise Refusal(f"{file} does not say how many features fire on a text; give that number with --k.")
         if in_file is not None and self.k is not None and self.k != in_file:
             raise Refusal(f"--k is {self.k} but {file} says {in_file}; leave --k out.")
-        return in_file if in_file is not None else self.k
+        k = self.k if in_file is None else in_file
+        if k is None:
+            raise Refusal(f"{file} does not say how many features fire on a text; give that number with --k.")
+        return k
 
     def agreed_architecture(self, in_file: str | None, file: str, known: tuple[str, ...]) -> str:
         """Return which of the architectures `known` the file says, or else the one asked for; Refusal as above."""

@@ -19,6 +19,7 @@ from featurelib.schema import Refusal
 if TYPE_CHECKING:
     import torch
 
+    from featurelib.sae.gates import Gate
     from featurelib.sae.model import SAE
     from featurelib.sae.weights.contents import Contents
 
@@ -107,7 +108,7 @@ def _grows(name: str, weights: Contents) -> bool:
 
 def _class(weights: Contents, trainer: dict[str, Any], options: LoadOptions) -> str:
     named = trainer.get("dict_class")
-    file = weights.config_path.name if weights.config_path else weights.path.name
+    file = weights.config_file
     if named is not None and str(named) not in TENSORS:
         raise Refusal(f"{file} says dict_class = {named!r}; expected one of {', '.join(TENSORS)}.")
     fitting = [kind for kind, names in TENSORS.items() if weights.has(*names)]
@@ -115,7 +116,7 @@ def _class(weights: Contents, trainer: dict[str, Any], options: LoadOptions) -> 
         return CLASS_OF[options.agreed_architecture(None, file, tuple(CLASS_OF))]
     if named in CLASS_OF.values():
         architectures = {kind: name for name, kind in CLASS_OF.items()}
-        options.agreed_architecture(architectures[named], file, tuple(CLASS_OF))
+        options.agreed_architecture(architectures[str(named)], file, tuple(CLASS_OF))
     return named or fitting[0]
 
 
@@ -137,7 +138,7 @@ def _sae(kind: str, weights: Contents) -> SAE:
         W_enc, W_dec = (weights.floats(f"{part}.weight", transposed=True) for part in ("encoder", "decoder"))
     b_enc = next((name for name in ("encoder.bias", "b_enc") if weights.has(name)), None)
     b_dec = next(name for name in ("bias", "decoder.bias", "decoder_bias", "b_dec") if weights.has(name))
-    gate = Relu()
+    gate: Gate = Relu()
     if kind == "JumpReluAutoEncoder":
         gate = JumpReLU(weights.floats("threshold"))
     if kind == "GatedAutoEncoder":

@@ -36,7 +36,10 @@ def read(contents: Contents, options: LoadOptions) -> Checkpoint:
     contents = replace(contents, tensors={_large(name): tensor for name, tensor in contents.tensors.items()})
     contents.only((*WEIGHTS, "threshold"))
     sae = SAE(
-        **{name: contents.floats(name) for name in WEIGHTS},
+        W_enc=contents.floats("W_enc"),
+        b_enc=contents.floats("b_enc"),
+        W_dec=contents.floats("W_dec"),
+        b_dec=contents.floats("b_dec"),
         gate=JumpReLU(contents.floats("threshold")),
         subtract_b_dec=False,
     )

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from featurelib.sae.formats.checkpoint import Checkpoint, LoadOptions
 from featurelib.sae.formats.sparsify import TENSORS, check_sizes
 from featurelib.sae.weights.scalars import from_logarithm, single_float
-from featurelib.sae.weights.settings import file_of, flag
+from featurelib.sae.weights.settings import flag
 from featurelib.schema import Refusal
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def read(contents: Contents, options: LoadOptions) -> Checkpoint:
     """Return the SAE as latent-sae's encode and decode have it; the types in REFUSED are refused."""
     from featurelib.sae.model import SAE
 
-    config, file = contents.config, file_of(contents)
+    config, file = contents.config, contents.config_file
     kind = _kind(contents)
     centres = flag(config, "mean_center", False, file)
     skip = _skip_names(contents) if flag(config, "use_skip", False, file) else ()
@@ -74,7 +74,7 @@ def read(contents: Contents, options: LoadOptions) -> Checkpoint:
 def _kind(contents: Contents) -> str:
     """Return the type, one of TYPES."""
     # simple_parsing writes an enum's name, an editor may write its value
-    file, kind = file_of(contents), str(contents.config["sae_type"]).upper()
+    file, kind = contents.config_file, str(contents.config["sae_type"]).upper()
     if kind in REFUSED:
         raise Refusal(
             f"{file} says sae_type = {kind}, which {REFUSED[kind]}; no gate here can do that, and another would give "
@@ -92,10 +92,10 @@ def _gate(kind: str, contents: Contents, options: LoadOptions) -> Gate:
 
     n_features = contents.tensors["encoder.bias"].numel()
     if kind == "MATRYOSHKA":
-        return TopK(options.agreed_k(_last_k(contents, n_features), file_of(contents)))
+        return TopK(options.agreed_k(_last_k(contents, n_features), contents.config_file))
     if kind == "JUMPRELU":
         return _jumprelu(contents, options)
-    k = options.agreed_k(contents.config.get("k"), file_of(contents))
+    k = options.agreed_k(contents.config.get("k"), contents.config_file)
     if kind == "TOPK":
         return TopK(k)
     threshold = torch.full((n_features,), _threshold(contents))
@@ -108,7 +108,7 @@ def _jumprelu(contents: Contents, options: LoadOptions) -> Gate:
     from featurelib.sae.gates import Capped, JumpReLU
 
     threshold = from_logarithm(contents, "log_threshold")
-    cap, file = contents.config.get("jumprelu_max_active"), file_of(contents)
+    cap, file = contents.config.get("jumprelu_max_active"), contents.config_file
     if cap is None:
         cap = OLD_CAP * options.agreed_k(contents.config.get("k"), file)
     if isinstance(cap, bool) or not isinstance(cap, int) or cap < 1:
@@ -122,7 +122,7 @@ def _threshold(contents: Contents) -> float:
 
 def _last_k(contents: Contents, n_features: int) -> int | None:
     """Return the k of the whole dictionary, the last of the levels; None where the config names none."""
-    config, file = contents.config, file_of(contents)
+    config, file = contents.config, contents.config_file
     try:
         sizes, ks = (
             [int(part) for part in config.get(f"matryoshka_{name}", "").split(",") if part.strip()]

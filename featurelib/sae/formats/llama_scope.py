@@ -44,7 +44,7 @@ def read(contents: Contents, options: LoadOptions) -> Checkpoint:
     config, scale = contents.config, _scale(contents)
     sae = _weights(contents)
     _check_sizes(contents, sae)
-    by_length = flag(config, BY_LENGTH, False, contents.config_path.name)
+    by_length = flag(config, BY_LENGTH, False, contents.config_file)
     lengthened = lengths(sae) if by_length else sae.b_enc.new_ones(sae.n_features)
     activation = str(config.get("act_fn", "jumprelu")).lower()
     remarks: tuple[str, ...] = ()
@@ -58,7 +58,7 @@ def read(contents: Contents, options: LoadOptions) -> Checkpoint:
             )
     if activation not in ("topk", "batchtopk"):
         return Checkpoint(scaled_inputs(sae, scale), NAME, remarks)
-    k = options.agreed_k(config.get("top_k"), contents.config_path.name)
+    k = options.agreed_k(config.get("top_k"), contents.config_file)
     sae = scaled_inputs(scaled_activations(sae, lengthened), scale)
     return Checkpoint(replace(sae, gate=TopK(k)), NAME) if activation == "topk" else without_threshold(sae, k, NAME)
 
@@ -69,7 +69,7 @@ def _check_config(contents: Contents) -> None:
         raise Refusal(
             f"no config lies beside or above {contents.path.name}; put its hyperparams.json (or config.json) there."
         )
-    name = contents.config_path.name
+    name = contents.config_file
     read_at, written_at = config.get("hook_point_in"), config.get("hook_point_out")
     if written_at is not None and written_at != read_at:
         raise Refusal(
@@ -89,7 +89,7 @@ def _weights(contents: Contents) -> SAE:
 
     config = contents.config
     norms = tuple(name for name in contents.tensors if name.startswith(f"{MEAN_NORM}."))
-    biased = flag(config, "use_decoder_bias", True, contents.config_path.name)
+    biased = flag(config, "use_decoder_bias", True, contents.config_file)
     contents.only((*WEIGHTS, *(["decoder.bias"] if biased else [])), (LOG_THRESHOLD, *norms))
     W_dec = contents.floats("decoder.weight", transposed=True)
     return SAE(
@@ -98,7 +98,7 @@ def _weights(contents: Contents) -> SAE:
         W_dec=W_dec,
         b_dec=contents.floats("decoder.bias") if biased else W_dec.new_zeros(W_dec.shape[1]),
         gate=Relu(),
-        subtract_b_dec=flag(config, "apply_decoder_bias_to_pre_encoder", False, contents.config_path.name),
+        subtract_b_dec=flag(config, "apply_decoder_bias_to_pre_encoder", False, contents.config_file),
         norm="constant_norm_rescale" if config.get("norm_activation") == "token-wise" else "none",
     )
 
@@ -111,7 +111,7 @@ def _scale(contents: Contents) -> float:
         return 1.0
     if way != "dataset-wise":
         raise Refusal(
-            f"{contents.config_path.name} says norm_activation = {way!r}, with which a text's features depend on its "
+            f"{contents.config_file} says norm_activation = {way!r}, with which a text's features depend on its "
             "batch-mates; expected dataset-wise, token-wise or inference."
         )
     mean = config.get(MEAN_NORM)
@@ -120,7 +120,7 @@ def _scale(contents: Contents) -> float:
     if mean is None and named in contents.tensors:
         mean = contents.number(named)
     d_in = contents.floats("encoder.weight", transposed=True).shape[0]
-    return d_in**0.5 / positive(mean, MEAN_NORM, contents.config_path.name)
+    return float(d_in**0.5) / positive(mean, MEAN_NORM, contents.config_file)
 
 
 def _threshold(contents: Contents, scale: float) -> torch.Tensor:
@@ -129,7 +129,7 @@ def _threshold(contents: Contents, scale: float) -> torch.Tensor:
 
     if contents.has(LOG_THRESHOLD):
         return from_logarithm(contents, LOG_THRESHOLD)
-    threshold = positive(contents.config.get("jump_relu_threshold"), "jump_relu_threshold", contents.config_path.name)
+    threshold = positive(contents.config.get("jump_relu_threshold"), "jump_relu_threshold", contents.config_file)
     return torch.full(contents.tensors["encoder.bias"].shape, threshold) * scale
 
 
@@ -138,6 +138,6 @@ def _check_sizes(contents: Contents, sae: SAE) -> None:
     factor = contents.config.get("expansion_factor")
     if factor is not None and (not isinstance(factor, int | float) or factor * sae.d_in != sae.n_features):
         raise Refusal(
-            f"{contents.config_path.name} says expansion_factor = {factor!r} but the tensors have {sae.n_features} "
+            f"{contents.config_file} says expansion_factor = {factor!r} but the tensors have {sae.n_features} "
             f"features for {sae.d_in} dimensions; config and weights belong to different SAEs: fetch both again."
         )

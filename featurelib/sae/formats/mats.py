@@ -47,7 +47,10 @@ def read(contents: Contents, options: LoadOptions) -> Checkpoint:
     weights = contents.under(places[0]) if places[0] else contents
     weights.only(WEIGHTS, (SCALE,))
     sae = SAE(
-        **{name: weights.floats(name) for name in WEIGHTS},
+        W_enc=weights.floats("W_enc"),
+        b_enc=weights.floats("b_enc"),
+        W_dec=weights.floats("W_dec"),
+        b_dec=weights.floats("b_dec"),
         gate=Relu(),
         subtract_b_dec=flag(config, "apply_b_dec_to_input", True, contents.path.name),
         trained_as="vanilla",

@@ -55,7 +55,7 @@ def _gate(contents: Contents, options: LoadOptions) -> Gate:
     activation = beside.get("activation")
     if activation is not None and activation not in tuple(ARCHITECTURES):
         raise Refusal(_unknown(file, activation))
-    architecture = options.agreed_architecture(ARCHITECTURES.get(activation), file, tuple(ARCHITECTURES.values()))
+    architecture = options.agreed_architecture(ARCHITECTURES.get(str(activation)), file, tuple(ARCHITECTURES.values()))
     if architecture == "vanilla":
         return Relu()
     settings = beside.get("activation_state_dict")

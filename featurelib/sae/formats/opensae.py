@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from featurelib.sae.formats.checkpoint import Checkpoint, LoadOptions
 from featurelib.sae.model import NORM_EPS, SAE
-from featurelib.sae.weights.settings import LARGEST, file_of, flag
+from featurelib.sae.weights.settings import LARGEST, flag
 from featurelib.schema import Refusal
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def matches(contents: Contents) -> bool:
 
 def read(contents: Contents, options: LoadOptions) -> Checkpoint:
     """Return the SAE; a setting that the config leaves out is OpenSAE's default, k is asked for."""
-    config, file = contents.config, file_of(contents)
+    config, file = contents.config, contents.config_file
     _check_settings(contents)
     normalises = flag(config, "input_normalize", True, file)
     shifts_back = flag(config, "normalize_shift_back", False, file)
@@ -50,7 +50,7 @@ def read(contents: Contents, options: LoadOptions) -> Checkpoint:
 
 def _check_settings(contents: Contents) -> None:
     """Refuse what a canonical SAE cannot do."""
-    config, file = contents.config, file_of(contents)
+    config, file = contents.config, contents.config_file
     eps = config.get("input_normalize_eps", NORM_EPS)
     if eps != NORM_EPS:
         raise Refusal(
@@ -70,7 +70,7 @@ def _gate(contents: Contents, options: LoadOptions) -> Gate:
 
     from featurelib.sae.gates import KeepsMax, TopK
 
-    config, file = contents.config, file_of(contents)
+    config, file = contents.config, contents.config_file
     activation = config.get("activation", "topk")
     if activation not in ACTIVATIONS:
         raise Refusal(f"{file} says activation = {activation!r}; expected {' or '.join(ACTIVATIONS)}.")

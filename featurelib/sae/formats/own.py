@@ -47,11 +47,15 @@ def read(contents: Contents, options: LoadOptions) -> Checkpoint:
     _check_origin(config)
     contents.only(("W_enc", "b_enc", "W_dec", "b_dec", *TENSORS.get(str(config.get("gate")), ())), ("W_skip",))
     sae = SAE(
-        **{name: contents.floats(name) for name in ("W_enc", "b_enc", "W_dec", "b_dec")},
+        W_enc=contents.floats("W_enc"),
+        b_enc=contents.floats("b_enc"),
+        W_dec=contents.floats("W_dec"),
+        b_dec=contents.floats("b_dec"),
         gate=_gate(contents, options),
-        norm=config.get("norm"),
+        norm=str(config.get("norm")),
         W_skip=contents.floats("W_skip") if contents.has("W_skip") else None,
-        **{name: config[name] for name in FLAGS},
+        subtract_b_dec=config["subtract_b_dec"],
+        shift_back=config["shift_back"],
         trained_as=config.get("trained_as"),
         target_k=config.get("target_k"),
     )

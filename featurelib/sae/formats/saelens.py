@@ -60,7 +60,7 @@ def read(contents: Contents, options: LoadOptions) -> Checkpoint:
     from featurelib.sae.model import SAE
 
     config = contents.config
-    check_config(contents.config_path.name, config)
+    check_config(contents.config_file, config)
     _check_tensors(contents)
     tensors = {name: contents.floats(name) for name in contents.tensors}
     trained_as, target_k = _trained(config.get("metadata") or {})
@@ -89,6 +89,8 @@ def save_saelens(sae: SAE, folder: Path) -> None:
     """Write `sae` to `folder` in SAELens' inference layout; equal SAEs give equal bytes."""
     from safetensors.torch import save
 
+    from featurelib.sae.gates import TopK
+
     if not expressible(sae):
         raise Refusal(
             f"SAELens' layout has no place for this SAE (gate {sae.gate.name}, norm {sae.norm}"
@@ -108,7 +110,7 @@ def save_saelens(sae: SAE, folder: Path) -> None:
         "reshape_activations": "none",
         "metadata": {},
     }
-    if sae.gate.name == "topk":
+    if isinstance(sae.gate, TopK):
         config |= {"k": sae.gate.k, "rescale_acts_by_decoder_norm": False}
     if sae.trained_as:
         config["metadata"] = {"trained_as": sae.trained_as, "target_l0": sae.target_k}
@@ -169,7 +171,7 @@ def _check_tensors(contents: Contents) -> None:
         if tuple(tensor.shape) != expected:
             raise Refusal(
                 f"{name} in {contents.path.name} has shape {tuple(tensor.shape)}, but d_in {d_in} and d_sae {d_sae} in "
-                f"{contents.config_path.name} ask for {expected}; it is transposed or belongs to another SAE."
+                f"{contents.config_file} ask for {expected}; it is transposed or belongs to another SAE."
             )
 
 
@@ -180,8 +182,8 @@ def _trained(metadata: Any) -> tuple[str | None, int | None]:
     trained_as = metadata.get("trained_as") or TRAINED_AS.get(str(metadata.get("training_architecture")))
     details = metadata.get("training_architecture_details")
     k = metadata.get("target_l0", details.get("k") if isinstance(details, dict) and trained_as else None)
-    known = isinstance(k, int | float) and not isinstance(k, bool) and 1 <= k <= LARGEST
-    return trained_as if isinstance(trained_as, str) else None, round(k) if known else None
+    target_k = round(k) if isinstance(k, int | float) and not isinstance(k, bool) and 1 <= k <= LARGEST else None
+    return trained_as if isinstance(trained_as, str) else None, target_k
 
 
 def _gate(config: dict[str, Any], tensors: dict[str, Any], options: LoadOptions) -> Gate:

@@ -54,15 +54,15 @@ def read(contents: Contents, options: LoadOptions) -> Checkpoint:
     checkpoint = replace(
         saelens.read(replace(contents, tensors=tensors, config=_modern(contents)), options), format=NAME
     )
-    finetuned = flag(contents.config, FINETUNED, False, contents.config_path.name)
+    finetuned = flag(contents.config, FINETUNED, False, contents.config_file)
     if scale is not None and not finetuned and not bool((scale == 1).all()):
         raise Refusal(
-            f"{contents.path.name} holds a {SCALE} that is not 1, but {contents.config_path.name} does not say "
+            f"{contents.path.name} holds a {SCALE} that is not 1, but {contents.config_file} does not say "
             f"{FINETUNED}; config and weights belong to different SAEs: fetch both again."
         )
     if scale is None and finetuned:
         raise Refusal(
-            f"{contents.config_path.name} says {FINETUNED}, but {contents.path.name} holds no {SCALE}; config and "
+            f"{contents.config_file} says {FINETUNED}, but {contents.path.name} holds no {SCALE}; config and "
             "weights belong to different SAEs: fetch both again."
         )
     return checkpoint if scale is None else replace(checkpoint, sae=scaled_decoder(checkpoint.sae, scale, SCALE))
@@ -77,7 +77,7 @@ def _modern(contents: Contents) -> dict[str, Any]:
     config.setdefault("reshape_activations", "hook_z" if "hook_z" in str(_hook(old)) else "none")
     activation = old.get("activation_fn_str") or old.get("activation_fn") or "relu"
     if activation not in ("relu", "topk"):
-        raise Refusal(f"{contents.config_path.name} says the activation is {activation!r}; expected relu or topk.")
+        raise Refusal(f"{contents.config_file} says the activation is {activation!r}; expected relu or topk.")
     if activation == "topk" or config["architecture"] == "topk":
         config |= {"architecture": "topk", "k": _k(old)}
     if isinstance(old.get("normalize_activations"), bool):

@@ -96,9 +96,9 @@ def _batch_topk(contents: Contents, options: LoadOptions, scale: float) -> Check
     from featurelib.sae.threshold import with_threshold
 
     config = contents.config
-    k, rescaled = config.get("k"), flag(config, RESCALED, True, contents.config_path.name)
+    k, rescaled = config.get("k"), flag(config, RESCALED, True, contents.config_file)
     if isinstance(k, bool) or not isinstance(k, int | float) or not 1 <= k < float("inf"):
-        raise Refusal(f"{contents.config_path.name} says k = {k!r}; expected a number from 1.")
+        raise Refusal(f"{contents.config_file} says k = {k!r}; expected a number from 1.")
     contents.only((*saelens.TENSORS["standard"], THRESHOLD))
     threshold = single_float(contents, THRESHOLD)
     sae = _as_standard(contents, options)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from featurelib.sae.formats.checkpoint import Checkpoint, LoadOptions
 from featurelib.sae.weights.contents import read_json
-from featurelib.sae.weights.settings import LAST_SEEN, check_counters, file_of, flag
+from featurelib.sae.weights.settings import LAST_SEEN, check_counters, flag
 from featurelib.schema import Refusal
 
 if TYPE_CHECKING:
@@ -36,21 +36,21 @@ def read(contents: Contents, options: LoadOptions) -> Checkpoint:
     from featurelib.sae.gates import TopK
     from featurelib.sae.model import SAE
 
-    file = file_of(contents)
+    file = contents.config_file
     if not contents.config:
         raise Refusal(f"{file} does not say whether it normalises; put its config.json beside it.")
-    shared = _shared(contents)
+    shared, k = _shared(contents), options.agreed_k(contents.config.get("k"), file)
     sae = SAE(
         W_enc=shared.T.contiguous(),
         b_enc=contents.floats("latent_bias"),
         W_dec=shared,
         b_dec=contents.floats("pre_bias"),
-        gate=TopK(options.agreed_k(contents.config.get("k"), file)),
+        gate=TopK(k),
         norm="layer_norm" if flag(contents.config, "normalize", False, file) else "none",
     )
     check_counters(contents, (LAST_SEEN,), sae.n_features)
     contents.says(input_dim=sae.d_in, hidden_dim=sae.n_features)
-    return Checkpoint(sae, NAME, _remarks(contents, sae.gate.k))
+    return Checkpoint(sae, NAME, _remarks(contents, k))
 
 
 def _shared(contents: Contents) -> torch.Tensor:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from featurelib.sae.formats.checkpoint import Checkpoint, LoadOptions
-from featurelib.sae.weights.settings import file_of, flag
+from featurelib.sae.weights.settings import flag
 from featurelib.schema import Refusal
 from featurelib.storage import files
 
@@ -34,7 +34,7 @@ def read(contents: Contents, options: LoadOptions) -> Checkpoint:
     """Return the SAE; Refusal for a transcoder, whose features decode to another place than the embedding."""
     from featurelib.sae.model import SAE
 
-    config, file = contents.config, file_of(contents)
+    config, file = contents.config, contents.config_file
     if not config:
         raise Refusal(
             f"{file} holds the tensors that sparsify, latent-sae and OpenSAE (in its trainer's iter_*.pt) share, and "
@@ -98,12 +98,14 @@ def save_sparsify(sae: SAE, folder: Path) -> None:
 
 def _config(sae: SAE) -> dict[str, Any]:
     """The settings as sparsify's SparseCoderConfig names them; the last five say how it would go on training."""
+    from featurelib.sae.gates import GroupMax, TopK
+
     lengths = sae.W_dec.norm(dim=1)
     return {
         "activation": sae.gate.name,
         "d_in": sae.d_in,
         "num_latents": sae.n_features,
-        "k": sae.gate.k,
+        "k": sae.gate.k if isinstance(sae.gate, TopK | GroupMax) else sae.k,
         "skip_connection": sae.W_skip is not None,
         "transcode": False,
         "expansion_factor": max(1, sae.n_features // sae.d_in),

@@ -6,6 +6,7 @@ import itertools
 import json
 import math
 from pathlib import Path
+from typing import Literal
 
 from .archive import NoRecords, Records
 from .flatten import Flat
@@ -13,7 +14,7 @@ from .values import WIDTHS, Refused, Tensor
 
 TENSORS = "tensors.safetensors"
 PLAIN = "plain.json"
-CELLS = {1: "B", 2: "H", 4: "I", 8: "Q"}
+CELLS: dict[int, Literal["B", "H", "I", "Q"]] = {1: "B", 2: "H", 4: "I", 8: "Q"}
 """The whole number of each width, as memoryview calls it: bits are moved, never understood."""
 
 
@@ -44,13 +45,13 @@ def hand_over(flat: Flat, records: Records | NoRecords, folder: Path, most: int)
     (folder / PLAIN).write_text(json.dumps({"names": names, "plain": flat.plain}))
 
 
-def in_order(stored: memoryview, tensor: Tensor) -> memoryview:
+def in_order(stored: memoryview[int], tensor: Tensor) -> memoryview[int]:
     """The numbers of `tensor`, from the numbers of its storage, row by row without gaps."""
     steps = [math.prod(tensor.shape[place + 1 :]) for place in range(len(tensor.shape))]
     gaps = [(n, stride, own) for n, stride, own in zip(tensor.shape, tensor.strides, steps, strict=True) if n > 1]
     if not tensor.numel or all(stride == own for _, stride, own in gaps):
         return stored[tensor.offset : tensor.offset + tensor.numel]
-    ordered = memoryview(bytearray(tensor.nbytes)).cast(stored.format)
+    ordered = memoryview(bytearray(tensor.nbytes)).cast(CELLS[WIDTHS[tensor.storage.dtype]])
     gaps.sort()
     length, stride, own = gaps.pop()
     for place in itertools.product(*(range(n) for n, _, _ in gaps)):

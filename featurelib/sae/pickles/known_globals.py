@@ -156,7 +156,8 @@ def _number(name: str, arguments: tuple[Any, ...]) -> Number:
 def _scalar(name: str, arguments: tuple[Any, ...]) -> float | int | bool:
     match arguments:
         case (Number(code), bytes(stored)) if len(stored) == struct.calcsize(NUMBERS[code]):
-            return struct.unpack(NUMBERS[code], stored)[0]
+            number: float | int | bool = struct.unpack(NUMBERS[code], stored)[0]
+            return number
     raise _unlike(name)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 from urllib.parse import unquote
@@ -78,9 +79,10 @@ def fetch(name: HubName) -> Place[Path]:
     try:
         place = _download(name)
     except OutOfReach:
-        place = _cached(name)
-        if place is None:
+        cached = _cached(name)
+        if cached is None:
             raise
+        place = cached
     for path in place.in_order:
         _check_blob(path)
     return place
@@ -104,12 +106,12 @@ def _download(name: HubName) -> Place[Path]:
     remote = _choose(listing, name, PurePosixPath())
     wanted = [str(path) for path in remote.in_order]
     urls = [hf_hub_url(name.repo, file, revision=repository.sha) for file in wanted]
-    sizes = [_ask(name, lambda url=url: get_hf_file_metadata(url, timeout=HUB_SECONDS).size) for url in urls]
+    sizes = [_ask(name, partial(get_hf_file_metadata, url, timeout=HUB_SECONDS)).size for url in urls]
     check_size(str(name), sum(size or 0 for size in sizes))
     try:
         # The weights come last: once they are in the cache, the files that belong to them are there too.
         paths = [Path(hf_hub_download(name.repo, file, revision=name.revision)) for file in wanted]
-    except (*_errors(), ValueError) as error:
+    except _errors() as error:
         raise _refusal(name, error, doing="broke off while it was fetched") from error
     if any(f"/snapshots/{repository.sha}/" not in path.as_posix() for path in paths):
         raise Refusal(f"the SAE {name} was changed on the hub while it was fetched; give the same command again.")
@@ -158,7 +160,7 @@ def _ask(name: HubName, question: Callable[[], Any]) -> Any:
     def put_answer() -> None:
         try:
             answers.append(question())
-        except (*_errors(), ValueError) as error:
+        except _errors() as error:
             answers.append(error)
 
     # a thread, because a name look-up in a closed network cannot be given a time limit
@@ -171,11 +173,11 @@ def _ask(name: HubName, question: Callable[[], Any]) -> Any:
     return answer
 
 
-def _errors() -> tuple[type[BaseException], ...]:
+def _errors() -> tuple[type[Exception], ...]:
     """What the hub's client raises: its own error's bases are its transport's error (of httpx or a kin) and OSError."""
     from huggingface_hub.errors import HfHubHTTPError
 
-    return HfHubHTTPError.__bases__
+    return (*(base for base in HfHubHTTPError.__bases__ if issubclass(base, Exception)), ValueError)
 
 
 def _refusal(name: HubName, error: Exception, doing: str = "is neither on this machine nor in the cache") -> Refusal:

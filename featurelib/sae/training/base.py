@@ -83,9 +83,11 @@ class Step(NamedTuple):
 
 
 class Method(Protocol):
-    """One architecture in training; `recipe` says its sizes and rates."""
+    """One architecture in training."""
 
-    recipe: Recipe
+    @property
+    def recipe(self) -> Recipe:
+        """Its sizes and rates."""
 
     def begin(self, parameters: Parameters, x: torch.Tensor) -> None:
         """Add or take away parameters so that the first activations of x [n, d] have the L0 of the first step."""

@@ -38,7 +38,8 @@ class EarlyStop:
     @property
     def stops(self) -> bool:
         """Whether the recipe's patience is at an end."""
-        return int(self._waited) >= self._method.recipe.patience
+        patience = self._method.recipe.patience
+        return patience is not None and int(self._waited) >= patience
 
     def look(self, state: State) -> None:
         """Measure when it is time to, and keep the weights if they are the best."""
@@ -55,7 +56,7 @@ class EarlyStop:
 
     def measure(self, parameters: Parameters) -> float:
         """Return the mean of ‖x − x̂‖² over the texts set aside, relative to that of ‖x − mean‖² if it is not 0."""
-        batches = self._texts.split(BLOCK)
+        batches = [self._texts[start : start + BLOCK] for start in range(0, len(self._texts), BLOCK)]
         batches_of_activations = (self._method.activate(parameters, x, self._method.recipe.k) for x in batches)
         errors = (missing(parameters, active, x) for active, x in zip(batches_of_activations, batches, strict=True))
         spread = float(self._texts.square().sum()) or 1.0

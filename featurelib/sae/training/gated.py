@@ -78,5 +78,8 @@ class GatedMethod(Penalised):
 
     def settle(self, sae: SAE, embeddings: EmbeddingParts) -> SAE:
         """Return the SAE with its gates' biases lowered together until it has its L0 on the training texts."""
-        shift = find_shift(replace(sae, b_enc=sae.gate.b_gate), embeddings, self.recipe.k)
-        return replace(sae, gate=replace(sae.gate, b_gate=sae.gate.b_gate - shift))
+        gate = sae.gate
+        if not isinstance(gate, Gated):
+            raise TypeError(f"the gate is {gate.name}; a gated SAE has a Gated one")
+        shift = find_shift(replace(sae, b_enc=gate.b_gate), embeddings, self.recipe.k)
+        return replace(sae, gate=replace(gate, b_gate=gate.b_gate - shift))

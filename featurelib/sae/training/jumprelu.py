@@ -74,6 +74,6 @@ class JumpReLUMethod(Penalised):
 
     def settle(self, sae: SAE, embeddings: EmbeddingParts) -> SAE:
         """Return the SAE with its thresholds raised together until it has its L0 on the training texts."""
-        threshold = sae.gate.threshold
+        threshold = sae.thresholds()
         shift = find_shift(replace(sae, b_enc=sae.b_enc - threshold), embeddings, self.recipe.k)
         return replace(sae, gate=JumpReLU((threshold + shift).clamp(min=0)))

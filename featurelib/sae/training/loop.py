@@ -62,9 +62,9 @@ class Training:
         import torch
 
         mean, spread = find_moments(embeddings)
-        first = draw_directions(embeddings, recipe, mean, spread)
-        mean, first = (torch.tensor(array, dtype=torch.float32, device=device) for array in (mean, first))
-        training = cls(recipe, mean, spread, first, next(embeddings.batches(recipe.batch, seed=recipe.seed)))
+        directions = draw_directions(embeddings, recipe, mean, spread)
+        centre, first = (torch.tensor(array, dtype=torch.float32, device=device) for array in (mean, directions))
+        training = cls(recipe, centre, spread, first, next(embeddings.batches(recipe.batch, seed=recipe.seed)))
         if recipe.patience is not None:
             if judged_on is None or not judged_on.n:
                 raise Refusal("patience needs texts to judge on; set some training texts aside and give them.")
@@ -75,7 +75,8 @@ class Training:
     def _centred(self, rows: np.ndarray) -> torch.Tensor:
         import torch
 
-        return (torch.from_numpy(rows).to(self.mean.device) - self.mean) / self.spread
+        raw: torch.Tensor = torch.from_numpy(rows).to(self.mean.device)
+        return (raw - self.mean) / self.spread
 
     def _noisy(self, x: torch.Tensor) -> torch.Tensor:
         """Return x with noise that depends on seed and step alone, so a resumed training draws the same."""
@@ -84,7 +85,8 @@ class Training:
         if not self.recipe.noise:
             return x
         draw = torch.Generator(x.device).manual_seed(self.recipe.seed * 1_000_003 + self.state.step)
-        return x + torch.randn(x.shape, generator=draw, device=x.device) * (self.recipe.noise / x.shape[1] ** 0.5)
+        length: float = self.recipe.noise / x.shape[1] ** 0.5
+        return x + torch.randn(x.shape, generator=draw, device=x.device) * length
 
     @property
     def ends(self) -> bool:

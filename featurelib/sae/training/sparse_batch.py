@@ -74,7 +74,8 @@ class SparseBatch(NamedTuple):
         """Return left[row] · right[column] for each entry."""
         import torch
 
-        return torch.sparse.sampled_addmm(self._csr(), left, right.T, beta=0.0).values()
+        products: torch.Tensor = torch.sparse.sampled_addmm(self._csr(), left, right.T, beta=0.0)
+        return products.values()
 
     def column_sums(self) -> torch.Tensor:
         """Return the sums of the columns, [n_features]."""

@@ -44,7 +44,8 @@ def draw_directions(embeddings: EmbeddingParts, recipe: Recipe, mean: np.ndarray
         start += len(part)
     first = (np.concatenate(rows) - mean) / spread
     # Equal texts would stay equal features for ever; a trace of noise parts them.
-    return first + draw.normal(0, 1e-3, first.shape) / first.shape[1] ** 0.5
+    noise: np.ndarray = draw.normal(0, 1e-3, first.shape) / first.shape[1] ** 0.5
+    return np.asarray(first + noise)
 
 
 def first_parameters(first: torch.Tensor) -> Parameters:

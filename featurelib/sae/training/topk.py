@@ -131,9 +131,9 @@ def prefix_gradients(
         errors.append(rebuilt - x)
         blocks.append((slice(first, last), inside, block))
     scale = 2 / (len(x) * len(widths))
-    da, slopes, above = torch.empty_like(active.values), [], None
+    da, slopes, above = torch.empty_like(active.values), [], torch.zeros_like(x)
     for (columns, inside, block), e in zip(reversed(blocks), reversed(errors), strict=True):
-        above = e if above is None else above + e
+        above = above + e
         da[inside] = block.dots(above, parameters["D"][columns])
         slopes.append(block.transposed_times(above) * scale)
     back = active.with_values(da)

@@ -48,6 +48,11 @@ class Contents:
     kind: str = "safetensors"
     """safetensors, npz or pickle."""
 
+    @property
+    def config_file(self) -> str:
+        """The name of the file that holds the settings: the JSON, or else the weights' own."""
+        return (self.config_path or self.path).name
+
     def has(self, *names: str) -> bool:
         """Tell whether all these tensors are there."""
         return all(name in self.tensors for name in names)
@@ -88,16 +93,15 @@ class Contents:
             raise Refusal(f"{name} in {self.path.name} has shape {tuple(tensor.shape)}; expected one number.")
         return float(tensor.reshape(()))
 
-    def says(self, config: dict[str, Any] | None = None, /, **sizes: int) -> None:
+    def says(self, config: dict[str, Any] | None = None, /, **sizes: float) -> None:
         """Refuse a config (default: the JSON) that names one of these sizes and gives another number than this."""
         config = self.config if config is None else config
         for key, size in sizes.items():
             named = config.get(key)
             if named is not None and (isinstance(named, bool) or named != size):
-                where = self.config_path.name if self.config_path else self.path.name
                 raise Refusal(
-                    f"{where} says {key} = {named!r} but the tensors say {size}; config and weights belong to "
-                    "different SAEs: fetch both again."
+                    f"{self.config_file} says {key} = {named!r} but the tensors say {size}; config and weights belong "
+                    "to different SAEs: fetch both again."
                 )
 
 

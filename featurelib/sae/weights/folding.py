@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 def lengths(sae: SAE) -> torch.Tensor:
     """Return the length of each direction, [n_features]; Refusal when one is 0, for all callers divide by them."""
-    norms = sae.W_dec.norm(dim=1)
+    norms: torch.Tensor = sae.W_dec.norm(dim=1)
     if not bool((norms > 0).all()):
         raise Refusal("W_dec has a direction of length 0, by which its feature is divided; this SAE is damaged.")
     return norms

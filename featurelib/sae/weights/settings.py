@@ -15,11 +15,6 @@ LAST_SEEN = "stats_last_nonzero"
 """OpenAI's and sentence-transformers' name for the steps since a feature fired: whole numbers, as no other counter."""
 
 
-def file_of(contents: Contents) -> str:
-    """Return the name of the file that the settings of an SAE stand in."""
-    return (contents.config_path or contents.path).name
-
-
 def flag(settings: dict[str, Any], key: str, default: bool, file: str) -> bool:
     """Return a setting that is true or false; `default` is the library's own for a file that does not name it."""
     setting = settings.get(key, default)
