@@ -21,8 +21,8 @@ EXACT = 2**53
 """Up to here a float64 holds every whole number."""
 
 
-class Evidence(Protocol):
-    """What has been seen of one column."""
+class TypeInference(Protocol):
+    """Learns from cells which type one column has."""
 
     def learn(self, values: Sequence[Any]) -> None:
         """Take more cells into account."""
@@ -65,8 +65,8 @@ _TESTS = {
 _KINDS = {"int": pa.int64(), "float": pa.float64(), "date": pa.date32(), "lower": pa.bool_(), "upper": pa.bool_()}
 
 
-class WrittenEvidence:
-    """Evidence on a column of CSV cells, which are strings; empty cells are null unless the column stays a string."""
+class StringTypeInference:
+    """The type of a column of CSV cells, which are strings; empty cells are null unless the column stays a string."""
 
     def __init__(self) -> None:
         """Everything is possible until a cell speaks against it."""
@@ -97,8 +97,8 @@ class WrittenEvidence:
         return filled.cast(kind)
 
 
-class ObjectEvidence:
-    """Evidence on a column of JSON values."""
+class JsonTypeInference:
+    """The type of a column of JSON values."""
 
     def __init__(self) -> None:
         """Nothing is known yet."""

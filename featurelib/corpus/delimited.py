@@ -10,7 +10,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from featurelib.corpus.column_types import WrittenEvidence
+from featurelib.corpus.column_types import StringTypeInference
 from featurelib.corpus.encodings import Lines, find_encoding
 from featurelib.corpus.rowwise import Broken, RowSource, counted
 from featurelib.corpus.source import name_columns
@@ -179,7 +179,7 @@ class DelimitedSource(RowSource):
         return counted(blank_lines=self._blank, unreadable_lines=self._lines.replaced)
 
     def consumed(self) -> int:
-        """Bytes read in the pass under way."""
+        """Bytes read in the current pass."""
         return self._lines.consumed
 
     def columns(self, rows: list[list[str]]) -> dict[str, Sequence[str]]:
@@ -188,6 +188,6 @@ class DelimitedSource(RowSource):
             dict(zip(self._names, zip(*rows, strict=True), strict=True)) if rows else {name: [] for name in self._names}
         )
 
-    def evidence(self) -> WrittenEvidence:
-        """Evidence on cells that are strings."""
-        return WrittenEvidence()
+    def type_inference(self) -> StringTypeInference:
+        """Type inference on cells that are strings."""
+        return StringTypeInference()

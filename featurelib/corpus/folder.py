@@ -75,7 +75,7 @@ class FolderSource(ObjectSource):
             )
 
     def consumed(self) -> int:
-        """Bytes read in the pass under way."""
+        """Bytes read in the current pass."""
         return self._consumed
 
     def raw(self) -> Iterator[dict[str, str] | Broken]:

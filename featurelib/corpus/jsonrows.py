@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 
 from featurelib.corpus import cells
-from featurelib.corpus.column_types import ObjectEvidence
+from featurelib.corpus.column_types import JsonTypeInference
 from featurelib.corpus.encodings import Lines, find_encoding
 from featurelib.corpus.rowwise import Broken, RowSource, counted
 from featurelib.corpus.source import Roles, note_renamed
@@ -47,9 +47,9 @@ class ObjectSource(RowSource):
         note_renamed(self, {name: key for key, name in self._names.items() if name != key})
         return super().fields(roles)
 
-    def evidence(self) -> ObjectEvidence:
-        """Evidence on JSON values."""
-        return ObjectEvidence()
+    def type_inference(self) -> JsonTypeInference:
+        """Type inference on JSON values."""
+        return JsonTypeInference()
 
     def _row(self, value: Any) -> dict[str, Any] | Broken:
         if isinstance(value, str):
@@ -71,7 +71,7 @@ class JsonLinesSource(ObjectSource):
         self._lines = Lines(path, note_encoding(self, path))
 
     def consumed(self) -> int:
-        """Bytes read in the pass under way."""
+        """Bytes read in the current pass."""
         return self._lines.consumed
 
     def raw(self) -> Iterator[dict[str, Any] | Broken]:
@@ -125,7 +125,7 @@ class JsonSource(ObjectSource):
         self._columns = None if self._text.lstrip()[0] == "[" else self._as_rows(self._decoded())
 
     def consumed(self) -> int:
-        """Characters read in the pass under way."""
+        """Characters read in the current pass."""
         return self._position
 
     def raw(self) -> Iterator[dict[str, Any] | Broken]:

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from featurelib.corpus import cells
-from featurelib.corpus.column_types import Evidence
+from featurelib.corpus.column_types import TypeInference
 from featurelib.corpus.source import BATCH_BYTES, BATCH_ROWS, PEEK_ROWS, Roles, Rows, Source, note_left_out
 
 
@@ -52,15 +52,15 @@ class RowSource(Source):
         """Turn rows into columns of cells; names not seen before come last."""
 
     @abstractmethod
-    def evidence(self) -> Evidence:
-        """Empty evidence on one column."""
+    def type_inference(self) -> TypeInference:
+        """Type inference on one column, before any cell."""
 
     def peek(self) -> pa.Table:
         """The first thousand rows that can be read, with the types that they speak for."""
         rows = list(islice((row for row in self.raw() if not isinstance(row, Broken)), PEEK_ROWS))
         columns: dict[str, pa.Array] = {}
         for name, values in self.columns(rows).items():
-            column_type = self.evidence()
+            column_type = self.type_inference()
             column_type.learn(values)
             columns[name] = (
                 pa.nulls(len(rows)) if column_type.kind() is None else column_type.convert(values, self.repaired)
@@ -73,12 +73,12 @@ class RowSource(Source):
 
     def survey(self, roles: Roles) -> Iterator[Rows]:
         """Yield the role columns of all rows and learn the types of all columns."""
-        self._learnt: dict[str, Evidence] = {}
+        self._learnt: dict[str, TypeInference] = {}
         self._length = 0
         for group, columns in self._groups():
             for name, values in columns.items():
                 if name not in self._learnt:
-                    self._learnt[name] = self.evidence()
+                    self._learnt[name] = self.type_inference()
                 self._learnt[name].learn(values)
             yield self._typed_rows(group, columns, roles, None)
 

@@ -23,7 +23,7 @@ PEEK_ROWS = 1000
 
 @dataclass(frozen=True)
 class Roles:
-    """Which columns of a source play a part; the others are metadata."""
+    """Which columns hold text, title and id; the others are metadata."""
 
     text: str
     """The column that holds the text."""
@@ -68,7 +68,7 @@ class Source(ABC):
     facts: dict[str, Any] = field(default_factory=dict)
     """What was found about the source: encoding, delimiter, renamed columns; JSON."""
     repaired: Counter[str] = field(default_factory=Counter)
-    """Cells repaired in the pass under way, by kind."""
+    """Cells repaired in the current pass, by kind."""
     notes: list[str] = field(default_factory=list)
     """Sentences that the user should read."""
     own_id: str | None = None

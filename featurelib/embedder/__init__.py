@@ -59,9 +59,9 @@ def open_embedder(
     max_seq_length: int | None = None,
     device: str = "auto",
 ) -> Embedder:
-    """Return what `load_embedder` returns, and keep the last one, for those who ask for the same one after the other.
+    """Return what `load_embedder` returns; the last one is kept, so that asking for it again costs nothing.
 
-    `open_embedder.cache_clear()` lets its memory go.
+    `open_embedder.cache_clear()` frees its memory.
     """
     return load_embedder(
         name, revision=revision, prompt=prompt, normalize=normalize, max_seq_length=max_seq_length, device=device

@@ -1,4 +1,4 @@
-"""What is told about an embedder and about what it read."""
+"""What describes an embedder, and what it read of texts: token counts and token states."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ class Embedder(Protocol):
     ) -> np.ndarray:
         """Return float32 [n, dimension]; the same list of texts gives the same bytes on the same machine.
 
-        `on_batch` is told the number of texts of each batch that is done.
+        `on_batch` is called with the number of texts of each batch when it is done.
         """
 
     def tokens(self, texts: Sequence[str]) -> TokenCounts:

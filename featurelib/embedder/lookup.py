@@ -30,7 +30,7 @@ HUB_SECONDS = 4.0
 READ_FILES = ("*.json", "*.txt", "*.model", "*.safetensors")
 OTHER_BACKENDS = ("onnx", "openvino")
 WANTED = {"allow_patterns": list(READ_FILES), "ignore_patterns": [f"{folder}/*" for folder in OTHER_BACKENDS]}
-"""What of a repository on the hub is fetched: no code, no pickles."""
+"""The files that are fetched from a repository on the hub: no code, no pickles."""
 
 
 @dataclass(frozen=True)

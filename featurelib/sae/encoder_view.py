@@ -1,4 +1,4 @@
-"""How an SAE reads features off an embedding, as numbers: for taking pre-activations apart."""
+"""The encoder rows of some features, as arrays: what attribution needs to take a pre-activation apart."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Writing an SAE as another library does, and reading it again before anyone trusts it."""
+"""Writing an SAE in another library's layout, and reading it back to check it."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ multiplies picks another order of additions for another shape: so a text alone h
 
 
 class AtGate(NamedTuple):
-    """What happens at the gate on some rows, all [n, n_features]."""
+    """Pre-activations, thresholds and whether features fire, for some rows; all [n, n_features]."""
 
     pre_activations: torch.Tensor
     """float32."""
@@ -57,7 +57,7 @@ class SAE:
         layer_norm             xn = (x − mean) / (std + 1e-5), back: r·std + mean (per row, sample std)
         standardise            xn as layer_norm, back: r·(std + 1e-5) + mean
         constant_norm_rescale  xn = x·√d_in/‖x‖, back: r·‖x‖/√d_in
-    and unnorm its way back, or nothing where shift_back is false.
+    and unnorm undoes it, or does nothing where shift_back is false.
 
     All parameters are float32 on the CPU; wrong shapes and values that are not finite raise Refusal.
     """
@@ -77,9 +77,9 @@ class SAE:
     norm: str = "none"
     """How each row is normalised before encoding."""
     shift_back: bool = True
-    """Whether the reconstruction takes the norm's way back; OpenSAE's default does not, and is trained so."""
+    """Whether the reconstruction is un-normalised; OpenSAE's default is not, and is trained so."""
     W_skip: torch.Tensor | None = None
-    """A linear road past the features, [d_in, d_in], as sparsify's skip connections have."""
+    """A linear map past the features, [d_in, d_in], as sparsify's skip connections have."""
     trained_as: str | None = None
     """The architecture it was trained as where its gate does not tell, such as batchtopk; None if unknown."""
     target_k: int | None = None

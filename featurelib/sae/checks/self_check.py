@@ -1,4 +1,4 @@
-"""What an SAE shows of itself when it is loaded: a wrong reading of somebody's file must not pass in silence.
+"""Checks of an SAE that was just loaded, so that a file that was read wrongly is noticed.
 
 The margins come from SAEs trained on MiniLM embeddings (384 dimensions; TopK and L1; tied and untied starts). Read
 right, a feature's encoder and its direction have a mean cosine of 0.64 to 0.84; with one matrix transposed, of 0.00.
@@ -37,13 +37,13 @@ class Lengths(NamedTuple):
     least: float
     """The shortest."""
     median: float
-    """The one in the middle."""
+    """Their median."""
     most: float
     """The longest."""
 
 
 class SelfCheck(NamedTuple):
-    """What was found."""
+    """The outcome of the self-check."""
 
     lengths: Lengths
     """Of the directions."""
@@ -52,7 +52,7 @@ class SelfCheck(NamedTuple):
     transposed_alignment: float | None
     """The same if one of the matrices were transposed, where they are square."""
     fit: Fit | None
-    """On the embeddings, where some are at hand."""
+    """How well embeddings are reconstructed; None where none were given."""
     warnings: tuple[str, ...]
     """What looks wrong, a sentence each."""
 

@@ -8,7 +8,6 @@ import numpy as np
 
 from featurelib.stats import Estimate, quantile_interval
 
-TEXT_SPLITS = {"train", "held_out", "unknown", "all"}
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 """The quantiles that are reported of a distribution."""
 _MEAN = "interval: normal approximation"

@@ -1,4 +1,4 @@
-"""What each text loses when it is rebuilt, and what that says of a split of the texts.
+"""How well each text is reconstructed, and from that how well a split of the texts is.
 
 A split's FVU takes the mean of that split's texts as its x̄; a single text's FVU takes that of all the run's texts, so
 that texts can be compared.

@@ -23,7 +23,7 @@ WEIGHTS = ("W_enc", "b_enc", "W_dec", "b_dec")
 LOG_THRESHOLD = "jumprelu.log_threshold"
 ARCHITECTURES = ("vanilla", "topk", "batchtopk", "jumprelu")
 EARLY = {"activation": "relu", "tied_weights": False, "use_encoder_bias": False}
-"""Switches of the repository's early experiments, with the values that its classes have had since they went."""
+"""Switches of the repository's early experiments, with the values that its classes use now."""
 
 
 def matches(contents: Contents) -> bool:

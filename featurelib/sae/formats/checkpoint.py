@@ -1,4 +1,4 @@
-"""What reading a file gave: the SAE, and what there is to say about how it was read."""
+"""The outcome of reading a file: the SAE, and remarks on how it was read."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class LoadOptions:
-    """What the user says about a file that does not tell it all."""
+    """What the user adds where a file leaves something open."""
 
     k: int | None = None
     """Active features per text, for a file that holds no k."""
@@ -53,10 +53,10 @@ class LoadOptions:
 
 @dataclass(frozen=True, eq=False)
 class Checkpoint:
-    """An SAE that was read from somebody's files."""
+    """An SAE that was read from files."""
 
     sae: SAE
-    """It; where `lacks_threshold_for` is a number, its gate lets every positive pre-activation through."""
+    """The SAE; where `lacks_threshold_for` is a number, its gate lets every positive pre-activation through."""
     format: str
     """The name of the format, as a reader knows it."""
     remarks: tuple[str, ...] = ()

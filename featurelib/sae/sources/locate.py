@@ -23,9 +23,9 @@ WEIGHT_NAMES = (
 """The names that formats give to their weights; the first that is there counts."""
 SUFFIXES = (".safetensors", ".npz", ".pt", ".pth", ".pkl", ".bin", ".gz")
 DENSITIES = ("sparsity.safetensors", "_log_feature_sparsity.pt")
-"""A file that SAELens, and the end of one that its forebear, puts beside weights: the densities of the features."""
+"""The densities of the features: SAELens' file beside the weights, and how its predecessor's file ends."""
 BESIDE = ("sparsity.safetensors", "log_feature_sparsity", "activations_store_state", "trainer_state", "optimizer")
-"""What parts of names tell that a file lies beside weights without being them."""
+"""A file whose name contains one of these lies beside the weights and is not the weights."""
 MODULE_SUFFIX = "_SparseAutoEncoder"
 """How sentence-transformers ends the name of an SAE's folder, beside the weights of the embedder before it."""
 MOST_BYTES = 20 << 30

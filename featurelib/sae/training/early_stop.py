@@ -1,4 +1,4 @@
-"""Early stop: when texts set aside are no longer rebuilt better, the best weights are kept and training ends."""
+"""Early stop: when texts set aside are no longer reconstructed better, training ends with the best weights."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MEASUREMENTS = 20
 BLOCK = 1024
 """Texts rebuilt at a time."""
 DENSEST = 1.1
-"""Measurements count where the L0 is at most so many times k: more features rebuild better, and say nothing."""
+"""A measurement counts only where the L0 is at most this many times k: a denser SAE always reconstructs better."""
 
 
 class EarlyStop:
@@ -27,7 +27,7 @@ class EarlyStop:
     """
 
     def __init__(self, method: Method, parameters: Parameters, texts: torch.Tensor) -> None:
-        """Judge on `texts`, float32 [n, d], centred and scaled as in training."""
+        """Measure on `texts`, float32 [n, d], centred and scaled as in training."""
         import torch
 
         self._method, self._texts = method, texts

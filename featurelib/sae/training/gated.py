@@ -1,4 +1,4 @@
-"""Gated: one path says whether a feature fires, another how much; the price lies on the first alone."""
+"""Gated: one path decides whether a feature fires, another how strongly; only the first is penalised."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""JumpReLU: a threshold per feature, and a price on the number of activations (L0)."""
+"""JumpReLU: a threshold per feature, and a penalty on the number of activations (L0)."""
 
 from __future__ import annotations
 

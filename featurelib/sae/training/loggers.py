@@ -19,17 +19,17 @@ EVERY = 50
 
 
 class Logger(Protocol):
-    """What is told how a training goes."""
+    """Receives how a training goes."""
 
     def log(self, step: int, **values: float) -> None:
         """Note `values` at a step of the training."""
 
     def close(self) -> None:
-        """Write what is not yet written."""
+        """Write what is still buffered, and end."""
 
 
 class NoLogger:
-    """Nobody watches."""
+    """Logs nothing."""
 
     def log(self, step: int, **values: float) -> None:
         """Do nothing."""
@@ -53,7 +53,7 @@ class TensorBoard:
             self._writer.add_scalar(name, value, step)
 
     def close(self) -> None:
-        """Write what is not yet written."""
+        """Write what is still buffered, and end."""
         self._writer.close()
 
 
@@ -78,7 +78,7 @@ class WeightsAndBiases:
         self._run.log(values, step=step)
 
     def close(self) -> None:
-        """Write what is not yet written."""
+        """Write what is still buffered, and end."""
         self._run.finish()
 
 

@@ -106,7 +106,7 @@ class Recipe:
 
 
 class Own(NamedTuple):
-    """What another architecture than BatchTopK does better with, found on 32,000 abstracts with 1,024 features."""
+    """The settings in which an architecture differs from BatchTopK, found on 32,000 abstracts with 1,024 features."""
 
     lr: float = Recipe.lr
     """Adam's rate."""

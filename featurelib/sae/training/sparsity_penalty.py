@@ -1,6 +1,6 @@
-"""Architectures that pay for their activations: the price follows the L0, so that the L0 asked for is reached.
+"""Architectures with a sparsity penalty: its weight λ follows the L0, so that the target L0 is reached.
 
-The loss is the mean of ‖x − x̂‖² + λ·(price of the activations). The logarithm of λ moves by how far the running L0 is
+The loss is the mean of ‖x − x̂‖² + λ·(penalty on the activations). The logarithm of λ moves by how far the running L0 is
 from the L0 of the step. Features that are dead begin anew at what the worst texts lack, at moments known beforehand.
 """
 
@@ -29,12 +29,12 @@ class Slopes(NamedTuple):
     """What a penalised method makes of one batch."""
 
     gradients: Parameters
-    """Of fvu + λ·price + aside."""
+    """Of fvu + λ·penalised + auxiliary."""
     fvu: float
     """Mean of ‖x − x̂‖²."""
-    price: float
+    penalised: float
     """Mean over the texts of what λ weighs."""
-    aside: float
+    auxiliary: float
     """What else is minimised."""
     active: SparseBatch
     """What fired."""
@@ -69,7 +69,7 @@ class Penalised(ABC):
         l0 = len(slopes.active.columns) / len(x)
         state.numbers["l0"].mul_(MEMORY).add_((1 - MEMORY) * l0)
         dead = state.count(slopes.active, self.recipe.dead_after)
-        loss = slopes.fvu + penalty * slopes.price + slopes.aside
+        loss = slopes.fvu + penalty * slopes.penalised + slopes.auxiliary
         return Step(slopes.gradients, loss, slopes.fvu, l0, len(dead))
 
     def _penalty(self, state: State) -> float:

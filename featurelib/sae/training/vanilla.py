@@ -1,4 +1,4 @@
-"""Vanilla: ReLU, and a price on the sum of the activations (L1)."""
+"""Vanilla: ReLU, and a penalty on the sum of the activations (L1)."""
 
 from __future__ import annotations
 

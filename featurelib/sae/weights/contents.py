@@ -1,4 +1,4 @@
-"""What the files of an SAE hold, before anyone says what it means: tensors by name, and a config."""
+"""What the files of an SAE hold, not interpreted yet: tensors by name, and a config."""
 
 from __future__ import annotations
 

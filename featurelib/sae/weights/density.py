@@ -1,4 +1,4 @@
-"""log10 of the features' densities in training, from the file that SAELens and its forebear put beside the weights."""
+"""log10 of the features' densities in training, from the file that SAELens and its predecessor write."""
 
 from __future__ import annotations
 

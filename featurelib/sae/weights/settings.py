@@ -1,4 +1,4 @@
-"""What the readers of several formats ask of a config, and of the counters that training leaves beside the weights."""
+"""Checks that several formats share: of settings, and of the counters that training leaves beside the weights."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def positive(setting: Any, key: str, file: str) -> float:
 
 
 def check_counters(contents: Contents, names: tuple[str, ...], n_features: int) -> None:
-    """Refuse counters of a training, which nobody needs here, that are not one finite number for each feature.
+    """Refuse counters of the training (not used here) that are not one finite number for each feature.
 
     That of LAST_SEEN is whole, all others are floats.
     """

@@ -140,7 +140,7 @@ def test_gradients_of_the_penalised_methods(architecture, seed):
     loss = penalised_loss(architecture, p, x, seen, method.recipe)
     loss.backward()
     slopes = method.slopes(parameters, x, seen, PENALTY)
-    assert slopes.fvu + PENALTY * slopes.price + slopes.aside == pytest.approx(loss.item(), abs=1e-9)
+    assert slopes.fvu + PENALTY * slopes.penalised + slopes.auxiliary == pytest.approx(loss.item(), abs=1e-9)
     assert_equal_gradients(slopes.gradients, p)
 
 
