@@ -1,13 +1,13 @@
-"""Do the parts of words add up on a run, and how far do they order words as deleting them does?
+"""Do attributions add up on a run, and how far do they order words as deleting them does?
 
     python benchmarks/attribution.py data/demo [--texts 1000 --features 10 --deleted 30 --seed 0]
 
-First: on `--texts` texts drawn at random, each with its `--features` strongest features, the largest
-|Σ parts + special + constant − pre-activation|, the latter of the run's stored embedding. Then: for `--deleted` texts
-drawn from those that the embedder reads whole, each word is deleted and the rest embedded again; Spearman's and
-Pearson's correlation of parts and changes over the words of a text, for its strongest feature, with bootstrap intervals
-of the mean over texts; the same ranks for 20 features drawn at random, most of which do not fire; and how many of a
-text's five strongest words are the same by both.
+First: on `--texts` texts drawn at random, each with its `--features` strongest features, the largest |Σ attributions +
+special + constant − pre-activation|, the latter of the run's stored embedding. Then: for `--deleted` texts drawn from
+those that the embedder reads whole, each word is deleted and the rest embedded again; Spearman's and Pearson's
+correlation of attributions and changes over the words of a text, for its strongest feature, with bootstrap intervals of
+the mean over texts; the same ranks for 20 features drawn at random, most of which do not fire; and how many of a text's
+five strongest words are the same by both.
 """
 
 from __future__ import annotations
@@ -44,25 +44,25 @@ def main() -> None:
     parser.add_argument("run", type=Path)
     for flag, default in (("--texts", 1000), ("--features", 10), ("--deleted", 30), ("--seed", 0)):
         parser.add_argument(flag, type=int, default=default)
-    asked = parser.parse_args()
-    generation = open_run(asked.run).current()
+    flags = parser.parse_args()
+    generation = open_run(flags.run).current()
     sae, embedder = load_sae(generation.sae_folder), open_embedder(generation)
-    draw = np.random.default_rng(asked.seed)
+    draw = np.random.default_rng(flags.seed)
     n_texts = pq.read_metadata(generation.file(TEXTS)).num_rows
-    chosen = np.sort(draw.choice(n_texts, min(asked.texts, n_texts), replace=False))
-    check_sum(generation, embedder, sae, chosen, asked.features)
+    text_ids = np.sort(draw.choice(n_texts, min(flags.texts, n_texts), replace=False))
+    check_sum(generation, embedder, sae, text_ids, flags.features)
     truncated = pq.read_table(generation.file(TEXT_SUMMARIES))["truncated"].to_numpy(zero_copy_only=False)
     whole = np.flatnonzero(~truncated.astype(bool))
-    compare_with_deleting(generation, embedder, sae, draw.choice(whole, asked.deleted, replace=False), draw)
+    compare_with_deleting(generation, embedder, sae, draw.choice(whole, flags.deleted, replace=False), draw)
 
 
 def open_embedder(generation: Generation) -> Embedder:
     """The embedder that the run names, on the cpu."""
-    told = generation.describe()["embedder"]
-    told = told.get("embedder") or told
+    facts = generation.describe()["embedder"]
+    facts = facts.get("embedder") or facts
     names = ("revision", "normalize", "max_seq_length")
     return load_embedder(
-        told["name"], prompt=told["prompt"] or "", device="cpu", **{name: told[name] for name in names}
+        facts["name"], prompt=facts["prompt"] or "", device="cpu", **{name: facts[name] for name in names}
     )
 
 
@@ -75,18 +75,18 @@ def check_sum(generation: Generation, embedder: Embedder, sae: SAE, text_ids: np
     """Print the largest difference between the sum and the pre-activation of the stored embedding."""
     texts = pq.read_table(generation.file(TEXTS), columns=["text"])["text"].take(text_ids).to_pylist()
     z = sae.pre_activations(embeddings_of(generation, text_ids)).numpy()
-    found, seconds, n_words = [], time.monotonic(), 0
+    differences, seconds, n_words = [], time.monotonic(), 0
     for start in range(0, len(texts), AT_ONCE):
         for row, states in enumerate(embedder.token_states(texts[start : start + AT_ONCE]), start):
             words = find_words(texts[row], states.starts, states.ends, states.special)
             ids = np.argsort(-z[row], kind="stable")[:n_features]
-            divided = word_attributions(token_attributions(states.shares, states.offset, readout(sae, ids)), words)
-            found.append(np.abs(divided.total - z[row, ids]))
+            attributed = word_attributions(token_attributions(states.shares, states.offset, readout(sae, ids)), words)
+            differences.append(np.abs(attributed.total - z[row, ids]))
             n_words += len(words.starts)
-    differences = np.concatenate(found)
+    all_differences = np.concatenate(differences)
     print(
-        f"{len(texts):,} texts x {n_features} features, {n_words:,} words: largest |sum of parts + constant - "
-        f"pre-activation| {differences.max():.2e}, median {np.median(differences):.2e} "
+        f"{len(texts):,} texts x {n_features} features, {n_words:,} words: largest |sum of attributions + constant - "
+        f"pre-activation| {all_differences.max():.2e}, median {np.median(all_differences):.2e} "
         f"({(time.monotonic() - seconds) / len(texts) * 1000:.0f} ms a text)"
     )
 
@@ -94,7 +94,7 @@ def check_sum(generation: Generation, embedder: Embedder, sae: SAE, text_ids: np
 def compare_with_deleting(
     generation: Generation, embedder: Embedder, sae: SAE, text_ids: np.ndarray, draw: np.random.Generator
 ) -> None:
-    """Print how far parts and the changes of deleting order the words of a text alike, for its strongest feature."""
+    """Print how far attributions and the changes of deleting order the words of a text alike, for one feature."""
     texts = pq.read_table(generation.file(TEXTS), columns=["text"])["text"].take(text_ids).to_pylist()
     z = sae.pre_activations(embeddings_of(generation, text_ids)).numpy()
     ranked, linear, shared, ratios, drawn, n_words = [], [], [], [], [], 0
@@ -102,35 +102,35 @@ def compare_with_deleting(
         ids = [int(whole.argmax()), *draw.choice(sae.n_features, DRAWN).tolist()]
         states = embedder.token_states([text])[0]
         words = find_words(text, states.starts, states.ends, states.special)
-        all_parts = word_attributions(
+        all_attributions = word_attributions(
             token_attributions(states.shares, states.offset, readout(sae, ids)), words
         ).by_word
         rest = [without_word(text, start, end) for start, end in zip(words.starts, words.ends, strict=True)]
         all_changes = (whole - sae.pre_activations(embedder.embed(rest)).numpy())[:, ids]
-        both = zip(all_parts.T[1:], all_changes.T[1:], strict=True)
+        both = zip(all_attributions.T[1:], all_changes.T[1:], strict=True)
         drawn.append(np.mean([rank_correlation(*one) for one in both]))
-        parts, changes = all_parts[:, 0], all_changes[:, 0]
-        ranked.append(rank_correlation(parts, changes))
-        linear.append(correlation(parts, changes))
-        shared.append(len(set(np.argsort(-parts)[:TOP]) & set(np.argsort(-changes)[:TOP])))
-        ratios.append(np.abs(changes).sum() / np.abs(parts).sum())
-        n_words += len(parts)
+        attributions, changes = all_attributions[:, 0], all_changes[:, 0]
+        ranked.append(rank_correlation(attributions, changes))
+        linear.append(correlation(attributions, changes))
+        shared.append(len(set(np.argsort(-attributions)[:TOP]) & set(np.argsort(-changes)[:TOP])))
+        ratios.append(np.abs(changes).sum() / np.abs(attributions).sum())
+        n_words += len(attributions)
     print(f"{len(texts)} texts, {n_words:,} words deleted one at a time, each text's strongest feature:")
-    print(f"  Spearman over all words of a text: {_told(ranked, draw)}")
-    print(f"  the same for {DRAWN} features drawn at random, mean of each text: {_told(drawn, draw)}")
-    print(f"  Pearson over all words of a text:  {_told(linear, draw)}")
+    print(f"  Spearman over all words of a text: {_summary(ranked, draw)}")
+    print(f"  the same for {DRAWN} features drawn at random, mean of each text: {_summary(drawn, draw)}")
+    print(f"  Pearson over all words of a text:  {_summary(linear, draw)}")
     print(f"  of the {TOP} strongest words by either, {np.mean(shared):.1f} are the same (mean of texts)")
-    print(f"  changes are {np.median(ratios):.2f} times as large as parts (median of texts)")
+    print(f"  changes are {np.median(ratios):.2f} times as large as attributions (median of texts)")
 
 
-def _told(values: list[float], draw: np.random.Generator) -> str:
+def _summary(values: list[float], draw: np.random.Generator) -> str:
     """Mean with its interval, median, quartiles and range of one number a text."""
-    held = np.array(values)
-    means = held[draw.integers(0, len(held), (RESAMPLED, len(held)))].mean(axis=1)
-    (low, high), (first, third) = np.quantile(means, [0.025, 0.975]), np.quantile(held, [0.25, 0.75])
+    known = np.array(values)
+    means = known[draw.integers(0, len(known), (RESAMPLED, len(known)))].mean(axis=1)
+    (low, high), (first, third) = np.quantile(means, [0.025, 0.975]), np.quantile(known, [0.25, 0.75])
     return (
-        f"mean {held.mean():.3f} (95 % bootstrap over texts {low:.3f} to {high:.3f}), median {np.median(held):.3f}, "
-        f"quartiles {first:.3f} and {third:.3f}, from {held.min():.3f} to {held.max():.3f}"
+        f"mean {known.mean():.3f} (95 % bootstrap over texts {low:.3f} to {high:.3f}), median {np.median(known):.3f}, "
+        f"quartiles {first:.3f} and {third:.3f}, from {known.min():.3f} to {known.max():.3f}"
     )
 
 

@@ -17,7 +17,7 @@ __version__ = "0.4.0"
 
 
 def open(path: str | Path) -> OpenRun:  # noqa: A001  (featurelib.open reads well, and nothing here needs the builtin)
-    """Open the run in the folder `path` (such as data/demo) for questions; Refusal when it is none."""
+    """Open the run in the folder `path` (such as data/demo); Refusal when the folder is no run."""
     from featurelib.queries import OpenRun
     from featurelib.storage import runs
 
@@ -35,8 +35,8 @@ def load_sae(
 ) -> SAE:
     """Load a sparse autoencoder from a file, a folder, a run, the hub or W&B, whatever library wrote it; needs torch.
 
-    `k`, `threshold` and `architecture` say what some files leave open. With `embeddings`, float32 [n, d_in], a
-    threshold that the file lacks is found on them. What was assumed is said as warnings; Refusal names what is wrong.
+    `k`, `threshold` and `architecture` give what some files do not contain. With `embeddings`, float32 [n, d_in], a
+    threshold that the file lacks is found on them. Assumptions are shown as warnings; Refusal names what is wrong.
     """
     from featurelib.sae import checkpoints
 

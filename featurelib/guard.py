@@ -1,7 +1,7 @@
 """Security headers for every answer, and a check of Host and Origin before Streamlit sees a request.
 
 Plain ASGI, without Streamlit. A web page opened in a colleague's browser can send requests to this server: with its own
-Origin (cross-site websockets) or under a name of its own that resolves to this machine (DNS rebinding). Both end here.
+Origin (cross-site websockets) or under its own name that resolves to this machine (DNS rebinding). Both are refused.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ PERMISSIONS = (
 
 
 def inline_scripts(page: str) -> list[str]:
-    """The policy's names ('sha256-…') for the inline scripts of an HTML page that is trusted."""
+    """Return the policy's names ('sha256-…') of the inline scripts of a trusted HTML page."""
     scripts = re.findall(r"<script>(.*?)</script>", page, re.DOTALL)
     digests = (hashlib.sha256(script.encode()).digest() for script in scripts)
     return [f"'sha256-{base64.b64encode(digest).decode()}'" for digest in digests]
 
 
 def content_security_policy(host: str, scripts: Sequence[str] = ()) -> str:
-    """The policy for pages served to `host` (as in the Host header, with its port).
+    """Return the policy for pages served to `host` (as in the Host header, with its port).
 
     'unsafe-eval' is there because Plotly's WebGL traces compile functions and draw nothing without it. No inline script
     runs but those named in `scripts`, and nothing may be fetched from, sent to or embedded by another server.
@@ -59,7 +59,7 @@ def content_security_policy(host: str, scripts: Sequence[str] = ()) -> str:
 
 
 def security_headers(host: str, scripts: Sequence[str] = ()) -> dict[str, str]:
-    """The headers that every answer carries."""
+    """Return the headers of every answer."""
     return {
         "content-security-policy": content_security_policy(host, scripts),
         "x-content-type-options": "nosniff",
@@ -72,7 +72,7 @@ def security_headers(host: str, scripts: Sequence[str] = ()) -> dict[str, str]:
 
 
 def host_name(host: str) -> str | None:
-    """The name or address in a Host header, lower case and without the port; None when it is malformed."""
+    """Return the name or address in a Host header, lower case and without the port; None when it is malformed."""
     try:
         parts = urlsplit(f"//{host}")
         _ = parts.port
@@ -85,13 +85,13 @@ def host_name(host: str) -> str | None:
 
 
 def own_names() -> frozenset[str]:
-    """The names by which this machine may be called without being configured: localhost and its host name."""
+    """Return the names of this machine that need no configuration: localhost and its host name."""
     name = socket.gethostname().lower().rstrip(".")
     return frozenset({"localhost", name, name.split(".")[0], f"{name.split('.')[0]}.local"})
 
 
 def is_known_host(host: str, allowed: Iterable[str], own: frozenset[str]) -> bool:
-    """Whether a Host header names this server: an IP address, one of its `own` names, or one that is `allowed`.
+    """Return whether a Host header names this server: an IP address, one of its `own` names, or one that is `allowed`.
 
     An IP address cannot be rebound by DNS. In `allowed`, "*" admits everything and "*.example" every name below it.
     """
@@ -100,7 +100,7 @@ def is_known_host(host: str, allowed: Iterable[str], own: frozenset[str]) -> boo
         return False
     if name in own or _is_address(name):
         return True
-    for pattern in (one.strip().lower().rstrip(".") for one in allowed):
+    for pattern in (entry.strip().lower().rstrip(".") for entry in allowed):
         if pattern in ("*", name) or (pattern.startswith("*.") and name.endswith(pattern[1:])):
             return True
     return False
@@ -115,7 +115,7 @@ def _is_address(name: str) -> bool:
 
 
 def is_same_origin(origin: str, host: str) -> bool:
-    """Whether an Origin header is the server that the Host header names, port included."""
+    """Return whether an Origin header is the server that the Host header names, port included."""
     try:
         parts = urlsplit(origin)
     except ValueError:
@@ -129,7 +129,7 @@ class Guard:
     def __init__(self, app: App, *, allowed_hosts: Callable[[], Sequence[str]] = tuple, shell: str = "") -> None:
         """Wrap `app`; `allowed_hosts` is asked at each request for the names beside this machine's own.
 
-        The inline scripts of `shell`, the HTML of the app's own page, are let run.
+        The inline scripts of `shell`, the HTML of the app's own page, may run.
         """
         self.app = app
         self.scripts = inline_scripts(shell)
@@ -149,7 +149,7 @@ class Guard:
         await self.app(scope, receive, _adding(send, security_headers(headers.all("host")[0], self.scripts)))
 
     def refusal(self, hosts: list[str], origins: list[str]) -> str | None:
-        """The sentence for a request that is refused, or None."""
+        """Return the sentence for a request that is refused, or None."""
         if len(hosts) != 1 or len(origins) > 1:
             return "The request has more than one Host or Origin header, or no Host."
         host = hosts[0]
@@ -181,8 +181,8 @@ def _printable(text: str) -> str:
 def _adding(send: Send, headers: dict[str, str]) -> Send:
     async def send_with_headers(message: Message) -> None:
         if message["type"] == "http.response.start":
-            kept = [(key, value) for key, value in message.get("headers", []) if key.decode().lower() not in headers]
-            message["headers"] = kept + [(key.encode(), value.encode("latin-1")) for key, value in headers.items()]
+            others = [(key, value) for key, value in message.get("headers", []) if key.decode().lower() not in headers]
+            message["headers"] = others + [(key.encode(), value.encode("latin-1")) for key, value in headers.items()]
         await send(message)
 
     return send_with_headers

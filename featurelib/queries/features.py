@@ -1,4 +1,4 @@
-"""Questions about features: one, some, all."""
+"""Questions about features: one by its id, some by conditions, all on the map."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ class FeatureFilter:
     ids: tuple[int, ...] | None = None
     """Only these features."""
     fidelity_low: float | None = None
-    """The least AUROC of "the text resembles the label" against firing, on the label test texts."""
+    """The lowest AUROC of the label by similarity (see `Feature.auroc`)."""
     ap_low: float | None = None
     """The least average precision of the same."""
 
@@ -128,7 +128,7 @@ class Feature:
     cluster: int | None
     """Its cluster in the layout, -1 for none; None when there is no layout yet."""
     auroc: float | None = None
-    """How well "the text resembles the label" predicts firing on the label test texts; None where not measured."""
+    """How well similarity to the label predicts firing on the label test texts; None where it was not measured."""
     ap: float | None = None
     """The average precision of the same."""
 

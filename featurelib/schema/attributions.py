@@ -25,4 +25,4 @@ ATTRIBUTIONS = table(
         "pre_activation": pa.float32(),
     },
 )
-"""What each word of a text adds to a feature's pre-activation, in the list column parts; each stands at its word."""
+"""The attributions of a text's words to a feature: what each adds to its pre-activation, in the list column parts."""

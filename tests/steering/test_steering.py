@@ -1,4 +1,4 @@
-"""Turned features and split cosines: what numpy finds from the files, to the last bit where nothing is turned."""
+"""Steering and similarity agree with numpy on the files, to the last bit where nothing is changed."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def test_the_pieces_are_the_reconstruction_and_the_split_adds_up_for_every_norm(
 @pytest.mark.parametrize(
     "sae", SAES, ids=lambda sae: f"{sae.norm} {sae.gate.name} {sae.shift_back} {sae.W_skip is None}"
 )
-def test_turning_adds_the_change_of_what_the_sae_rebuilds(sae: SAE) -> None:
+def test_steering_adds_the_change_of_what_the_sae_rebuilds(sae: SAE) -> None:
     for x in np.random.default_rng(2).standard_normal((20, D)).astype(np.float32):
         own = sae.encode(x[None])[0]
         wanted = own.clone()
@@ -109,14 +109,14 @@ def test_turning_adds_the_change_of_what_the_sae_rebuilds(sae: SAE) -> None:
         ids = [3, 5, 9]
         scale = steering.row_scale(sae, x)[0]
         args = (own[ids].numpy(), wanted[ids].numpy(), sae.W_dec[ids].numpy())
-        turned = steering.steer(x, *args, scale=scale)
+        steered = steering.steer(x, *args, scale=scale)
         expected = x + (sae.rebuild(x[None], wanted[None]) - sae.rebuild(x[None], own[None])).numpy()[0]
-        assert turned == pytest.approx(expected, abs=2e-5)
+        assert steered == pytest.approx(expected, abs=2e-5)
         unit = steering.steer(x, *args, scale=scale, renormalise=True)
         assert unit == pytest.approx(expected / np.linalg.norm(expected), abs=2e-5)
 
 
-def test_what_is_not_turned_keeps_its_bits_even_where_its_length_is_not_one() -> None:
+def test_what_is_not_steered_keeps_its_bits_even_where_its_length_is_not_one() -> None:
     draw = np.random.default_rng(3)
     x, own = draw.standard_normal(D).astype(np.float32), draw.random(5).astype(np.float32)
     directions = draw.standard_normal((5, D)).astype(np.float32)
@@ -219,9 +219,9 @@ def weights(generation: Generation) -> dict[str, np.ndarray]:
     return load_file(generation.sae_folder / "sae_weights.safetensors")
 
 
-def numpy_turned(x: np.ndarray, change: float, direction: np.ndarray) -> np.ndarray:
-    turned = x.astype(np.float64) + change * direction.astype(np.float64)
-    return turned / np.linalg.norm(turned)
+def numpy_steered(x: np.ndarray, change: float, direction: np.ndarray) -> np.ndarray:
+    steered = x.astype(np.float64) + change * direction.astype(np.float64)
+    return steered / np.linalg.norm(steered)
 
 
 def feature_of(topic: str, planted: Planted, activations: np.ndarray) -> tuple[int, np.ndarray]:
@@ -234,7 +234,7 @@ def feature_of(topic: str, planted: Planted, activations: np.ndarray) -> tuple[i
 
 
 @pytest.mark.parametrize("topic", ["astronomy", "music", "quantum"])
-def test_a_planted_feature_turned_off_or_doubled_moves_its_texts_as_numpy_predicts(
+def test_a_planted_feature_switched_off_or_doubled_moves_its_texts_as_numpy_predicts(
     live, generation, store, embeddings, activations, weights, planted, topic
 ) -> None:
     feature_id, told = feature_of(topic, planted, activations)
@@ -244,13 +244,13 @@ def test_a_planted_feature_turned_off_or_doubled_moves_its_texts_as_numpy_predic
     others = told & (np.arange(len(told)) != text_id)
     means, among_first = {}, {}
     for wanted in (0.0, float(own), 2 * float(own)):
-        turned = live.steer(generation.path, x, {feature_id: wanted})
-        expected = numpy_turned(x, wanted - own, weights["W_dec"][feature_id]) if wanted != own else x
-        assert turned.renormalised and turned.after == pytest.approx(expected, abs=1e-6)
-        found = search.rankings(store, turned.before, turned.after, limit=len(x) + 20, without=text_id).to_pandas()
+        steered = live.steer(generation.path, x, {feature_id: wanted})
+        expected = numpy_steered(x, wanted - own, weights["W_dec"][feature_id]) if wanted != own else x
+        assert steered.renormalised and steered.after == pytest.approx(expected, abs=1e-6)
+        found = search.rankings(store, steered.before, steered.after, limit=len(x) + 20, without=text_id).to_pandas()
         predicted = unit @ (expected / np.linalg.norm(expected))
         assert found.cosine_after.to_numpy() == pytest.approx(predicted[found.text_id], abs=1e-6)
-        places = numpy_ranks(embeddings, turned.after, text_id)
+        places = numpy_ranks(embeddings, steered.after, text_id)
         assert found.rank_after.tolist() == [places[one] for one in found.text_id]
         means[wanted] = predicted[others].mean()
         among_first[wanted] = others[found.text_id[found.rank_after <= 20]].sum()
@@ -274,25 +274,25 @@ def test_untouched_or_moved_and_returned_the_bits_and_the_ranking_are_the_stored
         returned = live.steer(generation.path, x, back | {silent: 0.0})
         assert moved.after.tobytes() != x.tobytes() and moved.cosine < 1
         listed = search.texts_by_meaning(store, x, limit=600)
-        for turned in (untouched, returned):
-            assert turned.before.tobytes() == turned.after.tobytes() == x.tobytes() and turned.cosine == 1
-            assert search.texts_by_meaning(store, turned.after, limit=600).equals(listed)
+        for steered in (untouched, returned):
+            assert steered.before.tobytes() == steered.after.tobytes() == x.tobytes() and steered.cosine == 1
+            assert search.texts_by_meaning(store, steered.after, limit=600).equals(listed)
             order = np.lexsort((firing, -activations[text_id, firing]))
-            assert turned.feature_ids.tolist() == turned.after_ids.tolist() == firing[order].tolist()
-            assert turned.activations.tobytes() == turned.after_activations.tobytes()
-            assert turned.activations.tobytes() == activations[text_id, firing[order]].tobytes()
+            assert steered.feature_ids.tolist() == steered.after_ids.tolist() == firing[order].tolist()
+            assert steered.activations.tobytes() == steered.after_activations.tobytes()
+            assert steered.activations.tobytes() == activations[text_id, firing[order]].tobytes()
 
 
-def test_the_turned_embedding_is_read_again_by_the_sae_of_the_run(live, generation, embeddings, weights) -> None:
-    turned = live.steer(generation.path, embeddings[TEXT], {4: 1.0, 9: 0.5})
-    z = (turned.after - weights["b_dec"]) @ weights["W_enc"] + weights["b_enc"]
+def test_the_steered_embedding_is_encoded_again_by_the_sae_of_the_run(live, generation, embeddings, weights) -> None:
+    steered = live.steer(generation.path, embeddings[TEXT], {4: 1.0, 9: 0.5})
+    z = (steered.after - weights["b_dec"]) @ weights["W_enc"] + weights["b_enc"]
     expected = np.where(z > weights["threshold"], np.maximum(z, 0), 0)
     again = np.zeros(32, np.float32)
-    again[turned.after_ids] = turned.after_activations
+    again[steered.after_ids] = steered.after_activations
     assert again == pytest.approx(expected, abs=1e-5)
 
 
-def test_a_typed_text_is_turned_like_the_same_text_of_the_corpus(live, generation, embeddings, planted) -> None:
+def test_a_typed_text_is_steered_like_the_same_text_of_the_corpus(live, generation, embeddings, planted) -> None:
     typed = live.steer(generation.path, planted.texts[TEXT], {4: 1.0})
     stored = live.steer(generation.path, embeddings[TEXT], {4: 1.0})
     assert typed.before == pytest.approx(stored.before, abs=1e-6)
@@ -334,7 +334,7 @@ def test_a_typed_text_is_compared_with_a_stored_one(live, generation, embeddings
         (np.full(64, np.nan), {}, "64 finite numbers"),
     ],
 )
-def test_what_cannot_be_turned_is_a_sentence(live, generation, given, changes, said) -> None:
+def test_what_cannot_be_steered_is_a_sentence(live, generation, given, changes, said) -> None:
     with pytest.raises(Refusal, match=said):
         live.steer(generation.path, given, changes)
 
@@ -360,8 +360,8 @@ def test_embeddings_that_were_given_are_brought_to_length_one_only_if_they_have_
     rows = pq.read_table(part)
     doubled = [[2 * value for value in row] for row in rows["embedding"].to_pylist()]
     pq.write_table(pa.table({"text_id": rows["text_id"], "embedding": pa.array(doubled, rows["embedding"].type)}), part)
-    turned = live.steer(made.generation.path, made.embeddings[0], {1: 0.9})
-    assert not turned.renormalised and np.linalg.norm(turned.after) != pytest.approx(1, abs=1e-3)
+    steered = live.steer(made.generation.path, made.embeddings[0], {1: 0.9})
+    assert not steered.renormalised and np.linalg.norm(steered.after) != pytest.approx(1, abs=1e-3)
 
 
 # ---- the address
@@ -401,8 +401,8 @@ def test_a_slider_can_be_moved_and_returned_to_what_the_text_has(now: float, max
     knob = _knob({"feature_id": 1, "label": "x", "max_activation": maximum}, now, None, True, 0.6)
     steps = now / knob.step
     assert abs(steps - round(steps)) < 1e-6 and knob.untouched and knob.top >= max(2 * maximum, now) * 0.999
-    turned = _knob({"feature_id": 1, "label": "x", "max_activation": maximum}, now, 123.0, True, 0.6)
-    assert turned.top >= 123 and not turned.untouched
+    steered = _knob({"feature_id": 1, "label": "x", "max_activation": maximum}, now, 123.0, True, 0.6)
+    assert steered.top >= 123 and not steered.untouched
 
 
 # ---- the pages
@@ -458,8 +458,8 @@ def test_a_slider_moved_turns_the_ranking_and_returned_brings_it_back(
     assert slider.value == own and slider.min == 0
     slider.set_value(0.0).run()
     assert not app.exception and held(app, "set") == f"{strongest}:0"
-    turned = live.steer(generation.path, embeddings[TEXT], {strongest: 0.0})
-    found = search.rankings(store, turned.before, turned.after, without=TEXT).to_pandas().query("rank_after <= 20")
+    steered = live.steer(generation.path, embeddings[TEXT], {strongest: 0.0})
+    found = search.rankings(store, steered.before, steered.after, without=TEXT).to_pandas().query("rank_after <= 20")
     shown = [one for one in links(app, "text") if re.match(r"\*\*\d+ · ", one)]
     for row, line in zip(found.itertuples(), shown, strict=True):
         moved = row.rank_before - row.rank_after
@@ -470,7 +470,7 @@ def test_a_slider_moved_turns_the_ranking_and_returned_brings_it_back(
     new = int((found.rank_before > 20).sum())
     said = words(app)
     assert new > 0 and f"{new} of 20 nearest texts are new" in said and "brought back to length 1" in said
-    assert f"{number(turned.cosine, 4)} cosine to the text as it is" in said
+    assert f"{number(steered.cosine, 4)} cosine to the text as it is" in said
     app.main.slider[0].set_value(own).run()
     assert held(app, "set") is None and links(app, "text") == still
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import streamlit as st
 
+from featurelib.live.results import FeatureOnText
 from featurelib.queries import Feature
 from featurelib.ui.kit.address import choice_box, param, text_box
 from featurelib.ui.kit.elements import Number, chip, count, heading, html, number, page, percent, sentence, strip, tag
@@ -115,7 +116,7 @@ def test_line() -> str:
     return text_box("Test a sentence", "test", resets=(), label_visibility="collapsed", placeholder=hint)
 
 
-def verdict(tested: Any) -> None:
+def verdict(tested: FeatureOnText) -> None:
     """Whether the feature fires on a tested sentence, and how far from its gate."""
     gate = number(tested.threshold)
     words = f"{number(tested.activation)}, gate {gate}"
