@@ -23,8 +23,6 @@ from featurelib.corpus.roles import choose_roles
 from featurelib.corpus.source import ParquetSource, Roles, Source
 from featurelib.schema import Refusal
 
-__all__ = ["Roles", "Selection", "Source", "Texts", "choose_roles", "identify", "open_source", "select"]
-
 KINDS = (".csv", ".tsv", ".tab", ".json", ".jsonl", ".ndjson", ".parquet", ".pq")
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+(:[\w.-]*){0,2}")
 

@@ -10,18 +10,6 @@ import functools
 from featurelib.embedder.facts import Embedder, EmbedderFacts, TokenCounts, TokenStates
 from featurelib.embedder.lookup import DEFAULT_EMBEDDER, EmbedderFiles, find_embedder
 
-__all__ = [
-    "DEFAULT_EMBEDDER",
-    "Embedder",
-    "EmbedderFacts",
-    "EmbedderFiles",
-    "TokenCounts",
-    "TokenStates",
-    "find_embedder",
-    "load_embedder",
-    "open_embedder",
-]
-
 
 def load_embedder(
     name: str | None = None,

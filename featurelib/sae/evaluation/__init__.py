@@ -24,23 +24,3 @@ from featurelib.sae.evaluation.texts import (
     measure_sae,
     measure_texts,
 )
-
-__all__ = [
-    "FORMULAS",
-    "PER_TEXT",
-    "SPACES",
-    "Metric",
-    "Moments",
-    "Nearest",
-    "Quality",
-    "alignment",
-    "direction_cosines",
-    "evaluate_features",
-    "evaluate_normalised",
-    "evaluate_texts",
-    "evaluate_weights",
-    "measure_sae",
-    "measure_texts",
-    "nearest_directions",
-    "quantile_name",
-]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from featurelib.schema import Refusal
 
 if TYPE_CHECKING:
-    from featurelib.sae.training.trainer import Reading
+    from featurelib.sae.training.loop import Reading
 
 LOGGERS = ("none", "tensorboard", "wandb")
 EVERY = 50

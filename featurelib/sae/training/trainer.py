@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from featurelib.sae.training.recipe import Recipe
     from featurelib.storage.embeddings import EmbeddingParts
 
-__all__ = ["Reading", "find_device", "train"]
 
 STATE_SECONDS = 60.0
 """How often the state of a training is saved, so a killed one loses at most this much."""

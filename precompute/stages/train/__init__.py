@@ -35,8 +35,8 @@ from precompute.stages.train.training_warnings import training_warnings
 if TYPE_CHECKING:
     from featurelib.sae.model import SAE
     from featurelib.sae.training.loggers import Logger
+    from featurelib.sae.training.loop import Reading
     from featurelib.sae.training.recipe import Recipe
-    from featurelib.sae.training.trainer import Reading
     from precompute.build.config import BuildConfig
 
 LOGS = "logs"

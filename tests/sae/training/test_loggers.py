@@ -9,7 +9,7 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from featurelib.sae.training.loggers import EVERY, log_reading, open_logger
-from featurelib.sae.training.trainer import Reading
+from featurelib.sae.training.loop import Reading
 from featurelib.schema import Refusal
 from featurelib.storage.runs import Run
 from precompute.__main__ import main
