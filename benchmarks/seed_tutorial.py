@@ -4,7 +4,7 @@
 
 RUN (default data/demo) gives texts, embedder and SAE. The peer is benchmarks/tutorial_loop.py, which says step by step
 where the tutorial does what. Ours is `python -m precompute build` itself, into a folder of its own each round: stages
-embed, encode and summarise for densities and top texts, label for keywords, files written and synced. They alternate.
+embed, encode and summarise for densities and top texts, and keywords, with files written and synced. They alternate.
 The tutorial's keywords would take an hour or more, so its loop is timed on features drawn by seed (--features 0: on
 all) and its time for all is that many times longer; ours is always the whole stage. What both made is compared.
 """
@@ -193,8 +193,8 @@ def print_ratios(timings: Timings, n_texts: int, n_drawn: int, n_features: int) 
         (
             "keywords",
             tutorial["keywords"] * scale,
-            ours["label"],
-            f"label; the loop's {n_drawn} features × {scale:.1f}",
+            ours["keywords"],
+            f"keywords; the loop's {n_drawn} features × {scale:.1f}",
         ),
     ]
     print(f"{n_texts} texts, {n_features} features; medians of {len(timings.tutorial['keywords'])} alternating rounds")

@@ -20,12 +20,6 @@ MAX_CANDIDATES = 2000
 """Candidate words of one text: the first ones count, which changes nothing in a text under some 15 kB."""
 MAX_WORD_LENGTH = 64
 """Longer unbroken strings (hashes, base64, unspaced scripts) are no candidates."""
-ROUNDING = 4
-"""Decimals of a word's score: KeyBERT rounds them."""
-CLOSE = 4e-7
-"""Cosines that differ less may change places when a text is embedded in another batch (measured: 2.6e-7 at most)."""
-SAME = 1 - 1e-5
-"""Words with a larger cosine have the same tokens (naïve, naive): which of them is taken is left to chance."""
 
 
 class Term(NamedTuple):
@@ -116,31 +110,3 @@ def unit(vectors: np.ndarray) -> np.ndarray:
     """Return the rows of [n, d] at length 1; a row of zeros stays."""
     norms = np.linalg.norm(vectors, axis=1, keepdims=True)
     return vectors / np.where(norms == 0, 1, norms).astype(np.float32)
-
-
-def close_calls(words: Sequence[Sequence[str]], text_vectors: np.ndarray, embed: Embed, n_words: int = 5) -> list[int]:
-    """Return the positions of the texts whose words depend on the last bits of an embedding.
-
-    There, a cosine among the best `n_words` lies within 4e-7 of where its rounding changes, or of the next best one.
-    Embedded alone, as the tutorial does, such a text may have other words than in a batch: `settle` finds those.
-    """
-    positions = []
-    for position, (candidates, vector) in enumerate(zip(words, unit(text_vectors), strict=True)):
-        if not candidates:
-            continue
-        vectors = unit(embed(candidates))
-        cosines = (vectors @ vector).astype(np.float64)
-        best = np.argsort(-cosines, kind="stable")[: n_words + 1]
-        scaled = cosines[best[:n_words]] * 10**ROUNDING
-        at_rounding = np.abs(scaled - np.floor(scaled) - 0.5) < CLOSE * 10**ROUNDING
-        twins = (vectors[best[:-1]] * vectors[best[1:]]).sum(axis=1) > SAME
-        at_next = (-np.diff(cosines[best]) < CLOSE) & ~twins
-        if at_rounding.any() or at_next.any():
-            positions.append(position)
-    return positions
-
-
-def settle(text: str, words: Sequence[str], embed: Embed, n_words: int = 5) -> list[Term]:
-    """Return the words of a text that is embedded alone, its candidates in one call, as the tutorial's loop does."""
-    vectors = dict(zip(sorted(words), embed(sorted(words)), strict=True))
-    return text_words([words], embed([text]), lambda strings: np.stack([vectors[word] for word in strings]), n_words)[0]

@@ -183,21 +183,6 @@ def test_embeddings_that_keybert_would_pass_over_in_silence_are_refused() -> Non
         keybert.text_words([("star", "cell")], embed(["star"]), lambda strings: embed(strings)[:1])
 
 
-def test_a_cosine_at_its_rounding_is_a_close_call_and_one_in_the_middle_is_not() -> None:
-    def pointing(cosine: float) -> list[float]:
-        return [cosine, math.sqrt(1 - cosine**2)]
-
-    text = np.array([[1.0, 0.0]], np.float32)
-    table = {"edge": pointing(0.50005), "middle": pointing(0.5000), "far": pointing(0.1)}
-
-    def looked_up(strings: Sequence[str]) -> np.ndarray:
-        return np.array([table[one] for one in strings], np.float32)
-
-    assert keybert.close_calls([("edge", "far")], text, looked_up) == [0]
-    assert keybert.close_calls([("middle", "far")], text, looked_up) == []
-    assert keybert.close_calls([()], text, looked_up) == []
-
-
 def test_a_label_takes_three_keywords_that_each_add_a_word() -> None:
     found = [Keyword(word, 1.0, 2) for word in ("graph", "graph tree", "tree graph", "tree", "cell", "wave")]
     assert keywords.label(3, found) == ("graph · graph tree · cell", "keywords")
@@ -282,7 +267,7 @@ def test_the_verb_writes_what_the_method_gives_feature_by_feature(tmp_path: Path
 def counted(monkeypatch: pytest.MonkeyPatch, stop_at: int = 10**9) -> Counter:
     """Count the strings that the stand-in embeds; at the string number `stop_at`, stop as Ctrl-C does."""
     seen: Counter = Counter()
-    plain = verb._Embedder.embed
+    plain = verb.KeywordEmbedder.embed
 
     def embed_counted(self: Any, strings: Sequence[str], on_batch: Callable[[int], None] | None = None) -> np.ndarray:
         if sum(seen.values()) + len(strings) > stop_at:
@@ -290,7 +275,7 @@ def counted(monkeypatch: pytest.MonkeyPatch, stop_at: int = 10**9) -> Counter:
         seen.update(strings)
         return plain(self, strings, on_batch)
 
-    monkeypatch.setattr(verb._Embedder, "embed", embed_counted)
+    monkeypatch.setattr(verb.KeywordEmbedder, "embed", embed_counted)
     return seen
 
 
