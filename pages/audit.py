@@ -25,18 +25,18 @@ COLUMNS = {
     ),
     "n_texts": st.column_config.NumberColumn("texts", width=60, format="localized", help="Texts it was measured on."),
     "flagged": st.column_config.CheckboxColumn("flag", width=50),
-    "detail": st.column_config.TextColumn("what was found", width=420),
+    "detail": st.column_config.TextColumn("detail", width=420),
 }
 
 run = ui.open_run()
 store = run.store
-ui.page("Audit", "Does a feature fire by what texts mean, or by how long, cut, copied or phrased they are?")
+ui.page("Audit", "Does a feature fire by meaning, or by length, truncation, copies, language or boilerplate?")
 try:
     counted = queries.audit_counts(store).to_pylist()
 except Refusal as refusal:
     ui.stop_with(str(refusal))
 if not counted:
-    ui.stop_with("nothing was checked: this run's stage audit found no feature.")
+    ui.stop_with("nothing was checked: no feature fires on any text.")
 facts = audit.thresholds(store)
 names = [row["check"] for row in counted]
 ui.strip(
@@ -53,7 +53,7 @@ ui.strip(
 with st.container(horizontal=True, vertical_alignment="bottom", key="filters"):
     shown_as = {ALL: "all checks"} | dict(zip(names, names, strict=True))
     check = ui.choice_box("Check", "check", list(shown_as), show=shown_as.get, width=200)
-    every = ui.toggle("features without a flag too", "every")
+    every = ui.toggle("also features without a flag", "every")
 chosen, flagged = None if check == ALL else check, not every
 
 
@@ -65,7 +65,7 @@ def all_found() -> pa.Table:
 n_found = queries.count_audit_rows(store, chosen, flagged=flagged)
 with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute", key="above-table"):
     kind = ("flag" if flagged else "measurement") + ("" if n_found == 1 else "s")
-    what = f"{n_found:,} {kind}, those first whose interval is furthest from what is expected"
+    what = f"{n_found:,} {kind}, largest deviation first"
     ui.html(ui.tag("span", what, cls="muted"), width="content")
     ui.download(f"{run.name}-audit", all_found, key="audit", what="Download")
 if n_found:

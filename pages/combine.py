@@ -12,7 +12,7 @@ from featurelib.ui.texts import text_list
 PER_PAGE = 10
 HINT = (
     "Add features by their words: the texts on which all of the one list fire, and none of the other, are listed here, "
-    "the strongest first."
+    "strongest first."
 )
 
 opened = ui.open_run()
@@ -32,7 +32,7 @@ with ui.part():
     densities = queries.densities(store, labels)
     combine.counted(counts, chosen, densities)
     if counts.n_matching == 0:
-        ui.stop_with("No text of this corpus is like that.")
+        ui.stop_with("No text matches.")
     ui.heading("Texts", combine.ORDER if chosen.present else "in the order of the corpus", help=combine.STRENGTH)
     place = st.container()
     first = ui.pager(counts.n_matching, PER_PAGE)

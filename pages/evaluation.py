@@ -7,8 +7,8 @@ import streamlit as st
 
 from featurelib import charts, queries, ui
 from featurelib.schema import Refusal
-from featurelib.ui import evaluation
-from featurelib.ui.feature import fidelity
+from featurelib.ui.evaluation import labels
+from featurelib.ui.evaluation import sae as evaluation
 
 TEXTS = [
     ("cosine", "cosine", "Cosine of each text", "The cosine between a text's embedding and its reconstruction."),
@@ -56,7 +56,7 @@ def features(run: ui.Opened) -> None:
     ui.heading("How features differ")
     first, second, third = st.columns(3, gap="large")
     with first, ui.part():
-        ui.heading("Threshold", help="The pre-activation that a feature must pass to fire.")
+        ui.heading("Threshold", help="The pre-activation that a feature must exceed to fire.")
         gates = queries.thresholds(run.store)
         if gates.n_values > 1:
             spread(queries.threshold_bins(run.store), "threshold")
@@ -64,7 +64,9 @@ def features(run: ui.Opened) -> None:
             one = f"One for all features: {ui.number(gates.low)}."
             ui.sentence(one if gates.low else "No feature has a threshold of its own.")
     with second, ui.part():
-        ui.heading("Alignment", help="cos(W_enc[:, f], W_dec[f]): 1 where a feature reads what it writes.")
+        ui.heading(
+            "Alignment", help="cos(W_enc[:, f], W_dec[f]): 1 where encoder and decoder of a feature point the same way."
+        )
         spread(queries.alignment_bins(run.store), "alignment")
     with third, ui.part():
         ui.heading("Nearest direction", help="The cosine of a feature's direction to the nearest other one.")
@@ -97,17 +99,17 @@ judged = next(iter(splits))
 ui.page("Evaluation", evaluation.lead(found, judged))
 evaluation.head(found, judged)
 if evaluation.dead(found):
-    ui.sentence("no feature fires on any text of this run: this SAE is dead, and says nothing of the texts.")
+    ui.sentence("no feature fires on any text of this run: this SAE is dead.")
 wide, narrow = st.columns([1.85, 1], gap="large")
 with wide:
-    learned = "What is better on the training texts than on the others was learned by heart."
-    ui.heading("Beside the training texts" if "train" in splits else "Of texts", help=learned)
+    learned = "Where training texts are better than the others, the SAE has overfitted."
+    ui.heading("Compared with the training texts" if "train" in splits else "Texts", help=learned)
     evaluation.beside(found, splits)
 with narrow:
-    ui.heading("Of the weights", help="What needs no texts to be measured.")
+    ui.heading("Weights", help="Measured without texts.")
     evaluation.of_weights(found)
 texts(run, found, splits)
 features(run)
 with ui.part():
-    fidelity.summary(run)
+    labels.summary(run)
 every(run)

@@ -8,11 +8,12 @@ from featurelib import queries, ui
 from featurelib.schema import Refusal
 from featurelib.ui import families as pieces
 from featurelib.ui.kit.coactivation import heat
+from featurelib.ui.kit.columns import ORDERS
 
 PER_PAGE = 10
 SORTS = {
     "size": "number of features",
-    "over_shuffled": "ratio over shuffled",
+    "over_shuffled": "ratio over chance",
     "block_ratio": "block ratio",
     "density": "density of the root",
     "depth": "depth",
@@ -22,10 +23,7 @@ LEAD = (
     "A child fires on fewer texts than its parent, and far more often where its parent fires than by chance. "
     "A feature is in one family or in none."
 )
-NONE = (
-    "This run has no families: none of its features lies in another, more frequent one, on 5 texts or more and beyond "
-    "chance."
-)
+NONE = "This run has no families: no feature is nested in a more frequent one, on 5 texts or more and beyond chance."
 
 opened = ui.open_run()
 store = opened.store
@@ -44,10 +42,10 @@ with st.container(horizontal=True, vertical_alignment="bottom", key="filters"):
         "Search", "q", placeholder="words of the labels of its features", type="search", resets=("page", "family")
     )
     sort = ui.choice_box("Sort by", "sort", list(SORTS), show=SORTS.get, width=180)
-    order = ui.choice_box("Order", "order", ["falling", "rising"], width=110)
+    order = ui.choice_box("Order", "order", list(ORDERS), show=ORDERS.get, width=130)
 n_found = queries.count_families(store, words)
 if n_found == 0:
-    ui.stop_with("No family has a feature of that name; take a word away.")
+    ui.stop_with("No family matches; remove a word.")
 above = st.container()
 with st.container(horizontal=True, horizontal_alignment="center", key="below-table"):
     offset = ui.pager(n_found, PER_PAGE)

@@ -8,14 +8,13 @@ import streamlit as st
 
 from featurelib import queries, ui
 from featurelib.schema import MIN_BOTH, Refusal
-from featurelib.ui import audit, families
-from featurelib.ui.feature import explanation, fidelity, header, top_texts
+from featurelib.ui.feature import explanation, fidelity, flags, header, relatives, samples, top_texts
 from featurelib.ui.kit import coactivation, lists, navigation
 from featurelib.ui.texts import text_list
 
 BESIDE = 8
 SUPPORTS = [str(MIN_BOTH), "10", "20", "50"]
-ONWARD = {"map.py": "on the map ›", "textmap.py": "its texts on a map ›"}
+ONWARD = {"map.py": "on the map ›", "textmap.py": "its texts on the text map ›"}
 
 opened = ui.open_run()
 store = opened.store
@@ -39,7 +38,7 @@ columns = text_list.filter_columns(store)
 
 @st.fragment
 def test_box() -> None:
-    """Test a sentence of the reader's own on this feature, without drawing the page again."""
+    """Test a sentence on this feature, without drawing the page again."""
     typed = header.test_line()
     if typed:
         with ui.part(), st.spinner(navigation.STARTING, show_time=True):
@@ -52,14 +51,14 @@ with ui.part():
 with ui.part():
     fidelity.name(store, feature)
 with ui.part():
-    audit.flags(queries.feature_audit(store, feature_id).to_pylist())
+    flags.flags(queries.feature_audit(store, feature_id).to_pylist())
 header.feature_strip(feature)
 texts, beside = st.columns([2.1, 1], gap="large")
 
 with texts, ui.part():
     if feature.dead:
         ui.sentence(header.DEAD.format(ui.count(feature.n_texts)))
-        audit.near_misses(store, feature)
+        samples.near_misses(store, feature)
     else:
         top_texts.texts(store, feature, columns)
 
@@ -75,13 +74,13 @@ with beside:
             rows = queries.coactivations(store, feature_id, limit=BESIDE, min_both=support, by=by)
             coactivation.together(rows.to_pylist(), by, support)
     with ui.part():
-        families.relatives(queries.relatives(store, feature_id).to_pylist())
+        relatives.relatives(queries.relatives(store, feature_id).to_pylist())
     with ui.part():
         header.cosines("near", "Nearest directions", queries.neighbours(store, feature_id, limit=BESIDE).to_pylist())
         with st.container(horizontal=True, key="read-near"):
             for page, words in ONWARD.items():
                 ui.page_link(page, words, feature=feature_id)
-            ui.page_link("combine.py", "with others ›", **{"with": feature_id})
+            ui.page_link("combine.py", "combine with other features ›", **{"with": feature_id})
         rows = queries.opposites(store, feature_id, limit=BESIDE)
         header.cosines("far", "Most opposite directions", rows.to_pylist())
     if columns and not feature.dead:

@@ -9,7 +9,8 @@ import streamlit as st
 
 from featurelib import queries, ui
 from featurelib.schema import Refusal
-from featurelib.ui.kit.columns import FEATURES
+from featurelib.ui.kit import text_ranges
+from featurelib.ui.kit.columns import FEATURES, ORDERS
 
 PER_PAGE = 50
 SORTS = {
@@ -23,7 +24,7 @@ SORTS = {
     "gate": "gate",
     "feature_id": "id",
 }
-SORTING = "This orders all features; the menu in a column's head orders the page that is shown."
+SORTING = "Sorts all features; the menu of a column sorts only the page shown."
 STATES = {"all": "all features", "live": "live features", "dead": "dead features"}
 FILTERS = ("least", "most", "low", "high", "state", "cluster", "flag", "auroc", "ap")
 FLAGS = {"all": "any or none", "any": "any flag"}
@@ -31,7 +32,7 @@ FLAGS = {"all": "any or none", "any": "any flag"}
 
 run = ui.open_run()
 store = run.store
-ui.page("Features", "Every unit of the SAE with what it fires on. Click a row to open its feature.")
+ui.page("Features", "All features of the SAE. Click a row to open one.")
 try:
     counted = queries.counts(store)
 except Refusal as refusal:
@@ -41,7 +42,7 @@ n_filters = sum(name in st.query_params for name in FILTERS)
 with st.container(horizontal=True, vertical_alignment="bottom", key="filters"):
     words = ui.text_box("Search", "q", placeholder="words of labels and keywords, or an id", type="search")
     sort = ui.choice_box("Sort by", "sort", list(SORTS), show=SORTS.get, width=180, help=SORTING)
-    order = ui.choice_box("Order", "order", ["falling", "rising"], width=110)
+    order = ui.choice_box("Order", "order", list(ORDERS), show=ORDERS.get, width=130)
     with st.popover(f"Filter ({n_filters})" if n_filters else "Filter"):
         state = ui.choice_box("Show", "state", list(STATES), show=STATES.get)
         least = ui.count_box(
@@ -60,7 +61,7 @@ with st.container(horizontal=True, vertical_alignment="bottom", key="filters"):
         st.rerun()
 
 which = replace(
-    ui.fires_on(ui.text_range(least, most, counted.n_texts), counted.n_texts),
+    text_ranges.fires_on(text_ranges.text_range(least, most, counted.n_texts), counted.n_texts),
     words=words,
     activation_low=low,
     activation_high=high,
@@ -74,24 +75,24 @@ if flag != "all":
     which = replace(which, ids=queries.flagged_ids(store, None if flag == "any" else flag))
 n_found = queries.count_features(store, which)
 found = f"{n_found:,} of {counted.n_features:,} features"
-falling = order == "falling"
+descending = order == "falling"
 
 
 def all_found() -> pa.Table:
     """The whole selection, for a download."""
-    return queries.features(store, which, sort=sort, descending=falling, limit=None)
+    return queries.features(store, which, sort=sort, descending=descending, limit=None)
 
 
 with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute", key="above-table"):
     ui.html(ui.tag("span", found, cls="muted"), width="content")
     ui.download(f"{run.name}-features", all_found, key="features", what="Download")
 if n_found == 0:
-    ui.stop_with("No feature is like that; take a word or a filter away.")
+    ui.stop_with("No feature matches; remove a word or a filter.")
 above = st.container()
 with st.container(horizontal=True, horizontal_alignment="center", key="below-table"):
     offset = ui.pager(n_found, PER_PAGE)
 with above:
-    rows = queries.features(store, which, sort=sort, descending=falling, limit=PER_PAGE, offset=offset)
+    rows = queries.features(store, which, sort=sort, descending=descending, limit=PER_PAGE, offset=offset)
     # Where all features have one gate, as after BatchTopK, a column of it says nothing; nor does one without numbers.
     silent = {name for name in ("auroc", "ap") if rows[name].null_count == rows.num_rows}
     silent |= {"gate"} if len(rows["gate"].unique()) == 1 else set()

@@ -37,7 +37,7 @@ def names(run: ui.Opened, ids: list[int]) -> list[str] | None:
 def draw(run: ui.Opened) -> None:
     """The controls, the map and what is chosen in it."""
     with st.container(horizontal=True, vertical_alignment="bottom", key="map-controls"):
-        words = ui.text_box("Light up", "q", placeholder="words of labels and keywords", type="search")
+        words = ui.text_box("Highlight", "q", placeholder="words of labels and keywords", type="search")
         colour = ui.segments("Colour by", "colour", list(COLOURS), show=COLOURS.get, resets=("cluster",), help=CLUSTERS)
         drag = ui.segments("Drag to", "drag", list(DRAGS), show=DRAGS.get)
         cluster = cluster_box(run.store, colour)
@@ -71,8 +71,8 @@ def draw(run: ui.Opened) -> None:
                     run, lit, f"{len(lit):,} feature{'s match' if len(lit) != 1 else ' matches'} “{words}”", "matches"
                 )
             else:
-                ui.sentence("Click a point to see its feature here; choose Lasso and draw around some to list them.")
-                ui.heading("Or begin with one of the strongest")
+                ui.sentence("Click a point to see its feature; choose Lasso and draw around points to list them.")
+                ui.heading("Or start with one of the strongest")
                 rows = queries.features(run.store, sort="max_activation", limit=BEGIN).to_pylist()
                 lines = ((row["feature_id"], row["label"], ui.number(row["max_activation"])) for row in rows)
                 ui.feature_rows(lines, key="begin", names=("maximum activation",))
@@ -85,5 +85,5 @@ def choose(selection: dict) -> None:
 
 
 run = ui.open_run()
-ui.page("Map", "Each point is a feature; near points have decoder directions that are alike (UMAP on cosine).")
+ui.page("Map", "Each point is a feature; near points have similar decoder directions (UMAP on cosine).")
 draw(run)

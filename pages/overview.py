@@ -8,6 +8,8 @@ import streamlit as st
 
 from featurelib import charts, queries, ui
 from featurelib.schema import RunNotReady
+from featurelib.ui import overview
+from featurelib.ui.kit import text_ranges
 
 
 def terms(run: ui.Opened) -> None:
@@ -26,7 +28,7 @@ def terms(run: ui.Opened) -> None:
                 ui.count(counted.n_dead), dead, "Features that fire on no text of this corpus; they may on others."
             ),
             ui.Number(
-                ui.count(counted.n_dense), "dense, fire on > 10 % of texts", "Dense features seldom mean one thing."
+                ui.count(counted.n_dense), "dense, fire on > 10 % of texts", "Dense features seldom have one meaning."
             ),
             ui.Number(ui.count(counted.n_features), "features", "The units of the SAE; papers also call them latents."),
         ]
@@ -44,7 +46,7 @@ def navigator(run: ui.Opened) -> None:
         help="Density: the share of texts on which a feature fires, on a logarithmic scale. Dead features stand apart.",
     )
     least, most = ui.count_param("least"), ui.count_param("most")
-    chosen = ui.text_range(least, most, counted.n_texts)
+    chosen = text_ranges.text_range(least, most, counted.n_texts)
 
     def choose(selection: dict) -> None:
         picked = charts.density_choice(selection, bins, counted.n_texts)
@@ -56,14 +58,14 @@ def navigator(run: ui.Opened) -> None:
     # Streamlit lets no bar be clicked in a chart that is brushed: these are ranges to click.
     with st.container(horizontal=True, gap="small", vertical_alignment="center", key="onward ranges"):
         ui.html(ui.tag("span", "or click:", cls="muted"), width="content")
-        for name, one in ui.density_ranges(counted.n_texts):
+        for name, one in text_ranges.density_ranges(counted.n_texts):
             ui.page_link("overview.py", name, least=one.least, most=one.most)
         if chosen is not None:
             ui.page_link("overview.py", "all")
-    which = ui.fires_on(chosen, counted.n_texts)
+    which = text_ranges.fires_on(chosen, counted.n_texts)
     listed = queries.features(run.store, which, sort="max_activation", limit=10).to_pylist()
     total = queries.count_features(run.store, which)
-    ui.heading(ui.range_title(total, chosen, counted.n_texts))
+    ui.heading(text_ranges.range_title(total, chosen, counted.n_texts))
     ui.feature_rows(
         (
             (row["feature_id"], row["label"], ui.percent(row["density"]), ui.number(row["max_activation"]))
@@ -81,13 +83,15 @@ def quality(run: ui.Opened) -> None:
     ui.heading("Active features per text", help="The number of features that fire on a text; its mean is L0.")
     ui.chart(charts.count_bars(queries.l0_bins(run.store), "active features:", accent=ui.colours().accent), key="l0")
     ui.heading(
-        "How well texts are rebuilt",
+        "How well texts are reconstructed",
         "cosine",
         help="The cosine between a text's embedding and its reconstruction by the SAE.",
     )
     ui.chart(charts.count_bars(queries.cosine_bins(run.store), "cosine", accent=ui.colours().accent), key="cosines")
     ui.heading(
-        "Rebuilt worst", "FVU", help="‖x−x̂‖² / ‖x−x̄‖² of one text; above 1 the mean of all texts would be nearer."
+        "Worst-reconstructed texts",
+        "FVU",
+        help="‖x−x̂‖² / ‖x−x̄‖² of one text; above 1 the mean of all texts would be nearer.",
     )
     worst = queries.worst_texts(run.store).to_pylist()
     ui.text_rows(((row["text_id"], row["opening"][:70], ui.number(row["fvu"])) for row in worst), key="worst")
@@ -95,7 +99,7 @@ def quality(run: ui.Opened) -> None:
 
 run = ui.open_run()
 made = run.generation.describe()
-ui.page(ui.run_title(made, run.name), ui.run_sentence(made))
+ui.page(overview.run_title(made, run.name), overview.run_sentence(made))
 with ui.part():
     terms(run)
 wide, narrow = st.columns([1.85, 1], gap="large")
@@ -105,4 +109,4 @@ with narrow:
     with ui.part():
         quality(run)
     ui.heading("Made from")
-    ui.facts(ui.provenance(made))
+    ui.facts(overview.provenance(made))

@@ -7,15 +7,15 @@ import streamlit as st
 from featurelib import queries, ui
 from featurelib.ui.kit import lists, navigation
 from featurelib.ui.search import describing, finding
-from featurelib.ui.texts import text_list
+from featurelib.ui.texts import by_id, text_list
 
 PER_PAGE = 10
 WAYS = {"words": "texts by words", "meaning": "by meaning", "features": "features"}
 BEGIN = {
     "words": 'All words must occur; "a phrase", prefix* and -without work too.',
     "meaning": "The texts whose embeddings are nearest to that of what you type.",
-    "features": "Describe what a feature should be about, in a few words or a sentence. Three lists answer: names that "
-    "hold your words, names that mean the same, and the features that your description turns on itself.",
+    "features": "Describe what a feature should be about, in a few words or a sentence. Three lists answer: names with "
+    "your words, names with the same meaning, and the features that fire on your description.",
 }
 
 
@@ -23,7 +23,7 @@ def features_with_words() -> None:
     """The features whose names hold the words, on one line, and the way to look closer."""
     features = queries.find_features(store, typed, limit=8).to_pylist()
     if features:
-        ui.heading("Features", "whose label or keywords hold these words")
+        ui.heading("Features", "whose label or keywords contain these words")
         lists.inline_list("found", [lists.feature_line(row["feature_id"], row["label"]) for row in features])
     if typed.strip():
         with st.container(key="read-near"):
@@ -34,11 +34,11 @@ def texts() -> None:
     """A page of the texts that were searched for."""
     if not typed.strip():
         found = finding.near_text(opened, near)
-        ui.heading("Texts", f"the {len(found)} nearest in meaning to “{finding.name_of(store, near)}”, by cosine")
+        ui.heading("Texts", f"the {len(found)} nearest in meaning to “{by_id.name_of(store, near)}”, by cosine")
     elif by == "words":
         index = finding.by_words(opened, typed)
         n_texts = index.count(typed)
-        ui.heading("Texts", f"{ui.count(n_texts)} of {ui.count(text_list.count_texts(store))} hold these words")
+        ui.heading("Texts", f"{ui.count(n_texts)} of {ui.count(text_list.count_texts(store))} contain these words")
     else:
         found = finding.by_meaning(opened, typed)
         ui.heading("Texts", f"the {len(found)} nearest, by cosine of their embeddings to that of your words")
@@ -48,7 +48,7 @@ def texts() -> None:
         shown = finding.texts_with_words(store, index, typed, limit=PER_PAGE, offset=first)
     else:
         first = ui.pager(len(found), PER_PAGE)
-        shown = finding.texts_of(store, found[first : first + PER_PAGE])
+        shown = by_id.texts_of(store, found[first : first + PER_PAGE])
     with place:
         text_list.text_list(by, text_list.with_features(shown, store))
 

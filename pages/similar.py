@@ -8,7 +8,7 @@ from featurelib import queries, ui
 from featurelib.schema import Refusal
 from featurelib.ui import similar
 from featurelib.ui.kit import navigation
-from featurelib.ui.texts import given
+from featurelib.ui.texts import chosen_text, text_input
 
 NEAREST = 20
 
@@ -16,18 +16,18 @@ opened = ui.open_run()
 store = opened.store
 ui.page("Why two texts are similar", "The cosine of their embeddings, split exactly into what the SAE's features add.")
 first, second = ui.whole_number_param("a"), ui.whole_number_param("b")
-typed = ui.param("t", longest=given.LONGEST_TYPED)
-navigation.begin_at_top(first, second, typed)
+typed = text_input.typed_text()
+navigation.begin_at_top(first, second, typed.text)
 try:
-    a = given.given(opened, typed, first)
+    a = chosen_text.choose(opened, typed, first)
     if a is None:
-        ui.stop_with("Open this page from a text, which is then compared; or name two in the address: a=12&b=30.")
+        ui.stop_with("Open this page from a text, or name two texts in the address: a=12&b=30.")
     if second is None:
-        similar.choices(store, a, given.nearest(opened, a, limit=NEAREST))
+        similar.choices(store, a, chosen_text.nearest(opened, a, limit=NEAREST))
         st.stop()
-    b = given.given(opened, "", second)
+    b = chosen_text.choose(opened, None, second)
     with st.spinner(navigation.STARTING, show_time=True):
-        found = ui.live().similarity(opened.generation.path, a.asked, b.asked)
+        found = ui.live().similarity(opened.generation.path, a.source, b.source)
     labels = queries.labels(store, similar.named(found))
 except Refusal as refusal:
     ui.stop_with(str(refusal))

@@ -6,8 +6,8 @@ from featurelib import ui
 from featurelib.ui import matching
 
 LEAD = (
-    "What became of each feature of this run in another run on the same texts and embedder: a larger SAE often splits "
-    "a feature into parts. Overlaps are of the texts on which features fire."
+    "How the features of this run correspond to those of another run on the same texts and embedder: a larger SAE "
+    "often splits a feature into several. Overlap is of the texts on which features fire."
 )
 
 opened = ui.open_run()
@@ -24,7 +24,7 @@ with ui.part():
     if rows.num_rows:
         matching.fate_table(rows, key=f"fates {opened.name} {other} {fate}")
     else:
-        ui.sentence("No feature is like that.")
+        ui.sentence("No feature matches.")
     asked = ui.whole_number_param("feature")
     if asked is not None or rows.num_rows:
         shown = rows["feature_id"][0].as_py() if asked is None else asked

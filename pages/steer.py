@@ -1,4 +1,4 @@
-"""A text whose features can be turned: what is near to it then."""
+"""Change the activations of a text's features and see which texts are near then."""
 
 from __future__ import annotations
 
@@ -7,29 +7,35 @@ import streamlit as st
 from featurelib import queries, ui
 from featurelib.schema import Refusal
 from featurelib.ui.kit import lists, navigation
-from featurelib.ui.steer import outcome
-from featurelib.ui.steer import sliders as turning
-from featurelib.ui.texts import given, text_list
+from featurelib.ui.steer import outcome, sliders
+from featurelib.ui.texts import chosen_text, text_input, text_list
+
+RESETS = ("text", "set", "add")
 
 opened = ui.open_run()
 store = opened.store
-ui.page("Turn features", "Move the features of a text and search the corpus again with the embedding that this gives.")
+ui.page("Steer", "Change the activations of a text's features and search the corpus again with the new embedding.")
 number = ui.whole_number_param("text")
-resets = ("text", "set", "add")
-typed = given.typed_box("A text of your own", "t", resets=resets, placeholder="a sentence, a title, an abstract …")
+typed = text_input.typed_box(
+    "A text of your own",
+    placeholder="a sentence, a title, an abstract …",
+    limit=text_input.LONGEST_ONE,
+    height=100,
+    resets=RESETS,
+)
 try:
-    text = given.given(opened, typed, number)
+    text = chosen_text.choose(opened, typed, number)
     if text is None:
         ui.heading("Or one from the corpus")
         n_texts = text_list.count_texts(store)
-        rows = [queries.text(store, n_texts * part // 4) for part in range(4)] if n_texts else []
+        rows = [queries.text(store, n_texts * quarter // 4) for quarter in range(4)] if n_texts else []
         names = {row.text_id: ui.opening(row.title or row.text, length=90) for row in rows}
         lists.line_list("examples", [lists.Line(name, {"text": one}, page="steer.py") for one, name in names.items()])
         st.stop()
-    changes = turning.changes_param(queries.counts(store).n_features)
+    changes = sliders.changes_param(queries.counts(store).n_features)
     with st.spinner(navigation.STARTING, show_time=True):
-        found = ui.live().steer(opened.generation.path, text.asked, changes)
-    knobs = turning.knobs(store, found, changes)
+        found = ui.live().steer(opened.generation.path, text.source, changes)
+    knobs = sliders.knobs(store, found, changes)
     ranking = outcome.places(store, found, text.text_id)
 except Refusal as refusal:
     ui.stop_with(str(refusal))
@@ -38,27 +44,27 @@ with st.container(key="read-near"):
     if text.text_id is not None:
         ui.text_link(text.text_id, f"text {text.text_id}: {text.name}")
 outcome.turned_strip(found, knobs, ranking)
-sliders, beside = st.columns([1, 1.15], gap="large")
-with sliders, ui.part():
-    ui.heading("Features", "drag one, then look at the texts", help=turning.HELP)
+features, beside = st.columns([1, 1.15], gap="large")
+with features, ui.part():
+    ui.heading("Features", "drag one, then see the texts", help=sliders.HELP)
     if not len(found.feature_ids):
-        ui.sentence("No feature fires on this text; find one below and turn it on.")
+        ui.sentence("No feature fires on this text; find one below and set it.")
     for knob in knobs:
-        turning.slider(knob)
+        sliders.slider(knob)
     if any(not knob.untouched for knob in knobs):
-        st.button("all back", key="all back", on_click=ui.set_params, kwargs={"set": None})
-    words = ui.text_box("Turn another feature", "add", resets=(), placeholder="words of its name, or its number")
+        st.button("reset all", key="reset all", on_click=ui.set_params, kwargs={"set": None})
+    words = ui.text_box("Steer another feature", "add", resets=(), placeholder="words of its name, or its number")
     if words.strip():
         rows = queries.find_features(store, words, limit=6).to_pylist()
-        turning.add_buttons(rows, found, knobs)
+        sliders.add_buttons(rows, found, knobs)
         if not rows:
-            ui.sentence(f"No label or keyword holds “{words}”.")
+            ui.sentence(f"No label or keyword contains “{words}”.")
 with beside:
     with ui.part():
         outcome.ranking_list(store, found, ranking)
         if outcome.lengths(found):
             ui.sentence(outcome.lengths(found))
         with st.container(key="steer-onward"):
-            ui.page_link("similar.py", "why is one of them near? ›", **text.where)
+            ui.page_link("similar.py", "explain a similarity ›", **text.where)
     with ui.part():
         outcome.again_list(store, found, knobs)

@@ -7,8 +7,7 @@ import streamlit as st
 from featurelib import queries, ui
 from featurelib.schema import BY_TEXT, Refusal
 from featurelib.ui.kit import lists, navigation
-from featurelib.ui.texts import text_list
-from featurelib.ui.try_text import outcome
+from featurelib.ui.texts import text_list, word_attributions
 
 NONE = "none"
 
@@ -38,7 +37,7 @@ def shown_words(rows: list[dict]) -> None:
         ui.html(text_list.cut_text(text.text, text.cut, start=text_list.after_title(text.text, text.title or "")))
         return
     with st.spinner(navigation.STARTING, show_time=True):
-        outcome.words(opened, text.text, text, chosen, queries.feature(store, chosen).label)
+        word_attributions.words(opened, text.text, text, chosen, queries.feature(store, chosen).label)
 
 
 opened = ui.open_run()
@@ -67,9 +66,9 @@ with words:
         shown_words(rows)
     with st.container(key="read-near", horizontal=True, gap="medium"):
         ui.page_link("search.py", "texts near it in meaning ›", near=number)
-        ui.page_link("similar.py", "why one of them is near ›", a=number)
-        ui.page_link("steer.py", "turn its features ›", text=number)
-        ui.page_link("textmap.py", "on the map of the texts ›", text=number)
+        ui.page_link("similar.py", "explain a similarity ›", a=number)
+        ui.page_link("steer.py", "steer its features ›", text=number)
+        ui.page_link("textmap.py", "on the text map ›", text=number)
     ui.heading("About this text")
     ui.facts(text_list.text_facts(text, store))
 with beside, ui.part():

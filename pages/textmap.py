@@ -32,7 +32,7 @@ def find(run: ui.Opened) -> None:
         return
     rows = queries.find_features(run.store, words, limit=FOUND).to_pylist()
     if not rows:
-        ui.sentence(f"No label or keyword holds “{words}”.")
+        ui.sentence(f"No label or keyword contains “{words}”.")
         return
     links = [lists.Line(row["label"], {"feature": row["feature_id"], "q": words}, page="textmap.py") for row in rows]
     lists.inline_list("colour-by", links, before="colour by:")
@@ -59,7 +59,7 @@ def draw(run: ui.Opened) -> None:
         find(run)
         places = queries.text_layout(store)
         if not places.num_rows:
-            raise Refusal("no text of this run has a place on a map yet; build it once more, from its stage layout on.")
+            raise Refusal("no text of this run has a place on the map; build it again from the stage layout on.")
         feature = queries.feature(store, chosen_feature(run))
         wide, narrow = st.columns([1.85, 1], gap="large")
         with wide:
@@ -80,7 +80,7 @@ def draw(run: ui.Opened) -> None:
             elif text_id is not None:
                 textmap.text_beside(store, text_id)
             else:
-                ui.sentence("Click a point to read its text here; choose Lasso and draw around some to list them.")
+                ui.sentence("Click a point to read its text; choose Lasso and draw around points to list them.")
 
 
 def note(run: ui.Opened, n_placed: int) -> None:
@@ -88,8 +88,7 @@ def note(run: ui.Opened, n_placed: int) -> None:
     n_texts = text_list.count_texts(run.store)
     if n_placed < n_texts:
         ui.sentence(
-            f"{ui.count(n_placed)} of the {ui.count(n_texts)} texts have a place here: they were drawn at random, "
-            "with the run's seed, because a map of all would say no more."
+            f"{ui.count(n_placed)} of the {ui.count(n_texts)} texts are on the map, drawn at random by the run's seed."
         )
 
 
@@ -101,7 +100,7 @@ def choose(selection: dict) -> None:
 
 run = ui.open_run()
 ui.page(
-    "Map of the texts",
-    "Each point is a text; near points have embeddings that are alike (UMAP on cosine). Large distances say little.",
+    "Text map",
+    "Each point is a text; near points have similar embeddings (UMAP on cosine). Large distances say little.",
 )
 draw(run)

@@ -6,12 +6,9 @@ import streamlit as st
 
 from featurelib import queries, ui
 from featurelib.ui.kit import lists, navigation
-from featurelib.ui.search import describing
-from featurelib.ui.texts import text_input, text_list
+from featurelib.ui.texts import firing, text_input, text_list, word_attributions
 from featurelib.ui.try_text import lines, outcome
 
-ONE = 20_000
-"""Characters of one text."""
 LINES = "One text a line"
 LINES_HELP = "Each line is tried by itself, up to 200 of them; blank lines are passed over."
 HEIGHT = {True: 260, False: 180}
@@ -36,7 +33,7 @@ def one_text() -> None:
         chosen = outcome.chosen_feature(looked)
         asked = [] if chosen is None else [chosen]
         ids = [*looked.feature_ids.tolist(), *looked.missed_ids[: outcome.BELOW].tolist(), *asked]
-        known = describing.known_features(store, ids)
+        known = firing.known_features(store, ids)
         outcome.warnings(given.text, looked)
         outcome.features(looked, known, given, chosen)
     if looked is None:
@@ -44,7 +41,7 @@ def one_text() -> None:
     with left, ui.part():
         if chosen is not None:
             label = known[chosen]["label"] if chosen in known else queries.feature(store, chosen).label
-            outcome.words(opened, given.text, looked, chosen, label)
+            word_attributions.words(opened, given.text, looked, chosen, label)
     with ui.part():
         outcome.nearest_texts(opened, looked, given)
 
@@ -53,20 +50,20 @@ opened = ui.open_run()
 store = opened.store
 ui.page(
     "Try a text",
-    "Type or paste a text of your own and see which features it turns on, and by which of its words.",
+    "Type or paste a text to see which features fire on it, and by which of its words.",
 )
 by_line = ui.param("lines") == "yes"
 given = text_input.typed_box(
     "Your texts, one a line" if by_line else "Your text",
     placeholder="one text a line …" if by_line else "a sentence, a title, an abstract …",
-    limit=text_input.LONGEST if by_line else ONE,
+    limit=text_input.LONGEST if by_line else text_input.LONGEST_ONE,
     height=HEIGHT[by_line],
 )
 with st.container(horizontal=True, vertical_alignment="center", key="try-controls"):
     st.button("Show their features" if by_line else "Show its features", type="primary")
     ui.toggle(LINES, "lines", resets=("feature", "all", "deleted"), help=LINES_HELP)
 if given.text and not given.text.strip():
-    ui.sentence("The text holds nothing but white space; type a word.")
+    ui.sentence("The text is only white space; type a word.")
 if not given.text.strip():
     with ui.part():
         examples()

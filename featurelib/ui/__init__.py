@@ -1,10 +1,9 @@
 """What every page is drawn with; the only part of featurelib that imports Streamlit.
 
-The run (opened, about):
+The run (session):
     open_run()          the run of this rerun: .name .run .generation .store; a sentence if there is none
     live()              the client of the worker that holds embedder and SAE
     part()              `with ui.part():` turns a missing or refused part into a sentence in its place
-    run_title, run_sentence, provenance, metric_number, text_range, density_ranges, fires_on, range_title
 The address (address): the only truth about what is shown; whatever is wrong in it is said in a sentence
     whole_number_param("feature")       int, or None when absent; anything else ends the page
     param("q"), choice_param("colour", CHOICES), number_param("low"), count_param("least"), page_param()
@@ -15,7 +14,7 @@ The address (address): the only truth about what is shown; whatever is wrong in 
 Drawing (elements, rows, downloads):
     page(title, lead)  heading(title, note, help=…)  sentence("…")  stop_with("…")  strip([Number(…)])
     tag("span", "any text", cls="muted") → Html, everything escaped and isolated; html(*pieces) draws them
-    chips([…])  facts([(name, value)])  full_text(text, cut)  text_card(Card(…))
+    chips([…])  facts([(name, value)])
     feature_rows([(id, label, "0.44")])  text_rows([(id, opening, "1.2")])  feature_table(rows, …): every name is a link
     chart(figure, key=…, select=…, chosen=…)    a Plotly figure without frame and toolbar; returns the selection
     download(name, make, key=…)         CSV and Parquet buttons that make the file when they are clicked
@@ -25,19 +24,11 @@ Drawing (elements, rows, downloads):
 from __future__ import annotations
 
 from featurelib.ui.kit.address import (
-    address,
     choice_box,
-    choice_param,
     count_box,
     count_param,
-    feature_link,
-    go,
     number_box,
-    number_param,
-    open_feature,
-    open_text,
     page_link,
-    page_param,
     pager,
     param,
     segments,
@@ -49,13 +40,10 @@ from featurelib.ui.kit.address import (
 )
 from featurelib.ui.kit.downloads import download
 from featurelib.ui.kit.elements import (
-    Html,
     Number,
     chart,
-    chips,
     count,
     facts,
-    full_text,
     heading,
     html,
     number,
@@ -69,12 +57,12 @@ from featurelib.ui.kit.elements import (
     strip,
     tag,
 )
+from featurelib.ui.kit.metrics import metric_number
 from featurelib.ui.kit.session import (
     Opened,
     data_folder,
     data_folder_of,
     fail,
-    known_runs,
     lifespan,
     live,
     open_run,
@@ -82,91 +70,5 @@ from featurelib.ui.kit.session import (
     use_data_folder,
 )
 from featurelib.ui.kit.sidebar import sidebar
-from featurelib.ui.kit.tables import Card, activation_bar, feature_rows, feature_table, text_card, text_rows
-from featurelib.ui.kit.theme import Colours, colours, style
-from featurelib.ui.overview import (
-    density_ranges,
-    fires_on,
-    metric_number,
-    metric_told,
-    provenance,
-    range_title,
-    run_sentence,
-    run_title,
-    short_name,
-    text_range,
-)
-
-__all__ = [
-    "Card",
-    "Html",
-    "Number",
-    "Opened",
-    "activation_bar",
-    "address",
-    "chart",
-    "chips",
-    "choice_box",
-    "choice_param",
-    "count",
-    "count_param",
-    "data_folder",
-    "data_folder_of",
-    "density_ranges",
-    "download",
-    "facts",
-    "fail",
-    "feature_link",
-    "feature_rows",
-    "feature_table",
-    "fires_on",
-    "full_text",
-    "go",
-    "heading",
-    "html",
-    "known_runs",
-    "lifespan",
-    "live",
-    "metric_number",
-    "metric_told",
-    "number",
-    "number_param",
-    "open_feature",
-    "open_run",
-    "open_text",
-    "opening",
-    "page",
-    "page_link",
-    "page_param",
-    "pager",
-    "colours",
-    "Colours",
-    "number_box",
-    "count_box",
-    "param",
-    "part",
-    "percent",
-    "plain",
-    "provenance",
-    "range_title",
-    "run_sentence",
-    "run_title",
-    "segments",
-    "sentence",
-    "set_params",
-    "settle",
-    "short_name",
-    "sidebar",
-    "stop_with",
-    "strip",
-    "style",
-    "tag",
-    "text_box",
-    "text_card",
-    "text_link",
-    "text_range",
-    "text_rows",
-    "toggle",
-    "use_data_folder",
-    "whole_number_param",
-]
+from featurelib.ui.kit.tables import feature_rows, feature_table, text_rows
+from featurelib.ui.kit.theme import colours, style

@@ -17,7 +17,7 @@ PRESENT, ABSENT = "with", "without"
 """The names of the two lists in the address."""
 TITLES = {PRESENT: "All of these fire", ABSENT: "None of these fires"}
 FOUND = 6
-ORDER = "the strongest first"
+ORDER = "strongest first"
 STRENGTH = (
     "The number is the least of the activations of the features that must fire, each over its maximum on the corpus: "
     "1 where all are at their strongest."
@@ -99,7 +99,7 @@ def picker(store: Store, chosen: Combination) -> None:
         if row["feature_id"] not in chosen.present + chosen.absent
     ]
     if not rows:
-        sentence(f"No other feature's label or keywords hold “{words}”.")
+        sentence(f"No other feature's label or keywords contain “{words}”.")
     with st.container(gap=None, key="rows found"):
         for row in rows[:FOUND]:
             one = row["feature_id"]

@@ -10,9 +10,8 @@ import pyarrow as pa
 import streamlit as st
 
 from featurelib.queries import Family
-from featurelib.ui.kit.address import address, feature_link, page_link
+from featurelib.ui.kit.address import address, feature_link
 from featurelib.ui.kit.elements import Html, Number, count, heading, html, number, percent, strip, tag
-from featurelib.ui.kit.lists import feature_line, line_list
 from featurelib.ui.kit.tables import choice_table
 
 Rows = Sequence[Mapping[str, Any]]
@@ -23,10 +22,10 @@ UNDER = "P(parent | child): the share of the child's texts on which the parent f
 OVER = "P(child | parent): the share of the parent's texts on which the child fires too."
 RATIO = "Common texts of two members over common texts of a member and a feature outside, both means over all pairs."
 SHUFFLED = (
-    "The block ratio to be expected if each feature's texts were drawn anew: above 0 only because members fire on "
-    "many or few texts. Only what the block ratio has beyond it speaks for the family."
+    "The block ratio if each feature's texts were drawn at random (shuffled): above 0 only because members fire on "
+    "many or few texts. Evidence for the family is what the block ratio has beyond it."
 )
-OVER_SHUFFLED = "The block ratio over the one of shuffled activations: 1 is no family at all."
+OVER_SHUFFLED = "The block ratio over that by chance (shuffled activations): 1 is no family at all."
 R_PC = "Mean number of texts that the root shares with another member."
 R_CHILDREN = "Mean number of texts that two other members share."
 OUTSIDE = (
@@ -36,15 +35,15 @@ OUTSIDE = (
 ORDER = "In the order of the tree with all its branches open: a branch that holds together is a block on the diagonal."
 LIMIT = "No family may hold more than a tenth of the features: weaker links that would join such a one are left out."
 COLUMNS = {
-    "label": st.column_config.TextColumn("root", width=320, help="The feature that all others lie under."),
+    "label": st.column_config.TextColumn("root", width=320, help="The feature in which all others are nested."),
     "size": st.column_config.NumberColumn("features", width=72, help="Members, the root included."),
     "depth": st.column_config.NumberColumn("depth", width=60, help="The greatest number of steps up to the root."),
     "n_active": st.column_config.NumberColumn(
         "texts", width=66, format="localized", help="Texts on which the root fires."
     ),
-    "over_shuffled": st.column_config.NumberColumn("× shuffled", width=84, format="%.1f", help=OVER_SHUFFLED),
+    "over_shuffled": st.column_config.NumberColumn("× chance", width=84, format="%.1f", help=OVER_SHUFFLED),
     "block_ratio": st.column_config.NumberColumn("block ratio", width=86, format="%.2f", help=RATIO),
-    "shuffled_ratio": st.column_config.NumberColumn("if shuffled", width=84, format="%.2f", help=SHUFFLED),
+    "shuffled_ratio": st.column_config.NumberColumn("by chance", width=84, format="%.2f", help=SHUFFLED),
     "r_parent_child": st.column_config.NumberColumn("parent–child", width=96, format="%.1f", help=R_PC),
     "r_children": st.column_config.NumberColumn("children", width=76, format="%.1f", help=R_CHILDREN),
 }
@@ -70,7 +69,7 @@ def told(facts: Mapping[str, Any]) -> None:
                 number(facts.get("median_block_ratio")),
                 "median block ratio",
                 RATIO,
-                aside=f"{number(facts.get('median_shuffled_ratio'))} if shuffled",
+                aside=f"{number(facts.get('median_shuffled_ratio'))} by chance",
             ),
         ]
     )
@@ -101,9 +100,9 @@ def family_strip(family: Family) -> None:
                 number(family.block_ratio),
                 "block ratio",
                 RATIO,
-                aside=f"{number(family.shuffled_ratio)} if shuffled",
+                aside=f"{number(family.shuffled_ratio)} by chance",
             ),
-            Number(f"×{number(family.over_shuffled)}", "over shuffled", f"{OVER_SHUFFLED}\n{SHUFFLED}"),
+            Number(f"×{number(family.over_shuffled)}", "over chance", f"{OVER_SHUFFLED}\n{SHUFFLED}"),
             Number(number(family.r_parent_child), "texts shared with the root", R_PC),
             Number(number(family.r_children), "texts shared by children", R_CHILDREN),
         ]
@@ -172,18 +171,3 @@ def _counted(n_children: int) -> Html:
 def link_to(page: str, label: object, **values: object) -> Html:
     """A link inside other HTML; it loads the page anew, so lists of links are drawn by `lists` instead."""
     return Html(f'<a href="{escape(address(page, **values).lstrip("/"))}">{tag("span", label)}</a>')
-
-
-def relatives(rows: Rows, *, longest: int = 8) -> None:
-    """A feature's parent and children on its own page; draws nothing without a family. `rows`: `queries.relatives`."""
-    for kin, title in (("parent", "Part of"), ("child", "Parts")):
-        own = [row for row in rows if row["kin"] == kin]
-        lines = [
-            feature_line(row["feature_id"], row["label"], percent(row["conditional"]), f"{count(row['n_both'])} texts")
-            for row in own[:longest]
-        ]
-        if own:
-            line_list(kin, lines, title=title, note=f"{len(own):,}" if len(own) > 1 else "", help=UNDER)
-    if rows:
-        with st.container(key="onward relatives"):
-            page_link("families.py", "its family as a tree ›", family=rows[0]["family_id"])

@@ -60,7 +60,7 @@ def beside(store: Store, feature_id: int) -> None:
 def listed(run: Opened, ids: list[int], title: str, key: str) -> None:
     """Features that were searched for or lassoed, as a list with its download."""
     which = queries.FeatureFilter(ids=tuple(ids))
-    heading(title, "the densest first" if len(ids) > 1 else "")
+    heading(title, "densest first" if len(ids) > 1 else "")
     rows = queries.features(run.store, which, limit=LISTED).to_pylist()
     feature_rows(((row["feature_id"], row["label"], percent(row["density"])) for row in rows), key=key)
     if len(ids) > LISTED:
@@ -82,7 +82,7 @@ def cluster_box(store: Store, kind: str) -> int | None:
         sentence(str(refusal))
         return None
     if not rows:
-        sentence(NO_TOPICS if kind == "topic" else "The directions of this run have no clusters.")
+        sentence(NO_TOPICS if kind == "topic" else "The directions of this run form no clusters.")
         return None
     names = {str(row["cluster"]): _cluster_name(row) for row in rows}
     chosen = choice_box(
@@ -112,7 +112,7 @@ def cluster_beside(run: Opened, kind: str, cluster: int, rows: pa.Table) -> None
     n_shown = len(together.feature_ids)
     heading("Fire together", f"the {n_shown} densest" if n_shown < len(ids) else "")
     heat(together, key="cluster")
-    heading("Features", "the densest first")
+    heading("Features", "densest first")
     lines = ((row["feature_id"], row["label"], percent(row["density"])) for row in rows.to_pylist()[:CLUSTER_LISTED])
     feature_rows(lines, key="cluster")
     if len(ids) > CLUSTER_LISTED:

@@ -11,8 +11,8 @@ from featurelib.storage.store import Store
 from featurelib.ui.kit.address import page_link
 from featurelib.ui.kit.elements import Html, Number, count, heading, html, number, percent, sentence, strip, tag
 from featurelib.ui.kit.lists import Line, feature_line, inline_list, line_list
-from featurelib.ui.steer.outcome import names_of
-from featurelib.ui.texts.given import Given
+from featurelib.ui.texts.by_id import names_of
+from featurelib.ui.texts.chosen_text import ChosenText
 from featurelib.ui.texts.text_list import cut_text
 
 SHARED = 12
@@ -38,11 +38,15 @@ PARTS = (
         "Terms with the decoder's bias in them (and the mean that the SAE's normalisation takes, where it takes one): "
         "what all texts of the corpus have in common.",
     ),
-    ("skip", "skip connection", "Terms with the output of the SAE's linear road past its features."),
+    (
+        "skip",
+        "skip connection",
+        "Terms with the output of the SAE's skip connection, which is linear and bypasses the features.",
+    ),
     (
         "unexplained",
         "unexplained",
-        "Terms with a residual in them: with what the SAE does not rebuild of one of the embeddings.",
+        "Terms with a residual in them: with what the SAE does not reconstruct of one of the embeddings.",
     ),
 )
 
@@ -127,7 +131,7 @@ def pair_list(found: Similarity, labels: Mapping[int, str]) -> None:
         inline_list(f"pair-{place}", lines, before=f"{share:+.4f}")
 
 
-def both_texts(a: Given, b: Given) -> None:
+def both_texts(a: ChosenText, b: ChosenText) -> None:
     """The two texts side by side."""
     for place, one in zip(st.columns([1, 1], gap="large"), (a, b), strict=True):
         with place:
@@ -136,15 +140,15 @@ def both_texts(a: Given, b: Given) -> None:
             with st.container(horizontal=True, key=f"both-{'a' if one is a else 'b'}"):
                 if one.text_id is not None:
                     page_link("text.py", "open text ›", text=one.text_id)
-                page_link("steer.py", "turn its features ›", **one.alone)
-                page_link("similar.py", "others near it ›", **one.where)
+                page_link("steer.py", "steer its features ›", **one.alone)
+                page_link("similar.py", "texts near it ›", **one.where)
 
 
-def choices(store: Store, a: Given, nearest: Sequence[tuple[int, float]]) -> None:
+def choices(store: Store, a: ChosenText, nearest: Sequence[tuple[int, float]]) -> None:
     """The texts nearest to the first one, each a link to the comparison with it."""
     names = names_of(store, [text_id for text_id, _ in nearest])
     lines = [
         Line(names[text_id], a.where | {"b": text_id}, (number(cosine),), page="similar.py")
         for text_id, cosine in nearest
     ]
-    line_list("choices", lines, title=f"Compare “{a.name}” with", note="the nearest first", names=("cosine",))
+    line_list("choices", lines, title=f"Compare “{a.name}” with", note="nearest first", names=("cosine",))

@@ -24,7 +24,7 @@ SHOWN = 900
 STRONGEST = 8
 KINDS = 8
 """Values of a column that get a colour of their own."""
-AMONG = "Features that fire more often on these texts than on the whole corpus, the greatest lift first."
+AMONG = "Features that fire more often on these texts than on the whole corpus, largest lift first."
 
 
 def text_beside(store: Store, text_id: int) -> None:
@@ -57,7 +57,7 @@ def text_beside(store: Store, text_id: int) -> None:
 def texts_listed(run: Opened, ids: Sequence[int], values: Mapping[int, float]) -> None:
     """The texts in a lasso, by `values` and then by id, what they have in common, and their download."""
     ordered = sorted(ids, key=lambda one: (-values.get(one, 0.0), one))
-    heading(f"{len(ids):,} texts in the lasso", "the strongest first" if any(one in values for one in ids) else "")
+    heading(f"{len(ids):,} texts in the lasso", "strongest first" if any(one in values for one in ids) else "")
     title = title_column(run.store)
     lines = [
         Line(

@@ -211,8 +211,18 @@ def test_a_row_of_zeros_has_the_constant_alone():
         ("max", [], r"largest value of each dimension \(max\)"),
         ("lasttoken", [], r"last token alone \(lasttoken\)"),
         (("mean", "max"), [], r"several poolings \(mean, max\)"),
-        ("mean", [lambda: dense(activation_function=torch.nn.Tanh())], r"Dense layer that is not linear \(Tanh\)"),
-        ("mean", [lambda: torch.nn.Softmax(1)], r"not known here stands behind its pooling \(Softmax\)"),
+        pytest.param(
+            "mean",
+            [lambda: dense(activation_function=torch.nn.Tanh())],
+            r"Dense layer that is not linear \(Tanh\)",
+            id="Tanh",
+        ),
+        pytest.param(
+            "mean",
+            [lambda: torch.nn.Softmax(1)],
+            r"not known here stands behind its pooling \(Softmax\)",
+            id="Softmax",
+        ),
     ],
     ids=["cls", "max", "lasttoken", "mean and max", "Tanh", "Softmax"],
 )

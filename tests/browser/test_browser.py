@@ -111,7 +111,7 @@ def visit(browser: Any, address: str) -> Iterator[Visit]:
         ("/features?run=tiny", "32"),
         ("/feature?run=tiny&feature=3", "Nearest"),
         ("/map?run=tiny", "Colour by"),
-        ("/evaluation?run=tiny", "Beside the training texts"),
+        ("/evaluation?run=tiny", "Compared with the training texts"),
         ("/search?run=tiny&q=galaxy", "galaxy"),
         ("/text?run=tiny&text=12", "Features that fire"),
         ("/try?run=tiny", "Try"),

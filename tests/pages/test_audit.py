@@ -20,8 +20,7 @@ from featurelib.schema import AUDIT, COPIES, NEAR_MISSES
 from featurelib.storage import files
 from featurelib.storage.runs import Done
 from featurelib.storage.store import open_store
-from featurelib.ui import audit
-from featurelib.ui.feature import top_texts
+from featurelib.ui.feature import flags, samples, top_texts
 from precompute.stages.near_misses import find_near_misses
 from tests.support.numpy_run import DEAD, N_FEATURES, NumpyRun, QuietJob, make_run
 from tests.support.page import page_of
@@ -86,7 +85,7 @@ def test_the_page_lists_the_flags_and_says_what_each_check_is() -> None:
     ]
     assert table["detail"][0] == HOSTILE and app.dataframe[0].proto.id
     said = words(app)
-    assert "3 flags, those first" in said and "1 length · of 2" in said and "2 boilerplate · of 2" in said
+    assert "3 flags, largest deviation first" in said and "1 length · of 2" in said and "2 boilerplate · of 2" in said
     assert "flagged from 0.85 on, or up to 0.15" in said and "Bonferroni" in said
     assert "flagged from 30 % on, 20 points above" in said and "0 copies · of 1" in said
 
@@ -108,7 +107,7 @@ def test_the_page_of_features_is_narrowed_by_a_flag() -> None:
     assert page_of("features.py", {"flag": "length"}).dataframe[0].value["feature_id"].tolist() == [4]
     flagged = page_of("features.py", {"flag": "any", "sort": "feature_id", "order": "rising"}).dataframe[0].value
     assert flagged["feature_id"].tolist() == [4, 8]
-    assert "No feature is like that" in words(page_of("features.py", {"flag": "copies"}))
+    assert "No feature matches" in words(page_of("features.py", {"flag": "copies"}))
 
 
 def test_a_run_without_an_audit_says_so(tmp_path: Path) -> None:
@@ -131,7 +130,7 @@ def feature_page(monkeypatch: pytest.MonkeyPatch, draw, feature_id: int, **param
 @pytest.mark.usefixtures("folder")
 def test_near_misses_are_shown_with_what_they_needed(made: NumpyRun, monkeypatch: pytest.MonkeyPatch) -> None:
     rows = pq.read_table(made.generation.file(NEAR_MISSES)).to_pandas()
-    app = feature_page(monkeypatch, audit.near_misses, 4)
+    app = feature_page(monkeypatch, samples.near_misses, 4)
     own = rows[rows["feature_id"] == 4]
     said = words(app)
     assert f"needed {ui.number(own['needed'].iloc[0], 4)}" in said and "fires instead:" in said
@@ -139,27 +138,27 @@ def test_near_misses_are_shown_with_what_they_needed(made: NumpyRun, monkeypatch
         assert ui.number(row.pre_activation) in said
     held = rows[rows["text_id"].isin([100, 200])].groupby("feature_id").size()
     assert (held == 2).any()
-    both = feature_page(monkeypatch, audit.near_misses, int(held.idxmax()))
+    both = feature_page(monkeypatch, samples.near_misses, int(held.idxmax()))
     assert "stands for 1 more copy among these texts" in words(both)
 
 
 def test_a_dead_feature_says_how_far_it_stays_from_its_gate(made: NumpyRun, monkeypatch: pytest.MonkeyPatch) -> None:
     store = open_store(made.generation)
     nearest = queries.near_misses(store, DEAD[0]).to_pylist()[0]
-    told = audit._how_near(store, queries.feature(store, DEAD[0]), nearest)
+    told = samples._how_near(store, queries.feature(store, DEAD[0]), nearest)
     reached = ui.percent(nearest["pre_activation"] / nearest["needed"])
     assert told.startswith(f"Its nearest text reaches {reached} of what it needs, so it stays far below")
     close = nearest | {"pre_activation": 0.95 * nearest["needed"]}
     between = nearest | {"pre_activation": 0.6 * nearest["needed"]}
-    assert "so it stays below." in audit._how_near(store, queries.feature(store, DEAD[0]), between)
-    assert "so it nearly fires" in audit._how_near(store, queries.feature(store, DEAD[0]), close)
-    assert audit._how_near(store, queries.feature(store, 4), nearest).startswith("Texts on which")
+    assert "so it stays below." in samples._how_near(store, queries.feature(store, DEAD[0]), between)
+    assert "so it nearly fires" in samples._how_near(store, queries.feature(store, DEAD[0]), close)
+    assert samples._how_near(store, queries.feature(store, 4), nearest).startswith("Texts on which")
 
 
 @pytest.mark.usefixtures("folder")
 def test_drawn_texts_and_another_draw(made: NumpyRun, monkeypatch: pytest.MonkeyPatch) -> None:
     store = open_store(made.generation)
-    app = feature_page(monkeypatch, audit.random_texts, 4)
+    app = feature_page(monkeypatch, samples.random_texts, 4)
     n_active = int((made.activations[:, 4] > 0).sum())
     assert f"10 of {n_active} texts on which it fires, drawn at random" in words(app)
     for text in queries.random_texts(store, 4, limit=10)["text"].to_pylist():
@@ -174,7 +173,7 @@ def test_flags_are_chips_that_escape_what_was_found(made: NumpyRun, monkeypatch:
     store = open_store(made.generation)
 
     def draw(store, feature) -> None:
-        audit.flags(queries.feature_audit(store, feature.feature_id).to_pylist())
+        flags.flags(queries.feature_audit(store, feature.feature_id).to_pylist())
 
     app = feature_page(monkeypatch, draw, 4)
     body = next(one for one in drawn(app).split('<div class="fb">') if "audit-flags" in one)

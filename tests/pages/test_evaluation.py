@@ -20,7 +20,7 @@ from featurelib.schema import EVALUATION, NEIGHBOUR_ROWS, TEXT_SUMMARIES, THRESH
 from featurelib.storage import files
 from featurelib.storage.runs import Generation, Run
 from featurelib.storage.store import open_store
-from featurelib.ui import evaluation
+from featurelib.ui.evaluation import sae as evaluation
 from tests.support.numpy_run import N_FEATURES, finish, make_run, weights
 from tests.support.page import page_of
 
@@ -66,7 +66,7 @@ def test_the_held_out_numbers_come_first_and_are_those_of_the_file(page: AppTest
     fvu = found.loc[("fvu", "held_out")]
     assert f"not trained on: {fvu.n_texts} held-out texts." in words
     assert words.index(f"{ui.number(fvu.value)} {ui.number(fvu.low)} – {ui.number(fvu.high)} FVU") < words.index(
-        "Beside"
+        "Compared with"
     )
     for name, told in (("dead_share", "of features dead"), ("dense_share_10", "of features dense")):
         assert f"{ui.percent(found.loc[(name, 'held_out')].value)} {told}" in words

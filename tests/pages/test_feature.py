@@ -78,9 +78,9 @@ def test_the_views_show_near_misses_and_random_texts(show: Open, tiny: Run) -> N
     missed = table(tiny, NEAR_MISSES)
     nearest = missed[missed["feature_id"] == feature_id].sort_values("rank").iloc[0]
     said = words(show("feature.py", feature=feature_id, view="near"))
-    assert ui.number(nearest["pre_activation"]) in said and f"needed {ui.number(nearest['needed'], 4)}" in said
+    assert ui.number(nearest["pre_activation"]) in said and f"threshold {ui.number(nearest['needed'], 4)}" in said
     drawn = show("feature.py", feature=feature_id, view="random")
-    assert "drawn at random, the strongest first" in words(drawn) and not drawn.exception
+    assert "drawn at random, strongest first" in words(drawn) and not drawn.exception
 
 
 def test_the_page_of_a_text_takes_one_feature_apart(show: Open, tiny: Run) -> None:

@@ -26,6 +26,7 @@ from streamlit.testing.v1 import AppTest
 
 from featurelib import charts, ui
 from featurelib.storage.runs import Run
+from featurelib.ui.kit import text_ranges
 from featurelib.ui.kit.address import MARKDOWN, label_of
 from featurelib.ui.kit.downloads import csv_bytes, parquet_bytes
 from tests.support.numpy_run import DEAD, N_FEATURES, N_TEXTS, NumpyRun, make_run
@@ -88,7 +89,7 @@ def densities(made: NumpyRun) -> np.ndarray:
 
 
 def falling(made: NumpyRun, which: np.ndarray) -> list[int]:
-    """Some features, the densest first, ties by id."""
+    """Some features, densest first, ties by id."""
     counts = densities(made)
     return sorted(which.tolist(), key=lambda one: (-counts[one], one))
 
@@ -298,7 +299,7 @@ def test_the_jump_box_finds_by_words_and_opens_an_id(show: Open, made: NumpyRun)
     app.sidebar.text_input[0].set_value("12").run()
     assert param(app, "feature") == "12"
     app.sidebar.text_input[0].set_value("no such feature").run()
-    assert "No label or keyword holds" in words(app.sidebar)
+    assert "No label or keyword contains" in words(app.sidebar)
 
 
 def test_a_page_keeps_to_one_generation_and_the_next_rerun_shows_the_new_one(
@@ -353,16 +354,16 @@ def test_numbers_are_written_as_people_read_them() -> None:
 
 
 def test_the_range_of_a_brush_is_the_range_of_the_list() -> None:
-    which = ui.fires_on(charts.TextRange(3, 9), 300)
+    which = text_ranges.fires_on(charts.TextRange(3, 9), 300)
     inside = [n for n in range(301) if which.density_low <= n / 300 <= which.density_high]
     assert inside == list(range(3, 10))
 
 
 @pytest.mark.parametrize("n_texts", [1, 9, 10, 99, 300, 8000, 8001])
 def test_the_ranges_to_click_hold_every_density_once(n_texts: int) -> None:
-    held = [n for _, one in ui.density_ranges(n_texts) for n in range(one.least, one.most + 1)]
+    held = [n for _, one in text_ranges.density_ranges(n_texts) for n in range(one.least, one.most + 1)]
     assert held == list(range(n_texts + 1))
-    for name, one in ui.density_ranges(n_texts):
+    for name, one in text_ranges.density_ranges(n_texts):
         if name == "0.1 to 1 %":
             assert one.least / n_texts >= 0.001 and one.most / n_texts < 0.01
         if name == "above 10 %":

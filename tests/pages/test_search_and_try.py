@@ -224,7 +224,7 @@ def test_labels_that_hold_some_words_are_counted_as_python_counts(made: NumpyRun
 def test_the_three_lists_are_what_numpy_finds(with_vectors: Generation, sae, keep_folder: None) -> None:
     ui.use_data_folder(with_vectors.path.parent.parent)
     app = page_of("search.py", {"run": "tiny", "by": "features", "q": DESCRIPTION})
-    for title in ("By words", "By the meaning of names", "What it turns on itself", "Just below the gate"):
+    for title in ("By words", "By the meaning of names", "Features that fire on it", "Just below the threshold"):
         assert title in words(app)
     store = open_store(with_vectors)
     x = load_embedder(STAND_IN).embed([DESCRIPTION])
@@ -252,7 +252,7 @@ def test_by_words_needs_no_worker_and_the_others_say_why_they_are_missing(made: 
     some = page_of("search.py", {"run": "small", "by": "features", "q": "label13 nonesuch"})
     assert (made.labels[13], "1 of 2") in [line[:2] for line in labels_in(some)]
     none = page_of("search.py", {"run": "small", "by": "features", "q": "nonesuch"})
-    assert "No label and no keyword holds these words." in words(none)
+    assert "No label or keyword contains these words." in words(none)
     begin = page_of("search.py", {"run": "small", "by": "features"})
     assert "Describe what a feature should be about" in words(begin)
 
@@ -320,7 +320,7 @@ def test_deleting_words_is_asked_for(open_tiny: Open) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        (" \n\t ", "The text holds nothing but white space"),
+        (" \n\t ", "The text is only white space"),
         ("", "Or one from the corpus"),
         ("x" * 2001, "more than 2,000 characters of text"),
     ],

@@ -69,7 +69,7 @@ def test_the_families_page_shows_the_planted_family_as_a_tree(show: Open, made: 
 
 
 def test_the_families_page_searches_sorts_and_says_what_is_not_there(show: Open, made: NumpyRun) -> None:
-    assert "No family has a feature of that name" in words(show("families.py", q="label20"))
+    assert "No family matches" in words(show("families.py", q="label20"))
     assert show("families.py", q=f"label{GRANDCHILD}", sort="label", order="rising").main.dataframe
     assert "there is no family 99; this run's families are 0 to 0" in words(show("families.py", family=99)).lower()
     assert "a whole number is expected" in words(show("families.py", family="x"))
@@ -191,11 +191,11 @@ def test_a_feature_s_parent_and_children_lead_on(made: NumpyRun, monkeypatch: py
         from featurelib import queries
         from featurelib.storage.runs import Run
         from featurelib.storage.store import open_store
-        from featurelib.ui import families
+        from featurelib.ui.feature import relatives
 
         store = open_store(Run(Path(os.environ["PLANTED_RUN"])).current())
-        families.relatives(queries.relatives(store, 11).to_pylist())
-        families.relatives(queries.relatives(store, 0).to_pylist())
+        relatives.relatives(queries.relatives(store, 11).to_pylist())
+        relatives.relatives(queries.relatives(store, 0).to_pylist())
 
     drawn: list[tuple[str, dict]] = []
     monkeypatch.setenv("PLANTED_RUN", str(made.run.path))
@@ -203,7 +203,7 @@ def test_a_feature_s_parent_and_children_lead_on(made: NumpyRun, monkeypatch: py
         "streamlit.page_link", lambda page, label, query_params, **_: drawn.append((page, query_params))
     )
     app = AppTest.from_function(page).run()
-    assert not app.exception and "Part of" in words(app) and "Parts" in words(app)
+    assert not app.exception and "Parent" in words(app) and "Children" in words(app)
     assert drawn == [
         ("feature.py", {"feature": str(ROOT)}),
         ("feature.py", {"feature": str(GRANDCHILD)}),

@@ -68,7 +68,7 @@ def test_the_map_finds_features_by_words_and_colours_by_a_column(opened: OpenRun
     assert label in links(app) and "other values are grey" in words(app)
     assert "1,001" not in words(app) and "fires on" not in words(app)
     said = words(open_tiny("textmap.py", q="nonesuch")).lower()
-    assert "no label or keyword holds" in said and "colour by:" not in said
+    assert "no label or keyword contains" in said and "colour by:" not in said
     assert "there is no feature 999" in words(open_tiny("textmap.py", feature=999)).lower()
     assert "colour=plaid" in words(open_tiny("textmap.py", colour="plaid"))
 
@@ -89,7 +89,7 @@ def test_the_map_says_that_some_texts_have_no_place(mapped: NumpyRun, made: Nump
     said = words(page_of("textmap.py", {"run": "mapped", "feature": "20"}))
     fires = int((mapped.activations[::3, 20] > 0).sum())
     assert f"fires on {fires} of the 100 texts here ({N_TEXTS} in all)" in said
-    assert f"100 of the {N_TEXTS} texts have a place here" in said
+    assert f"100 of the {N_TEXTS} texts are on the map" in said
     ui.use_data_folder(made.run.path.parent)
     assert "no text of this run has a place" in words(page_of("textmap.py", {"run": "small"})).lower()
 

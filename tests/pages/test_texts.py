@@ -143,7 +143,7 @@ def test_neighbours_and_opposites_show_the_cosine_of_the_directions(made: NumpyR
 
 def test_a_feature_without_texts_says_so_and_still_has_neighbours(made: NumpyRun, open_page: Open) -> None:
     app = open_page("feature.py", run="small", feature=DEAD[0])
-    assert "dead here" in words(app)
+    assert "Dead: it fires on none" in words(app)
     assert "Nearest directions" in words(app)
     assert not shown_titles(app)
 
@@ -204,7 +204,7 @@ def test_before_the_stage_that_names_features_none_is_said_to_have_no_keywords(
     make_run(tmp_path / "half", upto="keywords")
     ui.use_data_folder(tmp_path)
     said = words(page_of("feature.py", {"run": "half", "feature": "20"}))
-    assert "It has no name yet" in said and "It has no keywords" not in said
+    assert "No name yet" in said and "It has no keywords" not in said
 
 
 def test_a_text_shows_all_its_features_with_their_activations(made: NumpyRun, open_page: Open) -> None:
@@ -231,7 +231,7 @@ def test_search_by_words_finds_what_holds_them_and_marks_them(made: NumpyRun, op
     assert shown_titles(app) == ["title 42"]
     assert any("<mark><bdi>number42</bdi></mark>" in one.value for one in app.main.html)
     holds = made.texts["text"].str.contains(r"\bgalaxy\b", case=False).sum()
-    assert f"{holds} of {N_TEXTS} hold these words" in words(open_page("search.py", run="small", q="galaxy"))
+    assert f"{holds} of {N_TEXTS} contain these words" in words(open_page("search.py", run="small", q="galaxy"))
 
 
 def test_search_shows_matching_features_above_the_texts(made: NumpyRun, open_page: Open) -> None:
@@ -259,9 +259,9 @@ def test_try_offers_texts_of_the_corpus_and_waits_for_one(made: NumpyRun, open_p
 
 def test_the_cut_stands_where_the_embedder_stopped() -> None:
     drawn = cut_text("read this. not this", 10)
-    before, after = drawn.split("The embedder stopped reading here")
+    before, after = drawn.split("Truncated here")
     assert "read this." in before and "not this" not in before and "not this" in after
-    assert "stopped reading" not in cut_text("read it all", -1)
+    assert "Truncated" not in cut_text("read it all", -1)
 
 
 def test_a_long_text_opens_in_place_and_a_short_one_needs_not() -> None:
@@ -284,7 +284,7 @@ def test_the_text_that_a_feature_fires_on_most_fires_it_when_typed(tiny: Run, op
     best = max(opened.features().to_dict("records"), key=lambda row: row["max_activation"])
     top = opened.top_texts(best["feature_id"]).to_dict("records")[0]
     app = open_tiny("feature.py", feature=best["feature_id"], test=top["text"])
-    assert f"fires: {number(top['activation'])}, gate" in words(app)
+    assert f"fires: {number(top['activation'])}, threshold" in words(app)
     other = opened.ask(
         """select text from texts where text_id not in
         (select text_id from activations_by_feature where feature_id = $feature_id) order by text_id limit 1""",

@@ -440,7 +440,7 @@ def test_an_untouched_page_shows_the_stored_ranking(open_tiny: Open, store: Stor
         title = pq_title(store, row["text_id"])
         assert line == f"**{rank} · {title}** :gray[=] :gray[{number(row['cosine'])}]"
     said = words(app)
-    assert "0 features turned" in said and "0 of 20 nearest texts are new" in said and "nothing is turned" in said
+    assert "0 features steered" in said and "0 of 20 nearest texts are new" in said and "nothing is steered" in said
 
 
 def pq_title(store: Store, text_id: int) -> str:
@@ -469,8 +469,8 @@ def test_a_slider_moved_turns_the_ranking_and_returned_brings_it_back(
         assert f":gray[{number(row.cosine_after)}]" in line
     new = int((found.rank_before > 20).sum())
     said = words(app)
-    assert new > 0 and f"{new} of 20 nearest texts are new" in said and "brought back to length 1" in said
-    assert f"{number(steered.cosine, 4)} cosine to the text as it is" in said
+    assert new > 0 and f"{new} of 20 nearest texts are new" in said and "scaled to length 1" in said
+    assert f"{number(steered.cosine, 4)} cosine to the unchanged text" in said
     app.main.slider[0].set_value(own).run()
     assert held(app, "set") is None and links(app, "text") == still
 
@@ -501,14 +501,14 @@ def test_another_feature_is_found_and_given_a_slider(open_tiny: Open, activation
     app.button(key=f"add {silent}").click().run()
     assert held(app, "set") == f"{silent}:0" and held(app, "add") is None
     assert len(app.main.slider) == n_sliders + 1 and app.main.slider[n_sliders].value == 0
-    assert "0 features turned" in words(app)
+    assert "0 features steered" in words(app)
 
 
 def test_bad_addresses_are_sentences_and_the_page_stands(open_tiny: Open) -> None:
     app = open_tiny("steer.py", text=TEXT, set="4:nan,77:1,oops")
     said = words(app)
     assert "set=4:nan" in said and "set=77:1; this run has the features 0 to 31" in said and "set=oops" in said
-    assert len(app.main.slider) >= 1 and "0 features turned" in said
+    assert len(app.main.slider) >= 1 and "0 features steered" in said
     assert "there is no text 99999" in words(open_tiny("steer.py", text=99999)).lower()
     assert "a whole number is expected" in words(open_tiny("steer.py", text="x"))
     assert "Or one from the corpus" in words(open_tiny("steer.py", t="   "))
@@ -523,11 +523,11 @@ def test_without_an_embedder_texts_of_the_corpus_turn_and_a_feature_that_never_f
     try:
         app = page_of("steer.py", {"run": "given", "text": 105, "set": f"{DEAD[0]}:0.4"})
         said = words(app)
-        assert "It never fires on this corpus" in said and "1 feature turned" in said
+        assert "It never fires on this corpus" in said and "1 feature steered" in said
         assert app.main.slider[-1].value == 0.4 and app.main.slider[-1].max >= 0.4
         x = made.embeddings[105] + np.float32(0.4) * numpy_weights()["W_dec"][DEAD[0]]
         own = made.embeddings[105].astype(np.float64)
-        assert f"{number(own @ x / np.linalg.norm(own) / np.linalg.norm(x), 4)} cosine to the text as it is" in said
+        assert f"{number(own @ x / np.linalg.norm(own) / np.linalg.norm(x), 4)} cosine to the unchanged text" in said
         assert "what made these is not known" in words(page_of("steer.py", {"run": "given", "t": "a text"}))
         assert "their cosine is no number" in words(page_of("similar.py", {"run": "given", "a": 1, "b": N_TEXTS - 1}))
         assert "nothing is near to it" in words(page_of("steer.py", {"run": "given", "text": N_TEXTS - 1}))
@@ -570,4 +570,4 @@ def test_a_text_alone_is_offered_its_nearest_to_compare(open_tiny: Open, store: 
     expected = [one for one in listed if one != TEXT][:20]
     wheres = [link.proto.query_string for link in app.main.get("page_link") if link.proto.page.startswith("similar")]
     assert wheres == [f"run=tiny&a={TEXT}&b={one}" for one in expected]
-    assert {"why one of them is near ›"} <= set(links(open_tiny("text.py", text=TEXT), "similar"))
+    assert {"explain a similarity ›"} <= set(links(open_tiny("text.py", text=TEXT), "similar"))

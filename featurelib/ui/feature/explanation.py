@@ -5,7 +5,7 @@ from __future__ import annotations
 from featurelib.queries import Explanation, ExplanationScore
 from featurelib.ui.kit.elements import Html, count, html, number, tag
 
-JUDGED = "The texts were not shown when the sentence was written. 0.5 is a guess; interval of 95 %."
+JUDGED = "These texts were not shown when the explanation was written. 0.5 is chance; 95 % interval."
 SCORERS = {
     "detection": (
         "Balanced accuracy: the same model reads the sentence and texts, one half of which fire the feature (drawn "
@@ -27,7 +27,7 @@ def explained(found: Explanation | None) -> None:
     """The sentence, the model, and each score with its interval and help; nothing when nothing was said."""
     if found is None:
         return
-    by = _term("described by ", found.model, help=SENTENCE)
+    by = _term("explained by ", found.model, help=SENTENCE)
     scores = [piece for one in found.scores for piece in (" · ", _score(one))]
     html(
         tag("p", found.explanation, style="margin: .2rem 0 0; overflow-wrap: anywhere"),

@@ -18,29 +18,29 @@ Rows = Sequence[Mapping[str, Any]]
 
 BANDS = ("Strongest quarter", "Second quarter", "Third quarter", "Weakest quarter")
 SOURCES = {
-    "single texts": "Named from keywords of single top texts, for no two of them share one: a weak name.",
-    "evidence": "Named by the words that best predict where it fires, on texts they were not taken from.",
-    "keywords": "Named from KeyBERT keywords of its top texts, without evidence that chose among them.",
-    "none": "It has no keywords, so it goes by its number.",
-    "not yet": "It has no name yet: names are chosen by the stage labels, which is not done.",
+    "single texts": "Named from keywords of single top texts, because no two share one: a weak name.",
+    "evidence": "Named by the words that best predict where it fires, on texts that they were not taken from.",
+    "keywords": "Named from KeyBERT keywords of its top texts; their fidelity was not compared.",
+    "none": "It has no keywords, so its number is its name.",
+    "not yet": "No name yet: the stage labels is not done.",
 }
 ALL = "-"
 FIRST = 7
 """Keywords that are shown before a click."""
-DEAD = "It fires on none of the {} texts of this corpus: it is dead here. Its direction still has neighbours."
-DENSITY = "The share of the corpus's texts on which it fires."
+DEAD = "Dead: it fires on none of the {} texts of this corpus. Its direction still has neighbours."
+DENSITY = "The share of texts on which it fires."
 MEAN = "The mean activation over the texts on which it fires."
-GATE = "A pre-activation that does not exceed the gate counts as 0: the feature does not fire."
-TEST = "The sentence is embedded and encoded as the texts of the corpus were, for this one feature."
-HISTOGRAM = "How many texts have which activation, from the gate to the maximum; texts below the gate are not counted."
+THRESHOLD = "The feature fires where its pre-activation exceeds the threshold; below it, the activation is 0."
+TEST = "The sentence is embedded and encoded as the texts of the corpus were."
+HISTOGRAM = "Texts by activation, from the threshold to the maximum; texts below the threshold are not counted."
 SCORES = (
-    "Words of its top texts, each with its score (S/N)·ln(1+N): N of these texts hold the word, S is the sum of its "
+    "Words of its top texts, each with its score (S/N)·ln(1+N): N of these texts contain the word, S is the sum of its "
     "cosines to them (KeyBERT)."
 )
 COSINE = "Cosine between the directions (decoder rows) of the two features: 1 the same, 0 unrelated, -1 opposite."
 WHERE = (
     "Share: of the texts on which it fires, how many have this value, with a 95 % interval (Wilson). Lift: that share "
-    "over the value's share of the whole corpus. A click shows these texts."
+    "over the value's share of the whole corpus. Click to see these texts."
 )
 
 
@@ -72,7 +72,7 @@ def feature_strip(feature: Feature) -> None:
             Number(percent(feature.density), f"density · {of}", DENSITY),
             Number(number(feature.max_activation), "maximum activation"),
             Number(number(feature.mean_activation), "mean activation where it fires", MEAN),
-            Number(number(feature.threshold), "gate", GATE),
+            Number(number(feature.threshold), "threshold", THRESHOLD),
         ]
     )
 
@@ -83,7 +83,7 @@ def column_box(columns: Sequence[str]) -> str:
         "Filter by",
         "column",
         [ALL, *columns],
-        show=lambda name: "all texts" if name == ALL else f"{name} is",
+        show=lambda name: "all texts" if name == ALL else f"filter: {name}",
         resets=("value", "page"),
         label_visibility="collapsed",
         width=150,
@@ -93,7 +93,7 @@ def column_box(columns: Sequence[str]) -> str:
 def value_box(counted: Mapping[str, int]) -> str | None:
     """A list of the values of that column, each with its number of texts; None when no text has one."""
     if not counted:
-        sentence("None of its texts has a value there.")
+        sentence("None of its texts has a value in this column.")
         return None
 
     def shown(value: str) -> str:
@@ -117,11 +117,11 @@ def test_line() -> str:
 
 
 def verdict(tested: FeatureOnText) -> None:
-    """Whether the feature fires on a tested sentence, and how far from its gate."""
-    gate = number(tested.threshold)
-    words = f"{number(tested.activation)}, gate {gate}"
+    """Whether the feature fires on a tested sentence, and how far it is from its threshold."""
+    threshold = number(tested.threshold)
+    words = f"{number(tested.activation)}, threshold {threshold}"
     if not tested.fires:
-        words = f"{number(tested.pre_activation)} is below its gate {gate}"
+        words = f"{number(tested.pre_activation)} is below the threshold {threshold}"
     html(tag("p", tag("b", "fires: " if tested.fires else "does not fire: "), words, cls="read-verdict"))
 
 

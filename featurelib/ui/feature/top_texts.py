@@ -15,8 +15,8 @@ from featurelib import queries
 from featurelib.queries import Feature
 from featurelib.schema import ATTRIBUTIONS, Refusal
 from featurelib.storage.store import Store
-from featurelib.ui.audit import near_misses, random_texts, with_copies
 from featurelib.ui.feature.header import band_head, column_box, value_box
+from featurelib.ui.feature.samples import near_misses, random_texts, with_copies
 from featurelib.ui.kit.address import pager, segments, toggle
 from featurelib.ui.kit.elements import Html, html, sentence, tag
 from featurelib.ui.texts import highlight
@@ -74,7 +74,7 @@ def _colour_head(store: Store) -> bool:
         return False
     reason = queries.no_words_reason(store)
     if reason is not None:
-        sentence(f"The words of the texts are not coloured: {reason}.")
+        sentence(f"The words are not coloured: {reason}.")
         return False
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute", key="colours"):
         head = tag("span", "What each word adds to the pre-activation", cls="term muted", help=highlight.PARTS)

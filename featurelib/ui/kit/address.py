@@ -144,11 +144,6 @@ def open_feature(feature_id: int) -> NoReturn:
     go("feature.py", feature=feature_id)
 
 
-def open_text(text_id: int) -> NoReturn:
-    """Show one text."""
-    go("text.py", text=text_id)
-
-
 def page_link(page: str, label: object, *, help: str | None = None, width: Any = "content", **values: object) -> None:
     """A link to a page with the run and `values` in its address; the label is shown letter by letter."""
     st.page_link(page, label=label_of(label), query_params=with_run(values), help=help or "", width=width)

@@ -54,4 +54,4 @@ def together(rows: Rows, by: str, support: int) -> None:
     if lines:
         line_list("together", lines)
     else:
-        sentence(f"With no feature on {support} texts or more.")
+        sentence(f"No other feature shares {support} texts or more with it.")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import streamlit as st
 
+ORDERS = {"falling": "descending", "rising": "ascending"}
+"""The orders of a table as addresses have named them from the first version on, and the words for them."""
 FEATURES = {
     "feature_id": st.column_config.NumberColumn("id", width=50, format="%d"),
     "label": st.column_config.TextColumn("feature", width=320),
@@ -12,10 +14,10 @@ FEATURES = {
         "AUROC",
         width=66,
         format="%.2f",
-        help="How well the text's resemblance to the name predicts firing on held-out texts: 0.5 says nothing, 1 all.",
+        help="How well a text's similarity to the name predicts firing, on label test texts: 0.5 is chance, 1 perfect.",
     ),
     "ap": st.column_config.NumberColumn(
-        "AP", width=52, format="%.2f", help="Average precision of the same; by chance it is the density."
+        "AP", width=52, format="%.2f", help="Average precision of the same; chance is the density."
     ),
     "n_active": st.column_config.NumberColumn(
         "texts", width=62, format="localized", help="The number of texts on which it fires."
@@ -28,9 +30,9 @@ FEATURES = {
         "mean", width=70, format="%.3f", help="Its mean activation where it fires."
     ),
     "gate": st.column_config.NumberColumn(
-        "gate", width=62, format="%.3f", help="What its pre-activation must exceed to fire."
+        "gate", width=62, format="%.3f", help="The feature fires where its pre-activation exceeds it."
     ),
     "cluster": st.column_config.NumberColumn(
-        "cluster", width=65, format="%d", help="Its group on the map; −1 is none."
+        "cluster", width=65, format="%d", help="Its cluster on the map; −1 is none."
     ),
 }

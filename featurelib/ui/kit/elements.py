@@ -162,21 +162,6 @@ def opening(text: str, title: str = "", length: int = 240) -> str:
     return body if len(body) <= length else body[:length].rsplit(" ", 1)[0] + " …"
 
 
-def full_text(text: str, cut: int | None = None) -> None:
-    """A text as it is, line breaks kept, with a mark where the embedder stopped reading (`cut`, in characters)."""
-    shown = text[:SHOWN]
-    where = cut if cut is not None and 0 <= cut < len(shown) else len(shown)
-    pieces: list[object] = [tag("span", shown[:where])]
-    if where < len(shown):
-        pieces += [
-            tag("span", "the embedder stopped reading here", cls="cut"),
-            tag("span", shown[where:], cls="unread"),
-        ]
-    if len(text) > SHOWN:
-        pieces.append(tag("span", f"{len(text) - SHOWN:,} more characters are not shown", cls="cut"))
-    html(tag("div", *pieces, cls="full-text"))
-
-
 def chart(
     figure: Any,
     *,

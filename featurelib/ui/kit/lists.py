@@ -102,7 +102,7 @@ def link(line: Line, *, alone: bool = False, shorten: bool = False) -> None:
 
 
 def activation_histogram(rows: Sequence[Mapping[str, Any]], gate: float | None) -> None:
-    """Bars of how many texts have which activation; rows of left, right, n_texts. The axis names gate and maximum."""
+    """Bars of texts by activation; rows of left, right, n_texts. The axis names threshold and maximum."""
     if not rows:
         return
     highest = max((row["n_texts"] for row in rows), default=0)
@@ -116,7 +116,7 @@ def activation_histogram(rows: Sequence[Mapping[str, Any]], gate: float | None) 
         if highest
     )
     left, right = rows[first]["left"], rows[-1]["right"]
-    begin = f"gate {number(gate)}" if gate is not None and gate > 0 else number(left)
+    begin = f"threshold {number(gate)}" if gate is not None and gate > 0 else number(left)
     axis = tag(
         "div", tag("span", begin), tag("span", number((left + right) / 2)), tag("span", number(right)), cls="read-axis"
     )

@@ -14,10 +14,10 @@ from featurelib.ui.kit.elements import Number, count, number, percent, strip
 
 EXPLAINED = (
     "1 - FVU of this text. FVU: the squared distance of the embedding to its reconstruction, "
-    "over that to the mean embedding. Below 0, the mean would be nearer than what the features rebuild."
+    "over that to the mean embedding. Below 0, the mean would be nearer than the reconstruction."
 )
-STARTING = "Asking the embedder; the first time it has to start, which takes some ten seconds."
-REBUILT = "Cosine between the embedding and what the active features rebuild of it, in the embedder's own space."
+STARTING = "Embedding …; the first time takes some ten seconds, because the embedder has to start."
+REBUILT = "Cosine between the embedding and its reconstruction, in the embedder's own space."
 
 
 def begin_at_top(*shown: object) -> None:
@@ -35,13 +35,13 @@ def begin_at_top(*shown: object) -> None:
 
 def text_strip(text: TextRow) -> None:
     """How many features fire on a text, how well they rebuild it, how much of it was read."""
-    tokens = [Number(count(text.n_tokens), "tokens read, then cut" if text.truncated else "tokens, all read")]
+    tokens = [Number(count(text.n_tokens), "tokens, then truncated" if text.truncated else "tokens")]
     strip([*_rebuilt(text.n_active, text.fvu, text.cosine), *(tokens if text.n_tokens is not None else [])])
 
 
 def tried_strip(tried: TriedText) -> None:
     """How well a tried text is rebuilt, and how much of it was read."""
-    name = "tokens read, then cut" if tried.truncated else "tokens, all read"
+    name = "tokens, then truncated" if tried.truncated else "tokens"
     strip([*_rebuilt(len(tried.feature_ids), tried.fvu, tried.cosine), Number(count(tried.n_tokens), name)])
 
 

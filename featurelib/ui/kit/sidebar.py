@@ -118,7 +118,7 @@ def _jump() -> None:
                 help=f"fires on {percent(row['density'])} of texts",
             )
         if not found:
-            sentence(f"No label or keyword holds “{words}”.")
+            sentence(f"No label or keyword contains “{words}”.")
 
 
 def _first_steps() -> None:
@@ -132,7 +132,7 @@ def _first_steps() -> None:
         tag(
             "p",
             "The source may be csv, tsv, json, jsonl, parquet, a folder of .txt files or a Hugging Face dataset id. "
-            "The build says how long it will take and goes on where it was when it is stopped.",
+            "The build says how long it will take and continues where it was when it is stopped.",
             cls="lead",
         )
     )

@@ -5,38 +5,34 @@ The three are shown apart, because they need not agree: a name is a guess at wha
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
-
 import streamlit as st
 
 from featurelib import queries, search
 from featurelib.live.results import TriedClosely
-from featurelib.queries import FeatureFilter
 from featurelib.schema import Refusal
 from featurelib.storage.store import Store
 from featurelib.ui.kit.elements import heading, html, number, part, percent, sentence, tag
 from featurelib.ui.kit.lists import feature_line, line_list
 from featurelib.ui.kit.navigation import STARTING
 from featurelib.ui.kit.session import Opened, live
+from featurelib.ui.texts.firing import BELOW_THRESHOLD, known_features, strength_lines
 
 LISTED = 12
 BELOW = 6
-WORDS_TITLE, NAME_TITLE, FIRES_TITLE = "By words", "By the meaning of names", "What it turns on itself"
+WORDS_TITLE, NAME_TITLE, FIRES_TITLE = "By words", "By the meaning of names", "Features that fire on it"
 AGREE = (
-    "Names that hold your words, names that mean the same, and what your description turns on itself: "
+    "Names with your words, names with the same meaning, and the features that fire on your description: "
     "the three need not agree."
 )
-WORDS = "Features whose label or keywords hold the words of your description, letter by letter; the densest first."
+WORDS = "Features whose label or keywords hold the words of your description, as they are written; densest first."
 NAMES = (
     "Cosine between the embedding of your description and that of each feature's label (the mean of its keywords'): it "
-    "finds names that mean the same in other words. It is no better than the names are."
+    "finds names that mean the same in other words. It is only as good as the names."
 )
 FIRES = (
-    "Your description as if it were a text of the corpus, through the same embedder and SAE: no names take part. "
+    "Your description as if it were a text of the corpus, through the same embedder and SAE; names are not used. "
     "A description is shorter than most texts and says what it is about, so it may fire other features than they do."
 )
-BELOW_GATE = "Silent features that miss their gate by least: their pre-activation, and what it would have to exceed."
 
 
 def three_lists(opened: Opened, description: str) -> None:
@@ -79,7 +75,7 @@ def _by_words(store: Store, description: str) -> None:
     some = search.labels_by_some_words(store, description, limit=LISTED).to_pylist() if words else []
     if not some:
         heading(WORDS_TITLE, help=WORDS)
-        sentence("No label and no keyword holds these words.")
+        sentence("No label or keyword contains these words.")
         return
     lines = [
         feature_line(row["feature_id"], row["label"], f"{row['n_words']} of {len(words)}", percent(row["density"]))
@@ -107,29 +103,9 @@ def _by_firing(store: Store, looked: TriedClosely) -> None:
             _note(f"The {len(fires)} strongest of {len(looked.feature_ids)} that fire.")
     else:
         heading(FIRES_TITLE, help=FIRES)
-        sentence("It turns on no feature.")
+        sentence("No feature fires on it.")
     lines = [
         feature_line(one, known[one]["label"], number(float(z)), f"of {number(float(gate))}")
         for one, z, gate in zip(below, looked.missed_pre_activations, looked.missed_thresholds, strict=False)
     ]
-    line_list("by-missing", lines, title="Just below the gate", help=BELOW_GATE, names=("reaches", "needed"))
-
-
-def known_features(store: Store, ids: Sequence[int]) -> dict[int, Mapping[str, Any]]:
-    """What the run holds of some features, by id."""
-    rows = queries.features(store, FeatureFilter(ids=tuple(ids)), limit=None).to_pylist()
-    return {row["feature_id"]: row for row in rows}
-
-
-def strength_lines(known: Mapping[int, Mapping[str, Any]], ids: Sequence[int], activations: Sequence[float]) -> list:
-    """Lines of features with activation and density, a bar for the share of each one's maximum."""
-    return [
-        feature_line(
-            one,
-            known[one]["label"],
-            number(activation),
-            percent(known[one]["density"]),
-            share=activation / known[one]["max_activation"] if known[one]["max_activation"] else 1.0,
-        )
-        for one, activation in zip(ids, activations, strict=False)
-    ]
+    line_list("by-missing", lines, title="Just below the threshold", help=BELOW_THRESHOLD, names=("reaches", "needed"))

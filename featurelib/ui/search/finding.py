@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from dataclasses import replace
 
 import streamlit as st
 
-from featurelib import queries, search
+from featurelib import search
 from featurelib.search import MARK_END, MARK_START
 from featurelib.storage.store import Store
-from featurelib.ui.kit.elements import Html, opening, sentence, tag
+from featurelib.ui.kit.elements import Html, sentence, tag
 from featurelib.ui.kit.navigation import STARTING
 from featurelib.ui.kit.session import Opened, live
-from featurelib.ui.texts.text_list import ShownText, after_title, text_of
+from featurelib.ui.texts.by_id import shown_texts
+from featurelib.ui.texts.text_list import ShownText, after_title
 
 NEAREST = 50
 """Texts that a search by meaning finds."""
@@ -34,7 +34,7 @@ def texts_with_words(store: Store, index: search.WordIndex, typed: str, *, limit
     """A page of the texts that hold the words, what matches marked."""
     rows = index.texts(typed, limit=limit, offset=offset).to_pylist()
     snippets = {row["text_id"]: row["snippet"] for row in rows}
-    return [with_snippet(one, snippets[one.text_id]) for one in _shown(store, list(snippets))]
+    return [with_snippet(one, snippets[one.text_id]) for one in shown_texts(store, list(snippets))]
 
 
 def by_meaning(opened: Opened, typed: str) -> list[tuple[int, float]]:
@@ -51,23 +51,6 @@ def near_text(opened: Opened, text_id: int) -> list[tuple[int, float]]:
     found = search.texts_by_meaning(opened.store, vector, limit=NEAREST + 1)
     pairs = zip(found["text_id"].to_pylist(), found["cosine"].to_pylist(), strict=True)
     return [pair for pair in pairs if pair[0] != text_id][:NEAREST]
-
-
-def name_of(store: Store, text_id: int) -> str:
-    """The title of a text, or its beginning."""
-    row = queries.text(store, text_id)
-    return opening(row.title or row.text, length=90)
-
-
-def texts_of(store: Store, found: Sequence[tuple[int, float]]) -> list[ShownText]:
-    """Texts with their cosines."""
-    cosines = dict(found)
-    return [replace(one, value=cosines[one.text_id]) for one in _shown(store, list(cosines))]
-
-
-def _shown(store: Store, text_ids: Sequence[int]) -> list[ShownText]:
-    """Some texts as a list shows them, in the order of their ids."""
-    return [replace(text_of(row, store), split="") for row in queries.texts(store, text_ids).to_pylist()]
 
 
 def with_snippet(shown: ShownText, snippet: str) -> ShownText:

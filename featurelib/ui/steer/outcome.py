@@ -2,29 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from featurelib import queries, search
 from featurelib.live.results import Steered
 from featurelib.storage.store import Store
-from featurelib.ui.kit.elements import Number, count, heading, number, opening, sentence, strip
+from featurelib.ui.kit.elements import Number, count, heading, number, sentence, strip
 from featurelib.ui.kit.lists import Line, feature_line, line_list
 from featurelib.ui.steer.sliders import Knob
-from featurelib.ui.texts.text_list import title_column
+from featurelib.ui.texts.by_id import names_of
 
 FIRST = 20
 """Texts of each ranking that are shown."""
 CHANGED = 15
 """Features of the turned embedding that are shown."""
 SMALLEST = 1e-6
-COSINE = "Cosine between the embedding of the text and the turned one, in the embedder's own space."
+COSINE = "Cosine between the embedding of the text and the steered one, in the embedder's own space."
 AGAIN = (
-    "A slider says what is asked for: the change of the decoder is added to the embedding. Here the SAE is run again "
-    "on that embedding, which reads every feature anew: neighbours of what was turned change too."
+    "The slider sets an activation, and its change is added to the embedding. Here the SAE encodes the new embedding "
+    "again: neighbours of the steered features change too."
 )
 
 
@@ -62,8 +61,8 @@ def turned_strip(turned: Steered, knobs: Sequence[Knob], ranking: Sequence[Place
     fires = f"{len(turned.feature_ids)} → {len(turned.after_ids)}"
     strip(
         [
-            Number(count(n_turned), "feature turned" if n_turned == 1 else "features turned"),
-            Number(number(turned.cosine, 4), "cosine to the text as it is", COSINE),
+            Number(count(n_turned), "feature steered" if n_turned == 1 else "features steered"),
+            Number(number(turned.cosine, 4), "cosine to the unchanged text", COSINE),
             Number(f"{new} of {FIRST}", "nearest texts are new"),
             Number(fires, "features fire, before and after", AGAIN),
         ]
@@ -75,27 +74,16 @@ def ranking_list(store: Store, turned: Steered, ranking: Sequence[Place]) -> Non
     names = names_of(store, [one.text_id for one in ranking])
     inside = [one for one in ranking if one.after <= FIRST]
     lines = [_line(one, f"{one.after} · {names[one.text_id]}", one.change, one.cosine_after) for one in inside]
-    note = "and how far each rose or fell" if _differs(turned) else "nothing is turned"
+    note = "and their change of rank" if _differs(turned) else "nothing is steered"
     line_list("after", lines, title="Nearest texts", note=note, names=("places", "cosine"))
     left = sorted((one for one in ranking if one.after > FIRST), key=lambda one: one.before)
     if left:
         gone = [_line(one, names[one.text_id], f"{one.before} → {one.after:,}", one.cosine_after) for one in left]
-        line_list("left", gone, title=f"Left the first {FIRST}", names=("place", "cosine"))
+        line_list("left", gone, title=f"No longer among the first {FIRST}", names=("place", "cosine"))
 
 
 def _line(one: Place, label: str, change: str, cosine: float) -> Line:
     return Line(label, {"text": one.text_id}, (change, number(cosine)), page="text.py")
-
-
-def names_of(store: Store, text_ids: Sequence[int]) -> dict[int, str]:
-    """What each text is called: its title, or its beginning."""
-    title = title_column(store)
-    rows = queries.texts(store, text_ids).to_pylist()
-    return {row["text_id"]: _name(row, title) for row in rows}
-
-
-def _name(row: Mapping[str, Any], title: str | None) -> str:
-    return opening(str(row.get(title) or "") if title else "", length=120) or opening(row["text"], length=120)
 
 
 def changed(turned: Steered) -> list[tuple[int, float, float]]:
@@ -111,8 +99,8 @@ def again_list(store: Store, turned: Steered, knobs: Sequence[Knob]) -> None:
     """What the SAE finds in the turned embedding where that differs from the text as it is."""
     rows = changed(turned)
     if not rows:
-        heading("Read again", help=AGAIN)
-        sentence("The SAE finds in the embedding what it found in the text.")
+        heading("After re-encoding", help=AGAIN)
+        sentence("Re-encoding gives the same activations as the text.")
         return
     asked = {knob.feature_id: number(knob.wanted) for knob in knobs if not knob.untouched}
     labels = queries.labels(store, [row[0] for row in rows[:CHANGED]])
@@ -121,7 +109,7 @@ def again_list(store: Store, turned: Steered, knobs: Sequence[Knob]) -> None:
         for one, old, new in rows[:CHANGED]
     ]
     note = f"{count(len(rows))} activations differ" + (f", the {CHANGED} largest" if len(rows) > CHANGED else "")
-    line_list("again", lines, title="Read again", note=note, help=AGAIN, names=("the text", "asked", "again"))
+    line_list("again", lines, title="After re-encoding", note=note, help=AGAIN, names=("the text", "asked", "again"))
 
 
 def _differs(turned: Steered) -> bool:
@@ -132,5 +120,5 @@ def lengths(turned: Steered) -> str:
     """What was done to the length of the embedding, in a sentence; empty when nothing was turned."""
     if not _differs(turned):
         return ""
-    kept = "brought back to length 1, as this run's embeddings are" if turned.renormalised else "its length left free"
+    kept = "scaled to length 1, as this run's embeddings are" if turned.renormalised else "its length is not changed"
     return f"The change of the decoder is added to the embedding, the residual is kept, {kept}."

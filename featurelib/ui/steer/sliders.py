@@ -25,10 +25,10 @@ HIGHEST = 1e6
 STEPS = 200
 PIECE = re.compile(r"([0-9]{1,9}):([0-9.eE+-]{1,24})", re.ASCII)
 HELP = (
-    "A slider goes from 0 to about twice the feature's greatest activation on this corpus. Moved, the change of the "
-    "activation times the feature's direction is added to the embedding; what the SAE does not rebuild stays as it is."
+    "A slider goes from 0 to about twice the feature's maximum activation on this corpus. The change of the activation "
+    "times the feature's direction is added to the embedding; what the SAE does not reconstruct is kept."
 )
-DEAD = "It never fires on this corpus, so that its slider has no maximum of its own."
+DEAD = "It never fires on this corpus, so its slider has no maximum of its own."
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ def read_changes(text: str, n_features: int) -> tuple[dict[int, float], list[str
         elif feature_id >= n_features:
             said.append(f"{shown}; this run has the features 0 to {n_features - 1}, so it is left out.")
         elif len(changes) == MOST and feature_id not in changes:
-            said.append(f"{shown}; at most {MOST} features can be turned at once, so it is left out.")
+            said.append(f"{shown}; at most {MOST} features can be steered at once, so it is left out.")
         else:
             changes[feature_id] = value
     return changes, said
@@ -124,7 +124,7 @@ def slider(knob: Knob) -> None:
         key = f"slide {knob.feature_id} {knob.top:.9g} {knob.step:.9g}"
         if st.session_state.get(key) != knob.wanted:
             st.session_state[key] = knob.wanted
-        label = label_of(knob.label) + ("" if knob.untouched else " :gray[turned]")
+        label = label_of(knob.label) + ("" if knob.untouched else " :gray[steered]")
         st.slider(
             label, 0.0, knob.top, step=knob.step, format=_format(knob.step), key=key, on_change=_slid, args=(knob, key)
         )

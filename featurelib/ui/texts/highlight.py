@@ -25,11 +25,11 @@ LEAST = 80
 """Characters of a window, however long the title is."""
 STRONGEST = 62
 """The colour of the largest part, in percent of full colour: text stays readable on it."""
-UNREAD = "The embedder stopped reading here."
+UNREAD = "Truncated here."
 PARTS = (
-    "How much each word adds to the pre-activation. The parts add up exactly, with those of the special tokens and the "
-    "constant. A part belongs to a position in the text: its state has seen the other words too, so deleting the word "
-    "may do something else."
+    "What each word adds to the pre-activation. With the special tokens and the constant, the attributions add up to "
+    "it exactly. An attribution belongs to a position whose state has seen the other words too, so deleting the word "
+    "may have another effect."
 )
 SPECIAL = "What the model's own tokens, such as [CLS] and [SEP], and those of the prompt add."
 CONSTANT = "What no token adds: the biases of the encoder, and the decoder's where it is taken from the input."
@@ -38,8 +38,8 @@ DELETED = (
 )
 GATE = "The pre-activation must be above this on this text for the feature to fire."
 AGREE = (
-    "Of the parts and the changes over the words of this text: 1 when they agree, 0 when they have nothing to do with "
-    "each other. Pearson's correlation is led by the few words that matter most; Spearman's compares the order of all "
+    "Between attributions and changes over the words of this text: 1 when they agree, 0 when they are unrelated. "
+    " Pearson's correlation is led by the few words that matter most; Spearman's compares the order of all "
     "words, most of which hardly matter either way, so it is usually low."
 )
 
@@ -158,7 +158,7 @@ def legend(adds: str = "adds to it", takes: str = "takes from it") -> Html:
     up = tag("span", Html(f'<i class="up" style="--p:{STRONGEST}">a word</i>'), adds)
     down = tag("span", Html(f'<i class="down" style="--p:{STRONGEST}">a word</i>'), takes)
     return tag(
-        "div", up, down, tag("span", "stronger colour: more, beside the largest of this text"), cls="words-legend"
+        "div", up, down, tag("span", "stronger colour = closer to this text's largest attribution"), cls="words-legend"
     )
 
 
@@ -176,8 +176,8 @@ def bars(one: Attribution) -> Html:
         _cell("constant", one.constant, largest, CONSTANT),
     ]
     if abs(rest) > max(5e-3 * abs(one.pre_activation), 1e-4):
-        cells.append(_cell("rounding of the stored embedding", rest, largest, "What the parts do not explain."))
-    said = "The sum of these, before the gate."
+        cells.append(_cell("rounding of the stored embedding", rest, largest, "What the attributions do not explain."))
+    said = "The sum of these."
     cells.append(_cell("= pre-activation", one.pre_activation, largest, said, plain_bar=True))
     if not math.isnan(one.threshold):
         cells.append(_cell("gate", one.threshold, largest, GATE, plain_bar=True))
@@ -222,10 +222,10 @@ def _agreement(one: Deletions) -> list[object]:
     if one.whole_reason is not None:
         said: list[object] = [f"Only this can be shown for this run's embedder: {one.whole_reason}."]
     elif one.rank_correlation is None:
-        said = ["There are too few words to compare this with their parts."]
+        said = ["There are too few words to compare this with their attributions."]
     else:
         both = f"correlation {_two(one.correlation)}, rank correlation {_two(one.rank_correlation)}"
-        said = ["With the words' parts: ", tag("span", both, cls="term", help=AGREE), f" over {n} words of this text."]
+        said = ["With the attributions: ", tag("span", both, cls="term", help=AGREE), f" over {n} words of this text."]
     if one.n_words_left_out:
         said += [Html(" "), f"{one.n_words_left_out} more words were not deleted: that would take too long."]
     return said

@@ -7,11 +7,13 @@ session under its hash, and the address holds that: the page's own links work, a
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from urllib.parse import quote
 
 import streamlit as st
 
+from featurelib.live.client import LONGEST_TEXT
 from featurelib.ui.kit.address import param, set_params
 from featurelib.ui.kit.elements import count, html, plain, sentence, tag
 
@@ -21,6 +23,8 @@ LONGEST_ADDRESS = 6_000
 """Characters that they may take there: other alphabets take up to nine for one."""
 LONGEST = 200_000
 """Characters that are kept of what is pasted."""
+LONGEST_ONE = LONGEST_TEXT
+"""Characters of one text that the embedder is given."""
 REFUSED = 4_000_000
 """Characters from which on the browser takes no paste at all, so that no message is too large for the server."""
 KEPT = 20
@@ -72,13 +76,24 @@ def typed_text() -> Typed:
     return Typed(text or "", {"kept": name} if text else {})
 
 
-def typed_box(label: str, *, placeholder: str, limit: int, height: int = 180) -> Typed:
-    """A box for a text of several lines; `limit` is how many characters are said to be read of it."""
+def typed_box(label: str, *, placeholder: str, limit: int, height: int = 180, resets: Sequence[str] = ()) -> Typed:
+    """A box for a text of several lines; `limit` is how many characters are said to be read of it.
+
+    A new text takes the parameters `resets` out of the address.
+    """
     typed = typed_text()
     if st.session_state.get(KEY) != typed.text:
         st.session_state[KEY] = typed.text
     # Streamlit's own limit drops a longer paste without a word, so that it is set far above ours.
-    st.text_area(label, key=KEY, height=height, on_change=_keep, placeholder=placeholder, max_chars=REFUSED)
+    st.text_area(
+        label,
+        key=KEY,
+        height=height,
+        on_change=_keep,
+        args=(tuple(resets),),
+        placeholder=placeholder,
+        max_chars=REFUSED,
+    )
     pasted = st.session_state.pop(CUT, None)
     if pasted:
         sentence(f"{count(pasted)} characters were pasted; the first {count(LONGEST)} are kept.")
@@ -87,9 +102,9 @@ def typed_box(label: str, *, placeholder: str, limit: int, height: int = 180) ->
     return typed
 
 
-def _keep() -> None:
+def _keep(resets: Sequence[str]) -> None:
     text = plain(st.session_state[KEY])
     if len(text) > LONGEST:
         st.session_state[CUT] = len(text)
         text = text[:LONGEST]
-    set_params(**{"t": None, "kept": None, **in_address(text)})
+    set_params(**dict.fromkeys(resets), **{"t": None, "kept": None, **in_address(text)})

@@ -28,9 +28,9 @@ LONGEST_NOTE = 60
 MOST_NOTES = 4
 LONGEST = 20_000
 """Characters of a text that its own page shows."""
-CUT = "The embedder stopped reading here: the rest did not influence any feature."
+CUT = "Truncated here: the rest did not influence any feature."
 SPLITS = {
-    "train": ("training text", "The SAE was trained on this text, so that it fires here proves little."),
+    "train": ("training text", "The SAE was trained on this text, so firing here proves little."),
     "held_out": ("held-out text", "The SAE was not trained on this text."),
 }
 
@@ -170,7 +170,7 @@ def text_html(shown: ShownText) -> Html:
     bar = activation_bar(shown.value, shown.maximum) if shown.value is not None else Html("")
     about: list[object] = list(shown.about)
     if shown.cut is not None and 0 <= shown.cut < len(shown.text):
-        about.append("longer than the embedder reads")
+        about.append("truncated")
     about.append(split_tag(shown.split))
     return tag(
         "div", bar, tag("div", _body(shown), tag("div", dotted(about), cls="about")), cls="card" if bar else "card bare"

@@ -9,27 +9,21 @@ import streamlit as st
 
 from featurelib import search
 from featurelib.live.results import TriedClosely
-from featurelib.schema import Refusal
 from featurelib.ui.kit.address import count_param, page_link, toggle
-from featurelib.ui.kit.elements import count, heading, html, number, part, sentence
+from featurelib.ui.kit.elements import count, heading, number, sentence
 from featurelib.ui.kit.lists import BAR, Line, line_list
 from featurelib.ui.kit.navigation import tried_strip
-from featurelib.ui.kit.session import Opened, live
-from featurelib.ui.search.describing import BELOW_GATE, strength_lines
-from featurelib.ui.search.finding import texts_of
-from featurelib.ui.texts import highlight
+from featurelib.ui.kit.session import Opened
+from featurelib.ui.texts.by_id import texts_of
+from featurelib.ui.texts.firing import BELOW_THRESHOLD, strength_lines
 from featurelib.ui.texts.text_input import Typed
-from featurelib.ui.texts.text_list import cut_text, text_list, with_features
+from featurelib.ui.texts.text_list import text_list, with_features
 
 FIRST = 14
 """Features that are listed before more are asked for."""
 BELOW = 5
 NEAREST = 5
 STRENGTHS = BAR + " A click shows the words that carry the feature."
-DELETED = (
-    "Each word is deleted in turn and the rest embedded again: an experiment, where the parts above are a sum, but "
-    "on another text: the other words change their meaning too."
-)
 NEAREST_HELP = "Cosine between the embedding of your text and those of the corpus's texts; all are compared."
 
 
@@ -47,7 +41,7 @@ def warnings(text: str, tried: TriedClosely) -> None:
             "what follows is its answer to an empty text."
         )
     if tried.truncated:
-        sentence(f"The embedder stopped reading after {count(tried.cut)} of {count(len(text))} characters.")
+        sentence(f"Truncated after {count(tried.cut)} of {count(len(text))} characters.")
 
 
 def features(tried: TriedClosely, known: Mapping[int, Mapping[str, Any]], typed: Typed, chosen: int | None) -> None:
@@ -68,7 +62,7 @@ def features(tried: TriedClosely, known: Mapping[int, Mapping[str, Any]], typed:
             tried.missed_ids[:BELOW].tolist(), tried.missed_pre_activations, tried.missed_thresholds, strict=False
         )
     ]
-    line_list("below", missed, title="Just below the gate", help=BELOW_GATE, names=("reaches", "needed"))
+    line_list("below", missed, title="Just below the threshold", help=BELOW_THRESHOLD, names=("reaches", "needed"))
 
 
 def _choosing(line: Line, feature_id: int, typed: Typed) -> Line:
@@ -84,22 +78,6 @@ def _mark(shown: Sequence[int], chosen: int | None) -> None:
         st.html(f"<style>.st-key-read-lines2-fires > :nth-child({place}) a strong {{ font-weight: 620; }}</style>")
 
 
-def words(opened: Opened, text: str, tried: TriedClosely, feature_id: int, label: str) -> None:
-    """The words of the text that carry one feature, and on demand what happens without each."""
-    heading(label, f"feature {feature_id}")
-    with st.container(horizontal=True, key="onward feature"):
-        page_link("feature.py", "open this feature ›", feature=feature_id)
-    generation = opened.generation.path
-    try:
-        html(highlight.carried(text, live().attributions(generation, text, [feature_id])[0], cut=tried.cut))
-    except Refusal as refusal:
-        sentence(str(refusal))
-        html(cut_text(text, tried.cut))
-    if toggle("Delete each word in turn", "deleted", resets=(), help=DELETED):
-        with part(), st.spinner("Embedding the text without each of its words …", show_time=True):
-            html(highlight.deleted(text, live().without_words(generation, text, feature_id), cut=tried.cut))
-
-
 def nearest_texts(opened: Opened, tried: TriedClosely, typed: Typed) -> None:
     """The texts of the corpus that are nearest to a tried one."""
     heading("Nearest texts of the corpus", "by cosine of their embeddings", help=NEAREST_HELP)
@@ -109,5 +87,5 @@ def nearest_texts(opened: Opened, tried: TriedClosely, typed: Typed) -> None:
     if "t" in typed.params:
         with st.container(horizontal=True, key="read-near"):
             page_link("search.py", "more texts near it in meaning ›", by="meaning", q=typed.text)
-            page_link("similar.py", "why one of them is near ›", t=typed.text)
-            page_link("steer.py", "turn its features ›", t=typed.text)
+            page_link("similar.py", "explain a similarity ›", t=typed.text)
+            page_link("steer.py", "steer its features ›", t=typed.text)

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from featurelib.queries import Metric
 from featurelib.ui.kit.elements import Html, count, html, number, percent, strip, tag
-from featurelib.ui.overview import SPLITS, metric_number, metric_told
+from featurelib.ui.kit.metrics import SPLITS, metric_number, metric_told
 
 FIRST = ("held_out", "unknown", "all", "train")
 """The splits by how honestly they judge the SAE."""

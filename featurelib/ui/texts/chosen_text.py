@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import streamlit as st
 
 from featurelib import queries, search
-from featurelib.ui.kit.address import _bind, param
 from featurelib.ui.kit.elements import opening
 from featurelib.ui.kit.navigation import STARTING
 from featurelib.ui.kit.session import Opened, live
+from featurelib.ui.texts.text_input import Typed
 from featurelib.ui.texts.text_list import after_title
-
-LONGEST_TYPED = 2_000
 
 
 @dataclass(frozen=True, eq=False)
-class Given:
-    """One text and what the worker is asked about it."""
+class ChosenText:
+    """One text, and what its embedding comes from."""
 
     text: str
     """All of it."""
@@ -30,8 +27,10 @@ class Given:
     """The character at which the embedder stopped reading it; None or -1 when it read all, or is not known."""
     text_id: int | None
     """Its id in the corpus; None for a typed one."""
-    asked: str | np.ndarray
-    """The typed text, or the stored embedding, float32 [d]: so an untouched text ranks as it is stored."""
+    source: str | np.ndarray
+    """The typed text, or the stored embedding, float32 [d]: so an unchanged text ranks as it is stored."""
+    params: dict[str, str]
+    """The parameters of the address that hold a typed text; empty for one of the corpus."""
 
     @property
     def name(self) -> str:
@@ -41,12 +40,12 @@ class Given:
     @property
     def where(self) -> dict[str, object]:
         """The parameters that name it as the first of two texts."""
-        return {"t": self.text} if self.text_id is None else {"a": self.text_id}
+        return dict(self.params) if self.text_id is None else {"a": self.text_id}
 
     @property
     def alone(self) -> dict[str, object]:
         """The parameters that name it as the only text."""
-        return {"t": self.text} if self.text_id is None else {"text": self.text_id}
+        return dict(self.params) if self.text_id is None else {"text": self.text_id}
 
     @property
     def start(self) -> int:
@@ -54,33 +53,26 @@ class Given:
         return after_title(self.text, self.title)
 
 
-def typed_box(label: str, name: str, *, resets: tuple[str, ...], **options: Any) -> str:
-    """A box for a text of several lines, at most 2,000 characters, that lives in the address as `name`."""
-    value = param(name, longest=LONGEST_TYPED)
-    st.text_area(label, max_chars=LONGEST_TYPED, height=100, **_bind(name, value, "", resets), **options)
-    return value
-
-
-def given(opened: Opened, typed: str, text_id: int | None) -> Given | None:
+def choose(opened: Opened, typed: Typed | None, text_id: int | None) -> ChosenText | None:
     """The typed text where there is one, else the text of the corpus, else None; Refusal when there is none such."""
-    if typed.strip():
-        return Given(typed, "", None, None, typed)
+    if typed is not None and typed.text.strip():
+        return ChosenText(typed.text, "", None, None, typed.text, typed.params)
     if text_id is None:
         return None
     row = queries.text(opened.store, text_id)
-    return Given(row.text, row.title or "", row.cut, text_id, search.embedding_of(opened.store, text_id))
+    return ChosenText(row.text, row.title or "", row.cut, text_id, search.embedding_of(opened.store, text_id), {})
 
 
-def embedding(opened: Opened, one: Given) -> np.ndarray:
+def embedding(opened: Opened, text: ChosenText) -> np.ndarray:
     """The embedding of a text, float32 [d]: the stored one, or made now."""
-    if isinstance(one.asked, np.ndarray):
-        return one.asked
+    if isinstance(text.source, np.ndarray):
+        return text.source
     with st.spinner(STARTING, show_time=True):
-        return live().embed(opened.generation.path, one.asked)
+        return live().embed(opened.generation.path, text.source)
 
 
-def nearest(opened: Opened, one: Given, *, limit: int) -> list[tuple[int, float]]:
+def nearest(opened: Opened, text: ChosenText, *, limit: int) -> list[tuple[int, float]]:
     """The texts nearest in meaning, without itself: text_id and cosine, nearest first."""
-    found = search.texts_by_meaning(opened.store, embedding(opened, one), limit=limit + 1)
+    found = search.texts_by_meaning(opened.store, embedding(opened, text), limit=limit + 1)
     pairs = zip(found["text_id"].to_pylist(), found["cosine"].to_pylist(), strict=True)
-    return [pair for pair in pairs if pair[0] != one.text_id][:limit]
+    return [pair for pair in pairs if pair[0] != text.text_id][:limit]

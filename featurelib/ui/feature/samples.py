@@ -1,0 +1,74 @@
+"""Texts of a feature beside its top texts: near misses, random texts, copies that are not shown."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import streamlit as st
+
+from featurelib import queries
+from featurelib.queries import Feature
+from featurelib.storage.store import Store
+from featurelib.ui.kit.address import count_param, set_params
+from featurelib.ui.kit.elements import count, html, number, percent, sentence, tag
+from featurelib.ui.texts.text_list import ShownText, text_list, text_of, with_features
+
+DRAWN = 10
+FAR = 0.5
+"""A dead feature that reaches less than this share of what it needs stays far below it."""
+
+
+def with_copies(shown: ShownText, row: Mapping[str, Any]) -> ShownText:
+    """A text that says for how many copies and near copies it stands."""
+    n = row.get("n_copies") or 0
+    note = f"shown for {count(n)} more {'copy' if n == 1 else 'copies'} among these texts"
+    return dataclasses.replace(shown, about=(*shown.about, note)) if n else shown
+
+
+def near_misses(store: Store, feature: Feature) -> None:
+    """The texts that a feature only just refuses, and what fires on them instead; a dead feature has them too."""
+    rows = queries.near_misses(store, feature.feature_id).to_pylist()
+    if not rows:
+        sentence("It fires on every text, so there are no near misses.")
+        return
+    html(tag("p", _how_near(store, feature, rows[0]), cls="muted"))
+    shown = [_missed(row, store) for row in rows]
+    text_list("near-misses", with_features(shown, store, without=feature.feature_id), before="fires instead:")
+
+
+def _missed(row: Mapping[str, Any], store: Store) -> ShownText:
+    shown = with_copies(text_of(row, store), row)
+    short = f"threshold {number(row['needed'], 4)}, {number(row['needed'] - row['pre_activation'], 2)} short"
+    return dataclasses.replace(
+        shown, value=row["pre_activation"], maximum=row["needed"] or 1.0, about=(short, *shown.about)
+    )
+
+
+def _how_near(store: Store, feature: Feature, nearest: Mapping[str, Any]) -> str:
+    words = (
+        "Texts on which it does not fire, nearest first: the number is the pre-activation, its bar the share of "
+        "what it had to exceed on that text."
+    )
+    if not feature.dead or nearest["needed"] <= 0:
+        return words
+    reached = max(nearest["pre_activation"] / nearest["needed"], 0.0)
+    done = store.generation.done("near_misses")
+    nearly = done.facts.get("nearly", 1.0) if done else 1.0
+    verdict = "it nearly fires" if reached >= nearly else "it stays below" if reached >= FAR else "it stays far below"
+    return f"Its nearest text reaches {percent(reached)} of the threshold, so {verdict}. {words}"
+
+
+def random_texts(store: Store, feature: Feature) -> None:
+    """Texts drawn from all on which a feature fires, each with the same chance; the draw lives in the address."""
+    draw = count_param("draw", 0) or 0
+    rows = queries.random_texts(store, feature.feature_id, limit=DRAWN, seed=draw).to_pylist()
+    with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
+        of = f"{len(rows)} of {count(feature.n_active)} texts on which it fires, drawn at random, strongest first."
+        html(tag("p", of, cls="muted"), width="content")
+        if len(rows) < feature.n_active and st.button("Draw others", key="draw others", type="tertiary"):
+            set_params(draw=draw + 1)
+            st.rerun()
+    shown = [text_of(row, store, feature.max_activation) for row in rows]
+    text_list("random", with_features(shown, store, without=feature.feature_id), before="also active:")
