@@ -235,7 +235,7 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(
         return real(*arguments)
 
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
-        module, name = (candidates, "_save") if at == "candidates" else (features, "choose")
+        module, name = (files, "write_array") if at == "candidates" else (features, "choose")
         monkeypatch.setattr(candidates, "STRINGS_PER_PART", 64)
         real = getattr(module, name)
         patched.setattr(module, name, killed)

@@ -17,7 +17,6 @@ from featurelib.storage.runs import WORK_FOLDER, Run
 from precompute.__main__ import _disk_complaint, main
 from precompute.build.config import BuildConfig
 from precompute.build.stage_table import PIPELINE, expect, readers_of, stage_of
-from precompute.stages import keywords as label_verb
 from tests.precompute.test_build import build, hashes
 from tests.support.planted import Planted
 
@@ -147,7 +146,7 @@ def test_keyword_embeddings_that_find_no_room_fail_with_the_number_of_the_system
     resource.setrlimit(resource.RLIMIT_FSIZE, (4096, hard))
     try:
         with pytest.raises(OSError) as full:
-            label_verb._save(tmp_path / "part.npy", np.ones((100, 100)))
+            files.write_array(tmp_path / "part.npy", np.ones((100, 100)))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert full.value.errno == errno.EFBIG and list(tmp_path.iterdir()) == []
