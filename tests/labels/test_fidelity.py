@@ -17,7 +17,7 @@ from sklearn.metrics import roc_auc_score
 from benchmarks import fidelity as benchmark
 from featurelib import queries, ui
 from featurelib.embedder import load_embedder
-from featurelib.labels import phrases, words
+from featurelib.labels import choice, phrases, words
 from featurelib.schema import (
     BY_FEATURE,
     BY_TEXT,
@@ -37,7 +37,7 @@ from featurelib.storage.runs import Generation, Run
 from featurelib.storage.store import open_store
 from precompute.build.config import BuildConfig
 from precompute.build.job import Job
-from precompute.stages.labels import candidates, choice, features, make_labels
+from precompute.stages.labels import candidates, choices, make_labels
 from tests.conftest import STAND_IN
 from tests.support.page import page_of
 from tests.support.planted import FILLER, TOPICS, Planted
@@ -225,7 +225,7 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(
 ) -> None:
     before = tables(own)
     shutil.rmtree(own.work("labels"), ignore_errors=True)
-    monkeypatch.setattr(features, "FEATURES_PER_PART", 8)
+    monkeypatch.setattr(choices, "FEATURES_PER_PART", 8)
     made = []
 
     def killed(*arguments: object) -> object:
@@ -235,7 +235,7 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(
         return real(*arguments)
 
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
-        module, name = (files, "write_array") if at == "candidates" else (features, "choose")
+        module, name = (files, "write_array") if at == "candidates" else (choices, "choose")
         monkeypatch.setattr(candidates, "STRINGS_PER_PART", 64)
         real = getattr(module, name)
         patched.setattr(module, name, killed)

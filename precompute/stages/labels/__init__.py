@@ -1,6 +1,6 @@
 """labels: keywords → a label for every feature, chosen by evidence, and how well it predicts firing.
 
-Candidates come from the naming texts, a label is chosen on the choosing texts (choice.py in this folder), and both it
+Candidates come from the naming texts, a label is chosen on the choosing texts (featurelib.labels.choice), and both it
 and the baseline's label are measured, once, on the label test texts (featurelib.labels.split). What predicts is either
 "resembles", the cosine of the text's embedding to the label's (the mean of its keywords' embeddings at length 1,
 which predicts better than the embedding of the label as one string), or "contains", how many of the label's keywords
@@ -10,12 +10,14 @@ the text contains.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow.parquet as pq
 
+from featurelib.labels.choice import Choice, Weighed, share_out
 from featurelib.labels.keybert import unit
-from featurelib.labels.keywords import Keyword, label, label_keywords
+from featurelib.labels.keywords import Keyword, label_keywords
+from featurelib.labels.keywords import label as keyword_label
 from featurelib.labels.split import TESTING
 from featurelib.sae.checkpoints import load_sae
 from featurelib.schema import (
@@ -27,22 +29,22 @@ from featurelib.schema import (
     LABELS,
 )
 from featurelib.storage.runs import Generation
+from precompute.build.embedded_strings import EmbeddedStrings
 from precompute.build.job import Job, Made
 from precompute.build.stage import Stage
-from precompute.stages.labels.candidates import BY_KEYWORDS, TOP_TEXTS, Candidates, Vectors, embed_candidates
-from precompute.stages.labels.choice import Choice, Weighed, share_out
-from precompute.stages.labels.features import SHOWN, find_choices
+from precompute.stages.labels.candidates import BY_KEYWORDS, TOP_TEXTS, Candidates, embed_candidates
+from precompute.stages.labels.choices import SHOWN, find_choices
 from precompute.stages.labels.fidelity import (
+    BASELINE,
     OURS,
     RESEMBLES,
-    SEED,
     Label,
     Measured,
     measure_labels,
     n_distinct,
     summary,
 )
-from precompute.stages.labels.texts import EvidenceTexts, draw
+from precompute.stages.labels.texts import LabelTexts, sample_texts
 
 STRINGS_AT_ONCE = 256
 SECONDS_PER_TOP_TEXT = 0.01
@@ -54,14 +56,14 @@ def make_labels(job: Job) -> Made:
     """Write the labels, the evidence for their keywords, their embeddings and their fidelity."""
     generation = job.generation
     n_features = pq.read_metadata(generation.need(FEATURES)).num_rows
-    seed_keywords = _seed_keywords(generation)
-    texts = draw(generation, n_features, job.config.seed)
-    candidates = Candidates(job, texts.naming, seed_keywords)
+    baseline_keywords = _read_keywords(generation)
+    texts = sample_texts(generation, n_features, job.config.seed)
+    candidates = Candidates(job, texts.naming, baseline_keywords)
     vectors = embed_candidates(job, candidates, n_features) if job.config.has_embedder else None
     choices = find_choices(job, texts, candidates, vectors, n_features)
     labels = {
-        OURS: _labels(choices, seed_keywords, n_features),
-        SEED: [_seed_label(seed_keywords.get(feature_id, ())) for feature_id in range(n_features)],
+        OURS: _choose_labels(choices, baseline_keywords, n_features),
+        BASELINE: [_baseline_label(baseline_keywords.get(feature_id, ())) for feature_id in range(n_features)],
     }
     _write_labels(generation, labels[OURS])
     counts = _write_evidence(job, choices, labels[OURS], vectors)
@@ -82,131 +84,158 @@ STAGE = Stage(
 )
 
 
-def _seed_keywords(generation: Generation) -> dict[int, list[Keyword]]:
-    found: dict[int, list[Keyword]] = {}
-    for batch in pq.ParquetFile(generation.need(KEYWORDS)).iter_batches():
-        for row in batch.to_pylist():
-            keyword = Keyword(row["keyword"], row["score"], row["n_texts"])
-            found.setdefault(row["feature_id"], []).append(keyword)
-    return found
-
-
-def _seed_label(own: Sequence[Keyword]) -> Label:
-    return Label(label_keywords(own), label(0, own)[1])
-
-
-def _labels(choices: dict[int, Choice], seed_keywords: dict[int, list[Keyword]], n_features: int) -> list[Label]:
-    """Every feature's label; one without evidence has the baseline's, or that of its next keywords."""
-    names = {feature_id: choice.alternatives for feature_id, choice in choices.items() if choice.alternatives}
-    for feature_id, own in seed_keywords.items():
-        if feature_id not in names:
-            later = (label_keywords(own[start:BY_KEYWORDS]) for start in range(1, BY_KEYWORDS))
-            names[feature_id] = [(0.0, keywords) for keywords in (label_keywords(own), *later) if keywords]
-    given = share_out(names)
-    labels = []
-    for feature_id in range(n_features):
-        chosen = feature_id in choices and bool(choices[feature_id].alternatives)
-        source = EVIDENCE if chosen else _seed_label(seed_keywords.get(feature_id, ())).source
-        labels.append(Label(given.get(feature_id, []), source if feature_id in given else NONE))
-    return labels
-
-
 def _write_labels(generation: Generation, labels: Sequence[Label]) -> None:
-    rows = [(feature_id, one.text(feature_id), one.source) for feature_id, one in enumerate(labels)]
+    rows = [(feature_id, label.text(feature_id), label.source) for feature_id, label in enumerate(labels)]
     generation.write_rows(LABELS, rows)
 
 
+def _read_keywords(generation: Generation) -> dict[int, list[Keyword]]:
+    """The baseline's keywords of each feature that has some, the best first."""
+    keywords: dict[int, list[Keyword]] = {}
+    for batch in pq.ParquetFile(generation.need(KEYWORDS)).iter_batches():
+        for row in batch.to_pylist():
+            keyword = Keyword(row["keyword"], row["score"], row["n_texts"])
+            keywords.setdefault(row["feature_id"], []).append(keyword)
+    return keywords
+
+
+def _baseline_label(keywords: Sequence[Keyword]) -> Label:
+    return Label(label_keywords(keywords), keyword_label(0, keywords)[1])
+
+
+def _choose_labels(
+    choices: dict[int, Choice], baseline_keywords: dict[int, list[Keyword]], n_features: int
+) -> list[Label]:
+    """Every feature's label; one without evidence has the baseline's, or that of its next keywords."""
+    alternatives = {feature_id: choice.alternatives for feature_id, choice in choices.items() if choice.alternatives}
+    for feature_id, keywords in baseline_keywords.items():
+        if feature_id not in alternatives:
+            later = (label_keywords(keywords[start:BY_KEYWORDS]) for start in range(1, BY_KEYWORDS))
+            names = (label_keywords(keywords), *later)
+            alternatives[feature_id] = [(0.0, name) for name in names if name]
+    shared_out = share_out(alternatives)
+    labels = []
+    for feature_id in range(n_features):
+        by_evidence = feature_id in choices and bool(choices[feature_id].alternatives)
+        source = EVIDENCE if by_evidence else _baseline_label(baseline_keywords.get(feature_id, ())).source
+        labels.append(Label(shared_out.get(feature_id, []), source if feature_id in shared_out else NONE))
+    return labels
+
+
+class _EvidenceRow(NamedTuple):
+    feature_id: int
+    rank: int
+    candidate: Weighed
+    chosen: bool
+
+
 def _write_evidence(
-    job: Job, choices: dict[int, Choice], labels: Sequence[Label], vectors: Vectors | None
+    job: Job, choices: dict[int, Choice], labels: Sequence[Label], vectors: EmbeddedStrings | None
 ) -> dict[str, int]:
-    """Write the candidates with their evidence; count the labels, and those of which a keyword alone fires."""
-    rows = []
-    for feature_id, own in enumerate(labels):
+    """Write the candidates with their evidence; count the labels, and those with a keyword that alone fires."""
+    rows: list[_EvidenceRow] = []
+    for feature_id, label in enumerate(labels):
         weighed = choices[feature_id].weighed if feature_id in choices else []
-        first = [one for one in weighed if one.keyword in own.keywords]
-        known = {one.keyword for one in first}
-        first += [Weighed(keyword, TOP_TEXTS, None, None) for keyword in own.keywords if keyword not in known]
-        others = [one for one in weighed if one.keyword not in own.keywords][: SHOWN - len(first)]
-        shown = sorted([*first, *others], key=lambda one: -1.0 if one.auroc is None else -(one.auroc + (one.ap or 0)))
-        rows += [(feature_id, rank, one, one.keyword in own.keywords) for rank, one in enumerate(shown, 1)]
-    fired = _fired(job, [(feature_id, one.keyword) for feature_id, _, one, _ in rows], vectors)
+        shown = sorted(_shown(weighed, label.keywords), key=_by_agreement)
+        rows += [
+            _EvidenceRow(feature_id, rank, candidate, candidate.keyword in label.keywords)
+            for rank, candidate in enumerate(shown, 1)
+        ]
+    fired = _encode_alone(job, [(row.feature_id, row.candidate.keyword) for row in rows], vectors)
     job.generation.write_rows(
         KEYWORD_EVIDENCE,
         [
-            (feature_id, rank, one.keyword, one.origin, *own, one.auroc, one.ap, chosen)
-            for (feature_id, rank, one, chosen), own in zip(rows, fired, strict=True)
+            (feature_id, rank, candidate.keyword, candidate.origin, *alone, candidate.auroc, candidate.ap, chosen)
+            for (feature_id, rank, candidate, chosen), alone in zip(rows, fired, strict=True)
         ],
     )
-    firing = {feature_id for (feature_id, _, _, chosen), own in zip(rows, fired, strict=True) if chosen and own[1]}
-    return {"n_labels": sum(bool(one.keywords) for one in labels), "n_own_words_fire": len(firing)}
+    own_words_fire = {row.feature_id for row, alone in zip(rows, fired, strict=True) if row.chosen and alone.fires}
+    return {"n_labels": sum(bool(label.keywords) for label in labels), "n_own_words_fire": len(own_words_fire)}
 
 
-def _fired(
-    job: Job, pairs: Sequence[tuple[int, str]], vectors: Vectors | None
-) -> list[tuple[float | None, bool | None]]:
-    """The pre-activation of each (feature_id, keyword), and whether the keyword alone fires the feature."""
+def _shown(weighed: Sequence[Weighed], keywords: Sequence[str]) -> list[Weighed]:
+    """The label's own keywords, and of the other candidates as many as there is room for."""
+    own = [candidate for candidate in weighed if candidate.keyword in keywords]
+    known = {candidate.keyword for candidate in own}
+    own += [Weighed(keyword, TOP_TEXTS, None, None) for keyword in keywords if keyword not in known]
+    others = [candidate for candidate in weighed if candidate.keyword not in keywords]
+    return [*own, *others[: SHOWN - len(own)]]
+
+
+def _by_agreement(candidate: Weighed) -> float:
+    return -1.0 if candidate.auroc is None else -(candidate.auroc + (candidate.ap or 0))
+
+
+class _Alone(NamedTuple):
+    pre_activation: float | None
+    fires: bool | None
+
+
+def _encode_alone(job: Job, pairs: Sequence[tuple[int, str]], vectors: EmbeddedStrings | None) -> list[_Alone]:
+    """For each (feature_id, keyword): the feature's pre-activation on the keyword alone, and whether it fires."""
+    encoded = [_Alone(None, None)] * len(pairs)
     if vectors is None:
-        return [(None, None)] * len(pairs)
+        return encoded
     sae = load_sae(job.generation.sae_folder)
-    by_keyword: dict[str, list[int]] = {}
+    places_of: dict[str, list[int]] = {}
     for place, (_, keyword) in enumerate(pairs):
-        by_keyword.setdefault(keyword, []).append(place)
-    keywords = sorted(by_keyword)
-    found: list[tuple[float | None, bool | None]] = [(None, None)] * len(pairs)
+        places_of.setdefault(keyword, []).append(place)
+    keywords = sorted(places_of)
     with job.progress(len(keywords), "keywords encoded") as bar:
         for start in range(0, len(keywords), STRINGS_AT_ONCE):
-            own = keywords[start : start + STRINGS_AT_ONCE]
-            x = vectors.raw(own)
-            pre, activations = sae.pre_activations(x).numpy(), sae.encode(x).numpy()
-            for row, keyword in enumerate(own):
-                for place in by_keyword[keyword]:
+            block = keywords[start : start + STRINGS_AT_ONCE]
+            x = vectors.raw(block)
+            pre_activations, activations = sae.pre_activations(x).numpy(), sae.encode(x).numpy()
+            for row, keyword in enumerate(block):
+                for place in places_of[keyword]:
                     feature_id = pairs[place][0]
-                    found[place] = float(pre[row, feature_id]), bool(activations[row, feature_id] > 0)
-            bar.advance(len(own))
-    return found
+                    fires = bool(activations[row, feature_id] > 0)
+                    encoded[place] = _Alone(float(pre_activations[row, feature_id]), fires)
+            bar.advance(len(block))
+    return encoded
 
 
-def _write_vectors(generation: Generation, labels: Sequence[Label], vectors: Vectors | None) -> None:
+def _write_vectors(generation: Generation, labels: Sequence[Label], vectors: EmbeddedStrings | None) -> None:
     """Write the embedding of each label at length 1; no rows without an embedder."""
     rows = [
-        (feature_id, unit(vectors(own.keywords).mean(axis=0, keepdims=True))[0])
-        for feature_id, own in enumerate(labels)
-        if vectors is not None and own.keywords
+        (feature_id, unit(vectors.units(label.keywords).mean(axis=0, keepdims=True))[0])
+        for feature_id, label in enumerate(labels)
+        if vectors is not None and label.keywords
     ]
     generation.write_rows(LABEL_VECTORS, rows)
 
 
 def _made(
-    job: Job, texts: EvidenceTexts, labels: dict[str, list[Label]], measured: Measured, counts: dict[str, int]
+    job: Job, texts: LabelTexts, labels: dict[str, list[Label]], measured: Measured, counts: dict[str, int]
 ) -> Made:
-    told = summary(measured, job.config.seed)
-    sources = [one.source for one in labels[OURS]]
+    fidelity = summary(measured, job.config.seed)
+    sources = [label.source for label in labels[OURS]]
     facts = {
-        "texts": {name: {"measured": part.n, "of": texts.sizes[name]} for name, part in texts.parts.items()},
+        "texts": {split: {"measured": sample.n, "of": texts.sizes[split]} for split, sample in texts.samples.items()},
         "n_naming_texts": texts.naming.n,
         "sources": {source: sources.count(source) for source in sorted(set(sources))},
-        "n_distinct": {method: n_distinct(own) for method, own in labels.items()},
-        "n_named": {method: sum(bool(one.keywords) for one in own) for method, own in labels.items()},
-        "fidelity": told,
-        "label_embedding": "mean of its keywords' embeddings at length 1" if RESEMBLES in told else None,
+        "n_distinct": {method: n_distinct(of_method) for method, of_method in labels.items()},
+        "n_named": {method: sum(bool(label.keywords) for label in of_method) for method, of_method in labels.items()},
+        "fidelity": fidelity,
+        "label_embedding": "mean of its keywords' embeddings at length 1" if RESEMBLES in fidelity else None,
         **counts,
     }
-    return Made(_line(facts, told), facts)
+    return Made(_line(facts), facts)
 
 
-def _line(facts: dict[str, Any], told: dict[str, Any]) -> str:
-    distinct, named = facts["n_distinct"], facts["n_named"]
+def _line(facts: dict[str, Any]) -> str:
+    distinct, named, fidelity = facts["n_distinct"], facts["n_named"], facts["fidelity"]
     line = (
-        f"{named[OURS]:,} features named, {distinct[OURS]:,} names distinct (baseline: {distinct[SEED]:,} of "
-        f"{named[SEED]:,})"
+        f"{named[OURS]:,} features named, {distinct[OURS]:,} names distinct (baseline: {distinct[BASELINE]:,} of "
+        f"{named[BASELINE]:,})"
     )
-    predictor = RESEMBLES if RESEMBLES in told else next(iter(told))
-    ours, seed = told[predictor][OURS], told[predictor][SEED]
+    predictor = RESEMBLES if RESEMBLES in fidelity else next(iter(fidelity))
+    ours, baseline = fidelity[predictor][OURS], fidelity[predictor][BASELINE]
     if ours["ap_mean"] is None:
         return f"{line}; none could be measured"
     return (
         f"{line}; on {facts['texts'][TESTING]['measured']:,} label test texts '{predictor}' has mean AUROC "
-        f"{ours['auroc_mean']['value']:.3f} (baseline {seed['auroc_mean']['value']:.3f}), average precision "
-        f"{ours['ap_mean']['value']:.3f} (baseline {seed['ap_mean']['value']:.3f}) over "
-        f"{told[predictor]['n_features']:,} features"
-    ) + ("" if RESEMBLES in told else "; the run has no embedder, so labels have no vectors")
+        f"{ours['auroc_mean']['value']:.3f} (baseline {baseline['auroc_mean']['value']:.3f}), average precision "
+        f"{ours['ap_mean']['value']:.3f} (baseline {baseline['ap_mean']['value']:.3f}) over "
+        f"{fidelity[predictor]['n_features']:,} features"
+    ) + ("" if RESEMBLES in fidelity else "; the run has no embedder, so labels have no vectors")

@@ -15,24 +15,25 @@ from featurelib.schema.records import Fidelity
 from featurelib.stats import Agreement, ap_interval, auroc_and_ap, auroc_interval, bootstrap
 from featurelib.storage.embeddings import read_embeddings_of
 from featurelib.storage.texts import read_texts
+from precompute.build.embedded_strings import EmbeddedStrings
 from precompute.build.job import Job
-from precompute.stages.labels.candidates import Vectors
-from precompute.stages.labels.texts import EvidenceTexts
+from precompute.stages.labels.texts import LabelTexts
 
-LEAST = 5
+MIN_TEXTS = 5
 """Label test texts that must fire, and must not, for a label to be measured."""
-OURS, SEED = METHODS = ("ours", "seed")
+OURS, BASELINE = METHODS = ("ours", "seed")
+"""The values of the column method."""
 RESEMBLES, CONTAINS = "resembles", "contains"
 UNKNOWN = Agreement(np.full(1, np.nan), np.full(1, np.nan))
 
 
 class Label(NamedTuple):
-    """A feature's name."""
+    """A feature's label."""
 
     keywords: list[str]
     """Its one to three keywords; empty where there are none."""
     source: str
-    """evidence, keywords, single texts or none."""
+    """How it was found: evidence, keywords, single texts or none."""
 
     def text(self, feature_id: int) -> str:
         """The label as it is shown."""
@@ -43,43 +44,46 @@ Measured = dict[tuple[str, str], list[Fidelity]]
 """The scores by method and predictor."""
 
 
-def measure_labels(job: Job, texts: EvidenceTexts, labels: dict[str, list[Label]], vectors: Vectors | None) -> Measured:
+def measure_labels(
+    job: Job, texts: LabelTexts, labels: dict[str, list[Label]], vectors: EmbeddedStrings | None
+) -> Measured:
     """Measure each method's labels on the label test texts.
 
     Null where fewer than 5 of them fire (or do not), and where none of the feature's top texts is a naming text: its
     keywords come from the texts on which they would be tested.
     """
-    part = texts.parts[TESTING]
-    predictors = _predictors(job, part.text_ids, labels, vectors)
-    n_fires = part.n_fires()
-    fair = (n_fires >= LEAST) & (part.n - n_fires >= LEAST) & (texts.n_naming > 0)
+    sample = texts.samples[TESTING]
+    predictors = _predictors(job, sample.text_ids, labels, vectors)
+    n_fires = sample.n_fires()
+    measurable = (n_fires >= MIN_TEXTS) & (sample.n - n_fires >= MIN_TEXTS) & (texts.n_naming > 0)
     measured: Measured = {(method, predictor): [] for method in labels for predictor in predictors}
-    with job.progress(len(labels) * len(fair), "labels tested") as bar:
-        for method, named in labels.items():
-            found: dict[str, list[Agreement]] = {predictor: [] for predictor in predictors}
-            for feature_id, own in enumerate(named):
-                fires = part.fires(feature_id)
-                for predictor, predict in predictors.items() if own.keywords else ():
-                    told = auroc_and_ap(predict(own.keywords)[None], fires) if fair[feature_id] else UNKNOWN
-                    found[predictor].append(told)
+    with job.progress(len(labels) * len(measurable), "labels tested") as bar:
+        for method, of_method in labels.items():
+            agreements: dict[str, list[Agreement]] = {predictor: [] for predictor in predictors}
+            for feature_id, label in enumerate(of_method):
+                fires = sample.fires(feature_id)
+                for predictor, predict in predictors.items() if label.keywords else ():
+                    known = measurable[feature_id]
+                    agreement = auroc_and_ap(predict(label.keywords)[None], fires) if known else UNKNOWN
+                    agreements[predictor].append(agreement)
                 bar.advance()
-            for predictor, told in found.items():
-                measured[method, predictor] = _scores(method, predictor, named, told, n_fires, part.n)
+            for predictor, of_labels in agreements.items():
+                measured[method, predictor] = _scores(method, predictor, of_method, of_labels, n_fires, sample.n)
     return measured
 
 
 def _predictors(
-    job: Job, text_ids: np.ndarray, labels: dict[str, list[Label]], vectors: Vectors | None
+    job: Job, text_ids: np.ndarray, labels: dict[str, list[Label]], vectors: EmbeddedStrings | None
 ) -> dict[str, Callable[[list[str]], np.ndarray]]:
     """Each predictor as a function of a label's keywords; it gives a number for every text, float [n]."""
-    wanted = {keyword for own in labels.values() for one in own for keyword in one.keywords}
-    holders = TextsContaining(read_texts(job.generation, text_ids), wanted)
+    distinct = {keyword for of_method in labels.values() for label in of_method for keyword in label.keywords}
+    containing = TextsContaining(read_texts(job.generation, text_ids), distinct)
     predictors: dict[str, Callable[[list[str]], np.ndarray]] = {
-        CONTAINS: lambda keywords: np.sum([holders(keyword) for keyword in keywords], axis=0, dtype=np.float32)
+        CONTAINS: lambda keywords: np.sum([containing(keyword) for keyword in keywords], axis=0, dtype=np.float32)
     }
     if vectors is not None:
         units = unit(read_embeddings_of(job.generation, text_ids))
-        predictors[RESEMBLES] = lambda keywords: units @ vectors(keywords).mean(axis=0)
+        predictors[RESEMBLES] = lambda keywords: units @ vectors.units(keywords).mean(axis=0)
     return predictors
 
 
@@ -87,13 +91,13 @@ def _scores(
     method: str,
     predictor: str,
     labels: list[Label],
-    found: list[Agreement],
+    agreements: list[Agreement],
     n_fires: np.ndarray,
     n_texts: int,
 ) -> list[Fidelity]:
-    """The rows of one method and predictor, with intervals; null where nothing is known."""
-    ids = [feature_id for feature_id, own in enumerate(labels) if own.keywords]
-    auroc, ap = (np.concatenate([[], *column]) for column in zip(*found, strict=True)) if found else ([], [])
+    """The rows of one method and predictor, with intervals; null where nothing was measured."""
+    ids = [feature_id for feature_id, label in enumerate(labels) if label.keywords]
+    auroc, ap = (np.concatenate([[], *column]) for column in zip(*agreements, strict=True)) if agreements else ([], [])
     n_fires = n_fires[ids]
     columns = [
         auroc,
@@ -101,43 +105,43 @@ def _scores(
         ap,
         *ap_interval(ap, n_fires),
     ]
-    told = [[None if np.isnan(one) else float(one) for one in row] for row in zip(*columns, strict=True)]
+    rows = [[None if np.isnan(value) else float(value) for value in row] for row in zip(*columns, strict=True)]
     return [
-        Fidelity(feature_id, method, labels[feature_id].text(feature_id), predictor, *own, int(n), n_texts)
-        for feature_id, own, n in zip(ids, told, n_fires, strict=True)
+        Fidelity(feature_id, method, labels[feature_id].text(feature_id), predictor, *row, int(n), n_texts)
+        for feature_id, row, n in zip(ids, rows, n_fires, strict=True)
     ]
 
 
 def both_measured(measured: Measured, predictor: str) -> dict[str, list[Fidelity]]:
-    """Each method's scores by one predictor, of the features that both methods have scores of, by feature_id."""
+    """Return each method's scores by one predictor, for the features that both methods have scores of."""
     scores = {
-        method: [one for one in measured.get((method, predictor), []) if one.ap is not None] for method in METHODS
+        method: [score for score in measured.get((method, predictor), []) if score.ap is not None] for method in METHODS
     }
-    both = set.intersection(*({one.feature_id for one in own} for own in scores.values()))
-    return {method: [one for one in own if one.feature_id in both] for method, own in scores.items()}
+    both = set.intersection(*({score.feature_id for score in of_method} for of_method in scores.values()))
+    return {method: [score for score in of_method if score.feature_id in both] for method, of_method in scores.items()}
 
 
 def summary(measured: Measured, seed: int) -> dict[str, Any]:
-    """Mean and median AUROC and average precision over features, with bootstrap intervals, by predictor and method."""
-    told: dict[str, Any] = {}
+    """Return mean and median AUROC and average precision, with bootstrap intervals, by predictor and method."""
+    means: dict[str, Any] = {}
     for predictor in dict.fromkeys(predictor for _, predictor in measured):
         scores = both_measured(measured, predictor)
-        told[predictor] = {"n_features": len(scores[OURS])} | {
+        means[predictor] = {"n_features": len(scores[OURS])} | {
             method: {
-                f"{name}_{kind}": _interval([getattr(one, name) for one in own], kind == "median", seed)
+                f"{name}_{kind}": _interval([getattr(score, name) for score in of_method], kind == "median", seed)
                 for name in ("auroc", "ap")
                 for kind in ("mean", "median")
             }
-            for method, own in scores.items()
+            for method, of_method in scores.items()
         }
-    return told
+    return means
 
 
 def _interval(values: list[float], median: bool, seed: int) -> dict[str, float] | None:
-    found = bootstrap(np.array(values), median=median, seed=seed)
-    return found and found._asdict()
+    interval = bootstrap(np.array(values), median=median, seed=seed)
+    return interval and interval._asdict()
 
 
 def n_distinct(labels: list[Label]) -> int:
-    """How many different names there are: two with the same words, in any order, are one."""
-    return len({label_words(" ".join(one.keywords)) for one in labels if one.keywords})
+    """Return how many different labels there are: two with the same words, in any order, count as one."""
+    return len({label_words(" ".join(label.keywords)) for label in labels if label.keywords})

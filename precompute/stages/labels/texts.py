@@ -14,14 +14,14 @@ from featurelib.schema import BY_FEATURE, LABEL_SPLIT, TOP_TEXT_ROWS
 from featurelib.storage.activation_rows import read_rows
 from featurelib.storage.runs import Generation
 
-MEASURED = 20_000
+SAMPLE_SIZE = 20_000
 """Texts of each set that are used, drawn by seed where there are more."""
 NAMING_TOP = 20
-"""Top texts of each feature that give it keywords even when they are not drawn."""
+"""Top texts of each feature that give it candidates even when they are not drawn."""
 
 
 @dataclass(frozen=True)
-class Part:
+class TextSample:
     """Some texts and the features that fire on them."""
 
     text_ids: np.ndarray
@@ -39,57 +39,57 @@ class Part:
         return len(self.text_ids)
 
     def of(self, feature_id: int) -> slice:
-        """Where a feature's rows and activations are."""
+        """Return where a feature's rows and activations are."""
         return slice(self.starts[feature_id], self.starts[feature_id + 1])
 
     def fires(self, *feature_ids: int) -> np.ndarray:
-        """On which of the texts one of the features fires, bool [n]."""
+        """Return on which texts any of the features fires, bool [n]."""
         mask = np.zeros(self.n, bool)
         for feature_id in feature_ids:
             mask[self.rows[self.of(feature_id)]] = True
         return mask
 
     def n_fires(self) -> np.ndarray:
-        """On how many of the texts each feature fires, int64 [n_features]."""
+        """Return on how many texts each feature fires, int64 [n_features]."""
         return np.diff(self.starts)
 
 
 @dataclass(frozen=True)
-class EvidenceTexts:
-    """The parts of the evidence, as far as they are looked at."""
+class LabelTexts:
+    """Samples of the texts that labels are made from, chosen on and tested on."""
 
-    parts: dict[str, Part]
-    """By name: up to 20,000 texts of each."""
-    naming: Part
-    """The texts that give words: the named part, and every feature's top texts of it."""
+    samples: dict[str, TextSample]
+    """Up to 20,000 texts of each split, by its name."""
+    naming: TextSample
+    """The texts that candidates come from: the sample of naming texts and every feature's first naming top texts."""
     sizes: dict[str, int]
-    """How many texts each part has in all."""
+    """The number of all texts of each split."""
     n_naming: np.ndarray
-    """How many of each feature's top texts are named, int64 [n_features]; with none it has other parts' keywords."""
+    """How many of each feature's top texts are naming texts, int64 [n_features]; if none, it has keywords of others."""
 
 
-def draw(generation: Generation, n_features: int, seed: int) -> EvidenceTexts:
-    """Draw the texts of each part and find what fires on them, in one pass over the activations."""
-    names = pq.read_table(generation.need(LABEL_SPLIT))["part"].to_numpy()
-    belongs = {name: np.flatnonzero(names == name) for name in SPLITS}
-    drawn = {name: _drawn(ids, seed, number) for number, (name, ids) in enumerate(belongs.items())}
-    top_texts, n_naming = _top_texts(generation, names == NAMING, n_features)
+def sample_texts(generation: Generation, n_features: int, seed: int) -> LabelTexts:
+    """Draw a sample of each split and find which features fire on it, in one pass over the activations."""
+    splits = pq.read_table(generation.need(LABEL_SPLIT))["part"].to_numpy()
+    text_ids = {split: np.flatnonzero(splits == split) for split in SPLITS}
+    drawn = {split: _draw(ids, seed, number) for number, (split, ids) in enumerate(text_ids.items())}
+    top_texts, n_naming = _naming_top_texts(generation, splits == NAMING, n_features)
     naming = np.union1d(drawn[NAMING], top_texts)
-    *parts, words = _firing(generation, [*drawn.values(), naming], n_features, len(names))
-    sizes = {name: len(ids) for name, ids in belongs.items()}
-    return EvidenceTexts(dict(zip(drawn, parts, strict=True)), words, sizes, n_naming)
+    *samples, naming_sample = _find_firing(generation, [*drawn.values(), naming], n_features, len(splits))
+    sizes = {split: len(ids) for split, ids in text_ids.items()}
+    return LabelTexts(dict(zip(drawn, samples, strict=True)), naming_sample, sizes, n_naming)
 
 
-def _drawn(text_ids: np.ndarray, seed: int, number: int) -> np.ndarray:
-    if len(text_ids) <= MEASURED:
+def _draw(text_ids: np.ndarray, seed: int, number: int) -> np.ndarray:
+    if len(text_ids) <= SAMPLE_SIZE:
         return text_ids
-    return np.sort(np.random.default_rng([seed, number]).choice(text_ids, MEASURED, replace=False))
+    return np.sort(np.random.default_rng([seed, number]).choice(text_ids, SAMPLE_SIZE, replace=False))
 
 
-def _top_texts(generation: Generation, named: np.ndarray, n_features: int) -> tuple[np.ndarray, np.ndarray]:
-    """The ids of every feature's first named top texts, and how many of its top texts are named."""
+def _naming_top_texts(generation: Generation, is_naming: np.ndarray, n_features: int) -> tuple[np.ndarray, np.ndarray]:
+    """The ids of every feature's first naming top texts, and how many of its top texts are naming texts."""
     table = pq.read_table(generation.need(TOP_TEXT_ROWS), columns=["feature_id", "rank", "text_id"])
-    rows = table.filter(pa.array(named[table["text_id"].to_numpy()])).sort_by(
+    rows = table.filter(pa.array(is_naming[table["text_id"].to_numpy()])).sort_by(
         [("feature_id", "ascending"), ("rank", "ascending")]
     )
     feature_ids = rows["feature_id"].to_numpy()
@@ -97,22 +97,25 @@ def _top_texts(generation: Generation, named: np.ndarray, n_features: int) -> tu
     return np.unique(rows["text_id"].to_numpy()[places < NAMING_TOP]), np.bincount(feature_ids, minlength=n_features)
 
 
-def _firing(generation: Generation, wanted: Sequence[np.ndarray], n_features: int, n_texts: int) -> list[Part]:
+def _find_firing(
+    generation: Generation, samples: Sequence[np.ndarray], n_features: int, n_texts: int
+) -> list[TextSample]:
+    """The features that fire on the texts of each sample, which is given by its text_ids."""
     places = []
-    for text_ids in wanted:
+    for text_ids in samples:
         place = np.full(n_texts, -1, np.int32)
         place[text_ids] = np.arange(len(text_ids))
         places.append(place)
-    found: list[list[tuple[np.ndarray, ...]]] = [[] for _ in wanted]
+    columns: list[list[tuple[np.ndarray, ...]]] = [[] for _ in samples]
     for path in generation.parts(BY_FEATURE):
         rows = read_rows(path)
-        for own, place in zip(found, places, strict=True):
+        for of_sample, place in zip(columns, places, strict=True):
             at = place[rows.text_ids]
-            own.append((rows.feature_ids[at >= 0], at[at >= 0].astype(np.int64), rows.activations[at >= 0]))
-    return [_part(ids, own, n_features) for ids, own in zip(wanted, found, strict=True)]
+            of_sample.append((rows.feature_ids[at >= 0], at[at >= 0].astype(np.int64), rows.activations[at >= 0]))
+    return [_join(ids, of_sample, n_features) for ids, of_sample in zip(samples, columns, strict=True)]
 
 
-def _part(text_ids: np.ndarray, found: list[tuple[np.ndarray, ...]], n_features: int) -> Part:
+def _join(text_ids: np.ndarray, columns: list[tuple[np.ndarray, ...]], n_features: int) -> TextSample:
     nothing = (np.empty(0, np.int32), np.empty(0, np.int64), np.empty(0, np.float32))
-    feature_ids, rows, activations = (np.concatenate(column) for column in zip(nothing, *found, strict=True))
-    return Part(text_ids, np.searchsorted(feature_ids, np.arange(n_features + 1)), rows, activations)
+    feature_ids, rows, activations = (np.concatenate(column) for column in zip(nothing, *columns, strict=True))
+    return TextSample(text_ids, np.searchsorted(feature_ids, np.arange(n_features + 1)), rows, activations)
