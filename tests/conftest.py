@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -46,3 +47,22 @@ def tiny(tiny_data: Path) -> Run:
 def own_data(tiny_data: Path, tmp_path: Path) -> Path:
     """A copy of the data folder for tests that write."""
     return shutil.copytree(tiny_data, tmp_path / "data")
+
+
+@pytest.fixture
+def use_data() -> Iterator[Callable[[Path], None]]:
+    """Chooses the data folder of the pages; the one of before is back after the test."""
+    from featurelib import ui
+
+    before = ui.data_folder()
+    yield ui.use_data_folder
+    ui.use_data_folder(before)
+
+
+@pytest.fixture
+def open_tiny(tiny_data: Path, use_data: Callable[[Path], None]) -> Callable[..., object]:
+    """Opens a page of the tiny run: the name of its file, then the parameters of its address."""
+    from tests.support.page import page_of
+
+    use_data(tiny_data)
+    return lambda file, /, **params: page_of(file, {"run": "tiny", **params})

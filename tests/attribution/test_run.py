@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import html
 import json
 import re
 import shutil
@@ -30,6 +29,7 @@ from precompute.stages import attributions as stage
 from precompute.stages.attributions import make_attributions
 from tests.conftest import STAND_IN
 from tests.support.numpy_run import QuietJob
+from tests.support.page import text_of
 from tests.support.planted import TOPICS
 from tests.support.sentence_models import make_transformer, save_model
 
@@ -264,15 +264,11 @@ def test_what_cannot_be_told_is_a_sentence(live, generation):
 # drawn
 
 
-def plain_words(drawn: str) -> str:
-    return html.unescape(re.sub(r"<[^>]+>", "", drawn))
-
-
 def test_a_highlighted_text_is_the_text_escaped_and_coloured_by_sign():
     text = 'Title <img src=x onerror="a()"> **md** שלום'
     starts, ends = np.array([0, 7, 30]), np.array([5, 10, 36])
     drawn = highlight.highlighted(text, starts, ends, [0.5, -0.25, 0.001], title="Title")
-    assert plain_words(drawn) == text and "<img" not in drawn and "<bdi>" not in drawn
+    assert text_of(drawn) == text and "<img" not in drawn and "<bdi>" not in drawn
     assert '<i class="up" style="--p:62" data-part="+0.500"><b>Title</b></i>' in drawn
     assert '<i class="down" style="--p:31" data-part="−0.250">img</i>' in drawn
     assert drawn.count("<i ") == 2  # the third is too faint to be seen
@@ -296,11 +292,11 @@ def test_the_window_holds_the_words_that_add_most():
     assert highlight.strongest_window(text, starts, ends, -parts, 60) == (0, 60)
     drawn = highlight.highlighted(text, starts, ends, parts, length=100)
     first, last = highlight.strongest_window(text, starts, ends, parts, 100)
-    assert plain_words(drawn) == f"… {text[first:last]} …"
+    assert text_of(drawn) == f"… {text[first:last]} …"
     titled = highlight.highlighted(text, starts, ends, parts, title="w0 w1", length=105)
-    assert plain_words(titled) == f"w0 w1 … {text[first:last]} …"
+    assert text_of(titled) == f"w0 w1 … {text[first:last]} …"
     begins = highlight.highlighted(text, starts, ends, np.arange(200) == 2, title="w0 w1", length=105)
-    assert plain_words(begins).startswith("w0 w1 w2 w3") and "<b>w0 w1</b>" in begins
+    assert text_of(begins).startswith("w0 w1 w2 w3") and "<b>w0 w1</b>" in begins
     for place in (0, 199):
         parts = np.zeros(200)
         parts[place] = 1
@@ -328,21 +324,21 @@ def test_a_window_never_leaves_the_text_and_shows_the_strongest_word_that_fits(d
 
 def test_the_sum_can_be_followed():
     one = Attribution(3, np.array([0, 4]), np.array([3, 8]), np.array([0.5, -0.1], np.float32), 0.05, -0.2, 0.25, 0.2)
-    said = plain_words(highlight.bars(one))
+    said = text_of(highlight.bars(one))
     assert "+0.400" in said and "+0.0500" in said and "−0.200" in said and "= pre-activation" in said
     assert "rounding" not in said
     off = dataclasses.replace(one, pre_activation=0.28)
-    assert "+0.0300rounding of the stored embedding" in plain_words(highlight.bars(off))
+    assert "+0.0300rounding of the stored embedding" in text_of(highlight.bars(off))
     row = {"starts": [0, 4], "ends": [3, 8], "parts": [0.5, -0.1], "special": 0.05, "constant": -0.2}
     assert highlight.bars(highlight.stored(row | {"pre_activation": 0.25}, 3, 0.2)) == highlight.bars(one)
-    assert "gate" not in plain_words(highlight.bars(highlight.stored(row | {"pre_activation": 0.25}, 3, 0.0)))
+    assert "gate" not in text_of(highlight.bars(highlight.stored(row | {"pre_activation": 0.25}, 3, 0.0)))
     assert "one" in highlight.carried("one twoo", one)
 
 
 def test_the_deletions_say_what_they_are_and_how_far_they_agree():
     arrays = (np.array([0, 4], np.int32), np.array([3, 7], np.int32), np.array([0.2, -0.1], np.float32))
     one = Deletions(*arrays, 7, 0.3, arrays[2], 0.512, -0.25, None)
-    said = plain_words(highlight.deleted("one two", one))
+    said = text_of(highlight.deleted("one two", one))
     assert (
         "What changes when the word is deleted" in said
         and "correlation −0.25, rank correlation 0.51 over 2 words" in said
@@ -356,6 +352,6 @@ def test_the_deletions_say_what_they_are_and_how_far_they_agree():
         whole_reason="its pooling is (cls)",
         n_words_left_out=0,
     )
-    assert "Only this can be shown for this run's embedder: its pooling is (cls)." in plain_words(
+    assert "Only this can be shown for this run's embedder: its pooling is (cls)." in text_of(
         highlight.deleted("one two", only)
     )

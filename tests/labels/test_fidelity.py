@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import re
 import shutil
 from collections.abc import Sequence
@@ -15,7 +14,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from benchmarks import fidelity as benchmark
-from featurelib import queries, ui
+from featurelib import queries
 from featurelib.embedder import load_embedder
 from featurelib.labels import choice, phrases, words
 from featurelib.schema import (
@@ -39,7 +38,8 @@ from precompute.build.config import BuildConfig
 from precompute.build.job import Job
 from precompute.stages.labels import candidates, choices, make_labels
 from tests.conftest import STAND_IN
-from tests.support.page import page_of
+from tests.support import page
+from tests.support.page import Open
 from tests.support.planted import FILLER, TOPICS, Planted
 
 WRITTEN = (LABELS, FIDELITY, KEYWORD_EVIDENCE, LABEL_VECTORS)
@@ -382,27 +382,17 @@ def test_questions_give_what_the_tables_hold(tiny: Run) -> None:
     assert any(one["score"] for one in evidence if one["origin"] == "top texts")
 
 
-def drawn(app: object) -> str:
-    bodies = [one.proto.body for one in app.get("html") if "<style>" not in one.proto.body]
-    return re.sub(r"\s+", " ", html.unescape(re.sub(r"<[^>]+>", "", " ".join(bodies))))
-
-
-def test_the_pages_tell_how_well_names_predict(tiny_data: Path, tiny: Run) -> None:
-    before = ui.data_folder()
-    ui.use_data_folder(tiny_data)
-    try:
-        row = next(
-            one
-            for one in rows_of(tiny.current(), FIDELITY)
-            if one["auroc"] and one["method"] == "ours" and one["predictor"] == "resembles"
-        )
-        told = drawn(page_of("feature.py", {"run": "tiny", "feature": row["feature_id"]}))
-        assert f"AUROC {row['auroc']:.2f} ({row['auroc_low']:.2f}–{row['auroc_high']:.2f})" in told
-        assert f"on {row['n_texts']} held-out texts, {row['n_fires']} of them firing" in told
-        assert "the seed method's name" in told
-        told = drawn(page_of("evaluation.py", {"run": "tiny"}))
-        assert "How well names predict firing" in told and "mean AUROC, our names" in told
-        table = page_of("features.py", {"run": "tiny", "sort": "auroc", "auroc": 0.9}).dataframe[0].value
-        assert (table["auroc"] >= 0.9).all() and table["auroc"].is_monotonic_decreasing
-    finally:
-        ui.use_data_folder(before)
+def test_the_pages_tell_how_well_names_predict(open_tiny: Open, tiny: Run) -> None:
+    row = next(
+        one
+        for one in rows_of(tiny.current(), FIDELITY)
+        if one["auroc"] and one["method"] == "ours" and one["predictor"] == "resembles"
+    )
+    told = page.words(open_tiny("feature.py", feature=row["feature_id"]))
+    assert f"AUROC {row['auroc']:.2f} ({row['auroc_low']:.2f}–{row['auroc_high']:.2f})" in told
+    assert f"on {row['n_texts']} held-out texts, {row['n_fires']} of them firing" in told
+    assert "the seed method's name" in told
+    told = page.words(open_tiny("evaluation.py"))
+    assert "How well names predict firing" in told and "mean AUROC, our names" in told
+    table = open_tiny("features.py", sort="auroc", auroc=0.9).dataframe[0].value
+    assert (table["auroc"] >= 0.9).all() and table["auroc"].is_monotonic_decreasing

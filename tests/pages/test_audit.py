@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import html
-import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +20,7 @@ from featurelib.storage.store import open_store
 from featurelib.ui.feature import flags, samples, top_texts
 from precompute.stages.near_misses import find_near_misses
 from tests.support.numpy_run import DEAD, N_FEATURES, NumpyRun, QuietJob, make_run
-from tests.support.page import page_of
+from tests.support.page import UseData, bodies, page_of, param, words
 
 HOSTILE = "![x](http://evil/x.png) <img src=x onerror=alert(1)> **bold** \u202e"
 FACTS = {
@@ -58,20 +55,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> NumpyRun:
 
 
 @pytest.fixture
-def folder(made: NumpyRun) -> Iterator[None]:
-    before = ui.data_folder()
-    ui.use_data_folder(made.run.path.parent)
-    yield
-    ui.use_data_folder(before)
-
-
-def drawn(app: AppTest) -> str:
-    """The HTML of a page, without style sheets."""
-    return " ".join(one.proto.body for one in app.main.get("html") if "<style>" not in one.proto.body)
-
-
-def words(app: AppTest) -> str:
-    return " ".join(html.unescape(re.sub(r"<[^>]+>", " ", drawn(app))).split())
+def folder(made: NumpyRun, use_data: UseData) -> None:
+    use_data(made.run.path.parent)
 
 
 @pytest.mark.usefixtures("folder")
@@ -110,15 +95,11 @@ def test_the_page_of_features_is_narrowed_by_a_flag() -> None:
     assert "No feature matches" in words(page_of("features.py", {"flag": "copies"}))
 
 
-def test_a_run_without_an_audit_says_so(tmp_path: Path) -> None:
+def test_a_run_without_an_audit_says_so(tmp_path: Path, use_data: UseData) -> None:
     make_run(tmp_path / "early", upto="keywords")
-    before = ui.data_folder()
-    ui.use_data_folder(tmp_path)
-    try:
-        assert "has no audit yet: its stage 'audit' is not done" in words(page_of("audit.py", {}))
-        assert len(page_of("features.py", {}).dataframe[0].value) == N_FEATURES
-    finally:
-        ui.use_data_folder(before)
+    use_data(tmp_path)
+    assert "has no audit yet: its stage 'audit' is not done" in words(page_of("audit.py", {}))
+    assert len(page_of("features.py", {}).dataframe[0].value) == N_FEATURES
 
 
 def feature_page(monkeypatch: pytest.MonkeyPatch, draw, feature_id: int, **params: object) -> AppTest:
@@ -164,7 +145,7 @@ def test_drawn_texts_and_another_draw(made: NumpyRun, monkeypatch: pytest.Monkey
     for text in queries.random_texts(store, 4, limit=10)["text"].to_pylist():
         assert text.split()[-1] in words(app)
     app.button(key="draw others").click().run()
-    assert not app.exception and app.query_params["draw"] in ("1", ["1"])
+    assert not app.exception and param(app, "draw") == "1"
     assert queries.random_texts(store, 4, limit=10, seed=1)["text"][0].as_py().split()[-1] in words(app)
 
 
@@ -176,10 +157,10 @@ def test_flags_are_chips_that_escape_what_was_found(made: NumpyRun, monkeypatch:
         flags.flags(queries.feature_audit(store, feature.feature_id).to_pylist())
 
     app = feature_page(monkeypatch, draw, 4)
-    body = next(one for one in drawn(app).split('<div class="fb">') if "audit-flags" in one)
+    body = next(one for one in " ".join(bodies(app)).split('<div class="fb">') if "audit-flags" in one)
     assert body.count("chip term") == 2 and "<img" not in body and "&lt;img" in body
     assert "AUROC of length 0.900 (95 %: 0.850 to 0.940), expected 0.500; 60 texts" in body
-    assert "audit-flags" not in drawn(feature_page(monkeypatch, draw, 7))
+    assert "audit-flags" not in " ".join(bodies(feature_page(monkeypatch, draw, 7)))
     assert np.isclose(
         0.8, store.ask("select max(value) as v from audit where \"check\" = 'boilerplate'")["v"][0].as_py()
     )

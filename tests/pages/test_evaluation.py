@@ -5,7 +5,6 @@ from __future__ import annotations
 import html
 import itertools
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -22,31 +21,17 @@ from featurelib.storage.runs import Generation, Run
 from featurelib.storage.store import open_store
 from featurelib.ui.evaluation import sae as evaluation
 from tests.support.numpy_run import N_FEATURES, finish, make_run, weights
-from tests.support.page import page_of
+from tests.support.page import Open, UseData, addresses, bodies, page_of, text_of, words
 
 
 @pytest.fixture
-def folder() -> Iterator[None]:
-    before = ui.data_folder()
-    yield
-    ui.use_data_folder(before)
-
-
-@pytest.fixture
-def page(tiny_data: Path, folder: None) -> AppTest:
-    ui.use_data_folder(tiny_data)
-    return page_of("evaluation.py", {"run": "tiny"})
-
-
-def said(app: AppTest) -> str:
-    """All that the page says, without its tags."""
-    drawn = [one.proto.body for one in app.main.get("html") if "<style>" not in one.proto.body]
-    return " ".join(html.unescape(re.sub(r"<[^>]+>", " ", " ".join(drawn))).split())
+def page(open_tiny: Open) -> AppTest:
+    return open_tiny("evaluation.py")
 
 
 def helps(app: AppTest) -> str:
     """All that is told on hover."""
-    drawn = " ".join(one.proto.body for one in app.main.get("html"))
+    drawn = " ".join(bodies(app))
     return " ".join(html.unescape(one) for one in re.findall(r'data-help="([^"]*)"', drawn))
 
 
@@ -56,21 +41,21 @@ def metrics(generation: Generation) -> pd.DataFrame:
 
 def cells(app: AppTest, name: str) -> list[list[str]]:
     """The values beside a name in the comparison, intervals and all."""
-    bodies = [one.proto.body for one in app.main.get("html") if "<table" in one.proto.body]
-    row = next(row for body in bodies for row in re.findall(r"<tr>(.*?)</tr>", body, re.S) if name in row)
-    return [html.unescape(re.sub(r"<[^>]+>", " ", one)).split() for one in re.findall(r"<td>(.*?)</td>", row, re.S)]
+    tables = [body for body in bodies(app) if "<table" in body]
+    row = next(row for table in tables for row in re.findall(r"<tr>(.*?)</tr>", table, re.S) if name in row)
+    return [text_of(one, " ").split() for one in re.findall(r"<td>(.*?)</td>", row, re.S)]
 
 
 def test_the_held_out_numbers_come_first_and_are_those_of_the_file(page: AppTest, tiny: Run) -> None:
-    found, words = metrics(tiny.current()), said(page)
+    found, said = metrics(tiny.current()), words(page)
     fvu = found.loc[("fvu", "held_out")]
-    assert f"not trained on: {fvu.n_texts} held-out texts." in words
-    assert words.index(f"{ui.number(fvu.value)} {ui.number(fvu.low)} – {ui.number(fvu.high)} FVU") < words.index(
+    assert f"not trained on: {fvu.n_texts} held-out texts." in said
+    assert said.index(f"{ui.number(fvu.value)} {ui.number(fvu.low)} – {ui.number(fvu.high)} FVU") < said.index(
         "Compared with"
     )
     for name, told in (("dead_share", "of features dead"), ("dense_share_10", "of features dense")):
-        assert f"{ui.percent(found.loc[(name, 'held_out')].value)} {told}" in words
-    assert f"{ui.percent(found.loc[('explained_variance', 'held_out')].value)} " in words
+        assert f"{ui.percent(found.loc[(name, 'held_out')].value)} {told}" in said
+    assert f"{ui.percent(found.loc[('explained_variance', 'held_out')].value)} " in said
 
 
 @pytest.mark.parametrize(("name", "metric"), [("FVU, fraction", "fvu"), ("L0, active", "l0"), ("cosine to", "cosine")])
@@ -89,9 +74,9 @@ def test_every_formula_and_its_texts_are_told_on_demand(page: AppTest, tiny: Run
 
 
 def test_the_quantiles_stand_under_their_charts(page: AppTest, tiny: Run) -> None:
-    found, words = metrics(tiny.current()), said(page)
+    found, said = metrics(tiny.current()), words(page)
     values = [found.loc[(f"text_cosine_q{share}", "held_out")].value for share in evaluation.QUANTILES]
-    assert " ".join(f"{ui.number(v)} {int(s)} %" for v, s in zip(values, evaluation.QUANTILES, strict=True)) in words
+    assert " ".join(f"{ui.number(v)} {int(s)} %" for v, s in zip(values, evaluation.QUANTILES, strict=True)) in said
 
 
 def test_the_table_holds_every_row_with_its_formula(page: AppTest, tiny: Run) -> None:
@@ -106,33 +91,33 @@ def test_the_table_holds_every_row_with_its_formula(page: AppTest, tiny: Run) ->
     assert (shown[shown.split == "weights"].interval == "").all()
 
 
-def test_the_overview_leads_to_it(tiny_data: Path, folder: None) -> None:
-    ui.use_data_folder(tiny_data)
-    links = page_of("overview.py", {"run": "tiny"}).main.get("page_link")
-    assert any(link.proto.page == "evaluation" and link.proto.query_string == "run=tiny" for link in links)
+def test_the_overview_leads_to_it(open_tiny: Open) -> None:
+    assert "run=tiny" in addresses(open_tiny("overview.py"), "evaluation")
 
 
-def test_an_unfinished_run_says_which_stage_is_to_come(folder: None, tmp_path: Path) -> None:
+def test_an_unfinished_run_says_which_stage_is_to_come(use_data: UseData, tmp_path: Path) -> None:
     make_run(tmp_path / "half", upto="train")
-    ui.use_data_folder(tmp_path)
+    use_data(tmp_path)
     app = page_of("evaluation.py", {"run": "half"})
-    assert "stage 'encode' is not done" in said(app) and "Evaluation" in said(app)
+    assert "stage 'encode' is not done" in words(app) and "Evaluation" in words(app)
 
 
-def test_a_run_encoded_before_these_numbers_were_kept_opens_with_what_is_there(folder: None, tmp_path: Path) -> None:
+def test_a_run_encoded_before_these_numbers_were_kept_opens_with_what_is_there(
+    use_data: UseData, tmp_path: Path
+) -> None:
     generation = make_run(tmp_path / "old").generation
     gates = pq.read_table(generation.file(THRESHOLDS)).drop_columns("alignment")
     files.write_parquet(generation.file(THRESHOLDS), gates, gates.schema)
     finish(generation)
-    ui.use_data_folder(tmp_path)
+    use_data(tmp_path)
     app = page_of("evaluation.py", {"run": "old"})
-    assert "encoded before the alignment of each feature was kept" in said(app) and "--from encode" in said(app)
+    assert "encoded before the alignment of each feature was kept" in words(app) and "--from encode" in words(app)
     assert cells(app, "FVU, fraction") == [["0.500", "0.400", "–", "0.600"]] * 2
     with pytest.raises(StopIteration):
         cells(app, "explained variance")
 
 
-def test_a_split_that_is_unknown_is_called_so(folder: None, tmp_path: Path) -> None:
+def test_a_split_that_is_unknown_is_called_so(use_data: UseData, tmp_path: Path) -> None:
     generation = make_run(tmp_path / "elsewhere").generation
     none = float("nan")
     rows = [(name, none, none, none, "unknown", "raw", 300, "formula") for name in ("fvu", "explained_variance")]
@@ -142,10 +127,10 @@ def test_a_split_that_is_unknown_is_called_so(folder: None, tmp_path: Path) -> N
     table = pa.table(columns, schema=EVALUATION.schema)
     files.write_parquet(generation.file(EVALUATION), table, EVALUATION.schema)
     finish(generation)
-    ui.use_data_folder(tmp_path)
+    use_data(tmp_path)
     app = page_of("evaluation.py", {"run": "elsewhere"})
-    assert "no number here is a held-out one" in said(app) and cells(app, "FVU, fraction") == [["–"]]
-    assert "– explained variance, texts of unknown split" in said(app) and "Beside" not in said(app)
+    assert "no number here is a held-out one" in words(app) and cells(app, "FVU, fraction") == [["–"]]
+    assert "– explained variance, texts of unknown split" in words(app) and "Beside" not in words(app)
 
 
 @pytest.mark.parametrize("column", ["cosine", "fvu", "n_active"])

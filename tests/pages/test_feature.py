@@ -2,44 +2,22 @@
 
 from __future__ import annotations
 
-import html
 import re
-from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pandas as pd
 import pyarrow.parquet as pq
-import pytest
-from streamlit.testing.v1 import AppTest
 
 from featurelib import ui
 from featurelib.schema import ATTRIBUTIONS, NEAR_MISSES, TEXT_WORDS, TEXTS, TOP_TEXT_ROWS
 from featurelib.storage.runs import Run
 from featurelib.ui.texts.highlight import FAINT, signed
-from tests.support.page import page_of
+from tests.support.page import Open, bodies, links, text_of, words
 
 WORD = re.compile(r'<i class="(?:up|down)" style="--p:\d+" data-part="([^"]+)">(.*?)</i>')
-Open = Callable[..., AppTest]
-
-
-@pytest.fixture
-def show(tiny_data: Path) -> Iterator[Open]:
-    before = ui.data_folder()
-    ui.use_data_folder(tiny_data)
-    yield lambda file, **params: page_of(file, {"run": "tiny", **params})
-    ui.use_data_folder(before)
 
 
 def table(run: Run, which: object) -> pd.DataFrame:
     return pq.read_table(run.current().file(which)).to_pandas()
-
-
-def bodies(app: AppTest) -> list[str]:
-    return [one.value for one in app.main.html]
-
-
-def words(app: AppTest) -> str:
-    return " ".join(html.unescape(re.sub(r"<[^>]+>", "", one)) for one in bodies(app) if "<style>" not in one)
 
 
 def expected_words(run: Run, feature_id: int, text_id: int) -> list[tuple[str, str]]:
@@ -61,47 +39,46 @@ def live_feature(run: Run) -> int:
     return int(table(run, TOP_TEXT_ROWS)["feature_id"].value_counts().index[0])
 
 
-def test_the_words_of_a_top_text_are_coloured_by_the_stored_parts(show: Open, tiny: Run) -> None:
+def test_the_words_of_a_top_text_are_coloured_by_the_stored_parts(open_tiny: Open, tiny: Run) -> None:
     feature_id = live_feature(tiny)
-    app = show("feature.py", feature=feature_id)
+    app = open_tiny("feature.py", feature=feature_id)
     assert not app.exception
     card = next(one for one in bodies(app) if 'class="words"' in one)
     whole = card.split("</summary>")[1]
-    coloured = [(part, html.unescape(re.sub(r"<[^>]+>", "", word))) for part, word in WORD.findall(whole)]
+    coloured = [(part, text_of(word)) for part, word in WORD.findall(whole)]
     assert coloured == expected_words(tiny, feature_id, strongest_text(tiny, feature_id)) != []
-    plain = show("feature.py", feature=feature_id, plain="yes")
+    plain = open_tiny("feature.py", feature=feature_id, plain="yes")
     assert not any('class="words"' in one for one in bodies(plain)) and not plain.exception
 
 
-def test_the_views_show_near_misses_and_random_texts(show: Open, tiny: Run) -> None:
+def test_the_views_show_near_misses_and_random_texts(open_tiny: Open, tiny: Run) -> None:
     feature_id = live_feature(tiny)
     missed = table(tiny, NEAR_MISSES)
     nearest = missed[missed["feature_id"] == feature_id].sort_values("rank").iloc[0]
-    said = words(show("feature.py", feature=feature_id, view="near"))
+    said = words(open_tiny("feature.py", feature=feature_id, view="near"))
     assert ui.number(nearest["pre_activation"]) in said and f"threshold {ui.number(nearest['needed'], 4)}" in said
-    drawn = show("feature.py", feature=feature_id, view="random")
+    drawn = open_tiny("feature.py", feature=feature_id, view="random")
     assert "drawn at random, strongest first" in words(drawn) and not drawn.exception
 
 
-def test_the_page_of_a_text_takes_one_feature_apart(show: Open, tiny: Run) -> None:
+def test_the_page_of_a_text_takes_one_feature_apart(open_tiny: Open, tiny: Run) -> None:
     feature_id = live_feature(tiny)
     text_id = strongest_text(tiny, feature_id)
-    app = show("text.py", text=text_id, feature=feature_id)
+    app = open_tiny("text.py", text=text_id, feature=feature_id)
     assert not app.exception
     card = next(one for one in bodies(app) if 'class="words"' in one)
-    found = [(part, html.unescape(re.sub(r"<[^>]+>", "", word))) for part, word in WORD.findall(card)]
+    found = [(part, text_of(word)) for part, word in WORD.findall(card)]
     wanted = expected_words(tiny, feature_id, text_id)
     assert [word for _, word in found] == [word for _, word in wanted]
     assert "= pre-activation" in words(app) and "special tokens" in words(app)
 
 
-def test_a_feature_that_is_not_there_is_a_sentence_on_the_page_of_a_text(show: Open) -> None:
-    app = show("text.py", text=3, feature=99_999)
+def test_a_feature_that_is_not_there_is_a_sentence_on_the_page_of_a_text(open_tiny: Open) -> None:
+    app = open_tiny("text.py", text=3, feature=99_999)
     assert not app.exception and "there is no feature 99999" in words(app).replace("There", "there")
     assert "Features that fire" in words(app)
 
 
-def test_the_share_of_a_value_has_its_interval(show: Open, tiny: Run) -> None:
-    app = show("feature.py", feature=live_feature(tiny))
-    labels = [one.proto.label for one in app.main.get("page_link")]
-    assert any(re.search(r"\d+ % \\?\(\d+–\d+\\?\)", label.replace("\\", "")) for label in labels)
+def test_the_share_of_a_value_has_its_interval(open_tiny: Open, tiny: Run) -> None:
+    app = open_tiny("feature.py", feature=live_feature(tiny))
+    assert any(re.search(r"\d+ % \\?\(\d+–\d+\\?\)", label) for label in links(app))

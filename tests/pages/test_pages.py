@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import gc
-import html
 import io
 import re
 import socket
@@ -13,7 +12,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -30,7 +29,7 @@ from featurelib.ui.kit import text_ranges
 from featurelib.ui.kit.address import MARKDOWN, label_of
 from featurelib.ui.kit.downloads import csv_bytes, parquet_bytes
 from tests.support.numpy_run import DEAD, N_FEATURES, N_TEXTS, NumpyRun, make_run
-from tests.support.page import NAVIGATION, page_of
+from tests.support.page import NAVIGATION, Open, UseData, addresses, links, page_of, param, text_of, words
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [
@@ -41,7 +40,6 @@ MENU = [
     *("Overview", "Features", "Feature", "Map", "Families", "Search", "Try a text", "Steer", "Text map", "Combine"),
     *("Evaluation", "Audit", "Splitting"),
 ]
-Open = Callable[..., AppTest]
 
 
 @pytest.fixture(scope="module")
@@ -50,37 +48,14 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> NumpyRun:
 
 
 @pytest.fixture
-def folder() -> Iterator[Callable[[Path], None]]:
-    before = ui.data_folder()
-    yield ui.use_data_folder
-    ui.use_data_folder(before)
-
-
-@pytest.fixture
-def show(made: NumpyRun, folder: Callable[[Path], None]) -> Open:
-    folder(made.run.path.parent)
+def show(made: NumpyRun, use_data: UseData) -> Open:
+    use_data(made.run.path.parent)
     return lambda file="overview.py", /, **params: page_of(file, params)
-
-
-def words(block: object) -> str:
-    """All that is drawn as HTML in the page or in the sidebar, without its tags."""
-    drawn = [one.proto.body for one in block.get("html") if "<style>" not in one.proto.body]
-    return " ".join(" ".join(html.unescape(re.sub(r"<[^>]+>", " ", body)) for body in drawn).split())
-
-
-def labels(block: object) -> list[str]:
-    return [re.sub(r"\\(.)", r"\1", link.proto.label) for link in block.get("page_link")]
 
 
 def listed(app: AppTest) -> list[str]:
     """The labels of the features that the page links to."""
-    links = zip(labels(app.main), app.main.get("page_link"), strict=True)
-    return [label for label, link in links if "feature=" in link.proto.query_string]
-
-
-def param(app: AppTest, name: str) -> str | None:
-    held = app.query_params.get(name)
-    return held[0] if isinstance(held, list) else held
+    return [label for label, query in zip(links(app), addresses(app), strict=True) if "feature=" in query]
 
 
 def densities(made: NumpyRun) -> np.ndarray:
@@ -112,9 +87,8 @@ def table(app: AppTest) -> list[int]:
 @pytest.mark.parametrize("file", PAGES)
 def test_every_page_opens_and_its_menu_keeps_the_run(show: Open, file: str) -> None:
     app = show(file, run="small", **({"text": 1} if file == "text.py" else {}))
-    menu = app.sidebar.get("page_link")
-    assert labels(app.sidebar) == MENU
-    assert {link.proto.query_string for link in menu} == {"run=small"}
+    assert links(app.sidebar) == MENU
+    assert set(addresses(app.sidebar)) == {"run=small"}
 
 
 def test_the_address_is_given_the_run_that_is_shown(show: Open) -> None:
@@ -127,8 +101,8 @@ def test_an_unknown_run_is_a_sentence_with_the_known_names(show: Open) -> None:
     assert param(app, "run") == "nope"
 
 
-def test_an_empty_folder_shows_the_two_commands(folder: Callable[[Path], None], tmp_path: Path) -> None:
-    folder(tmp_path)
+def test_an_empty_folder_shows_the_two_commands(use_data: UseData, tmp_path: Path) -> None:
+    use_data(tmp_path)
     app = page_of("overview.py", {})
     assert "holds no run" in words(app.main)
     assert app.main.code[0].value.splitlines() == [
@@ -137,11 +111,9 @@ def test_an_empty_folder_shows_the_two_commands(folder: Callable[[Path], None], 
     ]
 
 
-def test_choosing_another_run_leaves_nothing_of_the_old_one_in_the_address(
-    folder: Callable[[Path], None], tmp_path: Path
-) -> None:
+def test_choosing_another_run_leaves_nothing_of_the_old_one_in_the_address(use_data: UseData, tmp_path: Path) -> None:
     first, second = make_run(tmp_path / "first"), make_run(tmp_path / "second", seed=5)
-    folder(tmp_path)
+    use_data(tmp_path)
     app = page_of("features.py", {"run": "first", "q": "galaxy"})
     assert app.sidebar.selectbox[0].options == ["first", "second"]
     app.sidebar.selectbox[0].select("second").run()
@@ -154,10 +126,10 @@ def test_choosing_another_run_leaves_nothing_of_the_old_one_in_the_address(
     [("ingest", "encode"), ("encode", "summarise"), ("summarise", "layout"), ("keywords", "layout")],
 )
 def test_an_unfinished_run_opens_and_each_missing_part_is_a_sentence(
-    folder: Callable[[Path], None], tmp_path: Path, upto: str, missing: str
+    use_data: UseData, tmp_path: Path, upto: str, missing: str
 ) -> None:
     make_run(tmp_path / "half", upto=upto)
-    folder(tmp_path)
+    use_data(tmp_path)
     for file in ("overview.py", "features.py", "map.py"):
         said = words(page_of(file, {"run": "half"}).main)
         if file == "map.py" or upto not in ("summarise", "keywords"):
@@ -279,7 +251,7 @@ def test_the_map_shows_the_feature_of_the_address_with_its_top_texts(show: Open,
     said = words(app.main)
     assert f"{made.labels[20]} feature 20" in said
     assert f"{np.count_nonzero(column)} of {N_TEXTS} texts" in said
-    texts = [link.proto.query_string for link in app.main.get("page_link") if "text=" in link.proto.query_string]
+    texts = [query for query in addresses(app) if "text=" in query]
     assert texts == [f"run=small&text={one}" for one in best]
 
 
@@ -289,24 +261,22 @@ def test_a_lasso_lists_its_features(show: Open, made: NumpyRun) -> None:
     app.session_state["map"] = {"selection": {"points": points, "box": [], "lasso": [{}], "point_indices": []}}
     app.run()
     assert "3 features in the lasso" in words(app.main)
-    assert labels(app.main)[:3] == [made.labels[one] for one in falling(made, np.array([4, 8, 30]))]
+    assert links(app.main)[:3] == [made.labels[one] for one in falling(made, np.array([4, 8, 30]))]
 
 
 def test_the_jump_box_finds_by_words_and_opens_an_id(show: Open, made: NumpyRun) -> None:
     app = show("overview.py")
     app.sidebar.text_input[0].set_value("label33").run()
-    assert labels(app.sidebar)[0] == made.labels[33]
+    assert links(app.sidebar)[0] == made.labels[33]
     app.sidebar.text_input[0].set_value("12").run()
     assert param(app, "feature") == "12"
     app.sidebar.text_input[0].set_value("no such feature").run()
     assert "No label or keyword contains" in words(app.sidebar)
 
 
-def test_a_page_keeps_to_one_generation_and_the_next_rerun_shows_the_new_one(
-    folder: Callable[[Path], None], tmp_path: Path
-) -> None:
+def test_a_page_keeps_to_one_generation_and_the_next_rerun_shows_the_new_one(use_data: UseData, tmp_path: Path) -> None:
     old = make_run(tmp_path / "again")
-    folder(tmp_path)
+    use_data(tmp_path)
     app = page_of("features.py", {"run": "again"})
     new = make_run(tmp_path / "again", seed=3)
     assert table(app) == peaking(old, np.arange(N_FEATURES))
@@ -333,7 +303,7 @@ def test_a_link_s_label_is_the_text_with_every_mark_escaped(text: str) -> None:
 @given(st.text(max_size=60))
 def test_a_tag_shows_any_text_and_is_never_broken_by_it(text: str) -> None:
     made = ui.tag("span", text, help=text)
-    assert html.unescape(re.sub(r"<[^>]+>", "", made)) == ui.plain(text)
+    assert text_of(made) == ui.plain(text)
     assert re.sub(r"&[#a-z0-9]+;", "", made).count("<") == (4 if text else 2)
 
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import html
 import re
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -15,10 +13,8 @@ from featurelib import ui
 from featurelib.storage.runs import Done
 from tests.queries.test_structure import vectors
 from tests.support.numpy_run import N_TEXTS, NumpyRun, make_run
-from tests.support.page import page_of
+from tests.support.page import Open, UseData, addresses, bodies, links, page_of, param, text_of, words
 from tests.support.structure_run import ALWAYS, CHILDREN, GRANDCHILD, ROOT, SPLIT_INTO, planted, split, structure_run
-
-Open = Callable[..., AppTest]
 
 
 @pytest.fixture(scope="module")
@@ -29,30 +25,13 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> NumpyRun:
 
 
 @pytest.fixture
-def folder() -> Iterator[Callable[[Path], None]]:
-    before = ui.data_folder()
-    yield ui.use_data_folder
-    ui.use_data_folder(before)
-
-
-@pytest.fixture
-def show(made: NumpyRun, folder: Callable[[Path], None]) -> Open:
-    folder(made.run.path.parent)
+def show(made: NumpyRun, use_data: UseData) -> Open:
+    use_data(made.run.path.parent)
     return lambda file, /, **params: page_of(file, {"run": "planted", **params})
 
 
-def words(app: AppTest) -> str:
-    drawn = [one.proto.body for one in app.main.get("html") if not one.proto.body.startswith("<style>")]
-    return " ".join(" ".join(html.unescape(re.sub(r"<[^>]+>", " ", body)) for body in drawn).split())
-
-
-def links(app: AppTest) -> list[tuple[str, str]]:
-    return [(re.sub(r"\\(.)", r"\1", one.proto.label), one.proto.query_string) for one in app.main.get("page_link")]
-
-
-def param(app: AppTest, name: str) -> str | None:
-    held = app.query_params.get(name)
-    return held[0] if isinstance(held, list) else held
+def labelled_links(app: AppTest) -> list[tuple[str, str]]:
+    return list(zip(links(app), addresses(app), strict=True))
 
 
 def test_the_families_page_shows_the_planted_family_as_a_tree(show: Open, made: NumpyRun) -> None:
@@ -60,10 +39,10 @@ def test_the_families_page_shows_the_planted_family_as_a_tree(show: Open, made: 
     assert app.main.dataframe[0].value["label"].tolist() == [made.labels[ROOT]]
     said = words(app)
     assert "1 family" in said and "4 features, 2 steps deep" in said and "10.0 % of 40 features are in one" in said
-    tree = next(one.proto.body for one in app.main.get("html") if 'class="tree"' in one.proto.body)
+    tree = next(body for body in bodies(app) if 'class="tree"' in body)
     hrefs = [int(one) for one in re.findall(r'href="feature\?run=planted&amp;feature=(\d+)"', tree)]
     assert hrefs == [ROOT, CHILDREN[0], GRANDCHILD, CHILDREN[1]]
-    rows = [" ".join(re.sub(r"<[^>]+>", " ", row).split()) for row in tree.split('<div class="tree-row">')[1:]]
+    rows = [" ".join(text_of(row, " ").split()) for row in tree.split('<div class="tree-row">')[1:]]
     assert rows[1].endswith("14 100 % 50.0 %") and rows[2].endswith("7 100 % 50.0 %")
     assert tree.count("<details") == 2 and tree.index("<details open>") < tree.index("<details>")
 
@@ -85,10 +64,10 @@ def test_a_click_in_the_list_opens_its_family(show: Open) -> None:
     assert param(app, "family") == "0"
 
 
-def test_a_run_without_families_says_so(folder: Callable[[Path], None], tmp_path: Path) -> None:
+def test_a_run_without_families_says_so(use_data: UseData, tmp_path: Path) -> None:
     make_run(tmp_path / "none")
     make_run(tmp_path / "half", upto="keywords")
-    folder(tmp_path)
+    use_data(tmp_path)
     assert "This run has no families" in words(page_of("families.py", {"run": "none"}))
     assert "stage 'families' is not done" in words(page_of("families.py", {"run": "half"}))
     assert "no topics" in words(page_of("map.py", {"run": "none", "colour": "topic"})).lower()
@@ -105,7 +84,7 @@ def test_combined_texts_and_their_counts(show: Open, made: NumpyRun) -> None:
     assert f"{held[:, ROOT].sum()} on which all that must fire do" in said
     expected = held[:, ROOT].mean() * (1 - held[:, CHILDREN[0]].mean()) * N_TEXTS
     assert f"{ui.number(expected)} expected by chance" in said
-    opened = [int(query.rpartition("=")[2]) for label, query in links(app) if label == "open text"]
+    opened = [int(query.rpartition("=")[2]) for label, query in labelled_links(app) if label == "open text"]
     strength = (made.activations / np.maximum(made.activations.max(0), 1e-9))[:, [ROOT, ALWAYS]].min(1)
     best = sorted(np.flatnonzero(kept).tolist(), key=lambda one: (-strength[one], one))
     assert opened == best[:10] and len(best) > 10
@@ -117,7 +96,7 @@ def test_one_feature_alone_is_not_compared_with_chance(show: Open) -> None:
 
 def test_features_are_added_moved_and_removed_by_links(show: Open, made: NumpyRun) -> None:
     app = show("combine.py", **{"with": ROOT, "find": f"label{ALWAYS}"})
-    found = dict(links(app))
+    found = dict(labelled_links(app))
     assert found["with"] == f"run=planted&with={ROOT}%2C{ALWAYS}" or found["with"].endswith(f"{ROOT}%2C{ALWAYS}")
     assert found["without"].endswith(f"with={ROOT}&without={ALWAYS}") and found["remove"] == "run=planted"
     assert found["swap"].endswith(f"without={ROOT}")
@@ -142,7 +121,7 @@ def test_the_splitting_page_tells_what_became_of_the_root(show: Open, made: Nump
     assert rows.loc[ROOT, "fate"] == "split" and rows.loc[ROOT, "n_nested"] == 3
     assert rows.loc[CHILDREN[1], "fate"] == "stayed" and rows.loc[CHILDREN[1], "jaccard"] == 1
     assert f"{made.labels[ROOT]} feature {ROOT} · 28 texts" in said and "split : two or more features" in said
-    there = [query for _, query in links(app) if query.startswith("run=other&")]
+    there = [query for query in addresses(app) if query.startswith("run=other&")]
     assert {f"run=other&feature={one}" for one in SPLIT_INTO} <= set(there)
     assert "1 split" in words(show("splitting.py", fate="split"))
     assert show("splitting.py", fate="split").main.dataframe[0].value["feature_id"].tolist() == [ROOT]
@@ -152,9 +131,9 @@ def test_the_splitting_page_tells_what_became_of_the_root(show: Open, made: Nump
     assert former.selectbox(key="address fate").value == "nested"
 
 
-def test_without_a_run_that_fits_the_page_says_which_would(folder: Callable[[Path], None], tmp_path: Path) -> None:
+def test_without_a_run_that_fits_the_page_says_which_would(use_data: UseData, tmp_path: Path) -> None:
     make_run(tmp_path / "alone")
-    folder(tmp_path)
+    use_data(tmp_path)
     assert "no other run here: build one more on the same source" in words(page_of("splitting.py", {"run": "alone"}))
     other = make_run(tmp_path / "second").generation
     other.mark_done("ingest", Done("other texts", {}, "", {}))
@@ -173,7 +152,9 @@ def test_a_cluster_of_the_map_shows_its_keywords_and_features(show: Open, made: 
         members = np.flatnonzero(made.layout["cluster"].to_numpy() == 1)
         density = (made.activations > 0).mean(0)
         best = sorted(members.tolist(), key=lambda one: (-density[one], one))
-        assert [made.labels[one] for one in best] == [label for label, query in links(app) if "feature=" in query][:8]
+        assert [made.labels[one] for one in best] == [
+            label for label, query in labelled_links(app) if "feature=" in query
+        ][:8]
         own = made.keywords[made.keywords["feature_id"].isin(members)].groupby("keyword")["feature_id"].nunique()
         assert f"{own.max()}" in said
     assert "most frequent keywords" in said and "Fire together" in said

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pytest
-from streamlit.testing.v1 import AppTest
 
 import featurelib
-from featurelib import charts, queries, ui
+from featurelib import charts, queries
 from featurelib.queries import OpenRun
 from featurelib.schema import TEXT_LAYOUT
 from featurelib.storage import files
@@ -20,9 +18,7 @@ from featurelib.storage.runs import Run
 from featurelib.storage.store import open_store
 from featurelib.ui.kit.theme import LIGHT
 from tests.support.numpy_run import N_TEXTS, NumpyRun, make_run
-from tests.support.page import links, page_of, words
-
-Open = Callable[..., AppTest]
+from tests.support.page import Open, UseData, links, page_of, words
 
 
 @pytest.fixture(scope="module")
@@ -33,19 +29,6 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> NumpyRun:
 @pytest.fixture(scope="module")
 def opened(tiny: Run) -> OpenRun:
     return featurelib.open(tiny.path)
-
-
-@pytest.fixture
-def keep_folder() -> Iterator[None]:
-    before = ui.data_folder()
-    yield
-    ui.use_data_folder(before)
-
-
-@pytest.fixture
-def open_tiny(tiny_data: Path, keep_folder: None) -> Open:
-    ui.use_data_folder(tiny_data)
-    return lambda file, /, **params: page_of(file, {"run": "tiny", **params})
 
 
 def test_the_map_of_the_texts_is_coloured_by_where_a_feature_fires(opened: OpenRun, open_tiny: Open) -> None:
@@ -84,13 +67,13 @@ def mapped(tmp_path: Path) -> NumpyRun:
     return truth
 
 
-def test_the_map_says_that_some_texts_have_no_place(mapped: NumpyRun, made: NumpyRun, keep_folder: None) -> None:
-    ui.use_data_folder(mapped.run.path.parent)
+def test_the_map_says_that_some_texts_have_no_place(mapped: NumpyRun, made: NumpyRun, use_data: UseData) -> None:
+    use_data(mapped.run.path.parent)
     said = words(page_of("textmap.py", {"run": "mapped", "feature": "20"}))
     fires = int((mapped.activations[::3, 20] > 0).sum())
     assert f"fires on {fires} of the 100 texts here ({N_TEXTS} in all)" in said
     assert f"100 of the {N_TEXTS} texts are on the map" in said
-    ui.use_data_folder(made.run.path.parent)
+    use_data(made.run.path.parent)
     assert "no text of this run has a place" in words(page_of("textmap.py", {"run": "small"})).lower()
 
 

@@ -28,6 +28,7 @@ from precompute.build.job import Job
 from precompute.stages.explanations.material import Marker, materials
 from tests.conftest import STAND_IN, TINY_FLAGS
 from tests.support.chat_server import ChatServer, Reply, chat_server, completion, refusal
+from tests.support.page import bodies, text_of
 from tests.support.planted import TOPICS, Planted
 
 KEY = "sk-this-must-stay-secret"
@@ -297,9 +298,9 @@ def test_the_page_shows_the_sentence_as_text_with_its_scores(described: tuple[Pa
 
     app = AppTest.from_function(page, args=(str(described[0] / "tiny"), found.feature_id)).run()
     assert not app.exception
-    shown = [one.value for one in app.main.get("html")]
+    shown = bodies(app)
     assert len(shown) == 1 and "&lt;img src=x&gt;" in shown[0] and "<img" not in shown[0]
-    words = re.sub(r"<[^>]+>", "", shown[0])
+    words = text_of(shown[0])
     detection = found.scores[0]
     assert "described by rule-judge" in words
     interval = f"({detection.low:.2f}–{detection.high:.2f}) on {detection.n_texts} texts"

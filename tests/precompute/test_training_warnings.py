@@ -7,12 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from featurelib import ui
 from featurelib.storage.runs import Run
 from precompute.__main__ import main
 from precompute.stages.train.training_warnings import training_warnings
 from tests.conftest import TINY_FLAGS
-from tests.support.page import page_of
+from tests.support.page import UseData, page_of, words
 from tests.support.planted import Planted
 
 
@@ -32,17 +31,15 @@ def test_what_looks_wrong_is_told(seen: dict, k: int | None, sentences: list[str
     assert all(re.search(sentence, one) for one, sentence in zip(found, sentences, strict=True))
 
 
-def test_a_run_whose_sae_is_dead_says_so(planted: Planted, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_run_whose_sae_is_dead_says_so(
+    planted: Planted, tmp_path: Path, use_data: UseData, capsys: pytest.CaptureFixture[str]
+) -> None:
     flags = ["--name", "dead", "--data", str(tmp_path), *TINY_FLAGS, "--threshold", "1000000", "--epochs", "5"]
     assert main(["build", str(planted.path), *flags]) == 0
     printed = capsys.readouterr().out
     assert "warning: no feature fires on any training text" in printed
     assert "every one of them dead on the training texts" in printed
     assert Run(tmp_path / "dead").current().complete
-    before = ui.data_folder()
-    ui.use_data_folder(tmp_path)
-    try:
-        drawn = " ".join(one.proto.body for one in page_of("evaluation.py", {"run": "dead"}).main.get("html"))
-    finally:
-        ui.use_data_folder(before)
-    assert "No feature fires on any text of this run: this SAE is dead" in drawn
+    use_data(tmp_path)
+    shown = words(page_of("evaluation.py", {"run": "dead"}))
+    assert "No feature fires on any text of this run: this SAE is dead" in shown

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import html
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +13,8 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 from safetensors.numpy import load_file
-from streamlit.testing.v1 import AppTest
 
-from featurelib import search, steering, ui
+from featurelib import search, steering
 from featurelib.live.client import Live
 from featurelib.sae.gates import JumpReLU, Relu, TopK
 from featurelib.sae.model import SAE
@@ -28,12 +26,11 @@ from featurelib.ui.similar import SMALL
 from featurelib.ui.steer.sliders import MOST, _knob, read_changes, written
 from tests.support.numpy_run import D_IN, DEAD, N_TEXTS, NumpyRun, finish, make_run
 from tests.support.numpy_run import weights as numpy_weights
-from tests.support.page import page_of
+from tests.support.page import Open, UseData, addresses, bodies, links, page_of, param, words
 from tests.support.planted import Planted
 
 D, N = 12, 30
 TEXT = 7
-Open = Callable[..., AppTest]
 
 
 # ---- the formulas
@@ -408,28 +405,6 @@ def test_a_slider_can_be_moved_and_returned_to_what_the_text_has(now: float, max
 # ---- the pages
 
 
-@pytest.fixture
-def open_tiny(tiny_data: Path) -> Iterator[Open]:
-    before = ui.data_folder()
-    ui.use_data_folder(tiny_data)
-    yield lambda file, /, **params: page_of(file, {"run": "tiny", **params})
-    ui.use_data_folder(before)
-
-
-def words(app: AppTest) -> str:
-    drawn = [one.value for one in app.main.html if "<style>" not in one.value]
-    return " ".join(" ".join(html.unescape(re.sub(r"<[^>]+>", " ", one)) for one in drawn).split())
-
-
-def links(app: AppTest, page: str) -> list[str]:
-    """The labels of the links to a page, as they are read."""
-    return [
-        re.sub(r"\\(.)", r"\1", link.proto.label)
-        for link in app.main.get("page_link")
-        if link.proto.page.startswith(page)
-    ]
-
-
 def test_an_untouched_page_shows_the_stored_ranking(open_tiny: Open, store: Store) -> None:
     app = open_tiny("steer.py", text=TEXT)
     listed = search.texts_by_meaning(store, search.embedding_of(store, TEXT), limit=21).to_pylist()
@@ -457,7 +432,7 @@ def test_a_slider_moved_turns_the_ranking_and_returned_brings_it_back(
     slider = app.main.slider[0]
     assert slider.value == own and slider.min == 0
     slider.set_value(0.0).run()
-    assert not app.exception and held(app, "set") == f"{strongest}:0"
+    assert not app.exception and param(app, "set") == f"{strongest}:0"
     steered = live.steer(generation.path, embeddings[TEXT], {strongest: 0.0})
     found = search.rankings(store, steered.before, steered.after, without=TEXT).to_pandas().query("rank_after <= 20")
     shown = [one for one in links(app, "text") if re.match(r"\*\*\d+ · ", one)]
@@ -472,12 +447,7 @@ def test_a_slider_moved_turns_the_ranking_and_returned_brings_it_back(
     assert new > 0 and f"{new} of 20 nearest texts are new" in said and "scaled to length 1" in said
     assert f"{number(steered.cosine, 4)} cosine to the unchanged text" in said
     app.main.slider[0].set_value(own).run()
-    assert held(app, "set") is None and links(app, "text") == still
-
-
-def held(app: AppTest, name: str) -> str | None:
-    value = app.query_params.get(name)
-    return value[0] if isinstance(value, list) else value
+    assert param(app, "set") is None and links(app, "text") == still
 
 
 def test_the_buttons_turn_off_double_and_go_back(open_tiny: Open, activations) -> None:
@@ -485,13 +455,13 @@ def test_the_buttons_turn_off_double_and_go_back(open_tiny: Open, activations) -
     own = float(activations[TEXT, strongest])
     app = open_tiny("steer.py", text=TEXT)
     app.button(key=f"double {strongest}").click().run()
-    assert float(held(app, "set").split(":")[1]) == pytest.approx(2 * own) and app.main.slider[
+    assert float(param(app, "set").split(":")[1]) == pytest.approx(2 * own) and app.main.slider[
         0
     ].value == pytest.approx(2 * own)
     app.button(key=f"off {strongest}").click().run()
-    assert held(app, "set") == f"{strongest}:0"
+    assert param(app, "set") == f"{strongest}:0"
     app.button(key=f"back {strongest}").click().run()
-    assert held(app, "set") is None and app.main.slider[0].value == own
+    assert param(app, "set") is None and app.main.slider[0].value == own
 
 
 def test_another_feature_is_found_and_given_a_slider(open_tiny: Open, activations) -> None:
@@ -499,7 +469,7 @@ def test_another_feature_is_found_and_given_a_slider(open_tiny: Open, activation
     app = open_tiny("steer.py", text=TEXT, add=silent)
     n_sliders = len(app.main.slider)
     app.button(key=f"add {silent}").click().run()
-    assert held(app, "set") == f"{silent}:0" and held(app, "add") is None
+    assert param(app, "set") == f"{silent}:0" and param(app, "add") is None
     assert len(app.main.slider) == n_sliders + 1 and app.main.slider[n_sliders].value == 0
     assert "0 features steered" in words(app)
 
@@ -516,30 +486,28 @@ def test_bad_addresses_are_sentences_and_the_page_stands(open_tiny: Open) -> Non
     assert "a=12&b=30" in words(open_tiny("similar.py"))
 
 
-def test_without_an_embedder_texts_of_the_corpus_turn_and_a_feature_that_never_fires_says_so(tmp_path: Path) -> None:
+def test_without_an_embedder_texts_of_the_corpus_turn_and_a_feature_that_never_fires_says_so(
+    tmp_path: Path, use_data: UseData
+) -> None:
     made = run_of_given_embeddings(tmp_path / "given")
-    before = ui.data_folder()
-    ui.use_data_folder(tmp_path)
-    try:
-        app = page_of("steer.py", {"run": "given", "text": 105, "set": f"{DEAD[0]}:0.4"})
-        said = words(app)
-        assert "It never fires on this corpus" in said and "1 feature steered" in said
-        assert app.main.slider[-1].value == 0.4 and app.main.slider[-1].max >= 0.4
-        x = made.embeddings[105] + np.float32(0.4) * numpy_weights()["W_dec"][DEAD[0]]
-        own = made.embeddings[105].astype(np.float64)
-        assert f"{number(own @ x / np.linalg.norm(own) / np.linalg.norm(x), 4)} cosine to the unchanged text" in said
-        assert "what made these is not known" in words(page_of("steer.py", {"run": "given", "t": "a text"}))
-        assert "their cosine is no number" in words(page_of("similar.py", {"run": "given", "a": 1, "b": N_TEXTS - 1}))
-        assert "nothing is near to it" in words(page_of("steer.py", {"run": "given", "text": N_TEXTS - 1}))
-    finally:
-        ui.use_data_folder(before)
+    use_data(tmp_path)
+    app = page_of("steer.py", {"run": "given", "text": 105, "set": f"{DEAD[0]}:0.4"})
+    said = words(app)
+    assert "It never fires on this corpus" in said and "1 feature steered" in said
+    assert app.main.slider[-1].value == 0.4 and app.main.slider[-1].max >= 0.4
+    x = made.embeddings[105] + np.float32(0.4) * numpy_weights()["W_dec"][DEAD[0]]
+    own = made.embeddings[105].astype(np.float64)
+    assert f"{number(own @ x / np.linalg.norm(own) / np.linalg.norm(x), 4)} cosine to the unchanged text" in said
+    assert "what made these is not known" in words(page_of("steer.py", {"run": "given", "t": "a text"}))
+    assert "their cosine is no number" in words(page_of("similar.py", {"run": "given", "a": 1, "b": N_TEXTS - 1}))
+    assert "nothing is near to it" in words(page_of("steer.py", {"run": "given", "text": N_TEXTS - 1}))
 
 
 def test_a_typed_text_of_hostile_characters_is_shown_as_it_is(open_tiny: Open) -> None:
     app = open_tiny("steer.py", t='galaxy <img src=x onerror="alert(1)"> ![](http://x/y.png) \u202e \u200b :red[x]')
-    assert "Nearest texts" in words(app) and not any("<img" in one.value for one in app.main.html)
+    assert "Nearest texts" in words(app) and not any("<img" in one for one in bodies(app))
     app = open_tiny("similar.py", t="<b>galaxy</b> ![](http://x/y.png) star", b=3)
-    assert any("&lt;b&gt;galaxy" in one.value for one in app.main.html)
+    assert any("&lt;b&gt;galaxy" in one for one in bodies(app))
 
 
 def test_the_page_of_two_texts_shows_the_split_and_the_texts(open_tiny: Open, live, generation, embeddings) -> None:
@@ -568,6 +536,6 @@ def test_a_text_alone_is_offered_its_nearest_to_compare(open_tiny: Open, store: 
     app = open_tiny("similar.py", a=TEXT)
     listed = search.texts_by_meaning(store, search.embedding_of(store, TEXT), limit=21)["text_id"].to_pylist()
     expected = [one for one in listed if one != TEXT][:20]
-    wheres = [link.proto.query_string for link in app.main.get("page_link") if link.proto.page.startswith("similar")]
+    wheres = addresses(app, "similar")
     assert wheres == [f"run=tiny&a={TEXT}&b={one}" for one in expected]
     assert {"explain a similarity ›"} <= set(links(open_tiny("text.py", text=TEXT), "similar"))

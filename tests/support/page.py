@@ -1,14 +1,20 @@
-"""A page as Streamlit runs it without a browser: through the navigation, at an address."""
+"""A page as Streamlit runs it without a browser: through the navigation, at an address; its words and its links."""
 
 from __future__ import annotations
 
 import html
 import re
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from streamlit.testing.v1 import AppTest
 
 NAVIGATION = Path(__file__).resolve().parents[2] / "pages" / "navigation.py"
+Open = Callable[..., AppTest]
+"""Opens a page: the name of its file, then the parameters of its address."""
+UseData = Callable[[Path], None]
+"""Chooses the data folder of the pages."""
 
 
 def page_of(file: str, params: dict[str, object]) -> AppTest:
@@ -21,12 +27,40 @@ def page_of(file: str, params: dict[str, object]) -> AppTest:
     return app
 
 
-def words(app: AppTest) -> str:
-    """All that the page draws as HTML, without its tags."""
-    drawn = [one.value for one in app.main.html if "<style>" not in one.value]
-    return " ".join(html.unescape(re.sub(r"<[^>]+>", " ", " ".join(drawn))).split())
+def _main(block: Any) -> Any:
+    return block.main if isinstance(block, AppTest) else block
 
 
-def links(app: AppTest) -> list[str]:
-    """The labels of all links of the page, as they are read."""
-    return [re.sub(r"\\(.)", r"\1", link.proto.label) for link in app.main.get("page_link")]
+def bodies(block: Any) -> list[str]:
+    """The HTML of a page (or of its sidebar), piece by piece, without style sheets."""
+    return [element.proto.body for element in _main(block).get("html") if "<style>" not in element.proto.body]
+
+
+def text_of(markup: str, gap: str = "") -> str:
+    """The text of some HTML, with `gap` for each tag."""
+    return html.unescape(re.sub(r"<[^>]+>", gap, markup))
+
+
+def words(block: Any) -> str:
+    """All that a page draws as HTML, without its tags, one space between words."""
+    return " ".join(" ".join(text_of(body, " ") for body in bodies(block)).split())
+
+
+def links(block: Any, page: str = "") -> list[str]:
+    """The labels of the links to `page` (or to all pages), as they are read."""
+    return [re.sub(r"\\(.)", r"\1", link.proto.label) for link in _links(block, page)]
+
+
+def addresses(block: Any, page: str = "") -> list[str]:
+    """The parameters of the same links."""
+    return [link.proto.query_string for link in _links(block, page)]
+
+
+def _links(block: Any, page: str) -> list[Any]:
+    return [link for link in _main(block).get("page_link") if link.proto.page.startswith(page)]
+
+
+def param(app: AppTest, name: str) -> str | None:
+    """The value of a parameter of the address as the page has left it, or None."""
+    value = app.query_params.get(name)
+    return value[0] if isinstance(value, list) else value
