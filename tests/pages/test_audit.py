@@ -109,12 +109,12 @@ def feature_page(monkeypatch: pytest.MonkeyPatch, draw, feature_id: int, **param
 
 
 @pytest.mark.usefixtures("folder")
-def test_near_misses_are_shown_with_what_they_needed(made: NumpyRun, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_near_misses_are_shown_with_their_threshold(made: NumpyRun, monkeypatch: pytest.MonkeyPatch) -> None:
     rows = pq.read_table(made.generation.file(NEAR_MISSES)).to_pandas()
     app = feature_page(monkeypatch, samples.near_misses, 4)
     own = rows[rows["feature_id"] == 4]
     said = words(app)
-    assert f"needed {ui.number(own['needed'].iloc[0], 4)}" in said and "fires instead:" in said
+    assert f"threshold {ui.number(own['needed'].iloc[0], 4)}" in said and "fires instead:" in said
     for row in own.itertuples():
         assert ui.number(row.pre_activation) in said
     held = rows[rows["text_id"].isin([100, 200])].groupby("feature_id").size()
@@ -123,12 +123,12 @@ def test_near_misses_are_shown_with_what_they_needed(made: NumpyRun, monkeypatch
     assert "stands for 1 more copy among these texts" in words(both)
 
 
-def test_a_dead_feature_says_how_far_it_stays_from_its_gate(made: NumpyRun, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_dead_feature_says_how_far_it_stays_from_its_threshold(made: NumpyRun, monkeypatch: pytest.MonkeyPatch) -> None:
     store = open_store(made.generation)
     nearest = queries.near_misses(store, DEAD[0]).to_pylist()[0]
     told = samples._how_near(store, queries.feature(store, DEAD[0]), nearest)
     reached = ui.percent(nearest["pre_activation"] / nearest["needed"])
-    assert told.startswith(f"Its nearest text reaches {reached} of what it needs, so it stays far below")
+    assert told.startswith(f"Its nearest text reaches {reached} of the threshold, so it stays far below")
     close = nearest | {"pre_activation": 0.95 * nearest["needed"]}
     between = nearest | {"pre_activation": 0.6 * nearest["needed"]}
     assert "so it stays below." in samples._how_near(store, queries.feature(store, DEAD[0]), between)

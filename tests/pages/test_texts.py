@@ -260,7 +260,7 @@ def test_the_text_that_a_feature_fires_on_most_fires_it_when_typed(tiny: Run, op
         feature_id=best["feature_id"],
     ).to_dict("records")[0]
     silent = open_tiny("feature.py", feature=best["feature_id"], test=other["text"])
-    assert "does not fire: " in words(silent) and "is below its gate" in words(silent)
+    assert "does not fire: " in words(silent) and "is below the threshold" in words(silent)
 
 
 def test_a_tried_text_of_the_corpus_turns_on_the_features_that_the_run_holds_for_it(tiny: Run, open_tiny: Open) -> None:
