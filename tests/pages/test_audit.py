@@ -123,7 +123,7 @@ def test_near_misses_are_shown_with_their_threshold(made: NumpyRun, monkeypatch:
     assert "stands for 1 more copy among these texts" in words(both)
 
 
-def test_a_dead_feature_says_how_far_it_stays_from_its_threshold(made: NumpyRun, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_dead_feature_says_how_far_it_is_from_its_threshold(made: NumpyRun, monkeypatch: pytest.MonkeyPatch) -> None:
     store = open_store(made.generation)
     nearest = queries.near_misses(store, DEAD[0]).to_pylist()[0]
     told = samples._how_near(store, queries.feature(store, DEAD[0]), nearest)
