@@ -70,7 +70,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _stage_name(name: str) -> str:
-    """A stage's name as it was given, which may be its first name; see `_present_names`."""
+    """A stage's name as it was options, which may be its first name; see `_present_names`."""
     if name not in (*STAGES, *RENAMED):
         near = difflib.get_close_matches(name, STAGES, n=1)
         mend = f"did you mean '{near[0]}'?" if near else f"stages: {', '.join(STAGES)}."
@@ -98,14 +98,14 @@ def _add_sae_commands(commands: Any) -> None:
 
 
 def _add_flag(command: argparse.ArgumentParser, name: str, metadata: Any) -> None:
-    wanted = configuration.plain_type(name)
-    if wanted is bool:
+    value_type = configuration.plain_type(name)
+    if value_type is bool:
         command.add_argument(
             configuration.flag(name), action=argparse.BooleanOptionalAction, default=None, help=metadata["help"]
         )
     else:
         choices = metadata["choices"] or None
-        command.add_argument(configuration.flag(name), type=wanted, choices=choices, help=metadata["help"])
+        command.add_argument(configuration.flag(name), type=value_type, choices=choices, help=metadata["help"])
 
 
 def say(sentence: str) -> None:
@@ -116,17 +116,17 @@ def say(sentence: str) -> None:
     sys.stdout.flush()
 
 
-def read_config(given: argparse.Namespace) -> configuration.BuildConfig:
+def read_config(options: argparse.Namespace) -> configuration.BuildConfig:
     """Join YAML file and flags into a BuildConfig; an existing .yaml given as SOURCE is the file of keys."""
     keys: dict[str, Any] = {}
-    source, yaml_file = given.source, given.config
+    source, yaml_file = options.source, options.config
     if yaml_file is None and source and Path(source).suffix in (".yaml", ".yml") and Path(source).is_file():
         yaml_file, source = Path(source), None
     if yaml_file is not None:
         if not yaml_file.is_file():
             raise Refusal(f"there is no file {yaml_file}; give --config a YAML file of build keys.")
         keys = configuration.read_yaml(yaml_file)
-    flags = {name: getattr(given, name) for name in configuration.fields() if name != "source"} | {"source": source}
+    flags = {name: getattr(options, name) for name in configuration.fields() if name != "source"} | {"source": source}
     keys |= {name: value for name, value in flags.items() if value is not None}
     for name, mend in (
         ("source", "give a file, a folder or a dataset id"),
@@ -141,24 +141,24 @@ def run(arguments: Sequence[str]) -> int:
     """Carry out one command; return its exit code."""
     if "serve" in arguments[:1]:
         return _serve(arguments)
-    given = parser().parse_args(arguments)
-    given.data = getattr(given, "data", None) or installation.data_folder()
-    if given.command == "build":
+    options = parser().parse_args(arguments)
+    options.data = getattr(options, "data", None) or installation.data_folder()
+    if options.command == "build":
         from precompute.build.build import build
         from precompute.build.stage_selection import Span
 
-        span = Span(*_present_names([given.only, given.start, given.end], say))
-        build(read_config(given), given.data, span, say)
+        span = Span(*_present_names([options.only, options.start, options.end], say))
+        build(read_config(options), options.data, span, say)
         return 0
-    if given.command in ("inspect", "export"):
-        return _read_sae(given)
-    if given.command == "status":
+    if options.command in ("inspect", "export"):
+        return _read_sae(options)
+    if options.command == "status":
         from precompute.commands.status import status
 
-        return status(given.data, given.name, say)
+        return status(options.data, options.name, say)
     from precompute.commands.verify import verify
 
-    return verify(given.data, given.name, say)
+    return verify(options.data, options.name, say)
 
 
 def _serve(arguments: Sequence[str]) -> int:
@@ -167,19 +167,19 @@ def _serve(arguments: Sequence[str]) -> int:
     first = next((number for number, word in enumerate(arguments) if word.startswith("--")), len(arguments))
     if arguments[first : first + 1] in (["--help"], ["--version"]):
         first = len(arguments)
-    given = parser().parse_args(arguments[:first])
-    return serve(given.data or installation.data_folder(), check_options(arguments[first:]))
+    options = parser().parse_args(arguments[:first])
+    return serve(options.data or installation.data_folder(), check_options(arguments[first:]))
 
 
-def _read_sae(given: argparse.Namespace) -> int:
+def _read_sae(options: argparse.Namespace) -> int:
     from featurelib.sae.formats.checkpoint import LoadOptions
     from precompute.commands.export import export
     from precompute.commands.inspect import inspect
 
-    options = LoadOptions(*(getattr(given, name) for name in SAE_FLAGS))
-    if given.command == "inspect":
-        return inspect(given.sae, options, say)
-    return export(given.sae, given.folder, given.layout, options, say)
+    load_options = LoadOptions(*(getattr(options, name) for name in SAE_FLAGS))
+    if options.command == "inspect":
+        return inspect(options.sae, load_options, say)
+    return export(options.sae, options.folder, options.layout, load_options, say)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -141,18 +141,18 @@ def _leaf(name: str, kind: pa.DataType) -> tuple[str, bool]:
 
 def _row_groups(stream: Iterable[pa.RecordBatch], schema: pa.Schema, size: int) -> Iterable[pa.Table]:
     pending: list[pa.Table] = []
-    held = 0
+    n_pending = 0
     for batch in stream:
         pending.append(
             pa.table(batch.columns, schema=schema) if batch.schema != schema else pa.Table.from_batches([batch])
         )
-        held += batch.num_rows
-        if held >= size:
+        n_pending += batch.num_rows
+        if n_pending >= size:
             joined = pa.concat_tables(pending).combine_chunks()
-            whole = held - held % size
+            whole = n_pending - n_pending % size
             yield joined.slice(0, whole)
-            pending, held = [joined.slice(whole)], held - whole
-    if held:
+            pending, n_pending = [joined.slice(whole)], n_pending - whole
+    if n_pending:
         yield pa.concat_tables(pending).combine_chunks()
 
 

@@ -119,9 +119,9 @@ class Generation:
         marker = self.marker(stage)
         if not marker.is_file():
             return None
-        held = files.read_json(marker)
+        content = files.read_json(marker)
         try:
-            return Done(held["fingerprint"], held["facts"], held["line"], held.get("made_from", {}))
+            return Done(content["fingerprint"], content["facts"], content["line"], content.get("made_from", {}))
         except (TypeError, KeyError, AttributeError) as error:
             raise files.damaged(marker, "fingerprint, facts and line are expected") from error
 
@@ -147,7 +147,7 @@ class Generation:
     def _manifest(self) -> dict[str, dict[str, Any]]:
         path = self.path / "manifest.json"
         listed = _read_object(path).get("files")
-        if not isinstance(listed, dict) or not all({"bytes", "sha256"} <= set(one) for one in listed.values()):
+        if not isinstance(listed, dict) or not all({"bytes", "sha256"} <= set(entry) for entry in listed.values()):
             raise files.damaged(path, "bytes and sha256 of every file are expected")
         return listed
 
@@ -196,8 +196,8 @@ class Run:
         """All generations on disk, oldest first."""
         if not self.path.is_dir():
             return []
-        found = [path for path in self.path.iterdir() if path.is_dir() and GENERATION.fullmatch(path.name)]
-        return [Generation(path) for path in sorted(found, key=lambda path: int(path.name[1:]))]
+        folders = [path for path in self.path.iterdir() if path.is_dir() and GENERATION.fullmatch(path.name)]
+        return [Generation(path) for path in sorted(folders, key=lambda path: int(path.name[1:]))]
 
     def current(self) -> Generation:
         """The generation that `current` names; RunNotReady when there is none."""
@@ -231,10 +231,10 @@ class Run:
 
 
 def _read_object(path: Path) -> dict[str, Any]:
-    held = files.read_json(path)
-    if not isinstance(held, dict):
+    content = files.read_json(path)
+    if not isinstance(content, dict):
         raise files.damaged(path, "a JSON object is expected")
-    return held
+    return content
 
 
 def check_name(name: str) -> str:
@@ -252,11 +252,11 @@ def find_runs(data_folder: Path) -> dict[str, Run]:
     if not data_folder.is_dir():
         return {}
     root = data_folder.resolve()
-    found = {}
+    runs = {}
     for path in sorted(data_folder.iterdir()):
         if NAME.fullmatch(path.name) and (path / "current").is_file() and path.resolve().parent == root:
-            found[path.name] = Run(path)
-    return found
+            runs[path.name] = Run(path)
+    return runs
 
 
 def find_run(data_folder: Path, name: str) -> Run:

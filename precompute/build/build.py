@@ -67,7 +67,7 @@ def alone(run: Run) -> Iterator[None]:
 
 
 def _from_damage(run: Run, span: Span, say: Say) -> Span:
-    """Begin no later than the first stage of which the complete newest generation lacks a file, or has half of one."""
+    """Begin no later than the first stage of which the complete newest generation lacks a file, or a part of one."""
     generations = run.generations()
     wrong = generations[-1].check_sizes() if generations and generations[-1].complete else {}
     if not wrong:
@@ -94,9 +94,9 @@ def _generation_to_build(run: Run, expected: dict[str, Expected], span: Span) ->
 
 
 def _check_grounds(generation: Generation, expected: dict[str, Expected], span: Span) -> None:
-    """Refuse --only where what that stage reads is missing or was made with other options: it would be mixed in."""
+    """Refuse --only if what that stage reads is missing or was made with other options, which must not be mixed."""
     for stage in PIPELINE:
-        if any(one.name == span.only and stage.name in one.after for one in PIPELINE) and not _stands(
+        if any(reader.name == span.only and stage.name in reader.after for reader in PIPELINE) and not _stands(
             generation, stage, expected
         ):
             raise Refusal(
@@ -123,7 +123,7 @@ def _skipped(stage: Stage) -> str:
 
 
 def _forget(generation: Generation, expected: dict[str, Expected], span: Span) -> None:
-    """Take away, once, what --from makes again; a killed build then goes on where it was."""
+    """Remove, once, what --from makes again, so that a killed build goes on where it was."""
     forced = {stage.name: expected[stage.name].fingerprint for stage in PIPELINE if span.forces(stage.name)}
     begun = generation.path / WORK_FOLDER / FROM
     if forced and not (begun.is_file() and files.read_json(begun) == forced):
@@ -159,7 +159,7 @@ def _carry_over(old: Generation, new: Generation, expected: dict[str, Expected],
 
 
 def _clear(generation: Generation, stage: Stage) -> None:
-    """Take away a stage's marker first, then its files, whole or half made."""
+    """Remove a stage's marker first, then its files, complete or not."""
     generation.unmark(stage.name)
     files.remove(generation.work(stage.name))
     for output in stage.outputs:
@@ -182,7 +182,9 @@ def _link_stage(stage: Stage, source: Generation, target: Generation) -> None:
     record = source.volatile().get(stage.name)
     if record:
         files.write_json(target.path / "volatile.json", target.volatile() | {stage.name: record})
-    target.mark_done(stage.name, source.done(stage.name))
+    done = source.done(stage.name)
+    if done:
+        target.mark_done(stage.name, done)
 
 
 def _advance(
@@ -210,7 +212,7 @@ def _advance(
 
 def _done_before(generation: Generation, name: str) -> Done | None:
     """The stage's marker here, or in the generation before this one."""
-    older = [one for one in Run(generation.path.parent).generations() if one.name < generation.name]
+    older = [other for other in Run(generation.path.parent).generations() if other.name < generation.name]
     return generation.done(name) or (older[-1].done(name) if older else None)
 
 

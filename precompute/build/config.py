@@ -18,7 +18,7 @@ from featurelib.schema import TOP_TEXTS, Refusal
 from featurelib.storage.runs import check_name
 
 SEEDS = 2**32
-"""Every library that draws takes so many."""
+"""The number of seeds that every library accepts."""
 NO_THRESHOLD = {
     "topk": "which keeps the k largest activations of a text",
     "vanilla": "whose features fire where they are above 0",
@@ -81,7 +81,7 @@ class BuildConfig:
     pair_at: float = _option(0.4, "cosine to the text from which a pair of words counts as a keyword")
     cluster_at: float = _option(0.75, "cosine at which keywords of a feature are clustered (the baseline: 0.8)")
     keyword_embedder: str | None = _option(None, "embedder of the keywords (default: that of the run)")
-    attributed_texts: int = _option(10, "top texts of a feature whose words' contributions are stored")
+    attributed_texts: int = _option(10, "top texts of a feature of which attributions are stored")
     labeller: str | None = _option(
         None, "address of an OpenAI-compatible server that describes features, such as http://localhost:8000/v1"
     )
@@ -177,16 +177,16 @@ def flag(name: str) -> str:
     return "--" + name.replace("_", "-")
 
 
-def fields() -> dict[str, dataclasses.Field]:
+def fields() -> dict[str, dataclasses.Field[Any]]:
     """The fields of BuildConfig by name."""
-    return {one.name: one for one in dataclasses.fields(BuildConfig)}
+    return {own.name: own for own in dataclasses.fields(BuildConfig)}
 
 
 def plain_type(name: str) -> type:
     """The type of a field's value, without None."""
     hint = get_type_hints(BuildConfig)[name]
-    options = [one for one in getattr(hint, "__args__", (hint,)) if one is not type(None)]
-    return options[0]
+    types: list[type] = [kind for kind in getattr(hint, "__args__", (hint,)) if kind is not type(None)]
+    return types[0]
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
@@ -194,14 +194,14 @@ def read_yaml(path: Path) -> dict[str, Any]:
     import yaml
 
     try:
-        held = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
+        keys = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise Refusal(
             f"{path.name} is not YAML ({' '.join(str(error).split())[:120]}); write one 'key: value' a line."
         ) from error
-    if not isinstance(held, dict):
+    if not isinstance(keys, dict):
         raise Refusal(f"{path.name} holds no keys; write one 'key: value' a line, for example 'source: texts.csv'.")
-    return {_known(str(key)): _typed(_known(str(key)), value) for key, value in held.items()}
+    return {_known(str(key)): _typed(_known(str(key)), value) for key, value in keys.items()}
 
 
 def _known(key: str) -> str:
@@ -214,13 +214,13 @@ def _known(key: str) -> str:
 
 
 def _typed(name: str, value: Any) -> Any:
-    wanted = plain_type(name)
+    kind = plain_type(name)
     if value is None and fields()[name].default is None:
         return None
-    if wanted is float and isinstance(value, int) and not isinstance(value, bool):
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
-    if not isinstance(value, wanted) or (wanted is not bool and isinstance(value, bool)):
-        raise Refusal(f"{name} is {value!r}; a {_WORDS[wanted]} is expected.")
+    if not isinstance(value, kind) or (kind is not bool and isinstance(value, bool)):
+        raise Refusal(f"{name} is {value!r}; a {_WORDS[kind]} is expected.")
     choices = fields()[name].metadata["choices"]
     if choices and value not in choices:
         raise Refusal(f"{name} is {value!r}; one of {', '.join(choices)} is expected.")

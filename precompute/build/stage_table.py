@@ -59,7 +59,7 @@ def expect(config: BuildConfig) -> dict[str, Expected]:
     """The fingerprint of every stage: a hash of its options, its code version, its sources and the stages before it."""
     expected: dict[str, Expected] = {}
     for stage in PIPELINE:
-        slices = {
+        slices: dict[str, Any] = {
             "stage": stage.hashed_name,
             "version": stage.version,
             "options": {name: getattr(config, name) for name in stage.options},

@@ -118,9 +118,9 @@ class Parts:
         columns = {
             "text_id": text_ids.combine_chunks(),
             "embedding": values,
-            "n_tokens": _or_null(counts and counts.n_tokens, len(values), pa.int32()),
-            "truncated": _or_null(counts and counts.truncated, len(values), pa.bool_()),
-            "cut": _or_null(counts and counts.cut, len(values), pa.int32()),
+            "n_tokens": _or_null(counts.n_tokens if counts else None, len(values), pa.int32()),
+            "truncated": _or_null(counts.truncated if counts else None, len(values), pa.bool_()),
+            "cut": _or_null(counts.cut if counts else None, len(values), pa.int32()),
         }
         table = pa.table(columns)
         files.write_parquet(self.path(number), table, table.schema)
@@ -188,9 +188,9 @@ def _check_embedder(
     embedder: Embedder, precomputed: Precomputed, by: str, generation: Generation, n_texts: int
 ) -> None:
     """Refuse an embedder that does not give the embeddings of the file on a few texts."""
-    wanted = pa.array(np.unique(np.linspace(0, n_texts - 1, COMPARED).astype(np.int64)))
+    compared = pa.array(np.unique(np.linspace(0, n_texts - 1, COMPARED).astype(np.int64)))
     slices = _texts_in_slices(generation, rows_per_part(n_texts))
-    few = pa.concat_tables(texts.filter(pc.is_in(texts["text_id"], wanted)) for texts in slices)
+    few = pa.concat_tables(texts.filter(pc.is_in(texts["text_id"], compared)) for texts in slices)
     own, rows = embedder.embed(few["text"].to_pylist()), precomputed.rows(few[by].to_numpy())
     if own.shape[1] != rows.shape[1]:
         raise Refusal(

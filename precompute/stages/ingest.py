@@ -72,9 +72,9 @@ def tell_counts(job: Job, facts: dict[str, Any]) -> None:
     met = {**facts["repaired"], **facts["met"]}
     if met:
         job.say(f"ingest: {', '.join(f'{name}: {n:,}' for name, n in met.items())}.")
-    wanted, n_texts = facts["sample"], facts["n_texts"]
-    if wanted and n_texts < wanted:
-        job.say(f"ingest: a sample of {wanted:,} was asked for, but there are only {n_texts:,} usable texts.")
+    sample, n_texts = facts["sample"], facts["n_texts"]
+    if sample and n_texts < sample:
+        job.say(f"ingest: a sample of {sample:,} was asked for, but there are only {n_texts:,} usable texts.")
 
 
 def _facts(config: BuildConfig, source: Source, roles: Roles, selection: Selection, texts: Texts) -> dict[str, Any]:

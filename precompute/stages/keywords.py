@@ -126,7 +126,7 @@ class _Terms(NamedTuple):
     """From terms to their embeddings, which are all known."""
 
 
-def _find_terms(job: Job, embedder: KeywordEmbedder, text_ids: np.ndarray) -> tuple[_Terms, dict[str, int]]:
+def _find_terms(job: Job, embedder: KeywordEmbedder, text_ids: np.ndarray) -> tuple[_Terms, dict[str, Any]]:
     """The terms of the texts with these ids, and counts of what was embedded and left out."""
     texts = read_texts(job.generation, text_ids)
     candidates = [keybert.candidates(text) for text in texts]
@@ -142,7 +142,7 @@ def _find_terms(job: Job, embedder: KeywordEmbedder, text_ids: np.ndarray) -> tu
         for text_id, of_text, vector in zip(text_ids, merged, vectors, strict=True)
     }
     left_out = [of_text.left_out for of_text in candidates]
-    counts = {
+    counts: dict[str, Any] = {
         "n_texts": len(texts),
         "n_words": len(distinct_words),
         "n_pairs": len(distinct_pairs),

@@ -1,4 +1,4 @@
-"""audit: texts and activations → copies of texts, and what each feature may fire by instead of meaning.
+"""audit: texts and activations → copies of texts, and what each feature may fire on instead of meaning.
 
 Only `TOP` strongest and `SAMPLED` drawn texts of a feature are cut into words and compared with each other. What was
 found of a range of features lies under work/audit, so that a killed run goes on.
@@ -29,11 +29,11 @@ from precompute.stages.audit.text_cache import TextCache
 from precompute.stages.audit.traits import Traits, read_traits
 
 SAMPLED = 200
-"""Texts drawn of each feature, in which passages are looked for."""
+"""Texts drawn of each feature, in which a common passage is searched."""
 CORPUS_SAMPLE = 2_000
-"""Texts drawn of the corpus, in which passages are counted for comparison."""
+"""Texts drawn of the corpus, in which the same passages are counted for comparison."""
 TEXTS_PER_RANGE = 200_000
-"""Texts, those of several features counted for each, that are compared before what was found is written."""
+"""Texts that are compared before their results are saved; a text of several features counts for each."""
 
 
 def audit(job: Job) -> Made:
@@ -44,10 +44,10 @@ def audit(job: Job) -> Made:
     counted = _count(job, traits, n_features)
     pairs, segments = _compare(job, traits, counted)
     copies = all_copies(traits.exact, pairs)
-    found = _checks(traits, counted, segments, copies)
+    results = _check_features(traits, counted, segments, copies)
     generation.write(COPIES, list(copies))
-    generation.write(AUDIT, _rows(found, n_features))
-    return _made(traits, found, copies, n_features)
+    generation.write(AUDIT, _columns(results, n_features))
+    return _made(traits, results, copies, n_features)
 
 
 STAGE = Stage(
@@ -79,12 +79,11 @@ class Counted:
     top: list[np.ndarray]
     """The ids of its TOP_TEXTS strongest texts."""
     drawn: list[np.ndarray]
-    """The ids of SAMPLED texts drawn from all on which it fires, rising."""
+    """The ids of SAMPLED texts drawn from all on which it fires, ascending."""
 
 
 def _count(job: Job, traits: Traits, n_features: int) -> Counted:
-    whole = [np.zeros(n_features, np.int64) for _ in range(3)]
-    n_active, n_truncated, n_different = whole
+    n_active, n_truncated, n_different = (np.zeros(n_features, np.int64) for _ in range(3))
     rank_sum, median = np.zeros(n_features), np.full(n_features, np.nan)
     by_value = np.zeros((n_features, len(traits.names)), np.int64)
     top = [np.empty(0, np.int64)] * n_features
@@ -101,7 +100,7 @@ def _count(job: Job, traits: Traits, n_features: int) -> Counted:
             by_value[feature_id] = np.bincount(values[values >= 0], minlength=len(traits.names))
             n_different[feature_id] = len(np.unique(traits.exact[ids]))
             top[feature_id] = ids[:TOP_TEXTS].copy()
-            drawn[feature_id] = _drawn(ids, SAMPLED, job.config.seed, feature_id)
+            drawn[feature_id] = _draw(ids, SAMPLED, job.config.seed, feature_id)
             bar.advance()
     return Counted(n_active, rank_sum, median, n_truncated, by_value, n_different, top, drawn)
 
@@ -114,14 +113,14 @@ def _texts_of_features(generation: Generation) -> Iterator[tuple[int, np.ndarray
         yield from zip(feature_ids.tolist(), np.split(rows.text_ids, starts[1:]), strict=False)
 
 
-def _drawn(ids: np.ndarray, most: int, *seed: int) -> np.ndarray:
+def _draw(ids: np.ndarray, most: int, *seed: int) -> np.ndarray:
     if len(ids) <= most:
         return np.sort(ids)
     return np.sort(np.random.default_rng(seed).choice(ids, most, replace=False))
 
 
 def _compare(job: Job, traits: Traits, counted: Counted) -> tuple[list[tuple[int, int]], list[Segment]]:
-    """Find the near copies among the texts of each feature, and the passage that they have in common."""
+    """Find the near copies among the texts of each feature, and the passage that its texts have in common."""
     # Products of a few hundred rows: threads that wait for each other took five times as long on a busy machine.
     from threadpoolctl import threadpool_limits
 
@@ -136,15 +135,15 @@ def _compare(job: Job, traits: Traits, counted: Counted) -> tuple[list[tuple[int
             if not path.is_file():
                 corpus = corpus or _corpus_segments(job, traits, cache)
                 files.write_json(path, _compare_range(cache, traits, counted, corpus, range(first, last)))
-            held = files.read_json(path)
-            pairs += [(one, other) for one, other in held["pairs"]]
-            segments += [Segment(*one) for one in held["segments"]]
+            compared = files.read_json(path)
+            pairs += [(first_id, second_id) for first_id, second_id in compared["pairs"]]
+            segments += [Segment(*segment) for segment in compared["segments"]]
             bar.advance(last - first)
     return pairs, segments
 
 
 def _ranges(counted: Counted) -> list[tuple[int, int]]:
-    """Ranges [first, last) of features with about TEXTS_PER_RANGE texts to compare."""
+    """Ranges of features, first to last without the last, with about TEXTS_PER_RANGE texts to compare in each."""
     sizes = [len(top) + len(drawn) for top, drawn in zip(counted.top, counted.drawn, strict=True)]
     number = (np.cumsum(sizes) - 1) // TEXTS_PER_RANGE if sizes else np.empty(0, np.int64)
     starts = np.flatnonzero(np.diff(number, prepend=-2)).tolist()
@@ -153,48 +152,48 @@ def _ranges(counted: Counted) -> list[tuple[int, int]]:
 
 def _corpus_segments(job: Job, traits: Traits, cache: TextCache) -> CorpusSegments:
     different = np.flatnonzero(traits.exact == np.arange(len(traits.exact)))
-    ids = _drawn(different, CORPUS_SAMPLE, job.config.seed)
+    ids = _draw(different, CORPUS_SAMPLE, job.config.seed)
     cache.fetch(ids)
-    return CorpusSegments.of([cache.words(one) for one in ids.tolist()])
+    return CorpusSegments.of([cache.words(text_id) for text_id in ids.tolist()])
 
 
 def _compare_range(
     cache: TextCache, traits: Traits, counted: Counted, corpus: CorpusSegments, features: range
 ) -> dict[str, Any]:
-    wanted = [np.union1d(counted.top[one], counted.drawn[one]) for one in features]
-    cache.fetch(np.unique(np.concatenate([np.empty(0, np.int64), *wanted])))
+    ids_of = [np.union1d(counted.top[feature_id], counted.drawn[feature_id]) for feature_id in features]
+    cache.fetch(np.unique(np.concatenate([np.empty(0, np.int64), *ids_of])))
     pairs: set[tuple[int, int]] = set()
     segments = []
-    for feature_id, ids in zip(features, wanted, strict=True):
-        texts = [cache.words(one) for one in ids.tolist()]
+    for feature_id, ids in zip(features, ids_of, strict=True):
+        texts = [cache.words(text_id) for text_id in ids.tolist()]
         near, group = near_pairs(ids.tolist(), cache.embeddings(ids), texts, traits.exact[ids])
         pairs.update(near)
         places = np.searchsorted(ids, counted.drawn[feature_id])
         _, first = np.unique(group[places], return_index=True)
-        found = common_segment([texts[place] for place in places[np.sort(first)]], corpus)
-        segments.append([found.k, found.n, found.expected, found.passage])
+        segment = common_segment([texts[place] for place in places[np.sort(first)]], corpus)
+        segments.append([segment.k, segment.n, segment.expected, segment.passage])
     return {"pairs": sorted(pairs), "segments": segments}
 
 
-def _checks(traits: Traits, counted: Counted, segments: list[Segment], copies: Copies) -> list[Check]:
+def _check_features(traits: Traits, counted: Counted, segments: list[Segment], copies: Copies) -> list[Check]:
     n, n_texts = counted.n_active, len(traits.exact)
     usual = float(np.median(traits.lengths)) if n_texts else 0.0
-    told = [
-        "" if np.isnan(one) else f"median {one:,.0f} {traits.unit}, {usual:,.0f} in the corpus"
-        for one in counted.median.tolist()
+    details = [
+        "" if np.isnan(median) else f"median {median:,.0f} {traits.unit}, {usual:,.0f} in the corpus"
+        for median in counted.median.tolist()
     ]
-    found = [checks.check_length(counted.rank_sum, n, n_texts, told)]
+    results = [checks.check_length(counted.rank_sum, n, n_texts, details)]
     if traits.truncated is not None:
         share = float(traits.truncated.mean())
-        told = [
+        details = [
             f"{k:,} of {of:,} texts were cut" for k, of in zip(counted.n_truncated.tolist(), n.tolist(), strict=True)
         ]
-        found.append(checks.check_share("truncation", counted.n_truncated, n, share, told))
+        results.append(checks.check_share("truncation", counted.n_truncated, n, share, details))
     if traits.names:
-        found.append(_check_values(traits, counted))
-    found.append(checks.check_boilerplate(segments))
-    found.append(_check_copies(counted, copies, n_texts))
-    return found
+        results.append(_check_values(traits, counted))
+    results.append(checks.check_boilerplate(segments))
+    results.append(_check_copies(counted, copies, n_texts))
+    return results
 
 
 def _check_values(traits: Traits, counted: Counted) -> Check:
@@ -203,8 +202,10 @@ def _check_values(traits: Traits, counted: Counted) -> Check:
     corpus = np.bincount(traits.values[traits.values >= 0], minlength=len(traits.names)) / max(len(traits.values), 1)
     best = (counted.by_value / np.maximum(n, 1)[:, None] - corpus).argmax(axis=1)
     k = counted.by_value[np.arange(len(n)), best]
-    detail = [traits.names[one][:LONGEST_DETAIL] if of else "" for one, of in zip(best, n, strict=True)]
-    return checks.check_share(traits.kind, k, n, corpus[best], detail)
+    details = [
+        traits.names[number][:LONGEST_DETAIL] if n_texts else "" for number, n_texts in zip(best, n, strict=True)
+    ]
+    return checks.check_share(traits.kind, k, n, corpus[best], details)
 
 
 def _check_copies(counted: Counted, copies: Copies, n_texts: int) -> Check:
@@ -224,26 +225,26 @@ def _check_copies(counted: Counted, copies: Copies, n_texts: int) -> Check:
     return checks.check_share("copies", np.array(k), n_top, len(copies.text_ids) / max(n_texts, 1), detail)
 
 
-def _rows(found: list[Check], n_features: int) -> list[Any]:
+def _columns(results: list[Check], n_features: int) -> list[Any]:
     """The columns of the table: for each feature its checks in their order."""
-    ids = np.repeat(np.arange(n_features, dtype=np.int32), len(found))
-    columns: list[Any] = [ids, [one.name for one in found] * n_features]
+    ids = np.repeat(np.arange(n_features, dtype=np.int32), len(results))
+    columns: list[Any] = [ids, [check.name for check in results] * n_features]
     for name in ("value", "low", "high", "expected", "n_texts", "flagged"):
-        numbers = np.stack([getattr(one, name) for one in found], axis=1).ravel()
+        numbers = np.stack([getattr(check, name) for check in results], axis=1).ravel()
         columns.append(pa.array(numbers, from_pandas=True))
-    details = [one.detail for one in found]
+    details = [check.detail for check in results]
     return [*columns, [detail for row in zip(*details, strict=True) for detail in row]]
 
 
-def _made(traits: Traits, found: list[Check], copies: Copies, n_features: int) -> Made:
-    flags = {one.name: int(one.flagged.sum()) for one in found}
-    flagged = np.any([one.flagged for one in found], axis=0)
+def _made(traits: Traits, results: list[Check], copies: Copies, n_features: int) -> Made:
+    flags = {check.name: int(check.flagged.sum()) for check in results}
+    flagged = np.any([check.flagged for check in results], axis=0)
     n_exact = int(copies.exact.sum())
     facts = {
         "flags": flags,
         "n_flagged": int(flagged.sum()),
         "n_features": n_features,
-        "n_enough": {one.name: int((one.n_texts >= checks.MIN_TEXTS).sum()) for one in found},
+        "n_enough": {check.name: int((check.n_texts >= checks.MIN_TEXTS).sum()) for check in results},
         "n_copies": len(copies.text_ids),
         "n_exact_copies": n_exact,
         "unit": traits.unit,
@@ -251,9 +252,9 @@ def _made(traits: Traits, found: list[Check], copies: Copies, n_features: int) -
         "thresholds": checks.THRESHOLDS | {"cosine": SAME_COSINE, "same_words": SAME_WORDS},
         "sampled": SAMPLED,
     }
-    told = ", ".join(f"{name} {n:,}" for name, n in flags.items())
+    flags_line = ", ".join(f"{name} {n:,}" for name, n in flags.items())
     line = (
-        f"{facts['n_flagged']:,} of {n_features:,} features flagged ({told}); {len(copies.text_ids):,} texts have a "
-        f"copy, {n_exact:,} of them an exact one"
+        f"{facts['n_flagged']:,} of {n_features:,} features flagged ({flags_line}); {len(copies.text_ids):,} texts "
+        f"have a copy, {n_exact:,} of them an exact one"
     )
     return Made(line, facts)

@@ -44,7 +44,7 @@ class Traits:
 
 
 def read_traits(job: Job) -> Traits:
-    """Read every text once; what was read is kept under work/audit."""
+    """Read every text once; the results are kept under work/audit."""
     generation = job.generation
     own = pq.read_schema(generation.need(TEXTS)).names
     column = language_column([name for name in own if name not in TEXTS.schema.names])
@@ -89,13 +89,13 @@ def _read_texts(job: Job, column: str | None) -> dict[str, np.ndarray]:
             characters += map(len, texts)
             spoken += _languages(batch[column]) if column else map(main_script, texts)
             bar.advance(len(texts))
-    counted = Counter(one for one in spoken if one is not None)
+    counted = Counter(name for name in spoken if name is not None)
     names = sorted(counted, key=lambda name: (-counted[name], name))[:MOST_VALUES]
     number = {name: place for place, name in enumerate(names)}
     return {
         "codes": np.array(codes, np.uint64),
         "characters": np.array(characters, np.int64),
-        "values": np.array([-1 if one is None else number.get(one, -1) for one in spoken], np.int32),
+        "values": np.array([-1 if name is None else number.get(name, -1) for name in spoken], np.int32),
         # As numbers: an array of strings would lose zeros at their ends and need pickle.
         "names": np.array([ord(letter) for letter in "\0".join(names)], np.uint32),
         "n_names": np.array(len(names)),
@@ -107,5 +107,6 @@ def _languages(values: pa.Array) -> list[str | None]:
     if pa.types.is_nested(values.type):
         return [None] * len(values)
     return [
-        None if one is None or not str(one).strip("\0 ") else str(one).replace("\0", "") for one in values.to_pylist()
+        None if value is None or not str(value).strip("\0 ") else str(value).replace("\0", "")
+        for value in values.to_pylist()
     ]

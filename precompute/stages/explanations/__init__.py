@@ -34,10 +34,10 @@ from precompute.stages.explanations.material import Marker, materials
 VERSION = 1
 CACHE_KEYS = ("explanation", "judged", "calls", "tokens_in", "tokens_out", "last")
 """What the fields of an Explanation are called in the cache's files."""
-NONSENSE = 5
-"""So many features running of which nothing can be read end the build: the model is not up to it."""
-TOO_RARE = "of the texts that are kept for judging it fires on too few, or on nearly all"
-NO_WORDS = "too few of the texts that are kept for judging hold a word that carries it"
+MOST_UNREADABLE = 5
+"""So many features in a row whose answers cannot be read end the build: the model is not up to it."""
+TOO_RARE = "of the label test texts it fires on too few, or on nearly all"
+NO_WORDS = "too few of the label test texts hold a word that carries it"
 UNREAD = "too few verdicts of the labeller could be read"
 
 
@@ -55,14 +55,14 @@ def make_explanations(job: Job) -> Made:
     model = LanguageModel(job.config.labeller, job.config.labeller_model)
     try:
         marker = Marker(job)
-        kept = _kept(job, fuzzing=marker.reason is None)
-        choices, n_rare = _choices(job, store)
-        _tell_cost(job, store, choices, kept, model, marker)
-        described = _describe_all(job, store, choices, kept, model, marker)
+        cache = _open_cache(job, fuzzing=marker.reason is None)
+        choices, n_rare = _choose_all(job, store)
+        _say_cost(job, store, choices, cache, model, marker)
+        explanations = _explain_all(job, store, choices, cache, model, marker)
     finally:
         model.close()
         store.close()
-    return _made(job, described, n_rare, model, marker)
+    return _made(job, explanations, n_rare, model, marker)
 
 
 STAGE = Stage(
@@ -78,11 +78,11 @@ STAGE = Stage(
 
 
 @dataclass(frozen=True)
-class _Kept:
-    """What was said before, one file a feature."""
+class _Cache:
+    """The explanations that were made before, one file for each feature."""
 
     folder: Path
-    """In the run's cache; its name is the fingerprint of all that is asked."""
+    """In the run's cache; its name is the fingerprint of everything the answers depend on."""
 
     def has(self, feature_id: int) -> bool:
         return self._path(feature_id).is_file()
@@ -103,9 +103,9 @@ class _Kept:
         return self.folder / f"feature-{feature_id:06d}.json"
 
 
-def _kept(job: Job, *, fuzzing: bool) -> _Kept:
+def _open_cache(job: Job, *, fuzzing: bool) -> _Cache:
     grounds = job.generation.done("summarise")
-    asked = {
+    depends_on = {
         "model": job.config.labeller_model,
         "prompts": prompts_fingerprint(),
         "version": VERSION,
@@ -113,14 +113,14 @@ def _kept(job: Job, *, fuzzing: bool) -> _Kept:
         "fuzzing": fuzzing,
         "activations": grounds.fingerprint if grounds else None,
     }
-    cache = Run(job.generation.path.parent).cache_folder
-    return _Kept(cache / "labeller" / files.fingerprint(asked))
+    folder = Run(job.generation.path.parent).cache_folder
+    return _Cache(folder / "labeller" / files.fingerprint(depends_on))
 
 
-def _choices(job: Job, store: Store) -> tuple[list[ChosenTexts], int]:
-    """The texts of the features that are to be described, and how many live ones fire on too few texts for that.
+def _choose_all(job: Job, store: Store) -> tuple[list[ChosenTexts], int]:
+    """The texts for each feature that is to be explained, and how many live features fire on too few texts for that.
 
-    The densest that are not dense come first, then the dense ones, the densest last.
+    Features that are not dense come first, the densest of them at the front; dense ones follow, the densest last.
     """
     part = pq.read_table(job.generation.need(LABEL_SPLIT))["part"].to_numpy()
     naming, testing = part == NAMING, part == TESTING
@@ -128,12 +128,12 @@ def _choices(job: Job, store: Store) -> tuple[list[ChosenTexts], int]:
     live = features[features["n_active"] > 0]
     dense = live["density"] > DENSE
     order = np.lexsort((live["feature_id"], np.where(dense, live["n_active"], -live["n_active"]), dense))
-    wanted = min(job.config.labelled_features or len(live), len(live))
+    n_features = min(job.config.labelled_features or len(live), len(live))
     choices: list[ChosenTexts] = []
     n_rare = 0
-    with job.progress(wanted, "features chosen") as bar:
+    with job.progress(n_features, "features chosen") as bar:
         for feature_id in live["feature_id"].to_numpy()[order].tolist():
-            if len(choices) == wanted:
+            if len(choices) == n_features:
                 break
             text_ids, activations = _fires_on(store, feature_id)
             choice = choose_texts(feature_id, text_ids, activations, naming, testing, job.config.seed)
@@ -155,13 +155,13 @@ def _fires_on(store: Store, feature_id: int) -> tuple[np.ndarray, np.ndarray]:
     return rows["text_id"].to_numpy(), rows["activation"].to_numpy()
 
 
-def _tell_cost(
-    job: Job, store: Store, choices: list[ChosenTexts], kept: _Kept, model: LanguageModel, marker: Marker
+def _say_cost(
+    job: Job, store: Store, choices: list[ChosenTexts], cache: _Cache, model: LanguageModel, marker: Marker
 ) -> None:
-    """Say, before anything is asked, what it will cost and what is done already."""
+    """Say, before any question is sent, how much it will cost and how much is done already."""
     lengths = store.ask("select length(text) as n from texts order by text_id")["n"].to_numpy()
-    left = [choice for choice in choices if not kept.has(choice.feature_id)]
-    cost = sum((estimate_cost(one, lengths, fuzzing=marker.reason is None) for one in left), Cost())
+    left = [choice for choice in choices if not cache.has(choice.feature_id)]
+    cost = sum((estimate_cost(choice, lengths, fuzzing=marker.reason is None) for choice in left), Cost())
     n_done = len(choices) - len(left)
     done = f"; {n_done:,} were described before and are not asked again" if n_done else ""
     job.say(
@@ -172,31 +172,33 @@ def _tell_cost(
         job.say(f"without fuzzing: {marker.reason}.")
 
 
-def _describe_all(
-    job: Job, store: Store, choices: list[ChosenTexts], kept: _Kept, model: LanguageModel, marker: Marker
+def _explain_all(
+    job: Job, store: Store, choices: list[ChosenTexts], cache: _Cache, model: LanguageModel, marker: Marker
 ) -> dict[int, Explanation]:
-    """What was said of each feature, now or before; Refusal when nothing that is said can be read."""
-    found = {one.feature_id: kept.read(one.feature_id) for one in choices if kept.has(one.feature_id)}
-    left = [choice for choice in choices if choice.feature_id not in found]
-    with job.progress(len(choices), "features", len(found)) as bar:
-        running = 0
+    """Each feature's explanation, made now or before; Refusal when no answer can be read."""
+    explanations = {
+        choice.feature_id: cache.read(choice.feature_id) for choice in choices if cache.has(choice.feature_id)
+    }
+    left = [choice for choice in choices if choice.feature_id not in explanations]
+    with job.progress(len(choices), "features", len(explanations)) as bar:
+        n_unreadable = 0
         for material in materials(store, left, marker, job.config.seed):
             explanation = explain_feature(model, material, job.config.seed)
             if not explanation.unreadable:
-                kept.write(material.feature_id, explanation)
-            found[material.feature_id] = explanation
-            running = running + 1 if explanation.unreadable else 0
-            if running == NONSENSE:
-                raise _nonsense(model, explanation)
+                cache.write(material.feature_id, explanation)
+            explanations[material.feature_id] = explanation
+            n_unreadable = n_unreadable + 1 if explanation.unreadable else 0
+            if n_unreadable == MOST_UNREADABLE:
+                raise _unreadable(model, explanation)
             _note(bar, explanation)
-    return found
+    return explanations
 
 
-def _nonsense(model: LanguageModel, explanation: Explanation) -> Refusal:
-    said = " ".join(explanation.unread.split())[:120]
+def _unreadable(model: LanguageModel, explanation: Explanation) -> Refusal:
+    answer = " ".join(explanation.unread.split())[:120]
     return Refusal(
-        f"{model.model} answered {NONSENSE} features running with nothing that can be read, at last "
-        f"'{said}'; name another --labeller-model, or mend its server, and give the same command again."
+        f"{model.model} answered {MOST_UNREADABLE} features running with nothing that can be read, at last "
+        f"'{answer}'; name another --labeller-model, or mend its server, and give the same command again."
     )
 
 
@@ -205,23 +207,32 @@ def _note(bar: Bar, explanation: Explanation) -> None:
     bar.advance()
 
 
-def _made(job: Job, described: dict[int, Explanation], n_rare: int, model: LanguageModel, marker: Marker) -> Made:
-    explained = {feature_id: one for feature_id, one in sorted(described.items()) if one.sentence is not None}
-    rows = [row for feature_id, one in explained.items() for row in _rows(feature_id, one, model.model, marker)]
+def _made(job: Job, explanations: dict[int, Explanation], n_rare: int, model: LanguageModel, marker: Marker) -> Made:
+    explained = {
+        feature_id: explanation
+        for feature_id, explanation in sorted(explanations.items())
+        if explanation.sentence is not None
+    }
+    rows = [
+        row
+        for feature_id, explanation in explained.items()
+        for row in _rows(feature_id, explanation, model.model, marker)
+    ]
     job.generation.write(EXPLANATIONS, pa.Table.from_pylist(rows, schema=EXPLANATIONS.schema).columns)
-    n_unreadable = len(described) - len(explained)
+    n_unreadable = len(explanations) - len(explained)
     facts: dict[str, Any] = {"model": model.model, "host": model.host, "n_explained": len(explained)}
     facts |= {"n_unreadable": n_unreadable, "n_too_rare": n_rare, "why_no_fuzzing": marker.reason}
-    told = []
+    means = []
     for scorer in SCORERS:
         scores = [row["score"] for row in rows if row["scorer"] == scorer and row["score"] is not None]
         mean = round(float(np.mean(scores)), 6) if scores else None
         facts |= {f"n_{scorer}": len(scores), f"mean_{scorer}": mean}
-        told += [f"{scorer} {mean:.2f} (mean of {len(scores):,})"] if scores else []
-    line = f"{model.model} described {len(explained):,} features; {', '.join(told) or 'none could be judged'}"
+        means += [f"{scorer} {mean:.2f} (mean of {len(scores):,})"] if scores else []
+    line = f"{model.model} described {len(explained):,} features; {', '.join(means) or 'none could be judged'}"
     line += f"; of {n_unreadable:,} no answer could be read" if n_unreadable else ""
-    volatile = {"calls": sum(one.calls for one in described.values())}
-    volatile |= {name: sum(getattr(one, name) for one in described.values()) for name in ("tokens_in", "tokens_out")}
+    volatile = {"calls": sum(explanation.calls for explanation in explanations.values())}
+    for name in ("tokens_in", "tokens_out"):
+        volatile[name] = sum(getattr(explanation, name) for explanation in explanations.values())
     return Made(line, facts, volatile)
 
 

@@ -65,8 +65,8 @@ def split_of_source(generation: Generation, source: Path, n_texts: int) -> np.nd
     rest = "held_out" if done.facts.get("source") == TRAINED_HERE else "unknown"
     seen = np.zeros(n_texts, bool)
     for own, known in zip(_keys(generation, by_id), _keys(origin, by_id, trained), strict=True):
-        known = set(known)
-        seen |= np.array([key in known for key in own])
+        trained_on = set(known)
+        seen |= np.array([key in trained_on for key in own])
     return np.where(seen, "train", rest)
 
 
