@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from typing import Any
 
 import streamlit as st
 
@@ -80,7 +81,8 @@ with beside:
         with st.container(horizontal=True, key="read-near"):
             for page, words in ONWARD.items():
                 ui.page_link(page, words, feature=feature_id)
-            ui.page_link("combine.py", "combine with other features ›", **{"with": feature_id})
+            with_feature: dict[str, Any] = {"with": feature_id}
+            ui.page_link("combine.py", "combine with other features ›", **with_feature)
         rows = queries.opposites(store, feature_id, limit=BESIDE)
         header.cosines("far", "Most opposite directions", rows.to_pylist())
     if columns and not feature.dead:

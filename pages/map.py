@@ -64,7 +64,7 @@ def draw(run: ui.Opened) -> None:
                 listed(run, ids, f"{len(ids):,} features in the lasso", "lasso")
             elif chosen is not None:
                 beside(run.store, chosen)
-            elif inside is not None:
+            elif inside is not None and cluster is not None:
                 cluster_beside(run, colour, cluster, inside)
             elif lit is not None:
                 listed(

@@ -32,7 +32,7 @@ def features_with_words() -> None:
 
 def texts() -> None:
     """A page of the texts that were searched for."""
-    if not typed.strip():
+    if near is not None and not typed.strip():
         found = finding.near_text(opened, near)
         ui.heading("Texts", f"the {len(found)} nearest in meaning to “{by_id.name_of(store, near)}”, by cosine")
     elif by == "words":

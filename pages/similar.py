@@ -25,7 +25,7 @@ try:
     if second is None:
         similar.choices(store, a, chosen_text.nearest(opened, a, limit=NEAREST))
         st.stop()
-    b = chosen_text.choose(opened, None, second)
+    b = chosen_text.of_corpus(opened, second)
     with st.spinner(navigation.STARTING, show_time=True):
         found = ui.live().similarity(opened.generation.path, a.source, b.source)
     labels = queries.labels(store, similar.named(found))

@@ -37,7 +37,7 @@ def shown_words(rows: list[dict]) -> None:
         ui.html(text_list.cut_text(text.text, text.cut, start=text_list.after_title(text.text, text.title or "")))
         return
     with st.spinner(navigation.STARTING, show_time=True):
-        word_attributions.words(opened, text.text, text, chosen, queries.feature(store, chosen).label)
+        word_attributions.words(opened, text.text, text.cut, chosen, queries.feature(store, chosen).label)
 
 
 opened = ui.open_run()

@@ -41,7 +41,7 @@ def one_text() -> None:
     with left, ui.part():
         if chosen is not None:
             label = known[chosen]["label"] if chosen in known else queries.feature(store, chosen).label
-            word_attributions.words(opened, given.text, looked, chosen, label)
+            word_attributions.words(opened, given.text, looked.cut, chosen, label)
     with ui.part():
         outcome.nearest_texts(opened, looked, given)
 

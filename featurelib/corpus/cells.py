@@ -33,8 +33,12 @@ def strings(values: Sequence[str | None], repaired: Counter[str]) -> pa.Array:
         column = pa.array(values, pa.string())
     except UnicodeEncodeError:
         broken = [value is not None and _SURROGATES.search(value) is not None for value in values]
-        fixed = [repair(value) if bad else value for value, bad in zip(values, broken, strict=True)]
-        repaired[SURROGATE] += sum(bad and MARK in value for value, bad in zip(fixed, broken, strict=True))
+        fixed = [
+            repair(value) if bad and value is not None else value for value, bad in zip(values, broken, strict=True)
+        ]
+        repaired[SURROGATE] += sum(
+            bad and value is not None and MARK in value for value, bad in zip(fixed, broken, strict=True)
+        )
         column = pa.array(fixed, pa.string())
     return without_nul(column, repaired)
 
@@ -57,7 +61,8 @@ def valid(column: pa.Array, repaired: Counter[str]) -> pa.Array:
         cells = raw.to_pylist()
         fixed = [None if cell is None else cell.decode("utf-8", "replace") for cell in cells]
         repaired[INVALID] += sum(
-            cell is not None and text.encode() != cell for text, cell in zip(fixed, cells, strict=True)
+            cell is not None and text is not None and text.encode() != cell
+            for text, cell in zip(fixed, cells, strict=True)
         )
         text = pa.array(fixed, pa.string())
     return without_nul(text, repaired)

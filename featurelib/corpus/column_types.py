@@ -135,7 +135,7 @@ class JsonTypeInference:
         kind = self.kind()
         if pa.types.is_string(kind):
             return cells.strings([cells.to_json(value) for value in values], repaired)
-        if cells.is_list(kind) and pa.types.is_string(kind.value_type):
+        if kind is not None and cells.is_list(kind) and pa.types.is_string(kind.value_type):
             joined = cells.strings([member for value in values if value for member in value], repaired)
             offsets = [0]
             for value in values:

@@ -37,11 +37,12 @@ class Dialect:
 
     def reader(self, lines: Iterable[str]) -> Any:
         """A strict reader of the standard library."""
-        options: dict[str, Any] = {
+        known: dict[str, dict[str, Any]] = {
             "standard": {},
             "backslash": {"escapechar": "\\", "doublequote": False},
             "none": {"quoting": csv.QUOTE_NONE},
-        }[self.quoting]
+        }
+        options = known[self.quoting]
         return csv.reader(lines, delimiter=self.delimiter, strict=True, **options)
 
 

@@ -144,10 +144,10 @@ def decode(raw: bytes) -> tuple[str, str, bool]:
                 return text, name, False
             except UnicodeDecodeError:
                 return raw.decode(name, "replace").removeprefix("\ufeff"), name, True
-    name = codec_of(raw)
-    if name is None:
+    codec = codec_of(raw)
+    if codec is None:
         return raw.decode("utf-8", "replace"), "utf-8", True
-    return raw.decode(name, "surrogatepass" if name == "utf-8" else "strict"), name, False
+    return raw.decode(codec, "surrogatepass" if codec == "utf-8" else "strict"), codec, False
 
 
 class Lines:

@@ -141,8 +141,9 @@ class JsonSource(ObjectSource):
         return counted(unreadable_lines=self._replaced, objects_with_a_key_twice=self._repeated)
 
     def _spread(self) -> Iterator[Any]:
-        for number, value in enumerate(self._columns):
-            self._position = self.size * number // len(self._columns)
+        columns = self._columns or []
+        for number, value in enumerate(columns):
+            self._position = self.size * number // len(columns)
             yield value
 
     def _decoded(self) -> Any:
@@ -159,7 +160,7 @@ class JsonSource(ObjectSource):
 
     def _listed(self) -> Iterator[Any]:
         decoder = json.JSONDecoder(object_pairs_hook=self._object)
-        space = json.decoder.WHITESPACE
+        space = json.decoder.WHITESPACE  # type: ignore[attr-defined]  # the standard library's own, not declared
         text = self._text
         at = space.match(text, text.index("[") + 1).end()
         while text[at : at + 1] != "]":

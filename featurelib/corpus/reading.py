@@ -165,7 +165,7 @@ class Texts:
         ids, generated = _ids(rows)
         self.counts["ids made from row numbers"] += int(generated[places].sum())
         text = self._composed(rows.text.take(places), rows.title.take(places) if rows.title is not None else None)
-        metadata = [column.take(places) for column in rows.metadata.values()]
+        metadata = [column.take(places) for column in (rows.metadata or {}).values()]
         columns = [pa.array(text_ids), pa.array(rows.numbers[places]), ids.take(places), text, *metadata]
         return pa.RecordBatch.from_arrays(columns, schema=self.schema)
 

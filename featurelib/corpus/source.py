@@ -171,7 +171,7 @@ class ArrowSource(Source):
                     for column in fields
                 }
             numbers = np.arange(first, first + batch.num_rows, dtype=np.int64)
-            title, own_id = role_columns.get(roles.title), role_columns.get(roles.id)
+            title, own_id = (role_columns.get(name) if name else None for name in (roles.title, roles.id))
             yield Rows(numbers, role_columns[roles.text], title, own_id, metadata=metadata, weight=batch.num_rows)
             first += batch.num_rows
 

@@ -29,7 +29,7 @@ HUB_SECONDS = 4.0
 """How long the hub may take to answer its first question before it counts as out of reach."""
 READ_FILES = ("*.json", "*.txt", "*.model", "*.safetensors")
 OTHER_BACKENDS = ("onnx", "openvino")
-WANTED = {"allow_patterns": list(READ_FILES), "ignore_patterns": [f"{folder}/*" for folder in OTHER_BACKENDS]}
+WANTED: Any = {"allow_patterns": list(READ_FILES), "ignore_patterns": [f"{folder}/*" for folder in OTHER_BACKENDS]}
 """The files that are fetched from a repository on the hub: no code, no pickles."""
 
 
@@ -202,15 +202,15 @@ def _put_answer(answers: list[Any], name: str, revision: str | None) -> None:
 
     try:
         answers.append(HfApi().model_info(name, revision=revision, timeout=HUB_SECONDS).sha)
-    except (*_hub_errors(), ValueError) as error:
+    except _hub_errors(ValueError) as error:
         answers.append(error)
 
 
-def _hub_errors() -> tuple[type[BaseException], ...]:
+def _hub_errors(*more: type[Exception]) -> tuple[type[Exception], ...]:
     """What the hub's client raises: its own error's bases are its transport's error (of httpx or a kin) and OSError."""
     from huggingface_hub.errors import HfHubHTTPError
 
-    return HfHubHTTPError.__bases__
+    return tuple(base for base in HfHubHTTPError.__bases__ if issubclass(base, Exception)) + more
 
 
 def _hub_refusal(name: str, revision: str | None, error: Exception) -> Refusal:

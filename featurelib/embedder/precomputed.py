@@ -164,7 +164,8 @@ def _from_parquet(path: Path, column: str, work: Path) -> np.ndarray:
 
 def _copy_column(path: Path, column: str, target: Path) -> None:
     with pq.ParquetFile(path) as opened:
-        n_rows, matrix, start = opened.metadata.num_rows, None, 0
+        n_rows, start = opened.metadata.num_rows, 0
+        matrix: np.memmap | None = None
         for batch in opened.iter_batches(batch_size=BATCH_ROWS, columns=[column]):
             rows = _matrix(batch.column(0), path, column, start)
             if matrix is None:
@@ -181,7 +182,7 @@ def _copy_column(path: Path, column: str, target: Path) -> None:
         matrix.flush()
 
 
-def _new_matrix(target: Path, n_rows: int, d: int) -> np.ndarray:
+def _new_matrix(target: Path, n_rows: int, d: int) -> np.memmap:
     """Map a new float32 matrix [n_rows, d], its disk space reserved: writing to a full disk would kill the process."""
     matrix = np.lib.format.open_memmap(target, "w+", np.float32, (n_rows, d))
     if hasattr(os, "posix_fallocate"):

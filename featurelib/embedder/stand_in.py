@@ -27,7 +27,7 @@ class StandIn:
 
     precision = "float32"
     device = "cpu"
-    whole_reason = None
+    whole_reason: str | None = None
 
     def __init__(
         self, model_files: EmbedderFiles, *, prompt: str | None, normalize: bool | None, max_seq_length: int | None
@@ -68,7 +68,7 @@ class StandIn:
 
     def tokens(self, texts: Sequence[str]) -> TokenCounts:
         """Return the words of each text, its prompt included; see `Embedder.tokens`."""
-        prompt, limit = self.facts.prompt or "", self.facts.max_seq_length
+        prompt, limit = self.facts.prompt or "", self.facts.max_seq_length or MAX_WORDS
         spans = [[match.span() for match in WORD.finditer(prompt + text)] for text in texts]
         n_tokens = np.array([len(words) for words in spans], dtype=np.int32)
         cut = [max(words[limit - 1][1] - len(prompt), 0) if len(words) > limit else -1 for words in spans]

@@ -93,7 +93,7 @@ def find_spans(tokenizer: Any, texts: Sequence[str], prompt: str, limit: int | N
     cut = {"truncation": "longest_first", "max_length": limit} if limit is not None else {"truncation": False}
     encodings = tokenizer(prompted, **cut, return_offsets_mapping=True, return_special_tokens_mask=True, verbose=False)
     columns = (encodings[name] for name in ("input_ids", "offset_mapping", "special_tokens_mask"))
-    return [_spans(*row, len(prompt)) for row in zip(*columns, strict=True)]
+    return [_spans(ids, offsets, mask, len(prompt)) for ids, offsets, mask in zip(*columns, strict=True)]
 
 
 def _spans(ids: list[int], offsets: list[tuple[int, int]], mask: list[int], n_prompt: int) -> Spans:

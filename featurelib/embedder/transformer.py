@@ -111,7 +111,7 @@ class SentenceEmbedder:
             for batch, batch_states in each(lambda batch: self._split([texts[i] for i in batch]), batches):
                 for row, text_states in zip(batch, batch_states, strict=True):
                     states_of_texts[row] = text_states
-        return states_of_texts
+        return [states for states in states_of_texts if states is not None]
 
     def _split(self, texts: list[str]) -> list[TokenStates]:
         import torch

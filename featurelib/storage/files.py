@@ -74,7 +74,7 @@ def write_array(path: Path, array: np.ndarray) -> None:
 def write_arrays(path: Path, **arrays: np.ndarray) -> None:
     """Write several arrays as a .npz file."""
     memory = io.BytesIO()
-    np.savez(memory, **arrays)
+    np.savez(memory, **arrays)  # type: ignore[arg-type]  # its stub takes a name for allow_pickle
     _write_memory(path, memory)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -111,12 +111,12 @@ def compare(opened: Opened, other: str) -> Compared:
 def _compared(other: str, one: tuple[str, tuple], another: tuple[str, tuple]) -> Compared:
     stores = [_store(*one), _store(*another)]
     held = [queries.firing_pairs(store, most=matching.MOST_TEXTS) for store in stores]
-    fires = [incidence([(rows.text_ids, rows.feature_ids)], rows.n_texts, rows.n_features) for rows in held]
+    own, others = (incidence([(rows.text_ids, rows.feature_ids)], rows.n_texts, rows.n_features) for rows in held)
     directions = [matching.read_directions(Generation(Path(place[0])).sae_folder) for place in (one, another)]
     both = matching.comparable(*directions)
     named = [queries.texts_per_feature(store) for store in stores]
     return Compared(
-        matching.match(*fires, both),
+        matching.match(own, others, both),
         other,
         named[0]["label"].to_pylist(),
         named[1]["label"].to_pylist(),
@@ -206,7 +206,7 @@ def one(compared: Compared, feature_id: int) -> None:
     _lines(compared, "like", f"Most like it in {compared.other}", np.flatnonzero(own)[:SHOWN])
 
 
-def _lines(compared: Compared, key: str, title: str, rows: Sequence[int]) -> None:
+def _lines(compared: Compared, key: str, title: str, rows: np.ndarray) -> None:
     pairs = compared.matches.pairs
     lines = [
         Line(

@@ -52,5 +52,5 @@ def embed_in_parts(
     with job.progress(len(strings), name, n_done) if n_done < len(strings) else contextlib.nullcontext() as bar:
         for chunk, path in zip(chunks, paths, strict=True):
             if not path.is_file():
-                files.write_array(path, embed(chunk, bar.advance))
+                files.write_array(path, embed(chunk, bar.advance if bar else lambda n: None))
     return EmbeddedStrings(strings, [np.load(path, mmap_mode="r") for path in paths], strings_per_part)

@@ -162,11 +162,11 @@ def _line(facts: dict[str, Any]) -> str:
 
 
 def _embed_from_file(job: Job) -> Made:
-    precomputed = open_precomputed(job.config.embeddings, job.generation.work("embed"))
+    precomputed = open_precomputed(job.config.embeddings or "", job.generation.work("embed"))
     parts = Parts.of(job)
-    by = precomputed.matched_by(
-        parts.n_texts, job.generation.done("ingest").facts["n_rows"], job.config.sample is not None
-    )
+    ingested = job.generation.done("ingest")
+    n_rows = ingested.facts["n_rows"] if ingested else parts.n_texts
+    by = precomputed.matched_by(parts.n_texts, n_rows, job.config.sample is not None)
     embedder = job.config.open_embedder() if job.config.embedder else None
     if embedder:
         _check_embedder(embedder, precomputed, by, job.generation, parts.n_texts)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import groupby
+from typing import Any
 
 import streamlit as st
 
@@ -44,7 +45,7 @@ def texts(store: Store, feature: Feature, columns: Sequence[str]) -> None:
 def _narrowed(store: Store, feature: Feature, columns: Sequence[str]) -> tuple[str | None, str | None]:
     """The metadata column and value that the top texts are narrowed to."""
     column = column_box(columns) if columns else None
-    if column not in columns:
+    if column is None or column not in columns:
         return None, None
     rows = queries.metadata_values(store, feature.feature_id, column, limit=MOST_VALUES).to_pylist()
     return column, value_box({row["value"]: row["n_texts"] for row in rows})
@@ -52,7 +53,7 @@ def _narrowed(store: Store, feature: Feature, columns: Sequence[str]) -> tuple[s
 
 def _top_texts(store: Store, feature: Feature, column: str | None, value: str | None) -> None:
     """The strongest texts, ten at a time; of copies only the strongest."""
-    where = {"column": column, "value": value, "collapse": True}
+    where: dict[str, Any] = {"column": column, "value": value, "collapse": True}
     number = feature.feature_id
     n_texts = queries.count_top_texts(store, number, **where)
     coloured = _colour_head(store)
@@ -91,9 +92,11 @@ def _coloured(store: Store, feature: Feature, shown: Sequence[ShownText]) -> lis
 
 
 def _with_words(shown: ShownText, one: highlight.Attribution) -> ShownText:
-    words = (shown.text, one.starts, one.ends, one.by_word)
-    brief = highlight.highlighted(*words, title=shown.title, length=OPENING + len(shown.title))
-    whole = highlight.highlighted(*words, title=shown.title, cut=shown.cut)
+    places = one.starts, one.ends
+    brief = highlight.highlighted(
+        shown.text, *places, one.by_word, title=shown.title, length=OPENING + len(shown.title)
+    )
+    whole = highlight.highlighted(shown.text, *places, one.by_word, title=shown.title, cut=shown.cut)
     return replace(shown, opening=brief, whole=Html(whole + highlight.bars(one)))
 
 

@@ -184,7 +184,7 @@ def choice_box(
     name: str,
     choices: Sequence[str],
     *,
-    show: Callable[[str], str] = str,
+    show: Callable[[str], Any] = str,
     resets: Sequence[str] = ("page",),
     **options: Any,
 ) -> str:
@@ -218,7 +218,7 @@ def segments(
     name: str,
     choices: Sequence[str],
     *,
-    show: Callable[[str], str] = str,
+    show: Callable[[str], Any] = str,
     resets: Sequence[str] = ("page",),
     **options: Any,
 ) -> str:

@@ -10,7 +10,7 @@ import contextlib
 import html as escaping
 import math
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
@@ -166,7 +166,7 @@ def chart(
     figure: Any,
     *,
     key: str,
-    select: str | Sequence[str] | None = None,
+    select: Any = None,
     chosen: Callable[[dict[str, Any]], None] | None = None,
     zoom: bool = False,
     help: str = "",

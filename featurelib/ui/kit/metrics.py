@@ -47,7 +47,7 @@ def metric_number(metric: Metric | None, name: str, show: Callable[[float], str]
     if metric is None:
         return Number("–", name, "Not measured in this run yet.")
     name, told = f"{name}, {SPLITS.get(metric.split, metric.split)}", metric_told(metric)
-    if metric.low is None or not math.isfinite(metric.low):
+    if metric.low is None or metric.high is None or not math.isfinite(metric.low):
         return Number(show(metric.value), name, told)
     interval = f"{show(metric.low)} – {show(metric.high)}"
     return Number(show(metric.value), name, f"{told}\nIn small: its 95 % interval.", interval)

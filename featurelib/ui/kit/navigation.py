@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from typing import Any
 from urllib.parse import urlencode
 
 import streamlit as st
@@ -55,15 +56,15 @@ def _rebuilt(n_active: int | None, fvu: float | None, cosine: float | None) -> l
     ]
 
 
-def moves(page: str, name: str, shown: int, *, last: int, drawn: int | None = None, **kept: object) -> None:
+def moves(page: str, name: str, shown: int, *, last: int, drawn: int | None = None, **kept: Any) -> None:
     """Links to the one before, one drawn at random, the one after (`kept` goes along), and the address to copy."""
     with st.container(horizontal=True, gap="small", horizontal_alignment="right", key="read-moves"):
         if shown > 0:
-            page_link(page, f"‹ {shown - 1}", **{name: shown - 1}, **kept)
+            page_link(page, f"‹ {shown - 1}", **{name: shown - 1, **kept})
         if drawn is not None:
-            page_link(page, "random", **{name: drawn}, **kept)
+            page_link(page, "random", **{name: drawn, **kept})
         if shown < last:
-            page_link(page, f"{shown + 1} ›", **{name: shown + 1}, **kept)
+            page_link(page, f"{shown + 1} ›", **{name: shown + 1, **kept})
         with st.popover("copy link"):
             root = (st.context.url or "").rpartition("/")[0]
             params = st.query_params.to_dict() | {name: str(shown)}

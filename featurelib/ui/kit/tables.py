@@ -111,7 +111,7 @@ def choice_table(
         st.rerun()
 
 
-def _clicked(rows: pa.Table, key: str, columns: Mapping[str, Any], height: int | str) -> tuple[int, str] | None:
+def _clicked(rows: pa.Table, key: str, columns: Mapping[str, Any], height: Any) -> tuple[int, str] | None:
     """Draw a table and return the row and column of the cell that is selected in it."""
     event = st.dataframe(
         rows,
@@ -125,4 +125,4 @@ def _clicked(rows: pa.Table, key: str, columns: Mapping[str, Any], height: int |
         lazy=False,
     )
     cells = event["selection"]["cells"]
-    return tuple(cells[0]) if cells and cells[0][0] < rows.num_rows else None
+    return (cells[0][0], cells[0][1]) if cells and cells[0][0] < rows.num_rows else None

@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import streamlit as st
@@ -108,7 +109,7 @@ def knobs(store: Store, turned: Steered, changes: Mapping[int, float]) -> list[K
     ]
 
 
-def _knob(row: Mapping[str, object], now: float, wanted: float | None, listed: bool, spare: float) -> Knob:
+def _knob(row: Mapping[str, Any], now: float, wanted: float | None, listed: bool, spare: float) -> Knob:
     maximum = float(row["max_activation"] or 0.0)
     end = max(2 * maximum or spare, now)
     step = now / max(1, round(STEPS * now / end)) if now > 0 else end / STEPS
@@ -175,7 +176,7 @@ def put(knob: Knob, value: float) -> None:
     set_params(set=written(changes))
 
 
-def add_buttons(rows: Sequence[Mapping[str, object]], turned: Steered, shown: Sequence[Knob]) -> None:
+def add_buttons(rows: Sequence[Mapping[str, Any]], turned: Steered, shown: Sequence[Knob]) -> None:
     """Buttons for features that were found: each gets a slider, at what the text has."""
     now = dict(zip(turned.feature_ids.tolist(), turned.activations.tolist(), strict=True))
     there = {knob.feature_id for knob in shown}

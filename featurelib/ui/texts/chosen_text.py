@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import streamlit as st
@@ -38,12 +39,12 @@ class ChosenText:
         return opening(self.title or self.text, length=90)
 
     @property
-    def where(self) -> dict[str, object]:
+    def where(self) -> dict[str, Any]:
         """The parameters that name it as the first of two texts."""
         return dict(self.params) if self.text_id is None else {"a": self.text_id}
 
     @property
-    def alone(self) -> dict[str, object]:
+    def alone(self) -> dict[str, Any]:
         """The parameters that name it as the only text."""
         return dict(self.params) if self.text_id is None else {"text": self.text_id}
 
@@ -59,6 +60,11 @@ def choose(opened: Opened, typed: Typed | None, text_id: int | None) -> ChosenTe
         return ChosenText(typed.text, "", None, None, typed.text, typed.params)
     if text_id is None:
         return None
+    return of_corpus(opened, text_id)
+
+
+def of_corpus(opened: Opened, text_id: int) -> ChosenText:
+    """A text of the corpus with its stored embedding; Refusal when there is none such."""
     row = queries.text(opened.store, text_id)
     return ChosenText(row.text, row.title or "", row.cut, text_id, search.embedding_of(opened.store, text_id), {})
 

@@ -44,20 +44,28 @@ AGREE = (
 )
 
 
+Offsets = Sequence[int] | np.ndarray
+"""Places in a text, in characters."""
+
+
 def stored(row: Mapping[str, Any], feature_id: int, gate: float) -> Attribution:
     """A row of `queries.contributions` as the worker would tell it.
 
     A `gate` of 0 is left open (NaN): with TopK the other features of the text decide what must be exceeded.
     """
-    arrays = (np.array(row[name], kind) for name, kind in (("starts", "i4"), ("ends", "i4"), ("parts", "f4")))
-    return Attribution(feature_id, *arrays, row["special"], row["constant"], row["pre_activation"], gate or math.nan)
+    starts, ends, by_word = (
+        np.array(row[name], kind) for name, kind in (("starts", "i4"), ("ends", "i4"), ("parts", "f4"))
+    )
+    return Attribution(
+        feature_id, starts, ends, by_word, row["special"], row["constant"], row["pre_activation"], gate or math.nan
+    )
 
 
 def highlighted(
     text: str,
-    starts: Sequence[int],
-    ends: Sequence[int],
-    parts: Sequence[float],
+    starts: Offsets,
+    ends: Offsets,
+    parts: Sequence[float] | np.ndarray,
     *,
     title: str = "",
     cut: int | None = None,
@@ -119,9 +127,9 @@ def _word(word: str, part: float, largest: float, *, bold: bool) -> Html:
 
 def strongest_window(
     text: str,
-    starts: Sequence[int],
-    ends: Sequence[int],
-    parts: Sequence[float],
+    starts: Offsets,
+    ends: Offsets,
+    parts: Sequence[float] | np.ndarray,
     length: int,
     *,
     after: int = 0,
@@ -133,19 +141,19 @@ def strongest_window(
     if len(text) <= after + length:
         return after, len(text)
     inside = np.asarray(starts) >= after
-    starts, ends, gains = (np.asarray(one)[inside] for one in (starts, ends, np.maximum(parts, 0.0)))
+    begins, stops, gains = (np.asarray(values)[inside] for values in (starts, ends, np.maximum(parts, 0.0)))
     sums = np.append(0.0, np.cumsum(gains))
-    lasts = np.searchsorted(ends, starts + length, side="right")
-    added = sums[lasts] - sums[np.arange(len(starts))]
+    lasts = np.searchsorted(stops, begins + length, side="right")
+    added = sums[lasts] - sums[np.arange(len(begins))]
     if not len(added) or added.max() <= 0:
         return after, after + length
     best = int(added.argmax())
     held = gains[best : lasts[best]]
     core = best + np.flatnonzero(held > FAINT * held.max())
     # as much text before the words that add as after them
-    wanted = min((starts[core[0]] + ends[core[-1]] - length) // 2, len(text) - length)
-    first = after if wanted <= after else int(starts[np.searchsorted(starts, wanted)])
-    return first, len(text) if len(text) <= first + length else int(ends[ends <= first + length][-1])
+    wanted = min((begins[core[0]] + stops[core[-1]] - length) // 2, len(text) - length)
+    first = after if wanted <= after else int(begins[np.searchsorted(begins, wanted)])
+    return first, len(text) if len(text) <= first + length else int(stops[stops <= first + length][-1])
 
 
 def signed(value: float) -> str:

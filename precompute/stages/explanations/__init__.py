@@ -52,7 +52,7 @@ def make_explanations(job: Job) -> Made:
         job.generation.write_rows(EXPLANATIONS, [])
         return Made("no labeller was asked for", {})
     store = open_store(job.generation)
-    model = LanguageModel(job.config.labeller, job.config.labeller_model)
+    model = LanguageModel(job.config.labeller, job.config.labeller_model or "")
     try:
         marker = Marker(job)
         cache = _open_cache(job, fuzzing=marker.reason is None)

@@ -79,7 +79,9 @@ def _predictors(
     distinct = {keyword for of_method in labels.values() for label in of_method for keyword in label.keywords}
     containing = TextsContaining(read_texts(job.generation, text_ids), distinct)
     predictors: dict[str, Callable[[list[str]], np.ndarray]] = {
-        CONTAINS: lambda keywords: np.sum([containing(keyword) for keyword in keywords], axis=0, dtype=np.float32)
+        CONTAINS: lambda keywords: np.asarray([containing(keyword) for keyword in keywords]).sum(
+            axis=0, dtype=np.float32
+        )
     }
     if vectors is not None:
         units = unit(read_embeddings_of(job.generation, text_ids))
@@ -97,18 +99,25 @@ def _scores(
 ) -> list[Fidelity]:
     """The rows of one method and predictor, with intervals; null where nothing was measured."""
     ids = [feature_id for feature_id, label in enumerate(labels) if label.keywords]
-    auroc, ap = (np.concatenate([[], *column]) for column in zip(*agreements, strict=True)) if agreements else ([], [])
+    auroc = np.array([float(agreement.auroc[0]) for agreement in agreements])
+    ap = np.array([float(agreement.ap[0]) for agreement in agreements])
     n_fires = n_fires[ids]
-    columns = [
-        auroc,
-        *auroc_interval(auroc, n_fires, n_texts - n_fires),
-        ap,
-        *ap_interval(ap, n_fires),
+    measures = [
+        [None if np.isnan(value) else float(value) for value in column]
+        for column in (auroc, *auroc_interval(auroc, n_fires, n_texts - n_fires), ap, *ap_interval(ap, n_fires))
     ]
-    rows = [[None if np.isnan(value) else float(value) for value in row] for row in zip(*columns, strict=True)]
     return [
-        Fidelity(feature_id, method, labels[feature_id].text(feature_id), predictor, *row, int(n), n_texts)
-        for feature_id, row, n in zip(ids, rows, n_fires, strict=True)
+        Fidelity(
+            feature_id,
+            method,
+            labels[feature_id].text(feature_id),
+            predictor,
+            *(measures[0][row], measures[1][row], measures[2][row]),
+            *(measures[3][row], measures[4][row], measures[5][row]),
+            int(n_fires[row]),
+            n_texts,
+        )
+        for row, feature_id in enumerate(ids)
     ]
 
 

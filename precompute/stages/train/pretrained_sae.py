@@ -31,8 +31,9 @@ class PretrainedSAE(NamedTuple):
 
 def read_sae(config: BuildConfig, d: int) -> PretrainedSAE:
     """Return the SAE that `config.sae` names; Refusal when it is not for embeddings of dimension `d`."""
-    place = find_place(config.sae)
-    name = name_source(config.sae, place)
+    source = config.sae or ""
+    place = find_place(source)
+    name = name_source(source, place)
     checkpoint = read_checkpoint(place, LoadOptions(config.k, config.threshold, config.architecture))
     if checkpoint.sae.d_in != d:
         raise Refusal(
@@ -73,5 +74,7 @@ def _sample(embeddings: EmbeddingParts) -> np.ndarray:
 
 def _fit_sentence(name: str, check: SelfCheck) -> str:
     fit = check.fit
+    if fit is None:
+        return f"the SAE '{name}'"
     fvu = "no FVU (they are all the same)" if fit.fvu is None else f"FVU {fit.fvu:.2f}"
     return f"the SAE '{name}': {fvu} and L0 {fit.l0:.1f} on {fit.n:,} of these embeddings"

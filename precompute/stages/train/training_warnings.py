@@ -18,14 +18,16 @@ def training_warnings(measured: dict[str, float | None], k: int | None) -> list[
             "--architecture, or a lower --threshold."
         ]
     warnings = []
-    if k is not None and abs(measured["l0"] / k - 1) > OFF_L0:
+    l0 = measured["l0"]
+    if k is not None and l0 is not None and abs(l0 / k - 1) > OFF_L0:
         warnings.append(
-            f"L0 is {measured['l0']:.1f} on the training texts and not {k}: they are too few, or too much alike, for "
+            f"L0 is {l0:.1f} on the training texts and not {k}: they are too few, or too much alike, for "
             "that many features a text; give a smaller --k, another --architecture or more texts."
         )
-    if measured["fvu"] is not None and measured["fvu"] > 1:
+    fvu = measured["fvu"]
+    if fvu is not None and fvu > 1:
         warnings.append(
-            f"FVU is {measured['fvu']:.3g} on the training texts, worse than their mean: nothing was learned; give "
+            f"FVU is {fvu:.3g} on the training texts, worse than their mean: nothing was learned; give "
             "more texts or another --architecture."
         )
     return warnings
