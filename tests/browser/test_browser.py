@@ -19,13 +19,14 @@ from featurelib.storage.runs import Generation, Run
 from tests.conftest import ROOT, TINY_FLAGS
 from tests.support.planted import Planted
 from tests.support.server import CHROMIUM_FLAGS, find_chromium, serve
+from tests.support.visit import TEXT_IDS, Visit
 
 pytestmark = pytest.mark.browser
-SECONDS = 30_000
-DRAWN = """() => document.querySelector('[data-testid="stApp"]')?.dataset.testScriptState === 'notRunning'
-    && !document.querySelector('[data-stale="true"]') && !!document.querySelector('h1')"""
-
-TEN_TEXTS = """() => document.querySelectorAll('[class*="st-key-read-inline-top-"]').length === 10"""
+FEATURE = f"""() => {{
+    const cards = document.querySelectorAll('[class*="st-key-read-inline-top-"]').length;
+    return cards === 10 ? [document.querySelector('h1').innerText.trim(), {TEXT_IDS}] : null;
+}}"""
+"""The label of the feature and the ids of its ten texts, read in one moment, or null while they are not all there."""
 
 
 @pytest.fixture(scope="module")
@@ -49,49 +50,6 @@ def browser() -> Iterator[Any]:
         started = playwright.chromium.launch(executable_path=chromium, args=CHROMIUM_FLAGS)
         yield started
         started.close()
-
-
-class Visit:
-    """One tab, and everything in it that should not happen."""
-
-    def __init__(self, page: Any, address: str) -> None:
-        self.page, self.address, self.wrong = page, address, []
-        page.set_default_timeout(SECONDS)
-        page.on("pageerror", lambda error: self.wrong.append(f"script error: {error}"))
-        page.on("console", lambda said: self.wrong.append(said.text) if "Content Security" in said.text else None)
-        page.on("request", self._look)
-
-    def _look(self, request: Any) -> None:
-        own = request.url.startswith((self.address, self.address.replace("http", "ws"), "data:", "blob:"))
-        if not own:
-            self.wrong.append(f"asked a foreign address: {request.url}")
-
-    def open(self, path: str) -> None:
-        """Open an address as a pasted link."""
-        self.page.goto(self.address + path)
-        self.settle()
-
-    def settle(self) -> None:
-        """Wait until the script has run to its end and what is shown no longer changes."""
-        before = None
-        while True:
-            self.page.wait_for_function(DRAWN)
-            shown = self.page.locator('[data-testid="stMain"]').inner_html()
-            if shown == before:
-                return
-            before = shown
-            self.page.wait_for_timeout(150)
-
-    @property
-    def text(self) -> str:
-        """All text that is shown."""
-        return self.page.locator("body").inner_text()
-
-    def check(self) -> None:
-        """No traceback, no script error, no request elsewhere, nothing that the policy stopped."""
-        assert self.page.locator('[data-testid="stException"]').count() == 0
-        assert "Traceback" not in self.text
-        assert self.wrong == []
 
 
 @pytest.fixture
@@ -128,9 +86,7 @@ def test_a_deep_link_shows_what_the_library_says(visit: Visit, tiny_data: Path) 
     visit.open("/feature?run=tiny&feature=5")
     visit.page.get_by_role("heading", name=labels[5]).first.wait_for()
     ids = run.top_texts(5)["text_id"].head(10).tolist()
-    links = visit.page.locator('a[href*="text="]').evaluate_all("found => found.map(one => one.href)")
-    shown = list(dict.fromkeys(int(re.search(r"text=(\d+)", link)[1]) for link in links if "/text" in link))
-    assert shown == ids
+    visit.expect(visit.text_ids, ids)
 
 
 def test_a_click_on_a_feature_opens_it_and_back_leads_back(visit: Visit) -> None:
@@ -148,7 +104,7 @@ def test_a_lasso_on_the_map_lists_features_under_the_policy(visit: Visit) -> Non
     visit.open("/map?run=tiny&drag=lasso")
     plot = visit.page.locator(".js-plotly-plot .nsewdrag").first
     plot.wait_for(state="attached")
-    box = visit.page.locator(".js-plotly-plot").first.bounding_box()
+    box = visit.still(visit.page.locator(".js-plotly-plot").first.bounding_box)
     left, top, right, bottom = box["x"] + 5, box["y"] + 5, box["x"] + box["width"] - 5, box["y"] + box["height"] - 5
     mouse = visit.page.mouse
     mouse.move(left, top)
@@ -193,17 +149,22 @@ def test_nothing_is_wider_than_a_telephone(browser: Any, address: str, scheme: s
     context.close()
 
 
-def shown_feature(visit: Visit) -> tuple[str, tuple[int, ...]]:
+def shown_feature(visit: Visit, old: tuple[str, tuple[int, ...]]) -> tuple[str, tuple[int, ...]]:
     """What the feature page shows, once its list of top texts is there: the label and the ids of the texts.
 
-    A script that is started again for a late message of the browser stands still for a moment between its two runs, so
-    on a loaded machine a page can look settled with its head alone. A list that never comes ends in a timeout.
+    What is not `old` must stand for two seconds: between two runs of a page's script a part of the one that was
+    broken off can be seen. A list that never comes ends in a timeout.
     """
-    visit.page.wait_for_function(TEN_TEXTS)
-    visit.settle()
-    links = visit.page.locator('a[href*="text="]').evaluate_all("found => found.map(one => one.href)")
-    ids = dict.fromkeys(int(re.search(r"text=(\d+)", link)[1]) for link in links if "/text" in link)
-    return visit.page.locator("h1").first.inner_text().strip(), tuple(ids)
+
+    def read() -> tuple[str, tuple[int, ...]] | None:
+        shown = visit.page.evaluate(FEATURE)
+        return shown and (shown[0], tuple(shown[1]))
+
+    visit.page.wait_for_function(FEATURE)
+    shown = read()
+    while shown != old and (shown is None or visit.still(read, seconds=2) != shown):
+        shown = read()
+    return shown
 
 
 def true_feature(generation: Generation, feature_id: int) -> tuple[str, tuple[int, ...]]:
@@ -218,6 +179,7 @@ def test_a_rebuild_under_an_open_page_shows_the_old_generation_whole_then_the_ne
 ) -> None:
     run = Run(own_data / "tiny")
     old = run.current()
+    before = true_feature(old, 5)
     flags = [*TINY_FLAGS, "--k", "2", "--data", str(own_data)]
     command = [sys.executable, "-m", "precompute", "build", str(planted.path), "--name", "tiny", *flags]
     seen = []
@@ -227,15 +189,15 @@ def test_a_rebuild_under_an_open_page_shows_the_old_generation_whole_then_the_ne
         building = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         while building.poll() is None:
             visit.open("/feature?run=tiny&feature=5")
-            seen.append(shown_feature(visit))
+            seen.append(shown_feature(visit, before))
         assert building.returncode == 0
         visit.open("/feature?run=tiny&feature=5")
-        seen.append(shown_feature(visit))
+        seen.append(shown_feature(visit, before))
         visit.check()
         context.close()
     new = run.current()
     assert (old.name, new.name) == ("g0001", "g0002")
-    before, after = true_feature(old, 5), true_feature(new, 5)
+    after = true_feature(new, 5)
     assert before != after and seen[0] == before and seen[-1] == after
     first_new = seen.index(after)
     assert seen == [before] * first_new + [after] * (len(seen) - first_new)

@@ -71,7 +71,7 @@ def serve(data: Path, log: Path, root: Path = ROOT, **variables: str) -> Iterato
                 server.kill()
 
 
-def wait_for(address: str, server: subprocess.Popen, seconds: float = 60.0) -> None:
+def wait_for(address: str, server: subprocess.Popen, seconds: float = 180.0) -> None:
     """Wait until `address` answers; RuntimeError when the server ends or does not answer in time."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
