@@ -11,8 +11,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Give every browser test the number of its round."""
-    times = metafunc.config.getoption("--times")
+    """Give every browser test the number of its round; the option is known where this folder is named to pytest."""
+    times = metafunc.config.getoption("--times", default=1)
     if times > 1:
         metafunc.fixturenames.append("round_number")
         metafunc.parametrize("round_number", range(1, times + 1), scope="session")
