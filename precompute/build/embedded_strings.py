@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -49,8 +48,9 @@ def embed_in_parts(
     chunks = [strings[start : start + strings_per_part] for start in range(0, len(strings), strings_per_part)]
     paths = [job.generation.work(stage) / f"{name}-{number:05d}.npy" for number in range(len(chunks))]
     n_done = sum(len(chunk) for chunk, path in zip(chunks, paths, strict=True) if path.is_file())
-    with job.progress(len(strings), name, n_done) if n_done < len(strings) else contextlib.nullcontext() as bar:
-        for chunk, path in zip(chunks, paths, strict=True):
-            if not path.is_file():
-                files.write_array(path, embed(chunk, bar.advance if bar else lambda n: None))
+    if n_done < len(strings):
+        with job.progress(len(strings), name, n_done) as bar:
+            for chunk, path in zip(chunks, paths, strict=True):
+                if not path.is_file():
+                    files.write_array(path, embed(chunk, bar.advance))
     return EmbeddedStrings(strings, [np.load(path, mmap_mode="r") for path in paths], strings_per_part)

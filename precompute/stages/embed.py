@@ -47,7 +47,7 @@ def embed(job: Job) -> Made:
     Raises Refusal when an embedding is not finite, or when embeddings from a file do not fit the texts.
     """
     try:
-        return _embed_from_file(job) if job.config.embeddings else _embed_texts(job)
+        return _embed_from_file(job, job.config.embeddings) if job.config.embeddings else _embed_texts(job)
     finally:
         open_embedder.cache_clear()
 
@@ -161,12 +161,12 @@ def _line(facts: dict[str, Any]) -> str:
     )
 
 
-def _embed_from_file(job: Job) -> Made:
-    precomputed = open_precomputed(job.config.embeddings or "", job.generation.work("embed"))
+def _embed_from_file(job: Job, name: str) -> Made:
+    precomputed = open_precomputed(name, job.generation.work("embed"))
     parts = Parts.of(job)
     ingested = job.generation.done("ingest")
-    n_rows = ingested.facts["n_rows"] if ingested else parts.n_texts
-    by = precomputed.matched_by(parts.n_texts, n_rows, job.config.sample is not None)
+    n_source_rows = ingested.facts["n_rows"] if ingested else parts.n_texts
+    by = precomputed.matched_by(parts.n_texts, n_source_rows, job.config.sample is not None)
     embedder = job.config.open_embedder() if job.config.embedder else None
     if embedder:
         _check_embedder(embedder, precomputed, by, job.generation, parts.n_texts)

@@ -302,6 +302,6 @@ def test_the_page_shows_the_sentence_as_text_with_its_scores(described: tuple[Pa
     assert len(shown) == 1 and "&lt;img src=x&gt;" in shown[0] and "<img" not in shown[0]
     words = text_of(shown[0])
     detection = found.scores[0]
-    assert "described by rule-judge" in words
+    assert "explained by rule-judge" in words
     interval = f"({detection.low:.2f}–{detection.high:.2f}) on {detection.n_texts} texts"
     assert f"detection {detection.score:.2f} {interval}" in words

@@ -78,11 +78,11 @@ def _predictors(
     """Each predictor as a function of a label's keywords; it gives a number for every text, float [n]."""
     distinct = {keyword for of_method in labels.values() for label in of_method for keyword in label.keywords}
     containing = TextsContaining(read_texts(job.generation, text_ids), distinct)
-    predictors: dict[str, Callable[[list[str]], np.ndarray]] = {
-        CONTAINS: lambda keywords: np.asarray([containing(keyword) for keyword in keywords]).sum(
-            axis=0, dtype=np.float32
-        )
-    }
+
+    def count(keywords: list[str]) -> np.ndarray:
+        return np.asarray(np.sum([containing(keyword) for keyword in keywords], axis=0, dtype=np.float32))
+
+    predictors: dict[str, Callable[[list[str]], np.ndarray]] = {CONTAINS: count}
     if vectors is not None:
         units = unit(read_embeddings_of(job.generation, text_ids))
         predictors[RESEMBLES] = lambda keywords: units @ vectors.units(keywords).mean(axis=0)
@@ -99,25 +99,19 @@ def _scores(
 ) -> list[Fidelity]:
     """The rows of one method and predictor, with intervals; null where nothing was measured."""
     ids = [feature_id for feature_id, label in enumerate(labels) if label.keywords]
-    auroc = np.array([float(agreement.auroc[0]) for agreement in agreements])
-    ap = np.array([float(agreement.ap[0]) for agreement in agreements])
+    auroc = np.concatenate([np.empty(0), *(agreement.auroc for agreement in agreements)])
+    ap = np.concatenate([np.empty(0), *(agreement.ap for agreement in agreements)])
     n_fires = n_fires[ids]
-    measures = [
-        [None if np.isnan(value) else float(value) for value in column]
-        for column in (auroc, *auroc_interval(auroc, n_fires, n_texts - n_fires), ap, *ap_interval(ap, n_fires))
+    columns = [
+        auroc,
+        *auroc_interval(auroc, n_fires, n_texts - n_fires),
+        ap,
+        *ap_interval(ap, n_fires),
     ]
+    rows = [[None if np.isnan(value) else float(value) for value in row] for row in zip(*columns, strict=True)]
     return [
-        Fidelity(
-            feature_id,
-            method,
-            labels[feature_id].text(feature_id),
-            predictor,
-            *(measures[0][row], measures[1][row], measures[2][row]),
-            *(measures[3][row], measures[4][row], measures[5][row]),
-            int(n_fires[row]),
-            n_texts,
-        )
-        for row, feature_id in enumerate(ids)
+        Fidelity._make((feature_id, method, labels[feature_id].text(feature_id), predictor, *row, int(n), n_texts))
+        for feature_id, row, n in zip(ids, rows, n_fires, strict=True)
     ]
 
 

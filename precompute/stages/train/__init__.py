@@ -58,7 +58,8 @@ def train(job: Job) -> Made:
     """Train an SAE, or take the one that --sae names; write it to sae/ and the split of the texts to split.parquet."""
     parts = tuple(job.generation.parts(EMBEDDINGS))
     n_texts = sum(pq.read_metadata(part).num_rows for part in parts)
-    return _take(job, parts, n_texts) if job.config.sae else _train(job, parts, n_texts)
+    source = job.config.sae
+    return _take(job, source, parts, n_texts) if source else _train(job, parts, n_texts)
 
 
 STAGE = Stage(
@@ -134,8 +135,8 @@ def _learn(
     return sae if job.config.threshold is None else with_threshold(sae, job.config.threshold)
 
 
-def _take(job: Job, parts: tuple[Path, ...], n_texts: int) -> Made:
-    pretrained = take_sae(job, EmbeddingParts(parts, np.ones(n_texts, bool)))
+def _take(job: Job, source: str, parts: tuple[Path, ...], n_texts: int) -> Made:
+    pretrained = take_sae(job, source, EmbeddingParts(parts, np.ones(n_texts, bool)))
     sae = pretrained.checkpoint.sae
     split = split_of_source(job.generation, pretrained.place.weights.parent.parent, n_texts)
     _write_split(job.generation, split)

@@ -7,8 +7,8 @@ from typing import NamedTuple
 import numpy as np
 
 from featurelib.sae.checkpoints import give_threshold, read_checkpoint
-from featurelib.sae.checks.fit import MOST_EMBEDDINGS, evenly
-from featurelib.sae.checks.self_check import SelfCheck, check_sae
+from featurelib.sae.checks.fit import MOST_EMBEDDINGS, Fit, evenly
+from featurelib.sae.checks.self_check import check_sae
 from featurelib.sae.formats.checkpoint import Checkpoint, LoadOptions
 from featurelib.sae.sources.find import find_place, name_source
 from featurelib.sae.sources.place import Place
@@ -29,9 +29,8 @@ class PretrainedSAE(NamedTuple):
     """What its files hold."""
 
 
-def read_sae(config: BuildConfig, d: int) -> PretrainedSAE:
-    """Return the SAE that `config.sae` names; Refusal when it is not for embeddings of dimension `d`."""
-    source = config.sae or ""
+def read_sae(source: str, config: BuildConfig, d: int) -> PretrainedSAE:
+    """Return the SAE that `source` names; Refusal when it is not for embeddings of dimension `d`."""
     place = find_place(source)
     name = name_source(source, place)
     checkpoint = read_checkpoint(place, LoadOptions(config.k, config.threshold, config.architecture))
@@ -46,19 +45,20 @@ def read_sae(config: BuildConfig, d: int) -> PretrainedSAE:
 def refuse_misfit(config: BuildConfig) -> None:
     """Refuse an SAE that cannot be read or is not for these embeddings, before the texts are embedded."""
     if config.sae:
-        check_sae(read_sae(config, config.find_dimension()).checkpoint.sae)
+        check_sae(read_sae(config.sae, config, config.find_dimension()).checkpoint.sae)
 
 
-def take_sae(job: Job, embeddings: EmbeddingParts) -> PretrainedSAE:
+def take_sae(job: Job, source: str, embeddings: EmbeddingParts) -> PretrainedSAE:
     """Return the SAE, given a threshold where it lacks one; say what was assumed and how it fits 1,000 embeddings."""
-    pretrained = read_sae(job.config, embeddings.d)
+    pretrained = read_sae(source, job.config, embeddings.d)
     checkpoint = pretrained.checkpoint
     if checkpoint.lacks_threshold_for is not None:
         checkpoint = give_threshold(checkpoint, embeddings)
     for remark in checkpoint.remarks:
         job.say(f"{pretrained.place.weights.name}: {remark}")
     check = check_sae(checkpoint.sae, _sample(embeddings))
-    job.say(_fit_sentence(pretrained.name, check))
+    if check.fit is not None:
+        job.say(_fit_sentence(pretrained.name, check.fit))
     for warning in check.warnings:
         job.say(f"warning: {warning}")
     return pretrained._replace(checkpoint=checkpoint)
@@ -72,9 +72,6 @@ def _sample(embeddings: EmbeddingParts) -> np.ndarray:
     return np.concatenate(list(EmbeddingParts(embeddings.parts, mask).in_order()))
 
 
-def _fit_sentence(name: str, check: SelfCheck) -> str:
-    fit = check.fit
-    if fit is None:
-        return f"the SAE '{name}'"
+def _fit_sentence(name: str, fit: Fit) -> str:
     fvu = "no FVU (they are all the same)" if fit.fvu is None else f"FVU {fit.fvu:.2f}"
     return f"the SAE '{name}': {fvu} and L0 {fit.l0:.1f} on {fit.n:,} of these embeddings"

@@ -18,13 +18,12 @@ def training_warnings(measured: dict[str, float | None], k: int | None) -> list[
             "--architecture, or a lower --threshold."
         ]
     warnings = []
-    l0 = measured["l0"]
+    l0, fvu = measured["l0"], measured["fvu"]
     if k is not None and l0 is not None and abs(l0 / k - 1) > OFF_L0:
         warnings.append(
             f"L0 is {l0:.1f} on the training texts and not {k}: they are too few, or too much alike, for "
             "that many features a text; give a smaller --k, another --architecture or more texts."
         )
-    fvu = measured["fvu"]
     if fvu is not None and fvu > 1:
         warnings.append(
             f"FVU is {fvu:.3g} on the training texts, worse than their mean: nothing was learned; give "
