@@ -28,7 +28,7 @@ try:
     counts = queries.count_combined(store, chosen.present, chosen.absent)
 except Refusal as refusal:
     ui.stop_with(str(refusal))
-with ui.part():
+with ui.section():
     densities = queries.densities(store, labels)
     combine.counted(counts, chosen, densities)
     if counts.n_matching == 0:

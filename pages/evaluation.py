@@ -42,7 +42,7 @@ def texts(run: ui.Opened, found: dict, splits: dict[str, str]) -> None:
     drawn = zip(("bars", "a line"), splits.values(), strict=False)
     ui.heading("How texts differ", ", ".join(f"{name} as {way}" for way, name in drawn))
     for place, (column, what, title, told) in zip(st.columns(3, gap="large"), TEXTS, strict=True):
-        with place, ui.part():
+        with place, ui.section():
             held = evaluation.quantiles_of(found, QUANTILES[column], next(iter(splits)))
             ui.heading(title, help=told + evaluation.quantiles_told(held))
             bins = queries.text_bins(run.store, column)
@@ -55,7 +55,7 @@ def features(run: ui.Opened) -> None:
     """How features differ: threshold, alignment, nearest direction."""
     ui.heading("How features differ")
     first, second, third = st.columns(3, gap="large")
-    with first, ui.part():
+    with first, ui.section():
         ui.heading("Threshold", help="The pre-activation that a feature must exceed to fire.")
         gates = queries.thresholds(run.store)
         if gates.n_values > 1:
@@ -63,12 +63,12 @@ def features(run: ui.Opened) -> None:
         else:
             one = f"One for all features: {ui.number(gates.low)}."
             ui.sentence(one if gates.low else "No feature has a threshold of its own.")
-    with second, ui.part():
+    with second, ui.section():
         ui.heading(
             "Alignment", help="cos(W_enc[:, f], W_dec[f]): 1 where encoder and decoder of a feature point the same way."
         )
         spread(queries.alignment_bins(run.store), "alignment")
-    with third, ui.part():
+    with third, ui.section():
         ui.heading("Nearest direction", help="The cosine of a feature's direction to the nearest other one.")
         spread(queries.nearest_bins(run.store), "cosine")
 
@@ -110,6 +110,6 @@ with narrow:
     evaluation.of_weights(found)
 texts(run, found, splits)
 features(run)
-with ui.part():
+with ui.section():
     labels.summary(run)
 every(run)

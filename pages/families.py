@@ -54,7 +54,7 @@ with above:
     pieces.family_table(rows, key=f"families {opened.name} {offset} {sort} {order} {words}")
 
 asked = ui.whole_number_param("family")
-with ui.part():
+with ui.section():
     family = queries.family(store, rows["family_id"][0].as_py() if asked is None else asked)
     members = queries.family_members(store, family.family_id)
     pieces.family_head(family)

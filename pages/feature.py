@@ -42,21 +42,21 @@ def test_box() -> None:
     """Test a sentence on this feature, without drawing the page again."""
     typed = header.test_line()
     if typed:
-        with ui.part(), st.spinner(navigation.STARTING, show_time=True):
+        with ui.section(), st.spinner(navigation.STARTING, show_time=True):
             header.verdict(ui.live().pre_activation(opened.generation.path, typed, feature_id))
 
 
 header.feature_head(opened.name, feature, last=last, drawn=drawn)
-with ui.part():
+with ui.section():
     explanation.explained(queries.explanation(store, feature_id))
-with ui.part():
+with ui.section():
     fidelity.name(store, feature)
-with ui.part():
+with ui.section():
     flags.flags(queries.feature_audit(store, feature_id).to_pylist())
 header.feature_strip(feature)
 texts, beside = st.columns([2.1, 1], gap="large")
 
-with texts, ui.part():
+with texts, ui.section():
     if feature.dead:
         ui.sentence(header.DEAD.format(ui.count(feature.n_texts)))
         samples.near_misses(store, feature)
@@ -65,18 +65,18 @@ with texts, ui.part():
 
 with beside:
     if not feature.dead:
-        with ui.part():
+        with ui.section():
             ui.heading("Activation", f"{ui.count(feature.n_active)} texts", help=header.HISTOGRAM)
             lists.activation_histogram(queries.histogram(store, feature_id).to_pylist(), feature.threshold)
     test_box()
     if not feature.dead:
-        with ui.part():
+        with ui.section():
             by, support = coactivation.together_head(SUPPORTS)
             rows = queries.coactivations(store, feature_id, limit=BESIDE, min_both=support, by=by)
             coactivation.together(rows.to_pylist(), by, support)
-    with ui.part():
+    with ui.section():
         relatives.relatives(queries.relatives(store, feature_id).to_pylist())
-    with ui.part():
+    with ui.section():
         header.cosines("near", "Nearest directions", queries.neighbours(store, feature_id, limit=BESIDE).to_pylist())
         with st.container(horizontal=True, key="read-near"):
             for page, words in ONWARD.items():
@@ -86,7 +86,7 @@ with beside:
         rows = queries.opposites(store, feature_id, limit=BESIDE)
         header.cosines("far", "Most opposite directions", rows.to_pylist())
     if columns and not feature.dead:
-        with ui.part():
+        with ui.section():
             by = ui.param("column") if ui.param("column") in columns else columns[0]
             rows = queries.metadata_values(store, feature_id, by, limit=BESIDE)
             header.values_list(feature_id, by, rows.to_pylist())

@@ -41,7 +41,7 @@ def draw(run: ui.Opened) -> None:
         colour = ui.segments("Colour by", "colour", list(COLOURS), show=COLOURS.get, resets=("cluster",), help=CLUSTERS)
         drag = ui.segments("Drag to", "drag", list(DRAGS), show=DRAGS.get)
         cluster = cluster_box(run.store, colour)
-    with ui.part():
+    with ui.section():
         places = queries.topic_layout(run.store) if colour == "topic" else queries.layout(run.store)
         inside = queries.cluster_features(run.store, colour, cluster) if cluster is not None else None
         lit = matching(run, words) if inside is None else inside["feature_id"].to_pylist()
@@ -59,7 +59,7 @@ def draw(run: ui.Opened) -> None:
                 marked=None if told is None else chosen,
             )
             ids = charts.chosen_ids(ui.chart(figure, key="map", select=("points", "lasso"), chosen=choose, zoom=True))
-        with narrow, ui.part():
+        with narrow, ui.section():
             if len(ids) > 1:
                 listed(run, ids, f"{len(ids):,} features in the lasso", "lasso")
             elif chosen is not None:

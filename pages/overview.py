@@ -100,13 +100,13 @@ def quality(run: ui.Opened) -> None:
 run = ui.open_run()
 made = run.generation.describe()
 ui.page(overview.run_title(made, run.name), overview.run_sentence(made))
-with ui.part():
+with ui.section():
     terms(run)
 wide, narrow = st.columns([1.85, 1], gap="large")
-with wide, ui.part():
+with wide, ui.section():
     navigator(run)
 with narrow:
-    with ui.part():
+    with ui.section():
         quality(run)
     ui.heading("Made from")
     ui.facts(overview.provenance(made))

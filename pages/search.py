@@ -74,7 +74,7 @@ if not typed.strip() and near is None:
 elif by == "features" and typed.strip():
     describing.three_lists(opened, typed)
 else:
-    with ui.part():
+    with ui.section():
         features_with_words()
-    with ui.part():
+    with ui.section():
         texts()

@@ -16,7 +16,7 @@ names, reasons = matching.partners(opened)
 if not names:
     ui.stop_with(matching.which(reasons, matching.known_runs()))
 other = ui.choice_box("Compare with", "other", names, width=260, resets=("page", "feature"))
-with ui.part():
+with ui.section():
     compared = matching.compare(opened, other)
     matching.fates(compared)
     fate = matching.fate_box()
@@ -28,5 +28,5 @@ with ui.part():
     asked = ui.whole_number_param("feature")
     if asked is not None or rows.num_rows:
         shown = rows["feature_id"][0].as_py() if asked is None else asked
-        with ui.part():
+        with ui.section():
             matching.one(compared, shown)

@@ -7,7 +7,7 @@ import streamlit as st
 from featurelib import queries, ui
 from featurelib.schema import Refusal
 from featurelib.ui.kit import lists, navigation
-from featurelib.ui.steer import outcome, sliders
+from featurelib.ui.steer import rankings, sliders
 from featurelib.ui.texts import chosen_text, text_input, text_list
 
 RESETS = ("text", "set", "add")
@@ -36,16 +36,16 @@ try:
     with st.spinner(navigation.STARTING, show_time=True):
         found = ui.live().steer(opened.generation.path, text.source, changes)
     knobs = sliders.knobs(store, found, changes)
-    ranking = outcome.places(store, found, text.text_id)
+    ranking = rankings.places(store, found, text.text_id)
 except Refusal as refusal:
     ui.stop_with(str(refusal))
 
 with st.container(key="read-near"):
     if text.text_id is not None:
         ui.text_link(text.text_id, f"text {text.text_id}: {text.name}")
-outcome.turned_strip(found, knobs, ranking)
+rankings.turned_strip(found, knobs, ranking)
 features, beside = st.columns([1, 1.15], gap="large")
-with features, ui.part():
+with features, ui.section():
     ui.heading("Features", "drag one, then see the texts", help=sliders.HELP)
     if not len(found.feature_ids):
         ui.sentence("No feature fires on this text; find one below and set it.")
@@ -60,11 +60,11 @@ with features, ui.part():
         if not rows:
             ui.sentence(f"No label or keyword contains “{words}”.")
 with beside:
-    with ui.part():
-        outcome.ranking_list(store, found, ranking)
-        if outcome.lengths(found):
-            ui.sentence(outcome.lengths(found))
+    with ui.section():
+        rankings.ranking_list(store, found, ranking)
+        if rankings.lengths(found):
+            ui.sentence(rankings.lengths(found))
         with st.container(key="steer-onward"):
             ui.page_link("similar.py", "explain a similarity ›", **text.where)
-    with ui.part():
-        outcome.again_list(store, found, knobs)
+    with ui.section():
+        rankings.again_list(store, found, knobs)

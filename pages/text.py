@@ -17,7 +17,7 @@ def words_box(rows: list[dict]) -> int | None:
     names = {str(row["feature_id"]): row["label"] for row in rows}
     asked = ui.count_param("feature")
     if asked is not None and str(asked) not in names:
-        with ui.part():
+        with ui.section():
             names[str(asked)] = queries.feature(store, asked).label
     chosen = ui.choice_box(
         "Colour the words that carry",
@@ -62,7 +62,7 @@ if text.n_active is not None:
 rows = queries.text_features(store, number).to_pylist() if store.has(BY_TEXT) else []
 words, beside = st.columns([1.5, 1], gap="large")
 with words:
-    with ui.part():
+    with ui.section():
         shown_words(rows)
     with st.container(key="read-near", horizontal=True, gap="medium"):
         ui.page_link("search.py", "texts near it in meaning ›", near=number)
@@ -71,7 +71,7 @@ with words:
         ui.page_link("textmap.py", "on the text map ›", text=number)
     ui.heading("About this text")
     ui.facts(text_list.text_facts(text, store))
-with beside, ui.part():
+with beside, ui.section():
     opened.generation.need(BY_TEXT)
     if not rows:
         ui.sentence("No feature fires on this text.")

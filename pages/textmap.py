@@ -55,7 +55,7 @@ def draw(run: ui.Opened) -> None:
         ui.text_box("Find a feature", "q", placeholder="words of labels and keywords", type="search")
         by = ui.choice_box("Colour by", "colour", [FEATURE, *columns], resets=(), width=160)
         drag = ui.segments("Drag to", "drag", list(DRAGS), show=DRAGS.get, resets=())
-    with ui.part():
+    with ui.section():
         find(run)
         places = queries.text_layout(store)
         if not places.num_rows:
@@ -73,7 +73,7 @@ def draw(run: ui.Opened) -> None:
             picked = ui.chart(figure, key="textmap", select=("points", "lasso"), chosen=choose, zoom=True)
             ids = charts.chosen_ids(picked)
             note(run, places.num_rows)
-        with narrow, ui.part():
+        with narrow, ui.section():
             if len(ids) > 1:
                 held = places["text_id"].filter(fires).to_pylist(), activations.values.drop_null().to_pylist()
                 textmap.texts_listed(run, ids, dict(zip(*held, strict=True)))

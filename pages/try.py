@@ -7,7 +7,7 @@ import streamlit as st
 from featurelib import queries, ui
 from featurelib.ui.kit import lists, navigation
 from featurelib.ui.texts import firing, text_input, text_list, word_attributions
-from featurelib.ui.try_text import lines, outcome
+from featurelib.ui.try_text import lines, one_text
 
 LINES = "One text a line"
 LINES_HELP = "Each line is tried by itself, up to 200 of them; blank lines are passed over."
@@ -23,27 +23,27 @@ def examples() -> None:
     lists.line_list("examples", [lists.Line(begin, {"t": begin}, page="try.py") for begin in begins])
 
 
-def one_text() -> None:
+def draw_one_text() -> None:
     """The features of one text, the words of one of them, the nearest texts."""
     left, right = st.columns([1.15, 1], gap="large")
     looked, known = None, {}
-    with right, ui.part():
+    with right, ui.section():
         with st.spinner(navigation.STARTING, show_time=True):
             looked = ui.live().try_closely(opened.generation.path, given.text)
-        chosen = outcome.chosen_feature(looked)
+        chosen = one_text.chosen_feature(looked)
         asked = [] if chosen is None else [chosen]
-        ids = [*looked.feature_ids.tolist(), *looked.missed_ids[: outcome.BELOW].tolist(), *asked]
+        ids = [*looked.feature_ids.tolist(), *looked.missed_ids[: one_text.BELOW].tolist(), *asked]
         known = firing.known_features(store, ids)
-        outcome.warnings(given.text, looked)
-        outcome.features(looked, known, given, chosen)
+        one_text.warnings(given.text, looked)
+        one_text.features(looked, known, given, chosen)
     if looked is None:
         return
-    with left, ui.part():
+    with left, ui.section():
         if chosen is not None:
             label = known[chosen]["label"] if chosen in known else queries.feature(store, chosen).label
             word_attributions.words(opened, given.text, looked.cut, chosen, label)
-    with ui.part():
-        outcome.nearest_texts(opened, looked, given)
+    with ui.section():
+        one_text.nearest_texts(opened, looked, given)
 
 
 opened = ui.open_run()
@@ -65,10 +65,10 @@ with st.container(horizontal=True, vertical_alignment="center", key="try-control
 if given.text and not given.text.strip():
     ui.sentence("The text is only white space; type a word.")
 if not given.text.strip():
-    with ui.part():
+    with ui.section():
         examples()
 elif by_line:
-    with ui.part():
+    with ui.section():
         lines.tried_lines(opened, given.text)
 else:
-    one_text()
+    draw_one_text()

@@ -75,7 +75,7 @@ SHARED_SUBJECTS = {
     "navigation", "near_misses", "overview", "relations", "similar", "steering", "textmap", "texts", "top_texts",
 }  # fmt: skip
 """One subject in several layers: file names that may stand in more than one room."""
-AMBIGUOUS = {"client", "outcome"}
+AMBIGUOUS = {"client"}
 """File names that still mean different subjects in different rooms; this list only shrinks."""
 PATHS = [pytest.param(path, id=path.relative_to(ROOT).as_posix()) for path in product_files()]
 

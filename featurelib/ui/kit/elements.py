@@ -113,7 +113,7 @@ def stop_with(text: str) -> NoReturn:
 
 
 @contextlib.contextmanager
-def part() -> Iterator[None]:
+def section() -> Iterator[None]:
     """Turn a Refusal, such as RunNotReady, inside the block into a sentence in its place; the page goes on."""
     try:
         yield

@@ -11,7 +11,7 @@ from featurelib import queries, search
 from featurelib.live.results import TriedClosely
 from featurelib.schema import Refusal
 from featurelib.storage.store import Store
-from featurelib.ui.kit.elements import heading, html, number, part, percent, sentence, tag
+from featurelib.ui.kit.elements import heading, html, number, percent, section, sentence, tag
 from featurelib.ui.kit.lists import feature_line, line_list
 from featurelib.ui.kit.navigation import STARTING
 from featurelib.ui.kit.session import Opened, live
@@ -39,7 +39,7 @@ def three_lists(opened: Opened, description: str) -> None:
     """The three answers side by side; the first needs no worker."""
     html(tag("p", AGREE, cls="lead"))
     by_words, by_name, by_firing = st.columns(3, gap="large")
-    with by_words, part():
+    with by_words, section():
         _by_words(opened.store, description)
     looked, reason = None, ""
     with by_name, st.spinner(STARTING, show_time=True):

@@ -6,7 +6,7 @@ import streamlit as st
 
 from featurelib.schema import Refusal
 from featurelib.ui.kit.address import page_link, toggle
-from featurelib.ui.kit.elements import heading, html, part, sentence
+from featurelib.ui.kit.elements import heading, html, section, sentence
 from featurelib.ui.kit.session import Opened, live
 from featurelib.ui.texts import highlight
 from featurelib.ui.texts.text_list import cut_text
@@ -29,5 +29,5 @@ def words(opened: Opened, text: str, cut: int | None, feature_id: int, label: st
         sentence(str(refusal))
         html(cut_text(text, cut))
     if toggle("Delete each word in turn", "deleted", resets=(), help=DELETED):
-        with part(), st.spinner("Embedding the text without each of its words …", show_time=True):
+        with section(), st.spinner("Embedding the text without each of its words …", show_time=True):
             html(highlight.deleted(text, live().without_words(generation, text, feature_id), cut=cut))
