@@ -120,7 +120,7 @@ def test_near_misses_are_shown_with_their_threshold(made: NumpyRun, monkeypatch:
     held = rows[rows["text_id"].isin([100, 200])].groupby("feature_id").size()
     assert (held == 2).any()
     both = feature_page(monkeypatch, samples.near_misses, int(held.idxmax()))
-    assert "stands for 1 more copy among these texts" in words(both)
+    assert "shown for 1 more copy among these texts" in words(both)
 
 
 def test_a_dead_feature_says_how_far_it_is_from_its_threshold(made: NumpyRun, monkeypatch: pytest.MonkeyPatch) -> None:
