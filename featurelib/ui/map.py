@@ -48,7 +48,7 @@ def beside(store: Store, feature_id: int) -> None:
     )
     rows = queries.top_texts(store, feature_id, limit=TOP).to_pylist()
     texts = [text_of(row, store, feature.max_activation) for row in rows]
-    text_list("map", [(replace(shown, about=(), split=""), []) for shown in texts], feature_id=feature_id)
+    text_list("map", [(replace(shown, about=(), split=""), []) for shown in texts])
 
 
 def listed(run: Opened, ids: list[int], title: str, key: str) -> None:

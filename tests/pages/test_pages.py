@@ -53,9 +53,15 @@ def show(made: NumpyRun, use_data: UseData) -> Open:
     return lambda file="overview.py", /, **params: page_of(file, params)
 
 
+LINE = re.compile(r"^\*\*(.*)\*\*( :gray\[[^\]]*\])*$")
+"""The label of a line of a list: its name, then its numbers."""
+
+
 def listed(app: AppTest) -> list[str]:
     """The labels of the features that the page links to."""
-    return [label for label, query in zip(links(app), addresses(app), strict=True) if "feature=" in query]
+    return [
+        LINE.sub(r"\1", label) for label, query in zip(links(app), addresses(app), strict=True) if "feature=" in query
+    ]
 
 
 def densities(made: NumpyRun) -> np.ndarray:
@@ -261,7 +267,7 @@ def test_a_lasso_lists_its_features(show: Open, made: NumpyRun) -> None:
     app.session_state["map"] = {"selection": {"points": points, "box": [], "lasso": [{}], "point_indices": []}}
     app.run()
     assert "3 features in the lasso" in words(app.main)
-    assert links(app.main)[:3] == [made.labels[one] for one in falling(made, np.array([4, 8, 30]))]
+    assert listed(app)[:3] == [made.labels[one] for one in falling(made, np.array([4, 8, 30]))]
 
 
 def test_the_jump_box_finds_by_words_and_opens_an_id(show: Open, made: NumpyRun) -> None:
