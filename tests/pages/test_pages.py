@@ -29,7 +29,7 @@ from featurelib.ui.kit import text_ranges
 from featurelib.ui.kit.address import MARKDOWN, label_of
 from featurelib.ui.kit.downloads import csv_bytes, parquet_bytes
 from tests.support.numpy_run import DEAD, N_FEATURES, N_TEXTS, NumpyRun, make_run
-from tests.support.page import NAVIGATION, Open, UseData, addresses, links, page_of, param, text_of, words
+from tests.support.page import NAVIGATION, Open, UseData, addresses, links, names, page_of, param, text_of, words
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [
@@ -53,15 +53,9 @@ def show(made: NumpyRun, use_data: UseData) -> Open:
     return lambda file="overview.py", /, **params: page_of(file, params)
 
 
-LINE = re.compile(r"^\*\*(.*)\*\*( :gray\[[^\]]*\])*$")
-"""The label of a line of a list: its name, then its numbers."""
-
-
 def listed(app: AppTest) -> list[str]:
     """The labels of the features that the page links to."""
-    return [
-        LINE.sub(r"\1", label) for label, query in zip(links(app), addresses(app), strict=True) if "feature=" in query
-    ]
+    return [name for name, query in zip(names(app), addresses(app), strict=True) if "feature=" in query]
 
 
 def densities(made: NumpyRun) -> np.ndarray:
