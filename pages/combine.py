@@ -19,7 +19,7 @@ opened = ui.open_run()
 store = opened.store
 ui.page("Combine", "Texts on which A and B fire but not C.")
 try:
-    chosen = combine.asked(store)
+    chosen = combine.combination_param(store)
     labels = queries.labels(store, chosen.present + chosen.absent)
     combine.lists(chosen, labels)
     combine.picker(store, chosen)
@@ -30,7 +30,7 @@ except Refusal as refusal:
     ui.stop_with(str(refusal))
 with ui.section():
     densities = queries.densities(store, labels)
-    combine.counted(counts, chosen, densities)
+    combine.counts_strip(counts, chosen, densities)
     if counts.n_matching == 0:
         ui.stop_with("No text matches.")
     ui.heading("Texts", combine.ORDER if chosen.present else "in the order of the corpus", help=combine.STRENGTH)

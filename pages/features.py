@@ -21,7 +21,7 @@ SORTS = {
     "auroc": "fidelity (AUROC)",
     "ap": "fidelity (AP)",
     "cluster": "cluster",
-    "gate": "gate",
+    "gate": "threshold",
     "feature_id": "id",
 }
 SORTING = "Sorts all features; the menu of a column sorts only the page shown."
@@ -93,7 +93,7 @@ with st.container(horizontal=True, horizontal_alignment="center", key="below-tab
     offset = ui.pager(n_found, PER_PAGE)
 with above:
     rows = queries.features(store, which, sort=sort, descending=descending, limit=PER_PAGE, offset=offset)
-    # Where all features have one gate, as after BatchTopK, a column of it says nothing; nor does one without numbers.
+    # A column is left out where all features have the same threshold, as after BatchTopK, or no number is known.
     silent = {name for name in ("auroc", "ap") if rows[name].null_count == rows.num_rows}
     silent |= {"gate"} if len(rows["gate"].unique()) == 1 else set()
     shown = {name: column for name, column in FEATURES.items() if name not in silent}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from featurelib import charts, queries, ui
+from featurelib.ui.kit import lists
 from featurelib.ui.map import beside, cluster_beside, cluster_box, listed
 
 COLOURS = {"density": "Density", "activation": "Max. activation", "cluster": "Clusters", "topic": "Topics"}
@@ -72,10 +73,12 @@ def draw(run: ui.Opened) -> None:
                 )
             else:
                 ui.sentence("Click a point to see its feature; choose Lasso and draw around points to list them.")
-                ui.heading("Or start with one of the strongest")
-                rows = queries.features(run.store, sort="max_activation", limit=BEGIN).to_pylist()
-                lines = ((row["feature_id"], row["label"], ui.number(row["max_activation"])) for row in rows)
-                ui.feature_rows(lines, key="begin", names=("maximum activation",))
+                strongest = queries.features(run.store, sort="max_activation", limit=BEGIN).to_pylist()
+                begin = [
+                    lists.feature_line(row["feature_id"], row["label"], ui.number(row["max_activation"]))
+                    for row in strongest
+                ]
+                lists.line_list("begin", begin, title="Or start with one of the strongest", names=("maximum",))
 
 
 def choose(selection: dict) -> None:

@@ -9,7 +9,7 @@ import streamlit as st
 from featurelib import charts, queries, ui
 from featurelib.schema import RunNotReady
 from featurelib.ui import overview
-from featurelib.ui.kit import text_ranges
+from featurelib.ui.kit import lists, text_ranges
 
 
 def terms(run: ui.Opened) -> None:
@@ -65,15 +65,14 @@ def navigator(run: ui.Opened) -> None:
     which = text_ranges.fires_on(chosen, counted.n_texts)
     listed = queries.features(run.store, which, sort="max_activation", limit=10).to_pylist()
     total = queries.count_features(run.store, which)
-    ui.heading(text_ranges.range_title(total, chosen, counted.n_texts))
-    ui.feature_rows(
-        (
-            (row["feature_id"], row["label"], ui.percent(row["density"]), ui.number(row["max_activation"]))
-            for row in listed
-        ),
-        key="range",
-        names=("fires on", "maximum"),
-    )
+    lines = [
+        lists.feature_line(
+            row["feature_id"], row["label"], ui.percent(row["density"]), ui.number(row["max_activation"])
+        )
+        for row in listed
+    ]
+    title = text_ranges.range_title(total, chosen, counted.n_texts)
+    lists.line_list("range", lines, title=title, names=("density", "maximum"))
     with st.container(horizontal=True, key="onward"):
         ui.page_link("features.py", f"all {total:,} in the table ›", least=least, most=most)
 
@@ -94,7 +93,11 @@ def quality(run: ui.Opened) -> None:
         help="‖x−x̂‖² / ‖x−x̄‖² of one text; above 1 the mean of all texts would be nearer.",
     )
     worst = queries.worst_texts(run.store).to_pylist()
-    ui.text_rows(((row["text_id"], row["opening"][:70], ui.number(row["fvu"])) for row in worst), key="worst")
+    lines = [
+        lists.Line(row["opening"][:70], {"text": row["text_id"]}, (ui.number(row["fvu"]),), page="text.py")
+        for row in worst
+    ]
+    lists.line_list("worst", lines)
 
 
 run = ui.open_run()

@@ -20,7 +20,7 @@ BEGIN = {
 
 
 def features_with_words() -> None:
-    """The features whose names hold the words, on one line, and the way to look closer."""
+    """The features whose names contain the words, on one line, and a link to the search for features."""
     features = queries.find_features(store, typed, limit=8).to_pylist()
     if features:
         ui.heading("Features", "whose label or keywords contain these words")
@@ -31,24 +31,24 @@ def features_with_words() -> None:
 
 
 def texts() -> None:
-    """A page of the texts that were searched for."""
+    """A page of the texts that match."""
     if near is not None and not typed.strip():
-        found = finding.near_text(opened, near)
-        ui.heading("Texts", f"the {len(found)} nearest in meaning to “{by_id.name_of(store, near)}”, by cosine")
+        nearest = finding.near_text(opened, near)
+        ui.heading("Texts", f"the {len(nearest)} nearest in meaning to “{by_id.name_of(store, near)}”, by cosine")
     elif by == "words":
         index = finding.by_words(opened, typed)
         n_texts = index.count(typed)
         ui.heading("Texts", f"{ui.count(n_texts)} of {ui.count(text_list.count_texts(store))} contain these words")
     else:
-        found = finding.by_meaning(opened, typed)
-        ui.heading("Texts", f"the {len(found)} nearest, by cosine of their embeddings to that of your words")
+        nearest = finding.by_meaning(opened, typed)
+        ui.heading("Texts", f"the {len(nearest)} nearest, by cosine of their embeddings to that of your words")
     place = st.container()
     if typed.strip() and by == "words":
         first = ui.pager(n_texts, PER_PAGE)
         shown = finding.texts_with_words(store, index, typed, limit=PER_PAGE, offset=first)
     else:
-        first = ui.pager(len(found), PER_PAGE)
-        shown = by_id.texts_of(store, found[first : first + PER_PAGE])
+        first = ui.pager(len(nearest), PER_PAGE)
+        shown = by_id.texts_of(store, nearest[first : first + PER_PAGE])
     with place:
         text_list.text_list(by, text_list.with_features(shown, store))
 

@@ -27,16 +27,16 @@ try:
         st.stop()
     b = chosen_text.of_corpus(opened, second)
     with st.spinner(navigation.STARTING, show_time=True):
-        found = ui.live().similarity(opened.generation.path, a.source, b.source)
-    labels = queries.labels(store, similar.named(found))
+        similarity = ui.live().similarity(opened.generation.path, a.source, b.source)
+    labels = queries.labels(store, similar.named(similarity))
 except Refusal as refusal:
     ui.stop_with(str(refusal))
 
-similar.similarity_strip(found)
+similar.similarity_strip(similarity)
 left, right = st.columns([1, 1], gap="large")
 with left:
-    similar.split(found)
-    similar.pair_list(found, labels)
+    similar.split(similarity)
+    similar.pair_list(similarity, labels)
 with right:
-    similar.shared_list(found, labels)
+    similar.shared_list(similarity, labels)
 similar.both_texts(a, b)

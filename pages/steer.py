@@ -8,7 +8,7 @@ from featurelib import queries, ui
 from featurelib.schema import Refusal
 from featurelib.ui.kit import lists, navigation
 from featurelib.ui.steer import rankings, sliders
-from featurelib.ui.texts import chosen_text, text_input, text_list
+from featurelib.ui.texts import by_id, chosen_text, text_input
 
 RESETS = ("text", "set", "add")
 
@@ -27,27 +27,26 @@ try:
     text = chosen_text.choose(opened, typed, number)
     if text is None:
         ui.heading("Or one from the corpus")
-        n_texts = text_list.count_texts(store)
-        rows = [queries.text(store, n_texts * quarter // 4) for quarter in range(4)] if n_texts else []
-        names = {row.text_id: ui.opening(row.title or row.text, length=90) for row in rows}
-        lists.line_list("examples", [lists.Line(name, {"text": one}, page="steer.py") for one, name in names.items()])
+        examples = by_id.example_texts(store)
+        lines = [lists.Line(name, {"text": text_id}, page="steer.py") for text_id, name in examples]
+        lists.line_list("examples", lines)
         st.stop()
     changes = sliders.changes_param(queries.counts(store).n_features)
     with st.spinner(navigation.STARTING, show_time=True):
-        found = ui.live().steer(opened.generation.path, text.source, changes)
-    knobs = sliders.knobs(store, found, changes)
-    ranking = rankings.places(store, found, text.text_id)
+        steered = ui.live().steer(opened.generation.path, text.source, changes)
+    knobs = sliders.knobs(store, steered, changes)
+    ranking = rankings.places(store, steered, text.text_id)
 except Refusal as refusal:
     ui.stop_with(str(refusal))
 
 with st.container(key="read-near"):
     if text.text_id is not None:
         ui.text_link(text.text_id, f"text {text.text_id}: {text.name}")
-rankings.turned_strip(found, knobs, ranking)
+rankings.steering_strip(steered, knobs, ranking)
 features, beside = st.columns([1, 1.15], gap="large")
 with features, ui.section():
     ui.heading("Features", "drag one, then see the texts", help=sliders.HELP)
-    if not len(found.feature_ids):
+    if not len(steered.feature_ids):
         ui.sentence("No feature fires on this text; find one below and set it.")
     for knob in knobs:
         sliders.slider(knob)
@@ -56,15 +55,15 @@ with features, ui.section():
     words = ui.text_box("Steer another feature", "add", resets=(), placeholder="words of its name, or its number")
     if words.strip():
         rows = queries.find_features(store, words, limit=6).to_pylist()
-        sliders.add_buttons(rows, found, knobs)
+        sliders.add_buttons(rows, steered, knobs)
         if not rows:
             ui.sentence(f"No label or keyword contains “{words}”.")
 with beside:
     with ui.section():
-        rankings.ranking_list(store, found, ranking)
-        if rankings.lengths(found):
-            ui.sentence(rankings.lengths(found))
+        rankings.ranking_list(store, steered, ranking)
+        if rankings.lengths(steered):
+            ui.sentence(rankings.lengths(steered))
         with st.container(key="steer-onward"):
             ui.page_link("similar.py", "explain a similarity ›", **text.where)
     with ui.section():
-        rankings.again_list(store, found, knobs)
+        rankings.reencoded_list(store, steered, knobs)

@@ -1,4 +1,4 @@
-"""One text of the corpus: all of it, what is known of it, the features that fire on it and the words that carry one."""
+"""One text of the corpus: the whole text, its metadata, the features that fire on it, what each word adds to one."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ NONE = "none"
 
 
 def words_box(rows: list[dict]) -> int | None:
-    """A list of the features whose words may be coloured: those that fire, and the one of the address."""
+    """The feature to colour the words for: one of those that fire, or that of the address; None for no colours."""
     names = {str(row["feature_id"]): row["label"] for row in rows}
-    asked = ui.count_param("feature")
-    if asked is not None and str(asked) not in names:
+    named = ui.count_param("feature")
+    if named is not None and str(named) not in names:
         with ui.section():
-            names[str(asked)] = queries.feature(store, asked).label
+            names[str(named)] = queries.feature(store, named).label
     chosen = ui.choice_box(
-        "Colour the words that carry",
+        "Highlight what the words add to",
         "feature",
         [NONE, *names],
-        show=lambda one: names.get(one, "no feature"),
+        show=lambda name: names.get(name, "no feature"),
         resets=("deleted",),
         width=420,
     )
@@ -31,7 +31,7 @@ def words_box(rows: list[dict]) -> int | None:
 
 
 def shown_words(rows: list[dict]) -> None:
-    """The text, with the words coloured that carry the chosen feature."""
+    """The text, its words coloured by what they add to the chosen feature."""
     chosen = words_box(rows) if rows or ui.param("feature") else None
     if chosen is None:
         ui.html(text_list.cut_text(text.text, text.cut, start=text_list.after_title(text.text, text.title or "")))
@@ -42,9 +42,9 @@ def shown_words(rows: list[dict]) -> None:
 
 opened = ui.open_run()
 store = opened.store
-asked = ui.whole_number_param("text")
+text_id = ui.whole_number_param("text")
 try:
-    text = queries.text(store, asked or 0)
+    text = queries.text(store, text_id or 0)
 except Refusal as refusal:
     ui.page("Text")
     ui.stop_with(str(refusal))

@@ -55,5 +55,5 @@ from featurelib.ui.kit.session import (
     use_data_folder,
 )
 from featurelib.ui.kit.sidebar import sidebar
-from featurelib.ui.kit.tables import feature_rows, feature_table, text_rows
+from featurelib.ui.kit.tables import feature_table
 from featurelib.ui.kit.theme import colours, style

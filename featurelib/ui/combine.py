@@ -37,21 +37,24 @@ class Combination:
 
     def address(self, **lists: Sequence[int]) -> dict[str, str]:
         """The parameters of this page with one of the lists replaced."""
-        kept = {PRESENT: self.present, ABSENT: self.absent} | lists
-        return {name: ",".join(map(str, ids)) for name, ids in kept.items()}
+        replaced = {PRESENT: self.present, ABSENT: self.absent} | lists
+        return {name: ",".join(map(str, ids)) for name, ids in replaced.items()}
 
     def ids(self, name: str) -> tuple[int, ...]:
         """One of the two lists."""
         return self.present if name == PRESENT else self.absent
 
 
-def asked(store: Store) -> Combination:
-    """What the address asks for; what is no feature of the run is said and left out."""
-    found = {name: _ids(name) for name in (PRESENT, ABSENT)}
-    known = queries.labels(store, [one for ids in found.values() for one in ids])
-    for one in dict.fromkeys(one for ids in found.values() for one in ids if one not in known):
-        sentence(f"There is no feature {one} in this run, so it is left out.")
-    return Combination(*(tuple(one for one in found[name] if one in known) for name in (PRESENT, ABSENT)))
+def combination_param(store: Store) -> Combination:
+    """The combination in the address; an id that the run has not is left out with a sentence."""
+    ids = {name: _ids(name) for name in (PRESENT, ABSENT)}
+    every = [*ids[PRESENT], *ids[ABSENT]]
+    known = queries.labels(store, every)
+    for feature_id in dict.fromkeys(every):
+        if feature_id not in known:
+            sentence(f"There is no feature {feature_id} in this run, so it is left out.")
+    present, absent = (tuple(feature_id for feature_id in ids[name] if feature_id in known) for name in ids)
+    return Combination(present, absent)
 
 
 def _ids(name: str) -> list[int]:
@@ -71,15 +74,15 @@ def lists(chosen: Combination, labels: Mapping[int, str]) -> None:
             heading(TITLES[name])
             if not chosen.ids(name):
                 sentence("No feature yet.")
-            for one in chosen.ids(name):
-                _chosen_row(name, one, labels[one], chosen)
+            for feature_id in chosen.ids(name):
+                _chosen_row(name, feature_id, labels[feature_id], chosen)
 
 
 def _chosen_row(name: str, feature_id: int, label: str, chosen: Combination) -> None:
     with st.container(horizontal=True, wrap=False, gap="small", key=f"row {name} {feature_id}"):
         feature_link(feature_id, label, width="stretch")
         other = ABSENT if name == PRESENT else PRESENT
-        rest = [one for one in chosen.ids(name) if one != feature_id]
+        rest = [other_id for other_id in chosen.ids(name) if other_id != feature_id]
         _link("swap", chosen, **{name: rest, other: [*chosen.ids(other), feature_id]})
         _link("remove", chosen, **{name: rest})
 
@@ -89,7 +92,7 @@ def _link(words: str, chosen: Combination, **changed: Sequence[int]) -> None:
 
 
 def picker(store: Store, chosen: Combination) -> None:
-    """A box to find features by words or id, and for each that is found the ways into the two lists."""
+    """A box to find features by words or id; each match has links that add it to one of the two lists."""
     words = text_box("Add a feature", "find", placeholder="words of labels and keywords, or an id", type="search")
     if not words.strip():
         return
@@ -102,24 +105,24 @@ def picker(store: Store, chosen: Combination) -> None:
         sentence(f"No other feature's label or keywords contain “{words}”.")
     with st.container(gap=None, key="rows found"):
         for row in rows[:FOUND]:
-            one = row["feature_id"]
-            with st.container(horizontal=True, wrap=False, gap="small", key=f"row found {one}"):
-                feature_link(one, row["label"], width="stretch")
+            feature_id = row["feature_id"]
+            with st.container(horizontal=True, wrap=False, gap="small", key=f"row found {feature_id}"):
+                feature_link(feature_id, row["label"], width="stretch")
                 html(tag("span", percent(row["density"]), cls="muted"), width="content")
-                _link("with", chosen, **{PRESENT: [*chosen.present, one]})
-                _link("without", chosen, **{ABSENT: [*chosen.absent, one]})
+                _link("with", chosen, **{PRESENT: [*chosen.present, feature_id]})
+                _link("without", chosen, **{ABSENT: [*chosen.absent, feature_id]})
 
 
-def counted(counts: CombinedCounts, chosen: Combination, densities: Mapping[int, float]) -> None:
-    """How many texts are left, beside how many would be if the features had nothing to do with each other."""
+def counts_strip(counts: CombinedCounts, chosen: Combination, densities: Mapping[int, float]) -> None:
+    """How many texts match, and how many would if the features fired independently."""
     expected = float(counts.n_texts)
     for name in (PRESENT, ABSENT):
-        for one in chosen.ids(name):
-            expected *= densities[one] if name == PRESENT else 1 - densities[one]
+        for feature_id in chosen.ids(name):
+            expected *= densities[feature_id] if name == PRESENT else 1 - densities[feature_id]
     numbers = [Number(count(counts.n_matching), f"of {count(counts.n_texts)} texts", aside=percent(_share(counts)))]
     if chosen.present and chosen.absent:
         numbers.append(Number(count(counts.n_present), "on which all that must fire do"))
-    several = len(chosen.present + chosen.absent) > 1  # one feature alone is its own expectation
+    several = len(chosen.present + chosen.absent) > 1
     if several:
         numbers.append(Number(number(expected), "expected by chance", EXPECTED))
     if several and expected:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pyarrow as pa
@@ -15,9 +16,9 @@ from featurelib.ui.kit.address import choice_box, page_link
 from featurelib.ui.kit.coactivation import heat
 from featurelib.ui.kit.downloads import download
 from featurelib.ui.kit.elements import chip, chips, count, facts, heading, html, number, percent, sentence, tag
+from featurelib.ui.kit.lists import feature_line, line_list
 from featurelib.ui.kit.session import Opened
-from featurelib.ui.kit.tables import Card, feature_rows, text_card
-from featurelib.ui.texts.text_list import title_column
+from featurelib.ui.texts.text_list import text_list, text_of
 
 LISTED = 25
 TOP = 3
@@ -45,16 +46,9 @@ def beside(store: Store, feature_id: int) -> None:
             ("maximum activation", number(feature.max_activation)),
         ]
     )
-    title = title_column(store)
-    for row in queries.top_texts(store, feature_id, limit=TOP).to_pylist():
-        card = Card(
-            row["text_id"],
-            row["text"],
-            str(row.get(title) or ""),
-            activation=row["activation"],
-            maximum=feature.max_activation,
-        )
-        text_card(card, key=f"map {row['text_id']}", length=150)
+    rows = queries.top_texts(store, feature_id, limit=TOP).to_pylist()
+    texts = [text_of(row, store, feature.max_activation) for row in rows]
+    text_list("map", [(replace(shown, about=(), split=""), []) for shown in texts])
 
 
 def listed(run: Opened, ids: list[int], title: str, key: str) -> None:
@@ -62,7 +56,7 @@ def listed(run: Opened, ids: list[int], title: str, key: str) -> None:
     which = queries.FeatureFilter(ids=tuple(ids))
     heading(title, "densest first" if len(ids) > 1 else "")
     rows = queries.features(run.store, which, limit=LISTED).to_pylist()
-    feature_rows(((row["feature_id"], row["label"], percent(row["density"])) for row in rows), key=key)
+    line_list(key, [feature_line(row["feature_id"], row["label"], percent(row["density"])) for row in rows])
     if len(ids) > LISTED:
         sentence(f"{len(ids) - LISTED:,} more are in the download.")
 
@@ -113,8 +107,8 @@ def cluster_beside(run: Opened, kind: str, cluster: int, rows: pa.Table) -> None
     heading("Fire together", f"the {n_shown} densest" if n_shown < len(ids) else "")
     heat(together, key="cluster")
     heading("Features", "densest first")
-    lines = ((row["feature_id"], row["label"], percent(row["density"])) for row in rows.to_pylist()[:CLUSTER_LISTED])
-    feature_rows(lines, key="cluster")
+    shown = rows.to_pylist()[:CLUSTER_LISTED]
+    line_list("cluster", [feature_line(row["feature_id"], row["label"], percent(row["density"])) for row in shown])
     if len(ids) > CLUSTER_LISTED:
         sentence(f"{len(ids) - CLUSTER_LISTED:,} more are in the download.")
 

@@ -1,4 +1,4 @@
-"""Why two texts are similar, as it is drawn: a split that adds up, the shared features, the texts side by side."""
+"""Why two texts are similar: the cosine split into a sum, the shared features, the two texts side by side."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from featurelib.ui.texts.text_list import cut_text
 SHARED = 12
 PAIRS = 5
 SMALL = 0.02
-"""A cosine below it, or a negative one, has no shares worth a percentage."""
-PARTS = (
+"""Of a cosine below it no percentages are shown."""
+TERMS = (
     (
         "shared",
         "shared features",
@@ -51,40 +51,44 @@ PARTS = (
 )
 
 
-def similarity_strip(found: Similarity) -> None:
+def similarity_strip(similarity: Similarity) -> None:
     """The cosine, how many features fire on each text and on both."""
-    both = " and ".join(count(one) for one in found.n_active)
+    both = " and ".join(map(count, similarity.n_active))
     strip(
         [
-            Number(number(found.cosine, 4), "cosine of the embeddings", "Computed from the two embeddings alone."),
-            Number(_share(found.shared, found), "of it from shared features"),
-            Number(count(len(found.feature_ids)), "features fire on both"),
+            Number(number(similarity.cosine, 4), "cosine of the embeddings", "Computed from the two embeddings alone."),
+            Number(_share(similarity.shared, similarity), "of it from shared features"),
+            Number(count(len(similarity.feature_ids)), "features fire on both"),
             Number(both, "features fire on each"),
         ]
     )
 
 
-def named(found: Similarity) -> set[int]:
+def named(similarity: Similarity) -> set[int]:
     """The features whose names are shown."""
-    return {*found.feature_ids[:SHARED].tolist(), *found.pairs[:PAIRS].ravel().tolist()}
+    return {*similarity.feature_ids[:SHARED].tolist(), *similarity.pairs[:PAIRS].ravel().tolist()}
 
 
-def _share(value: float, found: Similarity) -> str:
-    """A part as a share of the cosine, where that says something."""
-    return percent(value / found.cosine) if found.cosine >= SMALL else "–"
+def _share(value: float, similarity: Similarity) -> str:
+    """A term as a share of the cosine; a dash where the cosine is too small."""
+    return percent(value / similarity.cosine) if similarity.cosine >= SMALL else "–"
 
 
-def split(found: Similarity) -> None:
-    """The parts of the cosine as steps from 0 to the cosine: each bar begins where the one before ended."""
-    parts = [(name, help, getattr(found, field)) for field, name, help in PARTS if field != "skip" or found.has_skip]
+def split(similarity: Similarity) -> None:
+    """The terms of the cosine as steps from 0 to the cosine: each bar begins where the one before ended."""
+    terms = [
+        (name, help, getattr(similarity, field))
+        for field, name, help in TERMS
+        if field != "skip" or similarity.has_skip
+    ]
     ends = [0.0]
-    for _, _, value in parts:
+    for _, _, value in terms:
         ends.append(ends[-1] + value)
     low, high = min(ends), max(ends)
     cells: list[Html] = []
-    for (name, help, value), start in zip(parts, ends, strict=False):
+    for (name, help, value), start in zip(terms, ends, strict=False):
         cells += _row(tag("span", name, cls="term", help=help), start, value, low, high)
-    cells += _row(tag("span", "cosine"), 0.0, found.cosine, low, high, cls="total")
+    cells += _row(tag("span", "cosine"), 0.0, similarity.cosine, low, high, cls="total")
     heading("The cosine, split", "each bar begins where the one before ends")
     html(tag("div", *cells, cls="split"))
 
@@ -102,46 +106,51 @@ def _row(name: Html, start: float, value: float, low: float, high: float, *, cls
     ]
 
 
-def shared_list(found: Similarity, labels: Mapping[int, str]) -> None:
-    """The features that fire on both texts, by what they add to the cosine."""
-    if not len(found.feature_ids):
+def shared_list(similarity: Similarity, labels: Mapping[int, str]) -> None:
+    """The features that fire on both texts, the largest share of the cosine first."""
+    if not len(similarity.feature_ids):
         heading("Shared features")
         sentence("No feature fires on both texts.")
         return
-    largest = float(found.shares[0]) or 1.0
+    largest = float(similarity.shares[0]) or 1.0
+    strongest = zip(similarity.feature_ids[:SHARED].tolist(), similarity.shares[:SHARED].tolist(), strict=True)
     lines = [
         feature_line(
-            one, labels.get(one, f"feature {one}"), f"{share:+.4f}", _share(share, found), share=share / largest
+            feature_id,
+            labels.get(feature_id, f"feature {feature_id}"),
+            f"{share:+.4f}",
+            _share(share, similarity),
+            share=share / largest,
         )
-        for one, share in zip(found.feature_ids[:SHARED].tolist(), found.shares[:SHARED].tolist(), strict=True)
+        for feature_id, share in strongest
     ]
-    more = len(found.feature_ids) - len(lines)
-    note = f"and {count(more)} more that add {float(found.shares[SHARED:].sum()):+.4f}" if more else ""
+    more = len(similarity.feature_ids) - len(lines)
+    note = f"and {count(more)} more that add {float(similarity.shares[SHARED:].sum()):+.4f}" if more else ""
     line_list("shared", lines, title="Shared features", note=note, names=("adds", "of cosine"))
 
 
-def pair_list(found: Similarity, labels: Mapping[int, str]) -> None:
+def pair_list(similarity: Similarity, labels: Mapping[int, str]) -> None:
     """The largest cross terms: a feature of the first text, a feature of the second."""
-    if not len(found.pairs):
+    if not len(similarity.pairs):
         return
     heading("Largest cross terms", "first text × second text")
-    rows = zip(found.pairs[:PAIRS].tolist(), found.pair_shares[:PAIRS].tolist(), strict=True)
-    for place, (pair, share) in enumerate(rows):
-        lines = [feature_line(one, labels.get(one, f"feature {one}")) for one in pair]
-        inline_list(f"pair-{place}", lines, before=f"{share:+.4f}")
+    rows = zip(similarity.pairs[:PAIRS].tolist(), similarity.pair_shares[:PAIRS].tolist(), strict=True)
+    for position, (pair, share) in enumerate(rows):
+        lines = [feature_line(feature_id, labels.get(feature_id, f"feature {feature_id}")) for feature_id in pair]
+        inline_list(f"pair-{position}", lines, before=f"{share:+.4f}")
 
 
 def both_texts(a: ChosenText, b: ChosenText) -> None:
     """The two texts side by side."""
-    for place, one in zip(st.columns([1, 1], gap="large"), (a, b), strict=True):
-        with place:
-            heading(one.name if one.text_id is not None else "Your text")
-            html(cut_text(one.text, one.cut, start=one.start, longest=3_000))
-            with st.container(horizontal=True, key=f"both-{'a' if one is a else 'b'}"):
-                if one.text_id is not None:
-                    page_link("text.py", "open text ›", text=one.text_id)
-                page_link("steer.py", "steer its features ›", **one.alone)
-                page_link("similar.py", "texts near it ›", **one.where)
+    for column, text in zip(st.columns([1, 1], gap="large"), (a, b), strict=True):
+        with column:
+            heading(text.name if text.text_id is not None else "Your text")
+            html(cut_text(text.text, text.cut, start=text.start, longest=3_000))
+            with st.container(horizontal=True, key=f"both-{'a' if text is a else 'b'}"):
+                if text.text_id is not None:
+                    page_link("text.py", "open text ›", text=text.text_id)
+                page_link("steer.py", "steer its features ›", **text.alone)
+                page_link("similar.py", "texts near it ›", **text.where)
 
 
 def choices(store: Store, a: ChosenText, nearest: Sequence[tuple[int, float]]) -> None:

@@ -269,8 +269,8 @@ def test_a_highlighted_text_is_the_text_escaped_and_coloured_by_sign():
     starts, ends = np.array([0, 7, 30]), np.array([5, 10, 36])
     drawn = highlight.highlighted(text, starts, ends, [0.5, -0.25, 0.001], title="Title")
     assert text_of(drawn) == text and "<img" not in drawn and "<bdi>" not in drawn
-    assert '<i class="up" style="--p:62" data-part="+0.500"><b>Title</b></i>' in drawn
-    assert '<i class="down" style="--p:31" data-part="−0.250">img</i>' in drawn
+    assert '<i class="up" style="--p:62" data-attribution="+0.500"><b>Title</b></i>' in drawn
+    assert '<i class="down" style="--p:31" data-attribution="−0.250">img</i>' in drawn
     assert drawn.count("<i ") == 2  # the third is too faint to be seen
 
 
@@ -325,20 +325,26 @@ def test_a_window_never_leaves_the_text_and_shows_the_strongest_word_that_fits(d
 def test_the_sum_can_be_followed():
     one = Attribution(3, np.array([0, 4]), np.array([3, 8]), np.array([0.5, -0.1], np.float32), 0.05, -0.2, 0.25, 0.2)
     said = text_of(highlight.bars(one))
-    assert "+0.400" in said and "+0.0500" in said and "−0.200" in said and "= pre-activation" in said
+    assert (
+        "+0.400" in said
+        and "+0.0500" in said
+        and "−0.200" in said
+        and "= pre-activation" in said
+        and "threshold" in said
+    )
     assert "rounding" not in said
     off = dataclasses.replace(one, pre_activation=0.28)
     assert "+0.0300rounding of the stored embedding" in text_of(highlight.bars(off))
     row = {"starts": [0, 4], "ends": [3, 8], "parts": [0.5, -0.1], "special": 0.05, "constant": -0.2}
     assert highlight.bars(highlight.stored(row | {"pre_activation": 0.25}, 3, 0.2)) == highlight.bars(one)
-    assert "gate" not in text_of(highlight.bars(highlight.stored(row | {"pre_activation": 0.25}, 3, 0.0)))
-    assert "one" in highlight.carried("one twoo", one)
+    assert "threshold" not in text_of(highlight.bars(highlight.stored(row | {"pre_activation": 0.25}, 3, 0.0)))
+    assert "one" in highlight.attributed_text("one twoo", one)
 
 
 def test_the_deletions_say_what_they_are_and_how_far_they_agree():
     arrays = (np.array([0, 4], np.int32), np.array([3, 7], np.int32), np.array([0.2, -0.1], np.float32))
     one = Deletions(*arrays, 7, 0.3, arrays[2], 0.512, -0.25, None)
-    said = text_of(highlight.deleted("one two", one))
+    said = text_of(highlight.deletion_text("one two", one))
     assert (
         "What changes when the word is deleted" in said
         and "correlation −0.25, rank correlation 0.51 over 2 words" in said
@@ -353,5 +359,5 @@ def test_the_deletions_say_what_they_are_and_how_far_they_agree():
         n_words_left_out=0,
     )
     assert "Only this can be shown for this run's embedder: its pooling is (cls)." in text_of(
-        highlight.deleted("one two", only)
+        highlight.deletion_text("one two", only)
     )

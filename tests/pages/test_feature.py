@@ -13,7 +13,7 @@ from featurelib.storage.runs import Run
 from featurelib.ui.texts.highlight import FAINT, signed
 from tests.support.page import Open, bodies, links, text_of, words
 
-WORD = re.compile(r'<i class="(?:up|down)" style="--p:\d+" data-part="([^"]+)">(.*?)</i>')
+WORD = re.compile(r'<i class="(?:up|down)" style="--p:\d+" data-attribution="([^"]+)">(.*?)</i>')
 
 
 def table(run: Run, which: object) -> pd.DataFrame:

@@ -29,7 +29,7 @@ from featurelib.ui.kit import text_ranges
 from featurelib.ui.kit.address import MARKDOWN, label_of
 from featurelib.ui.kit.downloads import csv_bytes, parquet_bytes
 from tests.support.numpy_run import DEAD, N_FEATURES, N_TEXTS, NumpyRun, make_run
-from tests.support.page import NAVIGATION, Open, UseData, addresses, links, page_of, param, text_of, words
+from tests.support.page import NAVIGATION, Open, UseData, addresses, links, names, page_of, param, text_of, words
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [
@@ -55,7 +55,7 @@ def show(made: NumpyRun, use_data: UseData) -> Open:
 
 def listed(app: AppTest) -> list[str]:
     """The labels of the features that the page links to."""
-    return [label for label, query in zip(links(app), addresses(app), strict=True) if "feature=" in query]
+    return [name for name, query in zip(names(app), addresses(app), strict=True) if "feature=" in query]
 
 
 def densities(made: NumpyRun) -> np.ndarray:
@@ -261,7 +261,7 @@ def test_a_lasso_lists_its_features(show: Open, made: NumpyRun) -> None:
     app.session_state["map"] = {"selection": {"points": points, "box": [], "lasso": [{}], "point_indices": []}}
     app.run()
     assert "3 features in the lasso" in words(app.main)
-    assert links(app.main)[:3] == [made.labels[one] for one in falling(made, np.array([4, 8, 30]))]
+    assert listed(app)[:3] == [made.labels[one] for one in falling(made, np.array([4, 8, 30]))]
 
 
 def test_the_jump_box_finds_by_words_and_opens_an_id(show: Open, made: NumpyRun) -> None:

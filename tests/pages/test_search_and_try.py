@@ -359,7 +359,7 @@ def test_an_address_never_grows_beyond_what_proxies_take(monkeypatch: pytest.Mon
 
 def test_a_session_keeps_the_last_long_texts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(text_input.st, "session_state", {})
-    names = [text_input.in_address(f"{number} " * 3000)["kept"] for number in range(text_input.KEPT + 3)]
+    names = [text_input.in_address(f"{number} " * 3000)["kept"] for number in range(text_input.MOST_STORED + 3)]
     assert list(text_input.st.session_state[text_input.STORED]) == names[3:]
 
 

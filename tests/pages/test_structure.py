@@ -13,7 +13,7 @@ from featurelib import ui
 from featurelib.storage.runs import Done
 from tests.queries.test_structure import vectors
 from tests.support.numpy_run import N_TEXTS, NumpyRun, make_run
-from tests.support.page import Open, UseData, addresses, bodies, links, page_of, param, text_of, words
+from tests.support.page import Open, UseData, addresses, bodies, names, page_of, param, text_of, words
 from tests.support.structure_run import ALWAYS, CHILDREN, GRANDCHILD, ROOT, SPLIT_INTO, planted, split, structure_run
 
 
@@ -31,7 +31,7 @@ def show(made: NumpyRun, use_data: UseData) -> Open:
 
 
 def labelled_links(app: AppTest) -> list[tuple[str, str]]:
-    return list(zip(links(app), addresses(app), strict=True))
+    return list(zip(names(app), addresses(app), strict=True))
 
 
 def test_the_families_page_shows_the_planted_family_as_a_tree(show: Open, made: NumpyRun) -> None:

@@ -17,7 +17,7 @@ from featurelib.storage.runs import Run
 from featurelib.ui.feature.header import FIRST
 from featurelib.ui.kit.elements import number
 from featurelib.ui.kit.lists import short
-from featurelib.ui.search.finding import _split
+from featurelib.ui.search.finding import split_snippet
 from featurelib.ui.texts.text_list import OPENING, ShownText, cut_text, text_html
 from tests.support.numpy_run import DEAD, HOSTILE, N_FEATURES, N_TEXTS, NumpyRun, make_run, weights
 from tests.support.page import Open, UseData, addresses, bodies, links, page_of, param, words
@@ -162,7 +162,7 @@ def test_a_wrong_choice_is_told_some_of_the_right_ones_and_not_hundreds(
     open_page: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert "sort=x; max_activation, density" in words(open_page("features.py", run="small", sort="x"))
-    monkeypatch.setattr(sys.modules["featurelib.ui.kit.address"], "TOLD", 2)
+    monkeypatch.setattr(sys.modules["featurelib.ui.kit.address"], "MOST_NAMED", 2)
     said = words(open_page("feature.py", run="small", feature="20", view="x"))
     assert "The address says view=x; top, bands and 2 more are known, so top is shown." in said
 
@@ -241,7 +241,7 @@ def test_a_long_text_opens_in_place_and_a_short_one_needs_not() -> None:
 
 
 def test_a_marked_snippet_splits_into_title_and_rest() -> None:
-    title, rest = _split("a \ue000b\ue001 c. rest \ue000b\ue001", 7)
+    title, rest = split_snippet("a \ue000b\ue001 c. rest \ue000b\ue001", 7)
     assert (title, rest) == (
         "<span><bdi>a </bdi></span><mark><bdi>b</bdi></mark><span><bdi> c. </bdi></span>",
         "<span><bdi>rest </bdi></span><mark><bdi>b</bdi></mark>",

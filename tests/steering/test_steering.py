@@ -23,7 +23,7 @@ from featurelib.storage.runs import Generation, Run
 from featurelib.storage.store import Store, open_store
 from featurelib.ui.kit.elements import number
 from featurelib.ui.similar import SMALL
-from featurelib.ui.steer.sliders import MOST, _knob, read_changes, written
+from featurelib.ui.steer.sliders import MOST, knob_of, read_changes, written
 from tests.support.numpy_run import D_IN, DEAD, N_TEXTS, NumpyRun, finish, make_run
 from tests.support.numpy_run import weights as numpy_weights
 from tests.support.page import Open, UseData, addresses, bodies, links, page_of, param, words
@@ -395,10 +395,10 @@ def test_the_address_turns_so_many_features_and_brings_a_float32_back() -> None:
 @pytest.mark.parametrize("maximum", [0.0, 0.5, 1.9])
 def test_a_slider_can_be_moved_and_returned_to_what_the_text_has(now: float, maximum: float) -> None:
     now = float(np.float32(now))
-    knob = _knob({"feature_id": 1, "label": "x", "max_activation": maximum}, now, None, True, 0.6)
+    knob = knob_of({"feature_id": 1, "label": "x", "max_activation": maximum}, now, None, True, 0.6)
     steps = now / knob.step
     assert abs(steps - round(steps)) < 1e-6 and knob.untouched and knob.top >= max(2 * maximum, now) * 0.999
-    steered = _knob({"feature_id": 1, "label": "x", "max_activation": maximum}, now, 123.0, True, 0.6)
+    steered = knob_of({"feature_id": 1, "label": "x", "max_activation": maximum}, now, 123.0, True, 0.6)
     assert steered.top >= 123 and not steered.untouched
 
 

@@ -15,6 +15,8 @@ Open = Callable[..., AppTest]
 """Opens a page: the name of its file, then the parameters of its address."""
 UseData = Callable[[Path], None]
 """Chooses the data folder of the pages."""
+LINE = re.compile(r"^\*\*(.*)\*\*( :gray\[[^\]]*\])*$")
+"""The label of a line of a list: its name, then its numbers."""
 
 
 def page_of(file: str, params: dict[str, object]) -> AppTest:
@@ -49,6 +51,11 @@ def words(block: Any) -> str:
 def links(block: Any, page: str = "") -> list[str]:
     """The labels of the links to `page` (or to all pages), as they are read."""
     return [re.sub(r"\\(.)", r"\1", link.proto.label) for link in _links(block, page)]
+
+
+def names(block: Any, page: str = "") -> list[str]:
+    """The labels of the same links, without the numbers at the end of a line of a list."""
+    return [LINE.sub(r"\1", label) for label in links(block, page)]
 
 
 def addresses(block: Any, page: str = "") -> list[str]:

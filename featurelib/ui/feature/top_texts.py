@@ -78,7 +78,7 @@ def _colour_head(store: Store) -> bool:
         sentence(f"The words are not coloured: {reason}.")
         return False
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute", key="colours"):
-        head = tag("span", "What each word adds to the pre-activation", cls="term muted", help=highlight.PARTS)
+        head = tag("span", "What each word adds to the pre-activation", cls="term muted", help=highlight.ATTRIBUTIONS)
         html(tag("div", head, highlight.legend()), width="content")
         plain = toggle("Plain", "plain", resets=())
     return not plain

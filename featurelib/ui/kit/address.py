@@ -1,4 +1,4 @@
-"""The address: what it says is validated here, what outlives a change of page is written here, links keep the run."""
+"""The address of a page: reading and checking its parameters, writing them, and links that keep the run."""
 
 from __future__ import annotations
 
@@ -15,15 +15,16 @@ from featurelib.ui.kit.elements import plain, sentence, stop_with
 LONGEST = 2000
 LEFT = "addresses that were left"
 SHOWN = "page shown"
-KEPT = 50
-TOLD = 12
+MOST_LEFT = 50
+"""Addresses of left pages that a session remembers."""
+MOST_NAMED = 12
 """Choices that are named where the address asks for none of them."""
 WHOLE = re.compile(r"[0-9]{1,12}", re.ASCII)
 MARKDOWN = re.compile(r"([!-/:-@\[-`{-~])")
 
 
 def label_of(text: object) -> str:
-    """Text as a label of a Streamlit link or button: on one line, every mark that Markdown reads escaped."""
+    """Text as a label of a Streamlit link or button: on one line, every Markdown character escaped."""
     line = " ".join(plain(str(text)).split()) or "(empty)"
     return MARKDOWN.sub(r"\\\1", line[:200])
 
@@ -46,7 +47,7 @@ def whole_number_param(name: str) -> int | None:
 
 
 def count_param(name: str, default: int | None = None) -> int | None:
-    """A whole number of the address, `default` when absent; what is none is said and left out."""
+    """A whole number of the address, `default` when absent; anything else is left out with a sentence."""
     text = _raw(name)
     if text and not WHOLE.fullmatch(text):
         sentence(f"The address says {name}={text[:40]}; a whole number is expected, so it is left out.")
@@ -55,7 +56,7 @@ def count_param(name: str, default: int | None = None) -> int | None:
 
 
 def number_param(name: str, *, low: float = 0.0, high: float = math.inf) -> float | None:
-    """A number of the address between `low` and `high`; what is none is said and left out."""
+    """A number of the address between `low` and `high`; anything else is left out with a sentence."""
     text = _raw(name)
     if not text:
         return None
@@ -71,16 +72,17 @@ def number_param(name: str, *, low: float = 0.0, high: float = math.inf) -> floa
 
 
 def choice_param(name: str, choices: Sequence[str]) -> str:
-    """One of `choices` of the address, the first when absent; another value is said and the first is taken."""
+    """One of `choices` of the address, the first when absent; for another value the first, with a sentence."""
     text = _raw(name)
     if text and text not in choices:
-        known = ", ".join(choices[:TOLD]) + (f" and {len(choices) - TOLD} more" if len(choices) > TOLD else "")
+        n_more = len(choices) - MOST_NAMED
+        known = ", ".join(choices[:MOST_NAMED]) + (f" and {n_more} more" if n_more > 0 else "")
         sentence(f"The address says {name}={text[:40]}; {known} are known, so {choices[0]} is shown.")
     return text if text in choices else choices[0]
 
 
 def page_param(n_pages: int = 1, name: str = "page") -> int:
-    """The number of the page of a list, from 1; out of range is said and the nearest is taken."""
+    """The number of the page of a list, from 1; out of range the nearest is shown, with a sentence."""
     text = _raw(name)
     if not text:
         return 1
@@ -93,12 +95,12 @@ def page_param(n_pages: int = 1, name: str = "page") -> int:
 
 def set_params(**values: object) -> None:
     """Change the address in one step: None or "" removes a parameter, all others stay."""
-    held = st.query_params.to_dict()
-    wanted = {**held, **{name: str(value) for name, value in values.items() if value not in (None, "")}}
+    present = st.query_params.to_dict()
+    wanted = {**present, **{name: str(value) for name, value in values.items() if value not in (None, "")}}
     for name, value in values.items():
         if value in (None, ""):
             wanted.pop(name, None)
-    if wanted != held:
+    if wanted != present:
         st.query_params.from_dict(wanted)
 
 
@@ -119,7 +121,7 @@ def go(page: str, **values: object) -> NoReturn:
     left = st.session_state.setdefault(LEFT, {})
     if st.session_state.get(SHOWN) != page:
         left[st.session_state.get(SHOWN, ""), urlencode(wanted)] = st.query_params.to_dict()
-    while len(left) > KEPT:
+    while len(left) > MOST_LEFT:
         left.pop(next(iter(left)))
     st.switch_page(page, query_params=wanted)
 
@@ -133,9 +135,9 @@ def arrive(page: str) -> None:
     """
     before = st.session_state.get(SHOWN)
     st.session_state[SHOWN] = page
-    held = st.query_params.to_dict()
-    own = st.session_state.get(LEFT, {}).get((page, urlencode(held)), held)
-    if own != held or page == before:
+    present = st.query_params.to_dict()
+    own = st.session_state.get(LEFT, {}).get((page, urlencode(present)), present)
+    if own != present or page == before:
         st.query_params.from_dict(own)
 
 
@@ -145,7 +147,7 @@ def open_feature(feature_id: int) -> NoReturn:
 
 
 def page_link(page: str, label: object, *, help: str | None = None, width: Any = "content", **values: object) -> None:
-    """A link to a page with the run and `values` in its address; the label is shown letter by letter."""
+    """A link to a page with the run and `values` in its address; the label is shown as plain text."""
     st.page_link(page, label=label_of(label), query_params=with_run(values), help=help or "", width=width)
 
 
@@ -248,7 +250,7 @@ def pager(n_rows: int, per_page: int, *, name: str = "page") -> int:
     n_pages = max(1, math.ceil(n_rows / per_page))
     value = page_param(n_pages, name)
     if n_pages > 1:
-        # Its default counts as set, so a value in session state would be warned of: the key carries the value.
+        # A default together with a value in session state makes Streamlit warn, so the key carries the value.
         key = f"address {name} {value} of {n_pages}"
         st.pagination(n_pages, default=value, key=key, on_change=_write, args=(name, key, 1, ()))
     return (value - 1) * per_page

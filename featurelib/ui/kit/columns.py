@@ -30,7 +30,7 @@ FEATURES = {
         "mean", width=70, format="%.3f", help="Its mean activation where it fires."
     ),
     "gate": st.column_config.NumberColumn(
-        "gate", width=62, format="%.3f", help="The feature fires where its pre-activation exceeds it."
+        "threshold", width=76, format="%.3f", help="The feature fires where its pre-activation exceeds it."
     ),
     "cluster": st.column_config.NumberColumn(
         "cluster", width=65, format="%d", help="Its cluster on the map; −1 is none."

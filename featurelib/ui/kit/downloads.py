@@ -18,11 +18,11 @@ NOTE = (
 
 
 def csv_bytes(table: pa.Table) -> bytes:
-    """The table as UTF-8 CSV; a text that a spreadsheet would run as a formula is given a leading apostrophe."""
+    """The table as UTF-8 CSV; a text that a spreadsheet would run as a formula gets a leading apostrophe."""
     columns = [_as_cells(table[name]) for name in table.column_names]
-    held = io.BytesIO()
-    csv.write_csv(pa.table(dict(zip(table.column_names, columns, strict=True))), held)
-    return held.getvalue()
+    buffer = io.BytesIO()
+    csv.write_csv(pa.table(dict(zip(table.column_names, columns, strict=True))), buffer)
+    return buffer.getvalue()
 
 
 def _as_cells(column: pa.ChunkedArray) -> pa.ChunkedArray:
@@ -37,9 +37,9 @@ def _as_cells(column: pa.ChunkedArray) -> pa.ChunkedArray:
 
 def parquet_bytes(table: pa.Table) -> bytes:
     """The table as Parquet, unchanged."""
-    held = io.BytesIO()
-    pq.write_table(table, held, compression="zstd")
-    return held.getvalue()
+    buffer = io.BytesIO()
+    pq.write_table(table, buffer, compression="zstd")
+    return buffer.getvalue()
 
 
 def download(name: str, make: Callable[[], pa.Table], *, key: str, what: str = "") -> None:

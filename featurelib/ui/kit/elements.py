@@ -1,7 +1,7 @@
 """Small pieces of a page, as HTML in which every text is escaped and isolated, and charts.
 
-Texts of a corpus are hostile: Markdown would render them (and fetch the images that they name). `tag` escapes all that
-is not `Html`, and `Html` is only made here.
+Texts of a corpus may be hostile: Markdown would render them and fetch the images that they name. `tag` escapes
+everything that is not `Html`, and only this package makes `Html`.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Number:
     value: str
     """As it is shown, with its unit."""
     name: str
-    """What it is, in a few words."""
+    """Its name, in a few words."""
     help: str = ""
     """The formula, the split, the space: shown on hover, tap or keyboard focus."""
     aside: str = ""
@@ -71,7 +71,7 @@ def count(value: float | None) -> str:
 
 
 def number(value: float | None, digits: int = 3) -> str:
-    """A number with `digits` significant digits, without an exponent where people do not expect one."""
+    """A number with `digits` significant digits; with an exponent only below 0.0001 and from a million on."""
     if value is None or not math.isfinite(value):
         return "–"
     if value == 0 or 1e-4 <= abs(value) < 1e6:
@@ -97,12 +97,12 @@ def page(title: str, lead: object = "", *, crumbs: str = "") -> None:
 
 
 def heading(title: str, note: str = "", *, help: str = "") -> None:
-    """The head of a part of a page: a few words, a note in grey, an explanation on hover."""
+    """The head of a section of a page: a few words, a note in grey, an explanation on hover."""
     html(tag("h3", tag("span", title, cls="term" if help else "", help=help), tag("span", note, cls="note")))
 
 
 def sentence(text: str) -> None:
-    """One calm sentence in the place of what cannot be shown."""
+    """Draw one sentence, such as the reason why something cannot be shown."""
     html(tag("p", text[:1].upper() + text[1:], cls="sentence"))
 
 
@@ -114,7 +114,7 @@ def stop_with(text: str) -> NoReturn:
 
 @contextlib.contextmanager
 def section() -> Iterator[None]:
-    """Turn a Refusal, such as RunNotReady, inside the block into a sentence in its place; the page goes on."""
+    """Turn a Refusal, such as RunNotReady, inside the block into a sentence; the rest of the page is drawn."""
     try:
         yield
     except Refusal as refusal:
@@ -122,15 +122,15 @@ def section() -> Iterator[None]:
 
 
 def strip(numbers: Iterable[Number]) -> None:
-    """The few numbers that matter, each with what it is."""
+    """Draw a few numbers side by side, each with its name."""
     cells = []
-    for one in numbers:
-        value = tag("div", one.value, tag("span", one.aside, cls="aside") if one.aside else "", cls="value")
+    for shown in numbers:
+        value = tag("div", shown.value, tag("span", shown.aside, cls="aside") if shown.aside else "", cls="value")
         cells.append(
             tag(
                 "div",
                 value,
-                tag("div", tag("span", one.name, cls="term" if one.help else "", help=one.help), cls="name"),
+                tag("div", tag("span", shown.name, cls="term" if shown.help else "", help=shown.help), cls="name"),
             )
         )
     html(tag("div", *cells, cls="strip"))
@@ -190,7 +190,7 @@ def chart(
 
 
 def selection_of(key: str) -> dict[str, Any]:
-    """What is selected in the chart or table with this key; empty lists when nothing is."""
+    """The selection in the chart or table with this key; empty lists when nothing is selected."""
     nothing: dict[str, Any] = {"points": [], "box": [], "lasso": [], "rows": []}
-    held = st.session_state.get(key)
-    return nothing | dict(held["selection"] or {}) if held else nothing
+    state = st.session_state.get(key)
+    return nothing | dict(state["selection"] or {}) if state else nothing

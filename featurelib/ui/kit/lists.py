@@ -27,7 +27,7 @@ class Line:
     """One link of a list, with numbers at its right end."""
 
     label: str
-    """What it is called; any text."""
+    """The words of the link; any text."""
     where: Mapping[str, object]
     """The parameters of the page; the run is added."""
     values: tuple[str, ...] = ()
@@ -69,7 +69,7 @@ def line_list(
 
 
 def inline_list(key: str, lines: Sequence[Line], *, before: str = "") -> None:
-    """Links one after the other on one line."""
+    """Links one after the other on one line, after the words `before`."""
     with st.container(horizontal=True, gap=None, key=f"read-inline-bare-{key}"):
         if before:
             html(tag("span", before, cls="muted"), width="content")
@@ -79,12 +79,12 @@ def inline_list(key: str, lines: Sequence[Line], *, before: str = "") -> None:
 
 def short(label: str, longest: int = 28) -> str:
     """The first words of a label, as many of them as `longest` characters hold, at least one."""
-    kept, *others = label.split(DOT)
+    beginning, *others = label.split(DOT)
     for words in others:
-        if len(kept) + len(DOT) + len(words) > longest:
+        if len(beginning) + len(DOT) + len(words) > longest:
             break
-        kept += DOT + words
-    return kept
+        beginning += DOT + words
+    return beginning
 
 
 def link(line: Line, *, alone: bool = False, shorten: bool = False) -> None:
@@ -101,14 +101,14 @@ def link(line: Line, *, alone: bool = False, shorten: bool = False) -> None:
     st.page_link(line.page, label=label, query_params=with_run(line.where))
 
 
-def activation_histogram(rows: Sequence[Mapping[str, Any]], gate: float | None) -> None:
+def activation_histogram(rows: Sequence[Mapping[str, Any]], threshold: float | None) -> None:
     """Bars of texts by activation; rows of left, right, n_texts. The axis names threshold and maximum."""
     if not rows:
         return
     highest = max((row["n_texts"] for row in rows), default=0)
     first = next((place for place, row in enumerate(rows) if row["n_texts"]), 0)
-    if gate is not None:
-        first = min(first, next((place for place, row in enumerate(rows) if row["right"] > gate), 0))
+    if threshold is not None:
+        first = min(first, next((place for place, row in enumerate(rows) if row["right"] > threshold), 0))
     bars = "".join(
         f'<i style="height:{100 * row["n_texts"] / highest:.1f}%" '
         f'title="{number(row["left"])} to {number(row["right"])}: {count(row["n_texts"])} texts"></i>'
@@ -116,7 +116,7 @@ def activation_histogram(rows: Sequence[Mapping[str, Any]], gate: float | None) 
         if highest
     )
     left, right = rows[first]["left"], rows[-1]["right"]
-    begin = f"threshold {number(gate)}" if gate is not None and gate > 0 else number(left)
+    begin = f"threshold {number(threshold)}" if threshold is not None and threshold > 0 else number(left)
     axis = tag(
         "div", tag("span", begin), tag("span", number((left + right) / 2)), tag("span", number(right)), cls="read-axis"
     )

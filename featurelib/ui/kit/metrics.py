@@ -46,8 +46,8 @@ def metric_number(metric: Metric | None, name: str, show: Callable[[float], str]
     """A metric for the strip, with its interval, and with its formula, split, space and number of texts on hover."""
     if metric is None:
         return Number("–", name, "Not measured in this run yet.")
-    name, told = f"{name}, {SPLITS.get(metric.split, metric.split)}", metric_told(metric)
+    name, help = f"{name}, {SPLITS.get(metric.split, metric.split)}", metric_told(metric)
     if metric.low is None or metric.high is None or not math.isfinite(metric.low):
-        return Number(show(metric.value), name, told)
+        return Number(show(metric.value), name, help)
     interval = f"{show(metric.low)} – {show(metric.high)}"
-    return Number(show(metric.value), name, f"{told}\nIn small: its 95 % interval.", interval)
+    return Number(show(metric.value), name, f"{help}\nIn small: its 95 % interval.", interval)

@@ -1,4 +1,4 @@
-"""The ways through the pages where people read: to the one before and after, to the address, into one's own text."""
+"""Moving between features and between texts, and the numbers at the head of a text."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ EXPLAINED = (
     "over that to the mean embedding. Below 0, the mean would be nearer than the reconstruction."
 )
 STARTING = "Embedding …; the first time takes some ten seconds, because the embedder has to start."
-REBUILT = "Cosine between the embedding and its reconstruction, in the embedder's own space."
+RECONSTRUCTED = "Cosine between the embedding and its reconstruction, in the embedder's own space."
 
 
 def begin_at_top(*shown: object) -> None:
     """Scroll to the top of the page when `shown` is not what was shown before.
 
     Streamlit keeps the scroll position when a link leads to the same page, and no script may run here. An animation
-    whose name is new gives the page no height for one frame, which takes the scroll position back to 0.
+    with a new name gives the page no height for one frame, which sets the scroll position back to 0.
     """
     name = f"top{zlib.crc32(repr(shown).encode()):08x}"
     st.html(
@@ -35,36 +35,36 @@ def begin_at_top(*shown: object) -> None:
 
 
 def text_strip(text: TextRow) -> None:
-    """How many features fire on a text, how well they rebuild it, how much of it was read."""
+    """How many features fire on a text, how well they reconstruct it, how many tokens were read."""
     tokens = [Number(count(text.n_tokens), "tokens, then truncated" if text.truncated else "tokens")]
-    strip([*_rebuilt(text.n_active, text.fvu, text.cosine), *(tokens if text.n_tokens is not None else [])])
+    strip([*_reconstruction(text.n_active, text.fvu, text.cosine), *(tokens if text.n_tokens is not None else [])])
 
 
 def tried_strip(tried: TriedText) -> None:
-    """How well a tried text is rebuilt, and how much of it was read."""
+    """How well a tried text is reconstructed, and how many tokens were read."""
     name = "tokens, then truncated" if tried.truncated else "tokens"
-    strip([*_rebuilt(len(tried.feature_ids), tried.fvu, tried.cosine), Number(count(tried.n_tokens), name)])
+    strip([*_reconstruction(len(tried.feature_ids), tried.fvu, tried.cosine), Number(count(tried.n_tokens), name)])
 
 
-def _rebuilt(n_active: int | None, fvu: float | None, cosine: float | None) -> list[Number]:
+def _reconstruction(n_active: int | None, fvu: float | None, cosine: float | None) -> list[Number]:
     fires = [] if n_active is None else [Number(count(n_active), "features fire on it")]
     explained = percent(1 - fvu) if fvu is not None else "–"
     return [
         *fires,
         Number(explained, "of its variance explained", EXPLAINED),
-        Number(number(cosine), "cosine to its reconstruction", REBUILT),
+        Number(number(cosine), "cosine to its reconstruction", RECONSTRUCTED),
     ]
 
 
-def moves(page: str, name: str, shown: int, *, last: int, drawn: int | None = None, **kept: Any) -> None:
-    """Links to the one before, one drawn at random, the one after (`kept` goes along), and the address to copy."""
+def moves(page: str, name: str, shown: int, *, last: int, drawn: int | None = None, **params: Any) -> None:
+    """Links to the previous, a random and the next one, which keep `params`, and the address to copy."""
     with st.container(horizontal=True, gap="small", horizontal_alignment="right", key="read-moves"):
         if shown > 0:
-            page_link(page, f"‹ {shown - 1}", **{name: shown - 1, **kept})
+            page_link(page, f"‹ {shown - 1}", **{name: shown - 1, **params})
         if drawn is not None:
-            page_link(page, "random", **{name: drawn, **kept})
+            page_link(page, "random", **{name: drawn, **params})
         if shown < last:
-            page_link(page, f"{shown + 1} ›", **{name: shown + 1, **kept})
+            page_link(page, f"{shown + 1} ›", **{name: shown + 1, **params})
         with st.popover("copy link"):
             root = (st.context.url or "").rpartition("/")[0]
             params = st.query_params.to_dict() | {name: str(shown)}

@@ -1,4 +1,4 @@
-"""Which runs there are, which one this page shows, and what the whole server shares."""
+"""The runs of the data folder, the run that a page shows, and what all sessions of the server share."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def known_runs() -> dict[str, Run]:
 
 
 def _stamp(generation: Generation) -> tuple[Any, ...]:
-    """What changes when the files of a generation do: its manifest's time, or its markers' before it is complete."""
+    """A value that changes with the files of a generation: its manifest's time, or, while unfinished, its markers'."""
     manifest = generation.path / "manifest.json"
     stamps = []
     for path in [manifest] if generation.complete else map(generation.marker, STAGES):
@@ -111,14 +111,14 @@ def open_run() -> Opened:
 
 @st.cache_resource(max_entries=1, show_spinner=False)
 def live() -> Any:
-    """The `live.Live` of this server: client of the worker that holds embedder and SAE and starts when first asked."""
+    """The server's client of the worker, which holds embedder and SAE and starts with the first question."""
     from featurelib.live.client import Live
 
     return Live()
 
 
 def fail(error: Exception) -> bool:
-    """Put a sentence in the place of a page that has failed, and the traceback in the server's log."""
+    """Show a sentence in place of a page that failed, and write the traceback to the server's log."""
     logging.getLogger(__name__).error("a page failed", exc_info=error)
     sentence("This page has met an error of its own; its traceback is in the server's log. The other pages go on.")
     return True
@@ -129,7 +129,7 @@ _frozen: set[str] = set()
 
 
 def settle(page: str) -> None:
-    """Take what is alive out of garbage collection, once per page, after its first complete rerun.
+    """Exempt all living objects from garbage collection, once per page, after its first complete rerun.
 
     Streamlit collects all garbage after every rerun: with what the imports left alive that is some 50 ms of every
     click, and 4 ms when it is frozen (streamlit issue 8977). A page may import more than the one before it, so each one

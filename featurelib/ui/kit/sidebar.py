@@ -76,7 +76,7 @@ def _is_complete(run: Run) -> bool:
 
 
 def _run_picker(names: list[str], shown: str | None) -> None:
-    """A list of runs, set from the address and never bound to it; choosing one leaves nothing but the run."""
+    """A list of runs, set from the address and never bound to it; choosing one removes all other parameters."""
     if shown is not None and st.session_state.get(PICKER) != shown:
         st.session_state[PICKER] = shown
     index = 0 if shown else None
@@ -89,7 +89,7 @@ def _picked() -> None:
 
 
 def _jump() -> None:
-    """Type a number or words, then choose: a whole number that is a feature's id opens it at once."""
+    """A box to find a feature by words; the id of a feature opens it at once."""
     words = st.text_input(
         "Jump to a feature",
         key="jump words",
@@ -100,24 +100,24 @@ def _jump() -> None:
     if not words:
         return
     try:
-        found = queries.find_features(open_run().store, words, limit=8).to_pylist()
+        matches = queries.find_features(open_run().store, words, limit=8).to_pylist()
     except Refusal as refusal:
         sentence(str(refusal))
         return
-    if found and words.strip() == str(found[0]["feature_id"]):
+    if matches and words.strip() == str(matches[0]["feature_id"]):
         if st.session_state.get("jumped to") != words:
             st.session_state["jumped to"] = words
-            open_feature(found[0]["feature_id"])
-        found = found[:1]
+            open_feature(matches[0]["feature_id"])
+        matches = matches[:1]
     with st.container(key="jump found", gap=None):
-        for row in found:
+        for row in matches:
             page_link(
                 "feature.py",
                 row["label"],
                 feature=row["feature_id"],
                 help=f"fires on {percent(row['density'])} of texts",
             )
-        if not found:
+        if not matches:
             sentence(f"No label or keyword contains “{words}”.")
 
 

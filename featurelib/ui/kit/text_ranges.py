@@ -1,4 +1,4 @@
-"""How many texts features fire on, as ranges that can be chosen, and the features in one."""
+"""Ranges of the number of texts that a feature fires on: from the address, to click, as a filter, in words."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def text_range(least: int | None, most: int | None, n_texts: int) -> TextRange |
 
 
 def density_ranges(n_texts: int) -> list[tuple[str, TextRange]]:
-    """The ranges of densities that can be clicked, by name; those that no number of texts falls into are left out."""
+    """The ranges of densities that can be clicked, by name; without those that are empty in a corpus of this size."""
     rare, usual, dense = math.ceil(n_texts / 1000), math.ceil(n_texts / 100), n_texts // 10 + 1
     named = [
         ("dead", TextRange(0, 0)),
@@ -26,7 +26,7 @@ def density_ranges(n_texts: int) -> list[tuple[str, TextRange]]:
         ("1 to 10 %", TextRange(max(usual, 1), dense - 1)),
         ("above 10 %", TextRange(dense, n_texts)),
     ]
-    return [(name, one) for name, one in named if one.least <= one.most]
+    return [(name, texts) for name, texts in named if texts.least <= texts.most]
 
 
 def fires_on(chosen: TextRange | None, n_texts: int) -> FeatureFilter:
@@ -37,7 +37,7 @@ def fires_on(chosen: TextRange | None, n_texts: int) -> FeatureFilter:
         return FeatureFilter(dead=True)
     if chosen.least == 0 and chosen.most >= n_texts:
         return FeatureFilter()
-    # Densities are whole numbers over n_texts: half a text on either side keeps rounding out of it.
+    # Densities are whole numbers over n_texts: half a text of margin on either side absorbs rounding.
     return FeatureFilter(
         density_low=max(0.0, (chosen.least - HALF) / n_texts), density_high=(chosen.most + HALF) / n_texts
     )

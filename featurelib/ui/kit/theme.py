@@ -1,4 +1,4 @@
-"""The style sheets, and the colours that charts must be told."""
+"""The style sheets, and the colours of charts, in both themes."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ import streamlit as st
 
 @dataclass(frozen=True)
 class Colours:
-    """The colours that a chart needs to be told."""
+    """The colours of charts in one theme."""
 
     accent: str
-    """The one colour of the house."""
+    """The accent colour."""
     scale: tuple[str, ...]
     """From little to much."""
     palette: tuple[str, ...]

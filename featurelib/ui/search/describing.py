@@ -1,6 +1,6 @@
-"""Features found by describing them: by words, by the meaning of their names, and by what the description turns on.
+"""Features found by a description: by its words, by the meaning of their names, and by firing on it.
 
-The three are shown apart, because they need not agree: a name is a guess at what a feature is.
+The three lists are separate because they may disagree: a name is only a guess at what a feature detects.
 """
 
 from __future__ import annotations
@@ -11,18 +11,25 @@ from featurelib import queries, search
 from featurelib.live.results import TriedClosely
 from featurelib.schema import Refusal
 from featurelib.storage.store import Store
-from featurelib.ui.kit.elements import heading, html, number, percent, section, sentence, tag
+from featurelib.ui.kit.elements import heading, html, percent, section, sentence, tag
 from featurelib.ui.kit.lists import feature_line, line_list
 from featurelib.ui.kit.navigation import STARTING
 from featurelib.ui.kit.session import Opened, live
-from featurelib.ui.texts.firing import BELOW_THRESHOLD, known_features, strength_lines
+from featurelib.ui.texts.firing import (
+    BELOW_HELP,
+    BELOW_NAMES,
+    BELOW_TITLE,
+    known_features,
+    missed_lines,
+    strength_lines,
+)
 
 LISTED = 12
 BELOW = 6
 WORDS_TITLE, NAME_TITLE, FIRES_TITLE = "By words", "By the meaning of names", "Features that fire on it"
 AGREE = (
     "Names with your words, names with the same meaning, and the features that fire on your description: "
-    "the three need not agree."
+    "the three may disagree."
 )
 WORDS = "Features whose label or keywords hold the words of your description, as they are written; densest first."
 NAMES = (
@@ -36,15 +43,15 @@ FIRES = (
 
 
 def three_lists(opened: Opened, description: str) -> None:
-    """The three answers side by side; the first needs no worker."""
+    """The three lists side by side; the first needs no worker."""
     html(tag("p", AGREE, cls="lead"))
     by_words, by_name, by_firing = st.columns(3, gap="large")
     with by_words, section():
         _by_words(opened.store, description)
-    looked, reason = None, ""
+    tried, reason = None, ""
     with by_name, st.spinner(STARTING, show_time=True):
         try:
-            looked = live().try_closely(opened.generation.path, description)
+            tried = live().try_closely(opened.generation.path, description)
         except Refusal as refusal:
             reason = str(refusal)
     for place, title, help, draw in (
@@ -53,9 +60,9 @@ def three_lists(opened: Opened, description: str) -> None:
     ):
         with place:
             try:
-                if looked is None:
+                if tried is None:
                     raise Refusal(reason)
-                draw(opened.store, looked)
+                draw(opened.store, tried)
             except Refusal as refusal:
                 heading(title, help=help)
                 sentence(str(refusal))
@@ -72,40 +79,37 @@ def _by_words(store: Store, description: str) -> None:
         line_list("by-words", lines, title=WORDS_TITLE, help=WORDS, names=("density",))
         return
     words = search.words_of(description)
-    some = search.labels_by_some_words(store, description, limit=LISTED).to_pylist() if words else []
-    if not some:
+    partial = search.labels_by_some_words(store, description, limit=LISTED).to_pylist() if words else []
+    if not partial:
         heading(WORDS_TITLE, help=WORDS)
         sentence("No label or keyword contains these words.")
         return
     lines = [
         feature_line(row["feature_id"], row["label"], f"{row['n_words']} of {len(words)}", percent(row["density"]))
-        for row in some
+        for row in partial
     ]
     line_list("by-words", lines, title=WORDS_TITLE, help=WORDS, names=("words", "density"))
     _note(f"Looked for {', '.join(words)}: a word counts where one of the label or of a keyword begins with it.")
 
 
-def _by_name(store: Store, looked: TriedClosely) -> None:
-    rows = search.labels_by_meaning(store, looked.embedding, limit=LISTED).to_pylist()
+def _by_name(store: Store, tried: TriedClosely) -> None:
+    rows = search.labels_by_meaning(store, tried.embedding, limit=LISTED).to_pylist()
     lines = [
         feature_line(row["feature_id"], row["label"], f"{row['cosine']:.2f}", percent(row["density"])) for row in rows
     ]
     line_list("by-name", lines, title=NAME_TITLE, help=NAMES, names=("cosine", "density"))
 
 
-def _by_firing(store: Store, looked: TriedClosely) -> None:
-    fires, below = looked.feature_ids[:LISTED].tolist(), looked.missed_ids[:BELOW].tolist()
+def _by_firing(store: Store, tried: TriedClosely) -> None:
+    fires, below = tried.feature_ids[:LISTED].tolist(), tried.missed_ids[:BELOW].tolist()
     known = known_features(store, [*fires, *below])
     if fires:
-        lines = strength_lines(known, fires, looked.activations.tolist())
+        lines = strength_lines(known, fires, tried.activations.tolist())
         line_list("by-firing", lines, title=FIRES_TITLE, help=FIRES, names=("activation", "density"))
-        if len(fires) < len(looked.feature_ids):
-            _note(f"The {len(fires)} strongest of {len(looked.feature_ids)} that fire.")
+        if len(fires) < len(tried.feature_ids):
+            _note(f"The {len(fires)} strongest of {len(tried.feature_ids)} that fire.")
     else:
         heading(FIRES_TITLE, help=FIRES)
         sentence("No feature fires on it.")
-    lines = [
-        feature_line(one, known[one]["label"], number(float(z)), f"of {number(float(gate))}")
-        for one, z, gate in zip(below, looked.missed_pre_activations, looked.missed_thresholds, strict=False)
-    ]
-    line_list("by-missing", lines, title="Just below the threshold", help=BELOW_THRESHOLD, names=("reaches", "needed"))
+    lines = missed_lines(known, tried, BELOW)
+    line_list("by-missing", lines, title=BELOW_TITLE, help=BELOW_HELP, names=BELOW_NAMES)

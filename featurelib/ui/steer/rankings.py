@@ -1,4 +1,4 @@
-"""What came of turning features: the ranking before and after, and what the SAE finds in the turned embedding."""
+"""The effect of steering: the nearest texts before and after, and the activations of the steered embedding."""
 
 from __future__ import annotations
 
@@ -18,10 +18,11 @@ from featurelib.ui.texts.by_id import names_of
 FIRST = 20
 """Texts of each ranking that are shown."""
 CHANGED = 15
-"""Features of the turned embedding that are shown."""
+"""Features of the steered embedding that are shown."""
 SMALLEST = 1e-6
+"""Changes of an activation below it are rounding."""
 COSINE = "Cosine between the embedding of the text and the steered one, in the embedder's own space."
-AGAIN = (
+REENCODED = (
     "The slider sets an activation, and its change is added to the embedding. Here the SAE encodes the new embedding "
     "again: neighbours of the steered features change too."
 )
@@ -41,84 +42,97 @@ class Place:
 
     @property
     def change(self) -> str:
-        """How far it rose or fell, and whether it is new among the first."""
+        """How many places it moved up or down, and whether it is new among the first."""
         if self.before == self.after:
             return "="
         moved = f"{'↑' if self.after < self.before else '↓'}{abs(self.before - self.after):,}"
         return f"{moved} new" if self.before > FIRST else moved
 
 
-def places(store: Store, turned: Steered, text_id: int | None) -> list[Place]:
-    """The texts among the first 20 before or after, in the order of the ranking after."""
-    rows = search.rankings(store, turned.before, turned.after, limit=FIRST, without=text_id).to_pylist()
+def places(store: Store, steered: Steered, text_id: int | None) -> list[Place]:
+    """The texts among the first 20 before or after steering, in the order of the ranking after it."""
+    rows = search.rankings(store, steered.before, steered.after, limit=FIRST, without=text_id).to_pylist()
     return [Place(*row.values()) for row in rows]
 
 
-def turned_strip(turned: Steered, knobs: Sequence[Knob], ranking: Sequence[Place]) -> None:
-    """How many features are turned, what that did to the embedding and to the first texts."""
-    new = sum(one.after <= FIRST < one.before for one in ranking)
-    n_turned = sum(not knob.untouched for knob in knobs)
-    fires = f"{len(turned.feature_ids)} → {len(turned.after_ids)}"
+def steering_strip(steered: Steered, knobs: Sequence[Knob], ranking: Sequence[Place]) -> None:
+    """How many features are steered, and the effect on the embedding and on the nearest texts."""
+    n_new = sum(place.after <= FIRST < place.before for place in ranking)
+    n_steered = sum(not knob.untouched for knob in knobs)
+    fires = f"{len(steered.feature_ids)} → {len(steered.after_ids)}"
     strip(
         [
-            Number(count(n_turned), "feature steered" if n_turned == 1 else "features steered"),
-            Number(number(turned.cosine, 4), "cosine to the unchanged text", COSINE),
-            Number(f"{new} of {FIRST}", "nearest texts are new"),
-            Number(fires, "features fire, before and after", AGAIN),
+            Number(count(n_steered), "feature steered" if n_steered == 1 else "features steered"),
+            Number(number(steered.cosine, 4), "cosine to the unchanged text", COSINE),
+            Number(f"{n_new} of {FIRST}", "nearest texts are new"),
+            Number(fires, "features fire, before and after", REENCODED),
         ]
     )
 
 
-def ranking_list(store: Store, turned: Steered, ranking: Sequence[Place]) -> None:
-    """The nearest texts after turning with their change of place, then those that left the first 20."""
-    names = names_of(store, [one.text_id for one in ranking])
-    inside = [one for one in ranking if one.after <= FIRST]
-    lines = [_line(one, f"{one.after} · {names[one.text_id]}", one.change, one.cosine_after) for one in inside]
-    note = "and their change of rank" if _differs(turned) else "nothing is steered"
+def ranking_list(store: Store, steered: Steered, ranking: Sequence[Place]) -> None:
+    """The nearest texts after steering with their change of rank, then those that left the first 20."""
+    names = names_of(store, [place.text_id for place in ranking])
+    lines = [
+        _line(place, f"{place.after} · {names[place.text_id]}", place.change)
+        for place in ranking
+        if place.after <= FIRST
+    ]
+    note = "and their change of rank" if _differs(steered) else "nothing is steered"
     line_list("after", lines, title="Nearest texts", note=note, names=("places", "cosine"))
-    left = sorted((one for one in ranking if one.after > FIRST), key=lambda one: one.before)
+    left = sorted((place for place in ranking if place.after > FIRST), key=lambda place: place.before)
     if left:
-        gone = [_line(one, names[one.text_id], f"{one.before} → {one.after:,}", one.cosine_after) for one in left]
-        line_list("left", gone, title=f"No longer among the first {FIRST}", names=("place", "cosine"))
+        lines = [_line(place, names[place.text_id], f"{place.before} → {place.after:,}") for place in left]
+        line_list("left", lines, title=f"No longer among the first {FIRST}", names=("place", "cosine"))
 
 
-def _line(one: Place, label: str, change: str, cosine: float) -> Line:
-    return Line(label, {"text": one.text_id}, (change, number(cosine)), page="text.py")
+def _line(place: Place, label: str, change: str) -> Line:
+    return Line(label, {"text": place.text_id}, (change, number(place.cosine_after)), page="text.py")
 
 
-def changed(turned: Steered) -> list[tuple[int, float, float]]:
-    """The features whose activation differs in the turned embedding: id, before, after; the largest change first."""
-    before = dict(zip(turned.feature_ids.tolist(), turned.activations.tolist(), strict=True))
-    after = dict(zip(turned.after_ids.tolist(), turned.after_activations.tolist(), strict=True))
-    rows = [(one, before.get(one, 0.0), after.get(one, 0.0)) for one in sorted({*before, *after})]
+def changed_activations(steered: Steered) -> list[tuple[int, float, float]]:
+    """The features whose activation differs after re-encoding: id, before, after; the largest change first."""
+    before = dict(zip(steered.feature_ids.tolist(), steered.activations.tolist(), strict=True))
+    after = dict(zip(steered.after_ids.tolist(), steered.after_activations.tolist(), strict=True))
+    rows = [
+        (feature_id, before.get(feature_id, 0.0), after.get(feature_id, 0.0))
+        for feature_id in sorted({*before, *after})
+    ]
     rows = [row for row in rows if abs(row[2] - row[1]) > SMALLEST]
     return sorted(rows, key=lambda row: (-abs(row[2] - row[1]), row[0]))
 
 
-def again_list(store: Store, turned: Steered, knobs: Sequence[Knob]) -> None:
-    """What the SAE finds in the turned embedding where that differs from the text as it is."""
-    rows = changed(turned)
+def reencoded_list(store: Store, steered: Steered, knobs: Sequence[Knob]) -> None:
+    """The activations of the steered embedding, encoded again, that differ from those of the text."""
+    rows = changed_activations(steered)
     if not rows:
-        heading("After re-encoding", help=AGAIN)
+        heading("After re-encoding", help=REENCODED)
         sentence("Re-encoding gives the same activations as the text.")
         return
-    asked = {knob.feature_id: number(knob.wanted) for knob in knobs if not knob.untouched}
+    set_to = {knob.feature_id: number(knob.wanted) for knob in knobs if not knob.untouched}
     labels = queries.labels(store, [row[0] for row in rows[:CHANGED]])
     lines = [
-        feature_line(one, labels.get(one, f"feature {one}"), number(old), asked.get(one, "–"), number(new))
-        for one, old, new in rows[:CHANGED]
+        feature_line(
+            feature_id,
+            labels.get(feature_id, f"feature {feature_id}"),
+            number(old),
+            set_to.get(feature_id, "–"),
+            number(new),
+        )
+        for feature_id, old, new in rows[:CHANGED]
     ]
     note = f"{count(len(rows))} activations differ" + (f", the {CHANGED} largest" if len(rows) > CHANGED else "")
-    line_list("again", lines, title="After re-encoding", note=note, help=AGAIN, names=("the text", "asked", "again"))
+    names = ("text", "set to", "re-encoded")
+    line_list("reencoded", lines, title="After re-encoding", note=note, help=REENCODED, names=names)
 
 
-def _differs(turned: Steered) -> bool:
-    return not np.array_equal(turned.before, turned.after)
+def _differs(steered: Steered) -> bool:
+    return not np.array_equal(steered.before, steered.after)
 
 
-def lengths(turned: Steered) -> str:
-    """What was done to the length of the embedding, in a sentence; empty when nothing was turned."""
-    if not _differs(turned):
+def lengths(steered: Steered) -> str:
+    """How steering treats the length of the embedding, in a sentence; empty when nothing is steered."""
+    if not _differs(steered):
         return ""
-    kept = "scaled to length 1, as this run's embeddings are" if turned.renormalised else "its length is not changed"
-    return f"The change of the decoder is added to the embedding, the residual is kept, {kept}."
+    length = "scaled to length 1, as this run's embeddings are" if steered.renormalised else "its length is not changed"
+    return f"The change of the decoder is added to the embedding, the residual is kept, {length}."

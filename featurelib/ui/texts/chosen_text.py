@@ -1,4 +1,4 @@
-"""A text that a page works on: typed into the address, or one of the corpus with its stored embedding."""
+"""The text that a page is about: one that the reader typed, or one of the corpus with its stored embedding."""
 
 from __future__ import annotations
 
@@ -12,24 +12,25 @@ from featurelib import queries, search
 from featurelib.ui.kit.elements import opening
 from featurelib.ui.kit.navigation import STARTING
 from featurelib.ui.kit.session import Opened, live
+from featurelib.ui.texts.by_id import nearest_texts
 from featurelib.ui.texts.text_input import Typed
 from featurelib.ui.texts.text_list import after_title
 
 
 @dataclass(frozen=True, eq=False)
 class ChosenText:
-    """One text, and what its embedding comes from."""
+    """One text and the source of its embedding."""
 
     text: str
-    """All of it."""
+    """The whole text."""
     title: str
-    """What it begins with, "" without a title."""
+    """The title with which it begins, "" without one."""
     cut: int | None
-    """The character at which the embedder stopped reading it; None or -1 when it read all, or is not known."""
+    """The character at which the embedder stopped reading; None or -1 when it read all or this is not known."""
     text_id: int | None
     """Its id in the corpus; None for a typed one."""
     source: str | np.ndarray
-    """The typed text, or the stored embedding, float32 [d]: so an unchanged text ranks as it is stored."""
+    """The typed text, or the stored embedding, float32 [d], so that a text of the corpus ranks exactly as stored."""
     params: dict[str, str]
     """The parameters of the address that hold a typed text; empty for one of the corpus."""
 
@@ -50,12 +51,12 @@ class ChosenText:
 
     @property
     def start(self) -> int:
-        """Where it goes on after its title."""
+        """The character at which the text after its title begins."""
         return after_title(self.text, self.title)
 
 
 def choose(opened: Opened, typed: Typed | None, text_id: int | None) -> ChosenText | None:
-    """The typed text where there is one, else the text of the corpus, else None; Refusal when there is none such."""
+    """The typed text if there is one, else the text of the corpus, else None; Refusal when the run has no such text."""
     if typed is not None and typed.text.strip():
         return ChosenText(typed.text, "", None, None, typed.text, typed.params)
     if text_id is None:
@@ -64,13 +65,13 @@ def choose(opened: Opened, typed: Typed | None, text_id: int | None) -> ChosenTe
 
 
 def of_corpus(opened: Opened, text_id: int) -> ChosenText:
-    """A text of the corpus with its stored embedding; Refusal when there is none such."""
+    """A text of the corpus with its stored embedding; Refusal when the run has no such text."""
     row = queries.text(opened.store, text_id)
     return ChosenText(row.text, row.title or "", row.cut, text_id, search.embedding_of(opened.store, text_id), {})
 
 
 def embedding(opened: Opened, text: ChosenText) -> np.ndarray:
-    """The embedding of a text, float32 [d]: the stored one, or made now."""
+    """The embedding of a text, float32 [d]: the stored one, or computed now."""
     if isinstance(text.source, np.ndarray):
         return text.source
     with st.spinner(STARTING, show_time=True):
@@ -79,6 +80,4 @@ def embedding(opened: Opened, text: ChosenText) -> np.ndarray:
 
 def nearest(opened: Opened, text: ChosenText, *, limit: int) -> list[tuple[int, float]]:
     """The texts nearest in meaning, without itself: text_id and cosine, nearest first."""
-    found = search.texts_by_meaning(opened.store, embedding(opened, text), limit=limit + 1)
-    pairs = zip(found["text_id"].to_pylist(), found["cosine"].to_pylist(), strict=True)
-    return [pair for pair in pairs if pair[0] != text.text_id][:limit]
+    return nearest_texts(opened.store, embedding(opened, text), limit=limit, without=text.text_id)

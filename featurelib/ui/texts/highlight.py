@@ -1,8 +1,8 @@
-"""Words of a text coloured by what they add to a feature, the sum that they are part of, and what deleting them does.
+"""A text whose words are coloured by their attributions to a feature, the sum of these, and the effect of deletions.
 
-Two hues say the sign (teal adds, orange and a dotted line take away: told apart with any kind of colour blindness),
-their strength the size beside the largest of the text; the number is shown on hover. A text is one block of its own,
-so that right-to-left words keep their order and no sign in it reaches out of it.
+The hue shows the sign: teal adds, orange with a dotted line subtracts (distinct with any kind of colour blindness).
+The strength shows the size relative to the largest attribution of the text; the number appears on hover. A text is an
+HTML block of its own, so that right-to-left words keep their order and its control characters affect nothing else.
 """
 
 from __future__ import annotations
@@ -20,26 +20,26 @@ from featurelib.ui.kit.elements import Html, number, plain, tag
 WHOLE = 6_000
 """Characters of a text that are shown."""
 FAINT = 0.02
-"""Words whose part is smaller beside the largest one are not coloured."""
+"""Words are coloured from this share of the largest attribution on."""
 LEAST = 80
-"""Characters of a window, however long the title is."""
+"""Characters of a window at least, however long the title is."""
 STRONGEST = 62
-"""The colour of the largest part, in percent of full colour: text stays readable on it."""
+"""The colour of the largest attribution, in percent of full colour: text stays readable on it."""
 UNREAD = "Truncated here."
-PARTS = (
+ATTRIBUTIONS = (
     "What each word adds to the pre-activation. With the special tokens and the constant, the attributions add up to "
     "it exactly. An attribution belongs to a position whose state has seen the other words too, so deleting the word "
     "may have another effect."
 )
 SPECIAL = "What the model's own tokens, such as [CLS] and [SEP], and those of the prompt add."
-CONSTANT = "What no token adds: the biases of the encoder, and the decoder's where it is taken from the input."
+CONSTANT = "What no token adds: the encoder's bias, and the decoder's where it is subtracted from the input."
 DELETED = (
-    "Each word is deleted in turn and the rest embedded again: the pre-activation with the word, less that without it."
+    "Each word is deleted in turn and the rest embedded again: the pre-activation with the word minus that without it."
 )
-GATE = "The pre-activation must be above this on this text for the feature to fire."
+THRESHOLD = "The feature fires where its pre-activation exceeds this."
 AGREE = (
     "Between attributions and changes over the words of this text: 1 when they agree, 0 when they are unrelated. "
-    " Pearson's correlation is led by the few words that matter most; Spearman's compares the order of all "
+    "Pearson's correlation is led by the few words that matter most; Spearman's compares the order of all "
     "words, most of which hardly matter either way, so it is usually low."
 )
 
@@ -48,16 +48,16 @@ Offsets = Sequence[int] | np.ndarray
 """Places in a text, in characters."""
 
 
-def stored(row: Mapping[str, Any], feature_id: int, gate: float) -> Attribution:
-    """A row of `queries.contributions` as the worker would tell it.
+def stored(row: Mapping[str, Any], feature_id: int, threshold: float) -> Attribution:
+    """A row of the table of attributions, in the form of the worker's answer.
 
-    A `gate` of 0 is left open (NaN): with TopK the other features of the text decide what must be exceeded.
+    A `threshold` of 0 becomes NaN: with TopK the other features of the text decide what must be exceeded.
     """
     starts, ends, by_word = (
         np.array(row[name], kind) for name, kind in (("starts", "i4"), ("ends", "i4"), ("parts", "f4"))
     )
     return Attribution(
-        feature_id, starts, ends, by_word, row["special"], row["constant"], row["pre_activation"], gate or math.nan
+        feature_id, starts, ends, by_word, row["special"], row["constant"], row["pre_activation"], threshold or math.nan
     )
 
 
@@ -65,24 +65,24 @@ def highlighted(
     text: str,
     starts: Offsets,
     ends: Offsets,
-    parts: Sequence[float] | np.ndarray,
+    attributions: Sequence[float] | np.ndarray,
     *,
     title: str = "",
     cut: int | None = None,
     length: int | None = None,
 ) -> Html:
-    """A text whose words, at [starts, ends) in characters, are coloured by their parts.
+    """A text whose words, at [starts, ends) in characters, are coloured by their attributions.
 
     `title` is set bold where the text begins with it; what follows the character `cut` is grey. With `length` only so
-    many characters are shown: the title, and those around the words that add most.
+    many characters are shown: the title, and those around the words that add most. Returns the text as HTML.
     """
     bold = len(title) if title and text.startswith(title) else 0
     first, last = 0, min(len(text), WHOLE)
     if length is not None:
-        first, last = strongest_window(text, starts, ends, parts, max(length - bold, LEAST), after=bold)
+        first, last = strongest_window(text, starts, ends, attributions, max(length - bold, LEAST), after=bold)
     read = cut if cut is not None and 0 <= cut < last else last
-    largest = float(np.abs(parts).max(initial=0.0)) or 1.0
-    words = [one for one in zip(starts, ends, parts, strict=True) if abs(one[2]) >= FAINT * largest]
+    largest = float(np.abs(attributions).max(initial=0.0)) or 1.0
+    words = [word for word in zip(starts, ends, attributions, strict=True) if abs(word[2]) >= FAINT * largest]
     pieces = []
     if first > bold:
         pieces = [*_coloured(text, 0, bold, words, largest, bold), Html(" … " if bold else "… ")]
@@ -101,9 +101,9 @@ def _coloured(
     """The characters from `first` to `last`; those before `bold` are bold."""
     pieces = []
     at = first
-    for start, end, part in words:
+    for start, end, attribution in words:
         if at <= start and end <= last:
-            pieces += [_plain(text, at, start, bold), _word(text[start:end], part, largest, bold=start < bold)]
+            pieces += [_plain(text, at, start, bold), _word(text[start:end], attribution, largest, bold=start < bold)]
             at = end
     return [*pieces, _plain(text, at, max(at, last), bold)]
 
@@ -118,18 +118,18 @@ def _plain(text: str, start: int, end: int, bold: int) -> Html:
     return Html((f"<b>{_shown(text[start:split])}</b>" if start < split else "") + _shown(text[split:end]))
 
 
-def _word(word: str, part: float, largest: float, *, bold: bool) -> Html:
-    strength = round(STRONGEST * min(abs(part) / largest, 1.0))
-    kind = "up" if part > 0 else "down"
+def _word(word: str, attribution: float, largest: float, *, bold: bool) -> Html:
+    strength = round(STRONGEST * min(abs(attribution) / largest, 1.0))
+    kind = "up" if attribution > 0 else "down"
     inner = f"<b>{_shown(word)}</b>" if bold else _shown(word)
-    return Html(f'<i class="{kind}" style="--p:{strength}" data-part="{signed(part)}">{inner}</i>')
+    return Html(f'<i class="{kind}" style="--p:{strength}" data-attribution="{signed(attribution)}">{inner}</i>')
 
 
 def strongest_window(
     text: str,
     starts: Offsets,
     ends: Offsets,
-    parts: Sequence[float] | np.ndarray,
+    attributions: Sequence[float] | np.ndarray,
     length: int,
     *,
     after: int = 0,
@@ -141,16 +141,16 @@ def strongest_window(
     if len(text) <= after + length:
         return after, len(text)
     inside = np.asarray(starts) >= after
-    begins, stops, gains = (np.asarray(values)[inside] for values in (starts, ends, np.maximum(parts, 0.0)))
+    begins, stops, gains = (np.asarray(values)[inside] for values in (starts, ends, np.maximum(attributions, 0.0)))
     sums = np.append(0.0, np.cumsum(gains))
     lasts = np.searchsorted(stops, begins + length, side="right")
     added = sums[lasts] - sums[np.arange(len(begins))]
     if not len(added) or added.max() <= 0:
         return after, after + length
     best = int(added.argmax())
-    held = gains[best : lasts[best]]
-    core = best + np.flatnonzero(held > FAINT * held.max())
-    # as much text before the words that add as after them
+    inside_gains = gains[best : lasts[best]]
+    core = best + np.flatnonzero(inside_gains > FAINT * inside_gains.max())
+    # The words that add most stand in the middle.
     wanted = min((begins[core[0]] + stops[core[-1]] - length) // 2, len(text) - length)
     first = after if wanted <= after else int(begins[np.searchsorted(begins, wanted)])
     return first, len(text) if len(text) <= first + length else int(stops[stops <= first + length][-1])
@@ -161,34 +161,36 @@ def signed(value: float) -> str:
     return f"{'−' if value < 0 else '+'}{number(abs(value))}"
 
 
-def legend(adds: str = "adds to it", takes: str = "takes from it") -> Html:
-    """What the colours say."""
+def legend(adds: str = "adds to it", subtracts: str = "subtracts from it") -> Html:
+    """What the colours mean."""
     up = tag("span", Html(f'<i class="up" style="--p:{STRONGEST}">a word</i>'), adds)
-    down = tag("span", Html(f'<i class="down" style="--p:{STRONGEST}">a word</i>'), takes)
+    down = tag("span", Html(f'<i class="down" style="--p:{STRONGEST}">a word</i>'), subtracts)
     return tag(
         "div", up, down, tag("span", "stronger colour = closer to this text's largest attribution"), cls="words-legend"
     )
 
 
-def bars(one: Attribution) -> Html:
-    """The sum: what the words, the special tokens and the constant add, the pre-activation, and its gate."""
-    words = float(np.sum(one.by_word, dtype=np.float64))
-    rest = one.pre_activation - words - one.special - one.constant
-    largest = max(abs(words), abs(one.special), abs(one.constant), abs(one.pre_activation), 1e-12)
-    largest = largest if math.isnan(one.threshold) else max(largest, abs(one.threshold))
-    taken = float(np.sum(np.minimum(one.by_word, 0.0), dtype=np.float64))
-    told = f"{int((one.by_word > 0).sum())} words add {signed(words - taken)}, {int((one.by_word < 0).sum())} take "
+def bars(attribution: Attribution) -> Html:
+    """The sum: what the words, the special tokens and the constant add, the pre-activation, and its threshold."""
+    words = float(np.sum(attribution.by_word, dtype=np.float64))
+    rest = attribution.pre_activation - words - attribution.special - attribution.constant
+    largest = max(
+        abs(words), abs(attribution.special), abs(attribution.constant), abs(attribution.pre_activation), 1e-12
+    )
+    largest = largest if math.isnan(attribution.threshold) else max(largest, abs(attribution.threshold))
+    subtracted = float(np.sum(np.minimum(attribution.by_word, 0.0), dtype=np.float64))
+    n_added, n_subtracted = int((attribution.by_word > 0).sum()), int((attribution.by_word < 0).sum())
+    counts = f"{n_added} words add {signed(words - subtracted)}, {n_subtracted} subtract {signed(subtracted)}."
     cells = [
-        _cell("words", words, largest, f"{told}{signed(taken)}.\n{PARTS}"),
-        _cell("special tokens", one.special, largest, SPECIAL),
-        _cell("constant", one.constant, largest, CONSTANT),
+        _cell("words", words, largest, f"{counts}\n{ATTRIBUTIONS}"),
+        _cell("special tokens", attribution.special, largest, SPECIAL),
+        _cell("constant", attribution.constant, largest, CONSTANT),
     ]
-    if abs(rest) > max(5e-3 * abs(one.pre_activation), 1e-4):
+    if abs(rest) > max(5e-3 * abs(attribution.pre_activation), 1e-4):
         cells.append(_cell("rounding of the stored embedding", rest, largest, "What the attributions do not explain."))
-    said = "The sum of these."
-    cells.append(_cell("= pre-activation", one.pre_activation, largest, said, plain_bar=True))
-    if not math.isnan(one.threshold):
-        cells.append(_cell("gate", one.threshold, largest, GATE, plain_bar=True))
+    cells.append(_cell("= pre-activation", attribution.pre_activation, largest, "The sum of these.", plain_bar=True))
+    if not math.isnan(attribution.threshold):
+        cells.append(_cell("threshold", attribution.threshold, largest, THRESHOLD, plain_bar=True))
     return tag("div", *cells, cls="sum")
 
 
@@ -200,40 +202,38 @@ def _cell(name: str, value: float, largest: float, help: str, *, plain_bar: bool
     return tag("div", tag("div", shown, cls="value"), tag("div", bar, cls="track"), named)
 
 
-def carried(text: str, one: Attribution, *, title: str = "", cut: int | None = None) -> Html:
-    """A text with the words that carry a feature, what the colours say, and the sum."""
-    head = tag(
-        "div", tag("span", "What each word adds to the pre-activation", cls="term", help=PARTS), cls="words-head"
-    )
-    words = highlighted(text, one.starts, one.ends, one.by_word, title=title, cut=cut)
-    return tag("div", head, words, legend(), bars(one))
+def attributed_text(text: str, attribution: Attribution, *, title: str = "", cut: int | None = None) -> Html:
+    """A text with its words coloured by their attributions, the legend, and the sum."""
+    head = _head("What each word adds to the pre-activation", ATTRIBUTIONS)
+    words = highlighted(text, attribution.starts, attribution.ends, attribution.by_word, title=title, cut=cut)
+    return tag("div", head, words, legend(), bars(attribution))
 
 
-def deleted(text: str, one: Deletions, *, title: str = "", cut: int | None = None) -> Html:
-    """A text with its words coloured by what changes without them, and how far that agrees with their parts."""
+def deletion_text(text: str, deletions: Deletions, *, title: str = "", cut: int | None = None) -> Html:
+    """A text with its words coloured by what changes without them, and how far that agrees with their attributions."""
     head = _head("What changes when the word is deleted", DELETED)
-    words = highlighted(text, one.starts, one.ends, one.changes, title=title, cut=cut)
+    words = highlighted(text, deletions.starts, deletions.ends, deletions.changes, title=title, cut=cut)
     colours = legend("the pre-activation is lower without it", "the pre-activation is higher without it")
-    return tag("div", head, words, colours, tag("div", *_agreement(one), cls="words-head"))
+    return tag("div", head, words, colours, tag("div", *_agreement(deletions), cls="words-head"))
 
 
-def _head(said: str, help: str) -> Html:
-    return tag("div", tag("span", said, cls="term", help=help), cls="words-head")
+def _head(title: str, help: str) -> Html:
+    return tag("div", tag("span", title, cls="term", help=help), cls="words-head")
 
 
 def _two(value: float | None) -> str:
     return "–" if value is None else f"{value:.2f}".replace("-", "−")
 
 
-def _agreement(one: Deletions) -> list[object]:
-    n = len(one.starts)
-    if one.whole_reason is not None:
-        said: list[object] = [f"Only this can be shown for this run's embedder: {one.whole_reason}."]
-    elif one.rank_correlation is None:
-        said = ["There are too few words to compare this with their attributions."]
+def _agreement(deletions: Deletions) -> list[object]:
+    n = len(deletions.starts)
+    if deletions.whole_reason is not None:
+        words: list[object] = [f"Only this can be shown for this run's embedder: {deletions.whole_reason}."]
+    elif deletions.rank_correlation is None:
+        words = ["There are too few words to compare this with their attributions."]
     else:
-        both = f"correlation {_two(one.correlation)}, rank correlation {_two(one.rank_correlation)}"
-        said = ["With the attributions: ", tag("span", both, cls="term", help=AGREE), f" over {n} words of this text."]
-    if one.n_words_left_out:
-        said += [Html(" "), f"{one.n_words_left_out} more words were not deleted: that would take too long."]
-    return said
+        both = f"correlation {_two(deletions.correlation)}, rank correlation {_two(deletions.rank_correlation)}"
+        words = ["With the attributions: ", tag("span", both, cls="term", help=AGREE), f" over {n} words of this text."]
+    if deletions.n_words_left_out:
+        words += [Html(" "), f"{deletions.n_words_left_out} more words were not deleted: that would take too long."]
+    return words

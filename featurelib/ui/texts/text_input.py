@@ -20,15 +20,15 @@ from featurelib.ui.kit.elements import count, html, plain, sentence, tag
 LONGEST_IN_ADDRESS = 2_000
 """Characters of a text that may stand in an address."""
 LONGEST_ADDRESS = 6_000
-"""Characters that they may take there: other alphabets take up to nine for one."""
+"""Characters that the text may take in an encoded address: other alphabets take up to nine for one."""
 LONGEST = 200_000
 """Characters that are kept of what is pasted."""
 LONGEST_ONE = LONGEST_TEXT
 """Characters of one text that the embedder is given."""
 REFUSED = 4_000_000
-"""Characters from which on the browser takes no paste at all, so that no message is too large for the server."""
-KEPT = 20
-"""Long texts that a session keeps."""
+"""A longer paste is refused by the browser, so that no message is too large for the server."""
+MOST_STORED = 20
+"""Long texts that a session stores."""
 STORED = "typed texts that are kept"
 CUT = "characters that were pasted"
 KEY = "address t"
@@ -36,7 +36,7 @@ KEY = "address t"
 
 @dataclass(frozen=True)
 class Typed:
-    """What was typed, and what a link must carry so that it is there again."""
+    """The typed text, and the parameters that bring it back."""
 
     text: str
     """Line ends are \\n, characters that no page can show are replaced by a visible mark."""
@@ -45,22 +45,22 @@ class Typed:
 
 
 def in_address(text: str) -> dict[str, str]:
-    """The parameters that hold `text`, or name it after it was kept in the session."""
+    """The parameters that hold `text`, or its name in the session, where a long one is stored."""
     if not text:
         return {}
     if len(text) <= LONGEST_IN_ADDRESS and len(quote(text)) <= LONGEST_ADDRESS:
         return {"t": text}
     name = hashlib.sha256(text.encode()).hexdigest()[:16]
-    kept: dict[str, str] = st.session_state.setdefault(STORED, {})
-    kept.pop(name, None)
-    kept[name] = text
-    while len(kept) > KEPT:
-        kept.pop(next(iter(kept)))
+    stored: dict[str, str] = st.session_state.setdefault(STORED, {})
+    stored.pop(name, None)
+    stored[name] = text
+    while len(stored) > MOST_STORED:
+        stored.pop(next(iter(stored)))
     return {"kept": name}
 
 
 def typed_text() -> Typed:
-    """The text of the address, or the one that it names; says where either is not what was typed."""
+    """The text of the address, or the one that it names; a sentence where either is not all that was typed."""
     name = param("kept")
     if not name:
         if len(str(st.query_params.get("t", ""))) > LONGEST_IN_ADDRESS:
@@ -77,14 +77,14 @@ def typed_text() -> Typed:
 
 
 def typed_box(label: str, *, placeholder: str, limit: int, height: int = 180, resets: Sequence[str] = ()) -> Typed:
-    """A box for a text of several lines; `limit` is how many characters are said to be read of it.
+    """A box for a text of several lines; `limit` is the number of characters that the page will read.
 
-    A new text takes the parameters `resets` out of the address.
+    A new text removes the parameters `resets` from the address.
     """
     typed = typed_text()
     if st.session_state.get(KEY) != typed.text:
         st.session_state[KEY] = typed.text
-    # Streamlit's own limit drops a longer paste without a word, so that it is set far above ours.
+    # Streamlit's own limit drops a longer paste silently, so it is set far above ours.
     st.text_area(
         label,
         key=KEY,

@@ -1,6 +1,6 @@
-"""Texts as people read them: in lists, where they open in place, and whole, with the mark where the embedder stopped.
+"""Texts in lists, where each opens in place, and whole texts, with a mark where the embedder stopped reading.
 
-A text of a list opens without asking the server: its row holds it (to `WHOLE` characters) in a `details` element.
+A text of a list opens without the server: its row holds it (up to `WHOLE` characters) in a `details` element.
 """
 
 from __future__ import annotations
@@ -52,13 +52,13 @@ class ShownText:
     maximum: float = 1.0
     """The number of a full bar."""
     about: Sequence[str] = ()
-    """What is said in grey below, such as metadata."""
+    """Notes in grey below the text, such as metadata."""
     split: str = ""
-    """train or held_out, said below; anything else says nothing."""
+    """train or held_out, named below the text; anything else is not."""
     opening: Html | None = None
     """Shown in place of the text's beginning, such as a snippet."""
     marked_title: Html | None = None
-    """Shown in place of the title, with what was searched marked."""
+    """Shown in place of the title, with the searched words marked."""
     whole: Html | None = None
     """Shown after a click in place of the whole text; together with `opening`, which then has the title in it."""
 
@@ -79,25 +79,27 @@ def filter_columns(store: Store) -> list[str]:
     """The metadata columns whose values are few enough to choose from."""
     title = title_column(store)
     return [
-        one.name for one in queries.metadata_columns(store) if 1 < one.n_distinct <= MOST_VALUES and one.name != title
+        column.name
+        for column in queries.metadata_columns(store)
+        if 1 < column.n_distinct <= MOST_VALUES and column.name != title
     ]
 
 
 def about(row: Mapping[str, Any], store: Store) -> list[str]:
-    """What a list says of a text: its short metadata, without what all texts share and what was said already."""
+    """The notes of a text in a list: its short metadata, without what all texts share and without repetitions."""
     title = title_column(store)
-    said: list[str] = []
+    notes: list[str] = []
     for column in queries.metadata_columns(store):
         words = _words(row.get(column.shown_name))
         if not words or len(words) > LONGEST_NOTE or column.n_distinct <= 1 or column.name == title:
             continue
-        if not any(words in one for one in said):
-            said = [one for one in said if one not in words] + [words]
-    return said[:MOST_NOTES]
+        if not any(words in note for note in notes):
+            notes = [note for note in notes if note not in words] + [words]
+    return notes[:MOST_NOTES]
 
 
 def text_of(row: Mapping[str, Any], store: Store, maximum: float | None = None) -> ShownText:
-    """A row of `queries` as a list shows it; with the feature's `maximum` its activation gets a bar."""
+    """A row of `queries` as a list shows it; with the feature's `maximum` its activation is shown with a bar."""
     title = title_column(store)
     return ShownText(
         row["text_id"],
@@ -153,8 +155,7 @@ def _body(shown: ShownText) -> Html:
 
 def dotted(pieces: Sequence[object]) -> Html:
     """Pieces on one line, dots between them."""
-    kept = [piece if isinstance(piece, Html) else tag("span", piece) for piece in pieces if str(piece)]
-    return Html(" · ".join(kept))
+    return Html(" · ".join(piece if isinstance(piece, Html) else tag("span", piece) for piece in pieces if str(piece)))
 
 
 def split_tag(split: str | None) -> Html:
@@ -186,7 +187,7 @@ def text_list(
 ) -> None:
     """Texts one below the other, each with a link to its own page and to features active in it.
 
-    With `feature_id` the page of a text opens with the words that carry that feature.
+    With `feature_id` the page of a text opens with the attributions to that feature.
     """
     with st.container(key=f"read-texts-{key}", gap=None):
         for shown, lines in rows:
@@ -204,10 +205,10 @@ def with_features(
     texts: Sequence[ShownText], store: Store, *, without: int | None = None, per_text: int = 4
 ) -> list[tuple[ShownText, list[Line]]]:
     """Texts with links to the strongest features active in each, one feature left out."""
-    also: dict[int, list[Line]] = {one.text_id: [] for one in texts}
+    also: dict[int, list[Line]] = {shown.text_id: [] for shown in texts}
     for row in queries.active_features(store, list(also), per_text=per_text, without=without).to_pylist():
         also[row["text_id"]].append(feature_line(row["feature_id"], row["label"]))
-    return [(one, also[one.text_id]) for one in texts]
+    return [(shown, also[shown.text_id]) for shown in texts]
 
 
 def _words(value: Any) -> str:
@@ -215,7 +216,7 @@ def _words(value: Any) -> str:
 
 
 def text_facts(text: TextRow, store: Store) -> list[tuple[str, object]]:
-    """What is known of a text, by name: its place in the source, its metadata, whether the SAE was trained on it."""
+    """Names and values of a text: its place in the source, its metadata, whether the SAE was trained on it."""
     title = title_column(store)
     own = [(name, _words(value)) for name, value in text.metadata.items() if _words(value) and name != title]
     split = [("in the SAE's training", split_tag(text.sae_split))] if text.sae_split in SPLITS else []

@@ -1,4 +1,4 @@
-"""The words of a text that carry one feature, and on demand what happens without each."""
+"""What each word of a text adds to one feature, and on demand the effect of deleting each."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from featurelib.ui.texts import highlight
 from featurelib.ui.texts.text_list import cut_text
 
 DELETED = (
-    "Each word is deleted in turn and the rest embedded again: an experiment, whereas the attributions above are "
-    "a sum; but on another text: the other words change their meaning too."
+    "Each word is deleted in turn and the rest embedded again. This is an experiment, whereas the attributions above "
+    "are a sum; but it is made on another text: the meaning of the other words changes too."
 )
 
 
 def words(opened: Opened, text: str, cut: int | None, feature_id: int, label: str) -> None:
-    """The words of the text that carry one feature, and on demand what happens without each."""
+    """Draw what each word of the text adds to one feature, and on demand the effect of deleting each."""
     heading(label, f"feature {feature_id}")
     with st.container(horizontal=True, key="onward feature"):
         page_link("feature.py", "open this feature ›", feature=feature_id)
     generation = opened.generation.path
     try:
-        html(highlight.carried(text, live().attributions(generation, text, [feature_id])[0], cut=cut))
+        html(highlight.attributed_text(text, live().attributions(generation, text, [feature_id])[0], cut=cut))
     except Refusal as refusal:
         sentence(str(refusal))
         html(cut_text(text, cut))
     if toggle("Delete each word in turn", "deleted", resets=(), help=DELETED):
         with section(), st.spinner("Embedding the text without each of its words …", show_time=True):
-            html(highlight.deleted(text, live().without_words(generation, text, feature_id), cut=cut))
+            html(highlight.deletion_text(text, live().without_words(generation, text, feature_id), cut=cut))

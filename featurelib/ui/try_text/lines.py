@@ -1,4 +1,4 @@
-"""Several texts tried at once, one a line, as a table; a row opens its line alone."""
+"""Several texts tried at once, one per line, in a table; a row opens its line alone."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from featurelib.storage.store import Store
 from featurelib.ui.kit.address import go
 from featurelib.ui.kit.downloads import download
 from featurelib.ui.kit.elements import count, html, sentence, tag
-from featurelib.ui.kit.navigation import EXPLAINED, REBUILT
+from featurelib.ui.kit.navigation import EXPLAINED, RECONSTRUCTED
 from featurelib.ui.kit.session import OPENED, Opened, live
 from featurelib.ui.texts.text_input import in_address
 
@@ -28,10 +28,10 @@ COLUMNS = {
     ),
     "n_active": st.column_config.NumberColumn("active", width=60, help="The number of features that fire."),
     "explained": st.column_config.NumberColumn("explained", width=80, format="percent", help=EXPLAINED),
-    "cosine": st.column_config.NumberColumn("cosine", width=65, format="%.3f", help=REBUILT),
+    "cosine": st.column_config.NumberColumn("cosine", width=65, format="%.3f", help=RECONSTRUCTED),
     "n_tokens": st.column_config.NumberColumn("tokens", width=60, help="Prompt and special tokens included."),
     "truncated": st.column_config.CheckboxColumn(
-        "cut", width=45, help="Whether the embedder did not read it to its end."
+        "truncated", width=75, help="Whether the embedder stopped before the end of the text."
     ),
 }
 
@@ -55,20 +55,20 @@ def tried_lines(opened: Opened, text: str) -> None:
         sentence(f"The first {MOST_LINES} of {count(len(short))} lines are tried; paste the others after them.")
     lines = short[:MOST_LINES]
     if not lines:
-        sentence("There is no line with a text in it.")
+        sentence("All lines are empty.")
         return
     rows = table(opened.store, lines, _tried(opened, [line for _, line in lines]))
     _draw(opened, rows, [line for _, line in lines])
 
 
 def _tried(opened: Opened, texts: Sequence[str]) -> Sequence[TriedText]:
-    """What each text does; what was asked last is remembered in the session, for a click draws the page again."""
-    asked = (st.session_state[OPENED], tuple(texts))
-    held = st.session_state.get(REMEMBERED)
-    if held is None or held[0] != asked:
+    """The answer for each text; the last one stays in the session, because a click draws the page again."""
+    question = (st.session_state[OPENED], tuple(texts))
+    remembered = st.session_state.get(REMEMBERED)
+    if remembered is None or remembered[0] != question:
         with st.spinner(f"Trying {count(len(texts))} texts …", show_time=True):
-            held = st.session_state[REMEMBERED] = (asked, live().try_lines(opened.generation.path, texts))
-    return held[1]
+            remembered = st.session_state[REMEMBERED] = (question, live().try_lines(opened.generation.path, texts))
+    return remembered[1]
 
 
 def table(store: Store, lines: Sequence[tuple[int, str]], tried: Sequence[TriedText]) -> pa.Table:
@@ -76,27 +76,27 @@ def table(store: Store, lines: Sequence[tuple[int, str]], tried: Sequence[TriedT
 
     explained = 1 − FVU of this text; features and activations are lists, the most strongly active first.
     """
-    strongest = {int(one) for each in tried for one in each.feature_ids[:STRONGEST]}
+    strongest = {int(feature_id) for answer in tried for feature_id in answer.feature_ids[:STRONGEST]}
     labels = queries.labels(store, strongest)
     return pa.table(
         {
             "line": pa.array([number for number, _ in lines], pa.int32()),
             "text": [line for _, line in lines],
-            "strongest": [_named(each, labels) for each in tried],
-            "n_active": pa.array([len(each.feature_ids) for each in tried], pa.int32()),
-            "explained": pa.array([1 - each.fvu for each in tried], pa.float32()),
-            "cosine": pa.array([each.cosine for each in tried], pa.float32()),
-            "n_tokens": pa.array([each.n_tokens for each in tried], pa.int32()),
-            "truncated": [each.truncated for each in tried],
-            "features": pa.array([each.feature_ids.tolist() for each in tried], pa.list_(pa.int32())),
-            "activations": pa.array([each.activations.tolist() for each in tried], pa.list_(pa.float32())),
+            "strongest": [_strongest(answer, labels) for answer in tried],
+            "n_active": pa.array([len(answer.feature_ids) for answer in tried], pa.int32()),
+            "explained": pa.array([1 - answer.fvu for answer in tried], pa.float32()),
+            "cosine": pa.array([answer.cosine for answer in tried], pa.float32()),
+            "n_tokens": pa.array([answer.n_tokens for answer in tried], pa.int32()),
+            "truncated": [answer.truncated for answer in tried],
+            "features": pa.array([answer.feature_ids.tolist() for answer in tried], pa.list_(pa.int32())),
+            "activations": pa.array([answer.activations.tolist() for answer in tried], pa.list_(pa.float32())),
         }
     )
 
 
-def _named(each: TriedText, labels: Mapping[int, str]) -> str:
-    pairs = zip(each.feature_ids[:STRONGEST].tolist(), each.activations[:STRONGEST].tolist(), strict=True)
-    return ";  ".join(f"{labels.get(one, f'feature {one}')} {value:.2f}" for one, value in pairs)
+def _strongest(answer: TriedText, labels: Mapping[int, str]) -> str:
+    pairs = zip(answer.feature_ids[:STRONGEST].tolist(), answer.activations[:STRONGEST].tolist(), strict=True)
+    return ";  ".join(f"{labels.get(feature_id, f'feature {feature_id}')} {value:.2f}" for feature_id, value in pairs)
 
 
 def _draw(opened: Opened, rows: pa.Table, lines: Sequence[str]) -> None:
