@@ -54,7 +54,7 @@ class Knob:
     @property
     def untouched(self) -> bool:
         """Whether it is where the text has it."""
-        return np.float32(self.wanted) == np.float32(self.now)
+        return bool(np.float32(self.wanted) == np.float32(self.now))
 
 
 def read_changes(text: str, n_features: int) -> tuple[dict[int, float], list[str]]:

@@ -63,12 +63,12 @@ def tried_lines(opened: Opened, text: str) -> None:
 
 def _tried(opened: Opened, texts: Sequence[str]) -> Sequence[TriedText]:
     """What each text does; what was asked last is remembered in the session, for a click draws the page again."""
-    asked = (st.session_state[OPENED], tuple(texts))
-    held = st.session_state.get(REMEMBERED)
-    if held is None or held[0] != asked:
+    key = (st.session_state[OPENED], tuple(texts))
+    remembered: tuple[object, Sequence[TriedText]] | None = st.session_state.get(REMEMBERED)
+    if remembered is None or remembered[0] != key:
         with st.spinner(f"Trying {count(len(texts))} texts …", show_time=True):
-            held = st.session_state[REMEMBERED] = (asked, live().try_lines(opened.generation.path, texts))
-    return held[1]
+            remembered = st.session_state[REMEMBERED] = (key, live().try_lines(opened.generation.path, texts))
+    return remembered[1]
 
 
 def table(store: Store, lines: Sequence[tuple[int, str]], tried: Sequence[TriedText]) -> pa.Table:
