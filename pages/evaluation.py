@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import pyarrow as pa
 import streamlit as st
 
@@ -37,7 +39,7 @@ COLUMNS = {
 }
 
 
-def texts(run: ui.Opened, found: dict, splits: dict[str, str]) -> None:
+def texts(run: ui.Opened, found: Mapping[tuple[str, str], queries.Metric], splits: dict[str, str]) -> None:
     """How texts differ: three histograms with the quantiles of the split that judges."""
     drawn = zip(("bars", "a line"), splits.values(), strict=False)
     ui.heading("How texts differ", ", ".join(f"{name} as {way}" for way, name in drawn))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import streamlit as st
 
 from featurelib import charts, queries, ui
@@ -23,7 +25,9 @@ def matching(run: ui.Opened, words: str) -> list[int] | None:
     """The features that the search box lights up, None when it is empty."""
     if not words:
         return None
-    return queries.features(run.store, queries.FeatureFilter(words=words), limit=None)["feature_id"].to_pylist()
+    rows = queries.features(run.store, queries.FeatureFilter(words=words), limit=None)
+    ids: list[int] = rows["feature_id"].to_pylist()
+    return ids
 
 
 def names(run: ui.Opened, ids: list[int]) -> list[str] | None:
@@ -81,7 +85,7 @@ def draw(run: ui.Opened) -> None:
                 lists.line_list("begin", begin, title="Or start with one of the strongest", names=("maximum",))
 
 
-def choose(selection: dict) -> None:
+def choose(selection: dict[str, Any]) -> None:
     """Write the feature that was clicked into the address."""
     ids = charts.chosen_ids(selection)
     ui.set_params(feature=ids[0] if len(ids) == 1 else None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from typing import Any
 
 import streamlit as st
 
@@ -48,7 +49,7 @@ def navigator(run: ui.Opened) -> None:
     least, most = ui.count_param("least"), ui.count_param("most")
     chosen = text_ranges.text_range(least, most, counted.n_texts)
 
-    def choose(selection: dict) -> None:
+    def choose(selection: dict[str, Any]) -> None:
         picked = charts.density_choice(selection, bins, counted.n_texts)
         ui.set_params(least=picked and picked.least, most=picked and picked.most)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from featurelib import ui
 from featurelib.ui import matching
+from featurelib.ui.kit.session import known_runs
 
 LEAD = (
     "How the features of this run correspond to those of another run on the same texts and embedder: a larger SAE "
@@ -14,7 +15,7 @@ opened = ui.open_run()
 ui.page("Splitting", LEAD)
 names, reasons = matching.partners(opened)
 if not names:
-    ui.stop_with(matching.which(reasons, matching.known_runs()))
+    ui.stop_with(matching.which(reasons, known_runs()))
 other = ui.choice_box("Compare with", "other", names, width=260, resets=("page", "feature"))
 with ui.section():
     compared = matching.compare(opened, other)

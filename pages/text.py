@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import streamlit as st
 
 from featurelib import queries, ui
@@ -12,7 +14,7 @@ from featurelib.ui.texts import text_list, word_attributions
 NONE = "none"
 
 
-def words_box(rows: list[dict]) -> int | None:
+def words_box(rows: list[dict[str, Any]]) -> int | None:
     """The feature to colour the words for: one of those that fire, or that of the address; None for no colours."""
     names = {str(row["feature_id"]): row["label"] for row in rows}
     named = ui.count_param("feature")
@@ -30,7 +32,7 @@ def words_box(rows: list[dict]) -> int | None:
     return None if chosen == NONE else int(chosen)
 
 
-def shown_words(rows: list[dict]) -> None:
+def shown_words(rows: list[dict[str, Any]]) -> None:
     """The text, its words coloured by what they add to the chosen feature."""
     chosen = words_box(rows) if rows or ui.param("feature") else None
     if chosen is None:

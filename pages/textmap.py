@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import streamlit as st
 
 from featurelib import charts, queries, ui
@@ -92,7 +94,7 @@ def note(run: ui.Opened, n_placed: int) -> None:
         )
 
 
-def choose(selection: dict) -> None:
+def choose(selection: dict[str, Any]) -> None:
     """Write the text that was clicked into the address."""
     ids = charts.chosen_ids(selection)
     ui.set_params(text=ids[0] if len(ids) == 1 else None)

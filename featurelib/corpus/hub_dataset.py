@@ -31,7 +31,8 @@ def _library(name: str) -> ModuleType:
     datasets.logging.set_verbosity_error()
     # Left to itself the library tries for 25 seconds and writes a line on stderr for each attempt.
     datasets.config.HF_HUB_OFFLINE = datasets.config.HF_HUB_OFFLINE or not _reaches(datasets.config.HF_ENDPOINT)
-    return datasets
+    library: ModuleType = datasets
+    return library
 
 
 @functools.cache

@@ -119,7 +119,8 @@ def _unusable(rows: Rows) -> np.ndarray:
 
 
 def _mask(column: pa.Array) -> np.ndarray:
-    return pc.fill_null(column, False).to_numpy(zero_copy_only=False)
+    mask: np.ndarray = pc.fill_null(column, False).to_numpy(zero_copy_only=False)
+    return mask
 
 
 def _ids(rows: Rows) -> tuple[pa.Array, np.ndarray]:

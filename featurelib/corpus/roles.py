@@ -64,7 +64,7 @@ def _listed(names: list[str]) -> str:
 
 
 def _guess(source: Source, peeked: pa.Table, excluded: set[str | None]) -> str:
-    texts = [
+    texts: list[str] = [
         column.name
         for column in peeked.schema
         if pa.types.is_string(_decoded(column.type)) and column.name not in excluded
@@ -104,7 +104,7 @@ def _is_prose(column: pa.ChunkedArray) -> bool:
         return False
     words = pc.mean(pc.count_substring_regex(known, r"\S+")).as_py()
     distinct = pc.count_distinct(known).as_py() / len(known)
-    return (
+    return bool(
         pc.mean(pc.utf8_length(known)).as_py() >= PROSE_CHARACTERS
         and words >= PROSE_WORDS
         and distinct >= PROSE_DISTINCT

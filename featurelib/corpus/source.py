@@ -80,7 +80,7 @@ class Source(ABC):
 
     def column_names(self) -> list[str]:
         """The names of all columns, for which the whole source may have to be read."""
-        return self.peek().column_names
+        return list(self.peek().column_names)
 
     @abstractmethod
     def peek(self) -> pa.Table:
@@ -252,7 +252,7 @@ class ParquetSource(ArrowSource):
                 ) from error
 
     def _new_name(self, own: str) -> str:
-        return self._schema.names[self._own_names.index(own)]
+        return str(self._schema.names[self._own_names.index(own)])
 
 
 def _first_words(error: BaseException) -> str:

@@ -65,7 +65,8 @@ class TokenStates:
     @property
     def embedding(self) -> np.ndarray:
         """The text's embedding, float32 [dimension], equal to the one that `embed` gives up to rounding."""
-        return (self.shares.sum(axis=0, dtype=np.float64) + self.offset).astype(np.float32)
+        embedding: np.ndarray = (self.shares.sum(axis=0, dtype=np.float64) + self.offset).astype(np.float32)
+        return embedding
 
 
 class Embedder(Protocol):

@@ -91,7 +91,7 @@ def precomputed_dimension(name: str) -> int:
         first = next(opened.iter_batches(batch_size=1, columns=[column]), None)
     if first is None:
         raise _without_rows(path)
-    return _matrix(first.column(0), path, column, 0).shape[1]
+    return int(_matrix(first.column(0), path, column, 0).shape[1])
 
 
 def open_precomputed(name: str, work: Path) -> Precomputed:
@@ -140,14 +140,15 @@ def _place(name: str) -> tuple[Path, str | None]:
 
 def _columns(path: Path) -> list[str]:
     try:
-        return pq.read_schema(path).names
+        return list(pq.read_schema(path).names)
     except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
         raise Refusal(f"{path.name} is not a Parquet file that can be read; {_FORM}.") from error
 
 
 def _from_npy(path: Path) -> np.ndarray:
     try:
-        return np.load(path, mmap_mode="r", allow_pickle=False)
+        matrix: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
+        return matrix
     except (ValueError, EOFError) as error:
         raise Refusal(
             f"{path.name} is not an npy file of numbers ({' '.join(str(error).split())[:100]}); "
@@ -159,7 +160,8 @@ def _from_parquet(path: Path, column: str, work: Path) -> np.ndarray:
     copy = work / "given.npy"
     if not copy.is_file():
         files.write_aside(copy, lambda aside: _copy_column(path, column, aside))
-    return np.load(copy, mmap_mode="r", allow_pickle=False)
+    matrix: np.ndarray = np.load(copy, mmap_mode="r", allow_pickle=False)
+    return matrix
 
 
 def _copy_column(path: Path, column: str, target: Path) -> None:
@@ -206,6 +208,6 @@ def _matrix(column: pa.Array, path: Path, name: str, start: int) -> np.ndarray:
         raise Refusal(
             f"column {name} of {path.name} has rows of {lengths[0]} and of {lengths[-1]} numbers; one is expected."
         )
-    values = column.flatten().to_numpy(zero_copy_only=False)
+    values: np.ndarray = column.flatten().to_numpy(zero_copy_only=False)
     with np.errstate(over="ignore"):
         return values.astype(np.float32).reshape(len(column), int(lengths[0]))

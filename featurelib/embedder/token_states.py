@@ -8,7 +8,7 @@ embedding is exactly a sum over tokens and an offset. Read from sentence-transfo
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -171,7 +171,7 @@ def _layer_norm(module: Any, shares: Any, offset: Any) -> tuple[Any, Any]:
     return shares * scale, offset * scale + (0.0 if norm.bias is None else norm.bias)
 
 
-STEPS = {
+STEPS: dict[str, Callable[[Any, Any, Any], tuple[Any, Any]]] = {
     "Dense": _dense,
     "Normalize": _normalize,
     "LayerNorm": _layer_norm,

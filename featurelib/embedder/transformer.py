@@ -146,9 +146,9 @@ class SentenceEmbedder:
         tokenizer = self._model.tokenizer
         if _is_bare(tokenizer):
             return [encoding.ids for encoding in tokenizer.encode_batch(texts)]
-        return tokenizer(texts, truncation=False, padding=False, return_attention_mask=False, verbose=False)[
-            "input_ids"
-        ]
+        encodings = tokenizer(texts, truncation=False, padding=False, return_attention_mask=False, verbose=False)
+        ids: list[list[int]] = encodings["input_ids"]
+        return ids
 
     def _ends(self, texts: list[str]) -> list[int]:
         """The character at which the last token that is read ends, for each text; -1 where it cannot be told."""
@@ -185,7 +185,8 @@ class SentenceEmbedder:
             embedded = self._model(features)["sentence_embedding"].float()
             if self._renormalize or (on_gpu and self.facts.normalize):
                 embedded = torch.nn.functional.normalize(embedded, p=2, dim=1)
-        return embedded.cpu().numpy()
+        rows: np.ndarray = embedded.cpu().numpy()
+        return rows
 
 
 @contextlib.contextmanager
@@ -240,7 +241,7 @@ def _load(model_files: EmbedderFiles, device: str) -> Any:
     from sentence_transformers import SentenceTransformer
     from transformers.utils import logging
 
-    logging.disable_progress_bar()
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
         return SentenceTransformer(
             str(model_files.folder),

@@ -76,7 +76,8 @@ class Evidence:
         rivals = self.fires[self.contested]
         if not rivals.all():
             worth += APART * auroc_and_ap(scores[:, self.contested], rivals).auroc
-        return worth - FURTHER * (members.sum(axis=1) - 1)
+        worth -= FURTHER * (members.sum(axis=1) - 1)
+        return worth
 
 
 class Weighed(NamedTuple):
@@ -121,7 +122,8 @@ def choose(candidates: Sequence[Candidate], naming: Evidence, choosing: Evidence
         if chosen is None or prior is None:
             known = prior if chosen is None else chosen
             return np.zeros(len(members)) if known is None else known
-        return (n_fires * chosen + PRIOR * prior) / (n_fires + PRIOR)
+        joined: np.ndarray = (n_fires * chosen + PRIOR * prior) / (n_fires + PRIOR)
+        return joined
 
     worths = _search([candidate.keyword for candidate in candidates], worth)
     alone = [worths[place,] for place in range(len(candidates))]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -108,7 +109,7 @@ def compare(opened: Opened, other: str) -> Compared:
 
 
 @st.cache_resource(max_entries=KEPT, show_spinner="Matching the features of the two runs")
-def _compared(other: str, one: tuple[str, tuple], another: tuple[str, tuple]) -> Compared:
+def _compared(other: str, one: tuple[str, tuple[Any, ...]], another: tuple[str, tuple[Any, ...]]) -> Compared:
     stores = [_store(*one), _store(*another)]
     held = [queries.firing_pairs(store, most=matching.MOST_TEXTS) for store in stores]
     own, others = (incidence([(rows.text_ids, rows.feature_ids)], rows.n_texts, rows.n_features) for rows in held)

@@ -70,4 +70,4 @@ class Made:
 def rows_per_part(n_texts: int) -> int:
     """The number of texts in one part file: the power of two at or under a 64th of the corpus, from 256 to 16,384."""
     power = (max(n_texts, 1) // 64).bit_length() - 1
-    return min(16_384, max(256, 2 ** max(power, 0)))
+    return min(16_384, max(256, 1 << max(power, 0)))

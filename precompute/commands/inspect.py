@@ -15,6 +15,8 @@ from featurelib.storage import files
 from precompute.build.job import Say
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import numpy as np
 
     from featurelib.sae.model import SAE
@@ -58,7 +60,7 @@ def _say_all(say: Say, lines: Iterator[tuple[str, str]]) -> None:
         say(f"{label:<{LABEL}}{shown}")
 
 
-def _of_files(source: str, place: Place) -> Iterator[tuple[str, str]]:
+def _of_files(source: str, place: Place[Path]) -> Iterator[tuple[str, str]]:
     yield "source", name_source(source, place)
     yield "file", f"{place.weights.name}, {place.weights.stat().st_size:,} bytes"
     yield "sha256", files.sha256_file(place.weights)

@@ -104,7 +104,8 @@ class _Pairs(NamedTuple):
 
     def features_of(self, text_id: int) -> list[int]:
         first, last = np.searchsorted(self.text_ids, [text_id, text_id + 1])
-        return self.feature_ids[first:last].tolist()
+        feature_ids: list[int] = self.feature_ids[first:last].tolist()
+        return feature_ids
 
 
 def _read_pairs(generation: Generation, texts_per_feature: int) -> _Pairs:

@@ -89,7 +89,8 @@ STAGE = Stage(
 def _read_split(generation: Generation) -> np.ndarray:
     """Return each text's split as its number in SPLITS, int8 [n_texts]."""
     names = pq.read_table(generation.file(SAE_SPLIT))["sae_split"].combine_chunks()
-    return pa.compute.index_in(names, value_set=pa.array(SPLITS)).to_numpy().astype(np.int8)
+    numbers: np.ndarray = pa.compute.index_in(names, value_set=pa.array(SPLITS)).to_numpy().astype(np.int8)
+    return numbers
 
 
 @dataclass(frozen=True)

@@ -73,7 +73,8 @@ def _make_features(generation: Generation) -> list[int]:
         finally:
             store.close()
         files.write_parquet(path, rows, summary.table.schema)
-    return pq.read_table(path, columns=["n_active"])["n_active"].to_pylist()
+    n_texts: list[int] = pq.read_table(path, columns=["n_active"])["n_active"].to_pylist()
+    return n_texts
 
 
 def _batches(store: Store, summary: Summary, ranges: list[tuple[int, int]], bar: Bar) -> Iterator[pa.RecordBatch]:

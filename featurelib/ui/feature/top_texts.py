@@ -13,6 +13,7 @@ from typing import Any
 import streamlit as st
 
 from featurelib import queries
+from featurelib.live.results import Attribution
 from featurelib.queries import Feature
 from featurelib.schema import ATTRIBUTIONS, Refusal
 from featurelib.storage.store import Store
@@ -91,7 +92,7 @@ def _coloured(store: Store, feature: Feature, shown: Sequence[ShownText]) -> lis
     return [_with_words(one, known[one.text_id]) if one.text_id in known else one for one in shown]
 
 
-def _with_words(shown: ShownText, one: highlight.Attribution) -> ShownText:
+def _with_words(shown: ShownText, one: Attribution) -> ShownText:
     places = one.starts, one.ends
     brief = highlight.highlighted(
         shown.text, *places, one.by_word, title=shown.title, length=OPENING + len(shown.title)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import streamlit as st
@@ -47,7 +47,7 @@ def together_head(supports: Sequence[str]) -> tuple[str, int]:
 
 def together(rows: Rows, by: str, support: int) -> None:
     """Features that fire on the same texts: the measure `by`, the number of common texts."""
-    shown = {"lift": lambda value: f"×{number(value)}"}.get(by, percent)
+    shown: Callable[[float], str] = {"lift": lambda value: f"×{number(value)}"}.get(by, percent)
     lines = [
         feature_line(row["feature_id"], row["label"], shown(row[by]), f"{count(row['n_both'])} texts") for row in rows
     ]

@@ -11,7 +11,7 @@ import threading
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import streamlit as st
 
@@ -20,6 +20,9 @@ from featurelib.schema import STAGES, Refusal
 from featurelib.storage.runs import Generation, Run, find_runs
 from featurelib.storage.store import Store, open_store
 from featurelib.ui.kit.elements import sentence, stop_with
+
+if TYPE_CHECKING:
+    from featurelib.live.client import Live
 
 OPENED = "opened run"
 STORES = 8
@@ -110,7 +113,7 @@ def open_run() -> Opened:
 
 
 @st.cache_resource(max_entries=1, show_spinner=False)
-def live() -> Any:
+def live() -> Live:
     """The server's client of the worker, which holds embedder and SAE and starts with the first question."""
     from featurelib.live.client import Live
 

@@ -56,7 +56,7 @@ class Knob:
     @property
     def untouched(self) -> bool:
         """Whether it is set to the activation that the text has."""
-        return np.float32(self.wanted) == np.float32(self.now)
+        return bool(np.float32(self.wanted) == np.float32(self.now))
 
 
 def read_changes(text: str, n_features: int) -> tuple[dict[int, float], list[str]]:

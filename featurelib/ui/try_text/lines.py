@@ -64,7 +64,7 @@ def tried_lines(opened: Opened, text: str) -> None:
 def _tried(opened: Opened, texts: Sequence[str]) -> Sequence[TriedText]:
     """The answer for each text; the last one stays in the session, because a click draws the page again."""
     question = (st.session_state[OPENED], tuple(texts))
-    remembered = st.session_state.get(REMEMBERED)
+    remembered: tuple[object, Sequence[TriedText]] | None = st.session_state.get(REMEMBERED)
     if remembered is None or remembered[0] != question:
         with st.spinner(f"Trying {count(len(texts))} texts …", show_time=True):
             remembered = st.session_state[REMEMBERED] = (question, live().try_lines(opened.generation.path, texts))

@@ -47,4 +47,5 @@ class TextCache:
             return np.empty((0, 1), np.float32)
         rows = np.stack([self._embeddings[text_id] for text_id in text_ids.tolist()])
         length = np.linalg.norm(rows, axis=1, keepdims=True)
-        return np.divide(rows, length, out=np.zeros_like(rows), where=length > 0)
+        unit: np.ndarray = np.divide(rows, length, out=np.zeros_like(rows), where=length > 0)
+        return unit

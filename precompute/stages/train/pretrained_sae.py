@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -21,7 +22,7 @@ from precompute.build.job import Job
 class PretrainedSAE(NamedTuple):
     """The SAE that --sae names."""
 
-    place: Place
+    place: Place[Path]
     """Its files."""
     name: str
     """Where it came from, as the run calls it."""
