@@ -25,7 +25,8 @@ import pyarrow.parquet as pq
 from benchmarks.tabs import DRAWN
 from featurelib.schema import FEATURES
 from featurelib.storage.runs import Run
-from tests.support.server import CHROMIUM_FLAGS, ROOT, find_chromium, serve
+from tests.support import ROOT
+from tests.support.server import CHROMIUM_FLAGS, find_chromium, serve
 
 OLD = {
     "overview": "/?run={run}",

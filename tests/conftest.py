@@ -13,7 +13,6 @@ from precompute.__main__ import main
 from tests.support.planted import Planted, plant
 from tests.support.shared import build_once
 
-ROOT = Path(__file__).resolve().parent.parent
 STAND_IN = "stand-in:64"
 TINY_FLAGS = (
     *("--text-column", "abstract", "--title-column", "title", "--id-column", "id"),

@@ -16,7 +16,8 @@ import pytest
 import featurelib
 from featurelib.schema import LABELS, TOP_TEXT_ROWS
 from featurelib.storage.runs import Generation, Run
-from tests.conftest import ROOT, TINY_FLAGS
+from tests.conftest import TINY_FLAGS
+from tests.support import ROOT
 from tests.support.planted import Planted
 from tests.support.server import CHROMIUM_FLAGS, find_chromium, serve
 from tests.support.visit import TEXT_IDS, Visit

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 import pytest
 
@@ -11,8 +10,8 @@ from featurelib.schema import STAGES
 from precompute.__main__ import parser
 from precompute.build.config import BuildConfig, fields, flag
 from precompute.build.stage_table import PIPELINE
+from tests.support import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 TEXTS = {path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8") for path in PAGES}
 MANUAL = "\n".join(TEXTS.values())

@@ -10,7 +10,8 @@ from pathlib import Path
 import duckdb
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.support import ROOT
+
 DEMO = ROOT / "data" / "demo"
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from featurelib.embedder import DEFAULT_EMBEDDER, find_embedder, load_embedder, lookup
 from featurelib.schema import Refusal
-from tests.conftest import ROOT
+from tests.support import ROOT
 from tests.support.hub import in_new_python, serve
 
 OFFICIAL = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"

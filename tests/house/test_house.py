@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support import ROOT
 from tests.support.import_graph import (
-    ROOT,
     circles,
     imported_files,
     imported_names,

@@ -1,4 +1,4 @@
-"""Names with evidence: the words of names, the verb judge on a planted corpus."""
+"""Names with evidence: the words of names, the stage labels on a planted corpus."""
 
 from __future__ import annotations
 

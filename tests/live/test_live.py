@@ -23,7 +23,8 @@ from featurelib.embedder import load_embedder
 from featurelib.live.client import Live
 from featurelib.schema import BY_TEXT, EMBEDDINGS, TEXT_SUMMARIES, TEXTS, Refusal, RunNotReady
 from featurelib.storage.runs import Generation, Run
-from tests.conftest import ROOT, STAND_IN
+from tests.conftest import STAND_IN
+from tests.support import ROOT
 
 
 @pytest.fixture(scope="module")

@@ -14,8 +14,7 @@ from featurelib import installation
 from featurelib.schema import Refusal
 from precompute.__main__ import main
 from precompute.commands.serve import check_options, server_arguments
-
-ROOT = Path(__file__).resolve().parents[2]
+from tests.support import ROOT
 
 
 @pytest.fixture(scope="module")

@@ -28,10 +28,10 @@ from featurelib.storage.runs import Run
 from featurelib.ui.kit import text_ranges
 from featurelib.ui.kit.address import MARKDOWN, label_of
 from featurelib.ui.kit.downloads import csv_bytes, parquet_bytes
+from tests.support import ROOT
 from tests.support.numpy_run import DEAD, N_FEATURES, N_TEXTS, NumpyRun, make_run
 from tests.support.page import NAVIGATION, Open, UseData, addresses, links, names, page_of, param, text_of, words
 
-ROOT = Path(__file__).resolve().parents[2]
 PAGES = [
     *("overview.py", "features.py", "feature.py", "map.py", "families.py", "search.py", "try.py", "steer.py"),
     *("textmap.py", "combine.py", "evaluation.py", "audit.py", "splitting.py", "text.py", "similar.py"),

@@ -16,7 +16,8 @@ from featurelib.storage import files
 from featurelib.storage.runs import Run
 from precompute.__main__ import main
 from precompute.build.build import alone
-from tests.conftest import ROOT, TINY_FLAGS
+from tests.conftest import TINY_FLAGS
+from tests.support import ROOT
 from tests.support.planted import Planted
 
 

@@ -18,7 +18,7 @@ from featurelib.sae.gates import GroupMax, KeepsMax, Relu, TopK
 from featurelib.sae.model import SAE
 from featurelib.storage import files
 from precompute.__main__ import main
-from tests.sae.formats.test_more import saerch
+from tests.sae.formats.test_openai_like import saerch
 from tests.sae.test_sae import random_sae
 from tests.support.foreign import FOUR, pt
 

@@ -13,7 +13,8 @@ from featurelib.storage.runs import Run
 from precompute.__main__ import main
 from precompute.build.provenance import write_manifest
 from precompute.build.stage_table import PIPELINE, stage_of
-from tests.conftest import ROOT, TINY_FLAGS
+from tests.conftest import TINY_FLAGS
+from tests.support import ROOT
 from tests.support.planted import Planted
 
 

@@ -15,9 +15,10 @@ from featurelib import schema, summaries
 from featurelib.storage import files
 from featurelib.storage.runs import Generation, Run
 from featurelib.summaries import SUMMARIES, feature_ranges
+from tests.support import ROOT
 from tests.support.numpy_run import DEAD, N_FEATURES, NumpyRun, make_run, run_summarise
 
-BENCHMARK = Path(__file__).resolve().parents[2] / "benchmarks" / "recompute.py"
+BENCHMARK = ROOT / "benchmarks" / "recompute.py"
 
 
 def load_recompute():

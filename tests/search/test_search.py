@@ -19,9 +19,8 @@ from featurelib.schema import Refusal, RunNotReady
 from featurelib.search import MARK_END, MARK_START, WordIndex, open_words, read_query, texts_by_meaning, word_index_file
 from featurelib.storage.runs import Run
 from featurelib.storage.store import open_store
+from tests.support import ROOT
 from tests.support.numpy_run import D_IN, HOSTILE, N_TEXTS, NumpyRun, make_run
-
-ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="module")

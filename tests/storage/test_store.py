@@ -19,9 +19,8 @@ from featurelib.schema import Refusal, RunNotReady
 from featurelib.storage import files
 from featurelib.storage.runs import Generation, Run
 from featurelib.storage.store import Store, open_store
+from tests.support import ROOT
 from tests.support.numpy_run import HOSTILE, N_FEATURES, N_TEXTS, NumpyRun, finish, make_run
-
-ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.conftest import ROOT
+from tests.support import ROOT
 
 COMMIT = "c" * 40
 BRANCHES = ("main", "refs/pr/1", COMMIT)

@@ -10,7 +10,9 @@ from typing import Any
 
 from streamlit.testing.v1 import AppTest
 
-NAVIGATION = Path(__file__).resolve().parents[2] / "pages" / "navigation.py"
+from tests.support import ROOT
+
+NAVIGATION = ROOT / "pages" / "navigation.py"
 Open = Callable[..., AppTest]
 """Opens a page: the name of its file, then the parameters of its address."""
 UseData = Callable[[Path], None]

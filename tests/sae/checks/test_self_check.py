@@ -22,7 +22,7 @@ from featurelib.storage.runs import Run
 from precompute.__main__ import main
 from precompute.stages import embed
 from tests.conftest import STAND_IN
-from tests.sae.formats.test_more import saerch
+from tests.sae.formats.test_openai_like import saerch
 from tests.sae.test_sae import random_sae
 from tests.support.sae_files import planted_rows, trained_sae
 

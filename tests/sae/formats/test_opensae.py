@@ -10,7 +10,7 @@ import torch
 
 from featurelib.sae.checkpoints import load_sae
 from featurelib.schema import Refusal
-from tests.sae.formats.test_more import DAMAGE, centred, without_gaps
+from tests.sae.formats.test_openai_like import DAMAGE, centred, without_gaps
 from tests.sae.test_sae import B_DEC, B_ENC, VECTORS, W_DEC, W_ENC, numbers
 from tests.support.foreign import X64, agree, checkpoint, relu, safe, tensors, top
 

@@ -13,7 +13,7 @@ from featurelib.sae.checkpoints import load_sae
 from featurelib.sae.formats.sparsify import save_sparsify
 from featurelib.sae.gates import GroupMax, JumpReLU, TopK
 from featurelib.schema import Refusal
-from tests.sae.formats.test_more import DAMAGE
+from tests.sae.formats.test_openai_like import DAMAGE
 from tests.sae.formats.test_opensae import OPEN
 from tests.sae.test_sae import B_DEC, B_ENC, I4, THRESHOLD, VECTORS, W_DEC, W_ENC, numbers, random_sae
 from tests.support.foreign import X64, agree, checkpoint, relu, safe, tensors, top
