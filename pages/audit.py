@@ -1,4 +1,4 @@
-"""What features may fire by instead of meaning: how many each check flags, and each flagged one with its numbers."""
+"""Features that may fire for something other than meaning: how many each check flags, and each with its numbers."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ ui.strip(
         ui.Number(
             ui.count(row["n_flagged"]),
             f"{row['check']} · of {ui.count(row['n_features'])} features",
-            audit.told(row["check"], facts),
+            audit.check_sentence(row["check"], facts),
         )
         for row in counted
     ]
@@ -74,7 +74,7 @@ if n_found:
         offset = ui.pager(n_found, PER_PAGE)
     with above:
         rows = queries.audit_rows(store, chosen, flagged=flagged, limit=PER_PAGE, offset=offset)
-        shown = {name: one for name, one in COLUMNS.items() if name != "flagged" or not flagged}
+        shown = {name: column for name, column in COLUMNS.items() if name != "flagged" or not flagged}
         ui.feature_table(rows, key=f"audit {check} {every} {offset}", columns=shown)
 else:
     ui.sentence("no feature is flagged." if chosen is None else f"no feature is flagged by {chosen}.")

@@ -39,18 +39,18 @@ COLUMNS = {
 }
 
 
-def texts(run: ui.Opened, found: Mapping[tuple[str, str], queries.Metric], splits: dict[str, str]) -> None:
-    """How texts differ: three histograms with the quantiles of the split that judges."""
+def texts(run: ui.Opened, metrics: Mapping[tuple[str, str], queries.Metric], splits: dict[str, str]) -> None:
+    """How texts differ: three histograms with the quantiles of the first split."""
     drawn = zip(("bars", "a line"), splits.values(), strict=False)
     ui.heading("How texts differ", ", ".join(f"{name} as {way}" for way, name in drawn))
-    for place, (column, what, title, told) in zip(st.columns(3, gap="large"), TEXTS, strict=True):
+    for place, (column, what, title, explained) in zip(st.columns(3, gap="large"), TEXTS, strict=True):
         with place, ui.section():
-            held = evaluation.quantiles_of(found, QUANTILES[column], next(iter(splits)))
-            ui.heading(title, help=told + evaluation.quantiles_told(held))
+            quantiles = evaluation.quantiles_of(metrics, QUANTILES[column], next(iter(splits)))
+            ui.heading(title, help=explained + evaluation.quantiles_help(quantiles))
             bins = queries.text_bins(run.store, column)
             figure = charts.text_spread(bins, what, splits, accent=ui.colours().accent)
             ui.chart(figure, key=f"texts {column}")
-            evaluation.quantile_row(held)
+            evaluation.quantile_row(quantiles)
 
 
 def features(run: ui.Opened) -> None:
@@ -63,8 +63,8 @@ def features(run: ui.Opened) -> None:
         if gates.n_values > 1:
             spread(queries.threshold_bins(run.store), "threshold")
         else:
-            one = f"One for all features: {ui.number(gates.low)}."
-            ui.sentence(one if gates.low else "No feature has a threshold of its own.")
+            only = f"One for all features: {ui.number(gates.low)}."
+            ui.sentence(only if gates.low else "No feature has a threshold of its own.")
     with second, ui.section():
         ui.heading(
             "Alignment", help="cos(W_enc[:, f], W_dec[f]): 1 where encoder and decoder of a feature point the same way."
@@ -80,8 +80,8 @@ def spread(bins: pa.Table, what: str) -> None:
     ui.chart(charts.feature_spread(bins, what, accent=ui.colours().accent), key=f"features {what}")
 
 
-def every(run: ui.Opened) -> None:
-    """All rows of the evaluation, formulas and all."""
+def all_rows(run: ui.Opened) -> None:
+    """All rows of the evaluation, each with its formula."""
     rows = queries.evaluation(run.store)
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute", key="all-rows"):
         ui.heading("Every number", f"{rows.num_rows} rows, each with its formula")
@@ -92,26 +92,26 @@ def every(run: ui.Opened) -> None:
 
 run = ui.open_run()
 try:
-    found = queries.metrics(run.store)
+    metrics = queries.metrics(run.store)
 except Refusal as refusal:
     ui.page("Evaluation")
     ui.stop_with(str(refusal))
-splits = evaluation.splits_of(found)
-judged = next(iter(splits))
-ui.page("Evaluation", evaluation.lead(found, judged))
-evaluation.head(found, judged)
-if evaluation.dead(found):
+splits = evaluation.splits_of(metrics)
+first_split = next(iter(splits))
+ui.page("Evaluation", evaluation.lead(metrics, first_split))
+evaluation.head(metrics, first_split)
+if evaluation.dead(metrics):
     ui.sentence("no feature fires on any text of this run: this SAE is dead.")
 wide, narrow = st.columns([1.85, 1], gap="large")
 with wide:
     learned = "Where training texts are better than the others, the SAE has overfitted."
     ui.heading("Compared with the training texts" if "train" in splits else "Texts", help=learned)
-    evaluation.beside(found, splits)
+    evaluation.beside(metrics, splits)
 with narrow:
     ui.heading("Weights", help="Measured without texts.")
-    evaluation.of_weights(found)
-texts(run, found, splits)
+    evaluation.of_weights(metrics)
+texts(run, metrics, splits)
 features(run)
 with ui.section():
     labels.summary(run)
-every(run)
+all_rows(run)

@@ -35,7 +35,7 @@ except Refusal as refusal:
 done = opened.generation.done("families")
 if n_all == 0:
     ui.stop_with(NONE)
-pieces.told(done.facts if done else {})
+pieces.counts_sentence(done.facts if done else {})
 
 with st.container(horizontal=True, vertical_alignment="bottom", key="filters"):
     words = ui.text_box(

@@ -1,4 +1,4 @@
-"""One feature: how it was named and how well that holds, what fires it and by which words, what it lies beside."""
+"""One feature: its name and how well that predicts firing, the texts and words that activate it, related features."""
 
 from __future__ import annotations
 

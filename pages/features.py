@@ -74,7 +74,7 @@ if state != "all":
 if flag != "all":
     which = replace(which, ids=queries.flagged_ids(store, None if flag == "any" else flag))
 n_found = queries.count_features(store, which)
-found = f"{n_found:,} of {counted.n_features:,} features"
+how_many = f"{n_found:,} of {counted.n_features:,} features"
 descending = order == "falling"
 
 
@@ -84,7 +84,7 @@ def all_found() -> pa.Table:
 
 
 with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute", key="above-table"):
-    ui.html(ui.tag("span", found, cls="muted"), width="content")
+    ui.html(ui.tag("span", how_many, cls="muted"), width="content")
     ui.download(f"{run.name}-features", all_found, key="features", what="Download")
 if n_found == 0:
     ui.stop_with("No feature matches; remove a word or a filter.")

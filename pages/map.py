@@ -22,7 +22,7 @@ NAMED = 5_000
 
 
 def matching(run: ui.Opened, words: str) -> list[int] | None:
-    """The features that the search box lights up, None when it is empty."""
+    """The features that match the search box, None when it is empty."""
     if not words:
         return None
     rows = queries.features(run.store, queries.FeatureFilter(words=words), limit=None)
@@ -31,11 +31,11 @@ def matching(run: ui.Opened, words: str) -> list[int] | None:
 
 
 def names(run: ui.Opened, ids: list[int]) -> list[str] | None:
-    """The names that the points tell on hover; None where they are too many."""
+    """The names shown on hover; None where there are too many points."""
     if len(ids) > NAMED:
         return None
     known = queries.labels(run.store, ids)
-    return [known[one] for one in ids]
+    return [known[feature_id] for feature_id in ids]
 
 
 @st.fragment
@@ -53,15 +53,15 @@ def draw(run: ui.Opened) -> None:
         chosen = ui.count_param("feature")
         wide, narrow = st.columns([1.85, 1], gap="large")
         with wide:
-            told = names(run, places["feature_id"].to_pylist())
+            names_on_hover = names(run, places["feature_id"].to_pylist())
             figure = charts.feature_map(
                 places,
                 "cluster" if colour == "topic" else colour,
                 ui.colours(),
                 highlighted=lit,
                 drag=drag,
-                names=told,
-                marked=None if told is None else chosen,
+                names=names_on_hover,
+                marked=None if names_on_hover is None else chosen,
             )
             ids = charts.chosen_ids(ui.chart(figure, key="map", select=("points", "lasso"), chosen=choose, zoom=True))
         with narrow, ui.section():

@@ -59,8 +59,8 @@ def navigator(run: ui.Opened) -> None:
     # Streamlit lets no bar be clicked in a chart that is brushed: these are ranges to click.
     with st.container(horizontal=True, gap="small", vertical_alignment="center", key="onward ranges"):
         ui.html(ui.tag("span", "or click:", cls="muted"), width="content")
-        for name, one in text_ranges.density_ranges(counted.n_texts):
-            ui.page_link("overview.py", name, least=one.least, most=one.most)
+        for name, fires_on in text_ranges.density_ranges(counted.n_texts):
+            ui.page_link("overview.py", name, least=fires_on.least, most=fires_on.most)
         if chosen is not None:
             ui.page_link("overview.py", "all")
     which = text_ranges.fires_on(chosen, counted.n_texts)
@@ -79,7 +79,7 @@ def navigator(run: ui.Opened) -> None:
 
 
 def quality(run: ui.Opened) -> None:
-    """Per text: how many features, how well rebuilt, which worst."""
+    """Per text: the number of active features, how well it is reconstructed, the worst ones."""
     ui.heading("Active features per text", help="The number of features that fire on a text; its mean is L0.")
     ui.chart(charts.count_bars(queries.l0_bins(run.store), "active features:", accent=ui.colours().accent), key="l0")
     ui.heading(

@@ -1,4 +1,4 @@
-"""Why two texts are similar: the cosine of their embeddings, split into what the features say of it."""
+"""Why two texts are similar: the cosine of their embeddings, split into the features' contributions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Two SAEs on the same texts: which features of the one became which of the other."""
+"""Two SAEs on the same texts: which features of one became which of the other."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ opened = ui.open_run()
 ui.page("Splitting", LEAD)
 names, reasons = matching.partners(opened)
 if not names:
-    ui.stop_with(matching.which(reasons, known_runs()))
+    ui.stop_with(matching.no_partner(reasons, known_runs()))
 other = ui.choice_box("Compare with", "other", names, width=260, resets=("page", "feature"))
 with ui.section():
     compared = matching.compare(opened, other)
@@ -30,4 +30,4 @@ with ui.section():
     if asked is not None or rows.num_rows:
         shown = rows["feature_id"][0].as_py() if asked is None else asked
         with ui.section():
-            matching.one(compared, shown)
+            matching.feature_fate(compared, shown)

@@ -40,7 +40,7 @@ def find(run: ui.Opened) -> None:
     lists.inline_list("colour-by", links, before="colour by:")
 
 
-def told(run: ui.Opened, feature: queries.Feature, n_coloured: int, n_placed: int) -> None:
+def coloured_by(run: ui.Opened, feature: queries.Feature, n_coloured: int, n_placed: int) -> None:
     """What the map is coloured by, how many of its points that is, and the way to the feature."""
     of_all = "" if n_placed == feature.n_texts else f" ({ui.count(feature.n_texts)} in all)"
     ui.heading(feature.label, f"fires on {ui.count(n_coloured)} of the {ui.count(n_placed)} texts here{of_all}")
@@ -68,7 +68,7 @@ def draw(run: ui.Opened) -> None:
             activations = textmap.by_feature(store, feature.feature_id)
             fires = activations.values.is_valid()
             if by == FEATURE:
-                told(run, feature, places.num_rows - activations.values.null_count, places.num_rows)
+                coloured_by(run, feature, places.num_rows - activations.values.null_count, places.num_rows)
             colouring = activations if by == FEATURE else textmap.by_column(store, by, ui.colours())
             text_id = ui.count_param("text")
             figure = charts.text_map(places, colouring, ui.colours(), drag=drag, marked=text_id)
@@ -77,8 +77,8 @@ def draw(run: ui.Opened) -> None:
             note(run, places.num_rows)
         with narrow, ui.section():
             if len(ids) > 1:
-                held = places["text_id"].filter(fires).to_pylist(), activations.values.drop_null().to_pylist()
-                textmap.texts_listed(run, ids, dict(zip(*held, strict=True)))
+                pairs = places["text_id"].filter(fires).to_pylist(), activations.values.drop_null().to_pylist()
+                textmap.texts_listed(run, ids, dict(zip(*pairs, strict=True)))
             elif text_id is not None:
                 textmap.text_beside(store, text_id)
             else:

@@ -69,7 +69,7 @@ class StringTypeInference:
     """The type of a column of CSV cells, which are strings; empty cells are null unless the column stays a string."""
 
     def __init__(self) -> None:
-        """Everything is possible until a cell speaks against it."""
+        """Every type is possible until a cell rules it out."""
         self.possible = list(_TESTS)
         self.filled = False
 

@@ -39,7 +39,7 @@ class Selection:
     """Rows looked at: all, or those up to the last text of a sample."""
 
     def reasons(self) -> dict[str, int]:
-        """How many rows were dropped for each reason, by falling number, then name."""
+        """How many rows were dropped for each reason, the most frequent first, then by name."""
         counted = Counter(self.dropped["reason"].to_pylist())
         return dict(sorted(counted.items(), key=lambda pair: (-pair[1], pair[0])))
 
@@ -64,7 +64,7 @@ def select(
     survey = _Survey()
     first = sample if shuffle_seed is None else None
     for rows in source.survey(roles):
-        _judge_rows(rows, roles, survey)
+        _survey_rows(rows, roles, survey)
         advance(rows.weight)
         if first is not None and survey.n_kept >= first:
             break
@@ -86,7 +86,7 @@ def select(
     return selection
 
 
-def _judge_rows(rows: Rows, roles: Roles, survey: _Survey) -> None:
+def _survey_rows(rows: Rows, roles: Roles, survey: _Survey) -> None:
     """Take one batch into the survey: kept row numbers, dropped rows with their reason, ids seen."""
     reasons = _unusable(rows)
     ids, generated = _ids(rows)

@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 
-from featurelib.live.process import Worker, WorkerDied
 from featurelib.live.results import (
     Attribution,
     Deletions,
@@ -26,6 +25,7 @@ from featurelib.live.results import (
     TriedText,
     from_json,
 )
+from featurelib.live.worker_process import Worker, WorkerDied
 from featurelib.schema import Refusal, RunNotReady
 
 LONGEST_TEXT = 20_000

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
-from featurelib.llm.client import Answer, LanguageModel
+from featurelib.llm.language_model import Answer, LanguageModel
 from featurelib.llm.prompts import ask_explanation, ask_verdicts, read_explanation, read_verdicts
 from featurelib.llm.sampling import BATCH
 from featurelib.llm.scoring import DETECTION, FUZZING, Verdict

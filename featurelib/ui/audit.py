@@ -1,4 +1,4 @@
-"""What a feature may fire by instead of meaning, as chips and sentences; texts it only just refuses; drawn ones."""
+"""The checks of the audit in sentences, with the numbers of this run."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ def thresholds(store: Store) -> dict[str, Any]:
     return dict(done.facts) if done else {}
 
 
-def told(check: str, facts: Mapping[str, Any]) -> str:
-    """One sentence on what a check measures and from where on it flags, with the numbers of this run."""
+def check_sentence(check: str, facts: Mapping[str, Any]) -> str:
+    """One sentence on what a check measures and above which value it flags, with the numbers of this run."""
     at = facts.get("thresholds") or {}
     if not at:
         return ""
@@ -57,5 +57,5 @@ def checks_list(names: Sequence[str], facts: Mapping[str, Any]) -> None:
     """Every check of this run with its sentence."""
     pieces: list[Html] = []
     for name in names:
-        pieces += [tag("dt", name), tag("dd", told(name, facts))]
+        pieces += [tag("dt", name), tag("dd", check_sentence(name, facts))]
     html(tag("dl", *pieces, cls="audit-checks"), tag("p", rule(facts), cls="audit-rule"))

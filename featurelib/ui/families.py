@@ -54,7 +54,7 @@ def family_table(rows: pa.Table, *, key: str) -> None:
     choice_table(rows, "family", "family_id", key=key, columns=COLUMNS)
 
 
-def told(facts: Mapping[str, Any]) -> None:
+def counts_sentence(facts: Mapping[str, Any]) -> None:
     """How many features are in families and how many in none, from the stage's own counts."""
     if "n_families" not in facts:
         return

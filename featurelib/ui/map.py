@@ -83,7 +83,7 @@ def cluster_box(store: Store, kind: str) -> int | None:
         KINDS[kind],
         "cluster",
         [ALL, *names],
-        show=lambda one: names.get(one, "all"),
+        show=lambda cluster: names.get(cluster, "all"),
         resets=("feature", "q"),
         width=260,
     )

@@ -1,11 +1,10 @@
-"""Two runs on the same texts: what became of each feature of the one in the other; the matching is kept in memory."""
+"""Two runs on the same texts, their features matched: which stayed, split or vanished; kept in memory."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -20,7 +19,7 @@ from featurelib.storage.store import Store
 from featurelib.ui.kit.address import choice_box, feature_link
 from featurelib.ui.kit.elements import Number, count, heading, html, number, percent, sentence, strip, tag
 from featurelib.ui.kit.lists import Line, line_list
-from featurelib.ui.kit.session import Opened, _stamp, _store, known_runs
+from featurelib.ui.kit.session import Opened, Place, known_runs, place_of, store_at
 from featurelib.ui.kit.tables import choice_table
 
 KEPT = 4
@@ -77,7 +76,7 @@ class Compared:
 
 def partners(opened: Opened) -> tuple[list[str], str]:
     """The runs that this one can be compared with, those with most features first, and why the others cannot."""
-    found, reasons = [], []
+    fitting, reasons = [], []
     for name, run in known_runs().items():
         if name == opened.name:
             continue
@@ -87,10 +86,10 @@ def partners(opened: Opened) -> tuple[list[str], str]:
         except Refusal as refusal:
             why = str(refusal)
         if why is None:
-            found.append((-_n_features(other), name))
+            fitting.append((-_n_features(other), name))
         else:
             reasons.append(f"{name}: {why.rstrip('.')}")
-    return [name for _, name in sorted(found)], "; ".join(reasons)
+    return [name for _, name in sorted(fitting)], "; ".join(reasons)
 
 
 def _n_features(generation: Generation) -> int:
@@ -104,16 +103,17 @@ def compare(opened: Opened, other: str) -> Compared:
     why = queries.why_not_comparable(opened.generation, generation)
     if why is not None:
         raise Refusal(f"'{opened.name}' and '{other}' cannot be compared: {why}.")
-    places = [(str(one.path), _stamp(one)) for one in (opened.generation, generation)]
-    return _compared(other, *places)
+    return _compared(other, place_of(opened.generation), place_of(generation))
 
 
 @st.cache_resource(max_entries=KEPT, show_spinner="Matching the features of the two runs")
-def _compared(other: str, one: tuple[str, tuple[Any, ...]], another: tuple[str, tuple[Any, ...]]) -> Compared:
-    stores = [_store(*one), _store(*another)]
-    held = [queries.firing_pairs(store, most=matching.MOST_TEXTS) for store in stores]
-    own, others = (incidence([(rows.text_ids, rows.feature_ids)], rows.n_texts, rows.n_features) for rows in held)
-    directions = [matching.read_directions(Generation(Path(place[0])).sae_folder) for place in (one, another)]
+def _compared(other: str, opened_place: Place, other_place: Place) -> Compared:
+    stores = [store_at(*opened_place), store_at(*other_place)]
+    pairs = [queries.firing_pairs(store, most=matching.MOST_TEXTS) for store in stores]
+    own, others = (incidence([(rows.text_ids, rows.feature_ids)], rows.n_texts, rows.n_features) for rows in pairs)
+    directions = [
+        matching.read_directions(Generation(Path(place[0])).sae_folder) for place in (opened_place, other_place)
+    ]
     both = matching.comparable(*directions)
     named = [queries.texts_per_feature(store) for store in stores]
     return Compared(
@@ -147,16 +147,16 @@ def overview(compared: Compared, fate: str) -> pa.Table:
     best = dict(zip(first[0].tolist(), first[1].tolist(), strict=True))
     ids = np.flatnonzero(matches.fate == FATES.index(fate)) if fate in FATES else np.arange(len(matches.fate))
     ids = ids[np.lexsort((ids, -compared.n_active[ids], -matches.n_nested[ids]))].tolist()
-    others = [compared.other_labels[pairs.other[best[one]]] if one in best else "" for one in ids]
+    others = [compared.other_labels[pairs.other[best[feature_id]]] if feature_id in best else "" for feature_id in ids]
     return pa.table(
         {
             "feature_id": ids,
-            "label": [compared.labels[one] for one in ids],
-            "fate": [FATES[matches.fate[one]] for one in ids],
+            "label": [compared.labels[feature_id] for feature_id in ids],
+            "fate": [FATES[matches.fate[feature_id]] for feature_id in ids],
             "n_nested": matches.n_nested[ids],
             "covered": pa.array(matches.covered[ids], from_pandas=True),
             "n_active": compared.n_active[ids],
-            "jaccard": [float(pairs.jaccard[best[one]]) if one in best else None for one in ids],
+            "jaccard": [float(pairs.jaccard[best[feature_id]]) if feature_id in best else None for feature_id in ids],
             "other": others,
         }
     )
@@ -172,12 +172,12 @@ def fate_box() -> str:
     """The choice of a fate, "" for all features; an address with the former word "absorbed" still works."""
     if st.query_params.get("fate") == "absorbed":
         st.query_params["fate"] = "nested"
-    chosen = choice_box("Show", "fate", ["all", *FATES], show=lambda one: f"{one} features", width=200)
+    chosen = choice_box("Show", "fate", ["all", *FATES], show=lambda fate: f"{fate} features", width=200)
     return "" if chosen == "all" else chosen
 
 
-def one(compared: Compared, feature_id: int) -> None:
-    """What became of one feature: the features nested in it, and those of the other SAE that are most like it."""
+def feature_fate(compared: Compared, feature_id: int) -> None:
+    """One feature's fate: the features nested in it, and those of the other SAE that are most like it."""
     matches, pairs = compared.matches, compared.matches.pairs
     if feature_id >= len(matches.fate):
         raise Refusal(f"there is no feature {feature_id}; this run's features are 0 to {len(matches.fate) - 1}.")
@@ -237,8 +237,8 @@ def _values(pairs: matching.Pairs, row: int) -> tuple[str, ...]:
     )
 
 
-def which(reasons: str, known: Mapping[str, object]) -> str:
-    """In words, what run would fit when none does."""
+def no_partner(reasons: str, known: Mapping[str, object]) -> str:
+    """The sentence shown when no run can be compared: why, and which one to build."""
     lead = "There is no other run here" if len(known) < 2 else f"No other run fits this one ({reasons})"
     return (
         f"{lead}: build one more on the same source, with the same columns, embedder and prompt, but another number of "

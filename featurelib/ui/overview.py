@@ -1,4 +1,4 @@
-"""What a run says of itself, in sentences and short tables."""
+"""What a run was made from, in sentences and short tables."""
 
 from __future__ import annotations
 
@@ -38,14 +38,14 @@ def run_sentence(made: Mapping[str, Any]) -> str:
     corpus = _of(made, "corpus").get("source", "texts")
     if not embedder:
         return f"Texts of {corpus}; they are not embedded yet."
-    told = (
+    words = (
         f"Texts of {corpus}, embedded by {short_name(embedder.get('name'))} in {embedder.get('dimension')} dimensions"
     )
     if not sae:
-        return f"{told}; no SAE has been trained yet."
+        return f"{words}; no SAE has been trained yet."
     k = _of(made, "evaluation").get("l0") or sae.get("k")
-    told += f", read by a sparse autoencoder with {count(sae.get('n_features'))} features."
-    return f"{told} It describes each text by about {k:.0f} of them." if k else told
+    words += f", read by a sparse autoencoder with {count(sae.get('n_features'))} features."
+    return f"{words} It describes each text by about {k:.0f} of them." if k else words
 
 
 def provenance(made: Mapping[str, Any]) -> list[tuple[str, str]]:

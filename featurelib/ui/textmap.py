@@ -56,8 +56,8 @@ def text_beside(store: Store, text_id: int) -> None:
 
 def texts_listed(run: Opened, ids: Sequence[int], values: Mapping[int, float]) -> None:
     """The texts in a lasso, by `values` and then by id, what they have in common, and their download."""
-    ordered = sorted(ids, key=lambda one: (-values.get(one, 0.0), one))
-    heading(f"{len(ids):,} texts in the lasso", "strongest first" if any(one in values for one in ids) else "")
+    ordered = sorted(ids, key=lambda text_id: (-values.get(text_id, 0.0), text_id))
+    heading(f"{len(ids):,} texts in the lasso", "strongest first" if any(text_id in values for text_id in ids) else "")
     title = title_column(run.store)
     lines = [
         Line(
@@ -88,7 +88,7 @@ def texts_listed(run: Opened, ids: Sequence[int], values: Mapping[int, float]) -
 def _with_values(store: Store, ids: Sequence[int], values: Mapping[int, float]) -> pa.Table:
     rows = queries.texts(store, ids)
     return rows.append_column(
-        "activation", pa.array([values.get(one) for one in rows["text_id"].to_pylist()], pa.float32())
+        "activation", pa.array([values.get(text_id) for text_id in rows["text_id"].to_pylist()], pa.float32())
     )
 
 

@@ -11,7 +11,7 @@ from typing import Any, get_type_hints
 
 from featurelib.embedder import DEFAULT_EMBEDDER, Embedder, open_embedder
 from featurelib.embedder.precomputed import precomputed_dimension
-from featurelib.llm.client import check_language_model
+from featurelib.llm.language_model import check_language_model
 from featurelib.sae.training.loggers import LOGGERS, check_logger
 from featurelib.sae.training.registry import ARCHITECTURES
 from featurelib.schema import TOP_TEXTS, Refusal

@@ -1,4 +1,4 @@
-"""What a verb is given and what it gives back."""
+"""What a stage is given and what it returns."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class _TqdmBar:
 
 @dataclass(frozen=True)
 class Made:
-    """What a stage made."""
+    """The result of a stage."""
 
     line: str
     """The sentence that the stage ends with."""

@@ -1,4 +1,4 @@
-"""What a generation says of itself: run.json from what its stages found, and the manifest of its files."""
+"""run.json, which says what a generation was made from, and the manifest of its files."""
 
 from __future__ import annotations
 

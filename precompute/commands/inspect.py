@@ -86,14 +86,14 @@ def _of_contents(contents: Contents) -> Iterator[tuple[str, str]]:
 
 def _settings(said: dict[str, Any]) -> Iterator[tuple[str, Any]]:
     """Yield the short settings, and after them those that stand one level deeper, with the key of their level."""
-    levels = [(key, held) for key, held in said.items() if isinstance(held, dict)]
-    deeper = [(f"{key}.{name}", value) for key, held in levels for name, value in held.items()]
+    levels = [(key, level) for key, level in said.items() if isinstance(level, dict)]
+    deeper = [(f"{key}.{name}", value) for key, level in levels for name, value in level.items()]
     for key, value in (*said.items(), *deeper):
         if isinstance(value, str | int | float | bool):
             yield key, value
 
 
-def _of_sae(checkpoint: Checkpoint, found: SelfCheck) -> Iterator[tuple[str, str]]:
+def _of_sae(checkpoint: Checkpoint, check: SelfCheck) -> Iterator[tuple[str, str]]:
     sae = checkpoint.sae
     lacks = checkpoint.lacks_threshold_for
     yield "format", checkpoint.format
@@ -107,15 +107,15 @@ def _of_sae(checkpoint: Checkpoint, found: SelfCheck) -> Iterator[tuple[str, str
         yield "skip", "a linear road past the features (W_skip)"
     if lacks is None and sae.gate.name not in ("standard", "topk", "groupmax"):
         yield "thresholds", _range(sae.thresholds().numpy())
-    least, median, most = found.lengths
+    least, median, most = check.lengths
     yield "directions", f"length {least:.3g} to {most:.3g}, median {median:.3g}"
-    yield "alignment", f"{found.alignment:.2f}, the mean cosine of a feature's encoder and direction"
+    yield "alignment", f"{check.alignment:.2f}, the mean cosine of a feature's encoder and direction"
     if checkpoint.log_density is not None:
         yield "in training", _of_training(checkpoint.log_density.numpy())
     yield "in a run", _layout(sae, "jumprelu" if lacks is not None else sae.gate.name)
     if lacks is not None:
         yield "missing", "its threshold: give --threshold T; a build finds it on its embeddings"
-    for label, sentences in (("remark", checkpoint.remarks), ("warning", found.warnings)):
+    for label, sentences in (("remark", checkpoint.remarks), ("warning", check.warnings)):
         yield from ((label, sentence) for sentence in sentences)
 
 

@@ -67,16 +67,12 @@ DOORS = {
     "plotly": {"charts"},
 }
 BANNED = {"data", "info", "result", "item", "process", "handle", "manager", "helper", "utils"}
-BANNED_FILES = {"process"}
-"""Files that have a banned name still; this list only shrinks."""
 SHARED_SUBJECTS = {
     "attribution", "attributions", "audit", "coactivation", "combine", "evaluation", "explanations", "export",
     "families", "features", "fidelity", "keywords", "labels", "layout", "map", "matching", "metrics",
     "navigation", "near_misses", "overview", "relations", "similar", "steering", "textmap", "texts", "top_texts",
 }  # fmt: skip
 """One subject in several layers: file names that may stand in more than one room."""
-AMBIGUOUS = {"client"}
-"""File names that still mean different subjects in different rooms; this list only shrinks."""
 PATHS = [pytest.param(path, id=path.relative_to(ROOT).as_posix()) for path in product_files()]
 
 
@@ -141,8 +137,7 @@ def test_a_file_name_means_one_subject() -> None:
         if not path.stem.startswith("__"):
             places[path.stem].add(path.parent)
     shared = {name for name, folders in places.items() if len(folders) > 1}
-    assert shared <= SHARED_SUBJECTS | AMBIGUOUS, "the same subject in several layers is wanted, two subjects are not"
-    assert shared >= AMBIGUOUS, f"mended: take {AMBIGUOUS - shared} out of AMBIGUOUS"
+    assert shared <= SHARED_SUBJECTS, "the same subject in several layers is wanted, two subjects are not"
 
 
 @pytest.mark.parametrize(
@@ -174,7 +169,7 @@ def test_no_banned_word_is_a_name(path: Path) -> None:
 
 
 def test_no_file_has_a_banned_name() -> None:
-    assert {path.stem for path in product_files()} & BANNED == BANNED_FILES
+    assert {path.stem for path in product_files()} & BANNED == set()
 
 
 def test_the_graph_sees_what_the_interpreter_sees() -> None:

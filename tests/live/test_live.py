@@ -232,7 +232,7 @@ def test_the_worker_ends_when_its_parent_is_killed(generation):
 
 
 def test_a_worker_that_cannot_start_is_a_sentence(monkeypatch, generation):
-    monkeypatch.setattr("featurelib.live.process.PROJECT", Path("/"))
+    monkeypatch.setattr("featurelib.live.worker_process.PROJECT", Path("/"))
     monkeypatch.setenv("PYTHONPATH", "/nowhere")
     live = Live()
     with pytest.raises(Refusal, match="No module named"):

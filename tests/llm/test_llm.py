@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score, precision_score, recall_score
 
-from featurelib.llm import client
-from featurelib.llm.client import LanguageModel
+from featurelib.llm import language_model
+from featurelib.llm.language_model import LanguageModel
 from featurelib.llm.marked_words import AttributedWords, mark_words, right_words, wrong_words
 from featurelib.llm.prompts import PROMPTS, Question, ask_explanation, ask_verdicts, read_explanation, read_verdicts
 from featurelib.llm.sampling import choose_texts
@@ -327,4 +327,4 @@ def test_a_text_cannot_leave_its_place(ask: Callable) -> None:
 
 
 def test_time_and_tries_are_enough_for_a_slow_server() -> None:
-    assert client.TIMEOUT >= 60 and client.RETRIES >= 3
+    assert language_model.TIMEOUT >= 60 and language_model.RETRIES >= 3

@@ -130,7 +130,7 @@ def test_too_many_lines_or_an_empty_one_are_refused(live: Live, opened: OpenRun)
 
 @pytest.mark.real_model
 def test_a_text_of_no_tokens_is_told_by_the_real_model(monkeypatch: pytest.MonkeyPatch, opened: OpenRun) -> None:
-    from featurelib.live.worker import texts as lines
+    from featurelib.live.worker import try_text as lines
 
     minilm = load_embedder(device="cpu")
     monkeypatch.setattr(lines, "open_embedder", lambda _: minilm)

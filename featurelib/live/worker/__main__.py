@@ -12,8 +12,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
 
-from featurelib.live.process import THREADS
 from featurelib.live.results import to_json
+from featurelib.live.worker_process import THREADS
 from featurelib.schema import Refusal, RunNotReady
 
 
@@ -38,15 +38,15 @@ def _questions() -> dict[str, Callable[..., Any]]:
     """Import the models' libraries, which takes seconds, and return what can be asked."""
     import torch
 
-    from featurelib.live.worker import attribution, steering, texts
+    from featurelib.live.worker import attribution, steering, try_text
 
     torch.set_num_threads(THREADS)
     return {
-        "try_text": texts.try_text,
-        "try_lines": texts.try_lines,
-        "try_closely": texts.try_closely,
-        "pre_activation": texts.pre_activation,
-        "embed": texts.embed,
+        "try_text": try_text.try_text,
+        "try_lines": try_text.try_lines,
+        "try_closely": try_text.try_closely,
+        "pre_activation": try_text.pre_activation,
+        "embed": try_text.embed,
         "steer": steering.steer,
         "similarity": steering.similarity,
         "attributions": attribution.attributions,

@@ -24,8 +24,8 @@ def summary(run: Opened) -> None:
         sentence("no feature of this run fires on enough label test texts for its name to be measured.")
         return
     facts = done.facts
-    told = facts.get("fidelity", {}).get(predictor, {})
-    strip([*_means(told), *_distinct(facts)])
+    intervals = facts.get("fidelity", {}).get(predictor, {})
+    strip([*_means(intervals), *_distinct(facts)])
     names = {"ours": "features, our names", "seed": "features, the baseline's"}
     for place, (measure, title, explained) in zip(
         st.columns(2, gap="large"), (("auroc", "AUROC", AUROC), ("ap", "Average precision", AP)), strict=True
@@ -40,12 +40,12 @@ def _ground(row: Mapping[str, Any] | None) -> str:
     return f"{count(row['n_features'])} features, on label test texts" if row else ""
 
 
-def _means(told: Mapping[str, Any]) -> list[Number]:
+def _means(intervals: Mapping[str, Any]) -> list[Number]:
     """Mean AUROC and average precision of both methods, with their intervals over features."""
     numbers = []
     for measure, title in (("auroc", "AUROC"), ("ap", "average precision")):
         for method, whose in (("ours", "our names"), ("seed", "baseline's names")):
-            mean, median = (told.get(method, {}).get(f"{measure}_{kind}") for kind in ("mean", "median"))
+            mean, median = (intervals.get(method, {}).get(f"{measure}_{kind}") for kind in ("mean", "median"))
             if mean and median:
                 help = (
                     f"Median {median['value']:.3f} ({median['low']:.3f}–{median['high']:.3f}). Intervals of 95 %: the "

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from featurelib.queries import Metric
 from featurelib.ui.kit.elements import Html, count, html, number, percent, strip, tag
-from featurelib.ui.kit.metrics import SPLITS, metric_number, metric_told
+from featurelib.ui.kit.metrics import SPLITS, metric_help, metric_number
 
 FIRST = ("held_out", "unknown", "all", "train")
 """The splits by how honestly they judge the SAE."""
@@ -35,17 +35,17 @@ SHARES = ("dead_share", "dense_share_10", "dense_share_50")
 QUANTILES = ("05", "25", "50", "75", "95")
 
 
-def splits_of(found: Mapping[tuple[str, str], Metric]) -> dict[str, str]:
-    """The split that judges the SAE and, where there is one, the one beside it: their names in words."""
-    measured = {split for _, split in found}
+def splits_of(metrics: Mapping[tuple[str, str], Metric]) -> dict[str, str]:
+    """The split that the SAE is measured on and, where there is one, the split beside it: their names in words."""
+    measured = {split for _, split in metrics}
     there = [split for split in FIRST if split in measured]
     shown = there[:1] + [split for split in ("train",) if split in there[1:]]
     return {split: SPLITS[split] for split in shown}
 
 
-def lead(found: Mapping[tuple[str, str], Metric], split: str) -> str:
+def lead(metrics: Mapping[tuple[str, str], Metric], split: str) -> str:
     """One sentence of what the numbers are measured on."""
-    n = f"{max(one.n_texts for one in found.values() if one.split == split):,}"
+    n = f"{max(metric.n_texts for metric in metrics.values() if metric.split == split):,}"
     if split == "held_out":
         return f"How well the features describe texts that the SAE was not trained on: {n} held-out texts."
     if split == "unknown":
@@ -56,52 +56,54 @@ def lead(found: Mapping[tuple[str, str], Metric], split: str) -> str:
     return f"How well the features describe the {n} texts that the SAE was trained on; none were held out."
 
 
-def head(found: Mapping[tuple[str, str], Metric], split: str) -> None:
+def head(metrics: Mapping[tuple[str, str], Metric], split: str) -> None:
     """The strip of the numbers that matter; its FVU, L0 and shares are of one split."""
     strip(
         [
-            metric_number(found.get(("fvu", split)), "FVU, fraction of variance unexplained"),
-            metric_number(found.get(("explained_variance", split)), "explained variance", percent),
-            metric_number(found.get(("l0", split)), "L0, active features per text"),
-            metric_number(found.get(("dead_share", split)), "of features dead", percent),
-            metric_number(found.get(("dense_share_10", split)), "of features dense (> 10 %)", percent),
+            metric_number(metrics.get(("fvu", split)), "FVU, fraction of variance unexplained"),
+            metric_number(metrics.get(("explained_variance", split)), "explained variance", percent),
+            metric_number(metrics.get(("l0", split)), "L0, active features per text"),
+            metric_number(metrics.get(("dead_share", split)), "of features dead", percent),
+            metric_number(metrics.get(("dense_share_10", split)), "of features dense (> 10 %)", percent),
         ]
     )
 
 
-def dead(found: Mapping[tuple[str, str], Metric]) -> bool:
+def dead(metrics: Mapping[tuple[str, str], Metric]) -> bool:
     """Whether no feature fires on any text of the run."""
-    share = found.get(("dead_share", "all"))
+    share = metrics.get(("dead_share", "all"))
     return share is not None and share.value == 1
 
 
-def beside(found: Mapping[tuple[str, str], Metric], splits: Mapping[str, str]) -> None:
-    """Each number of texts, split beside split, with its interval; the formula on hover."""
+def beside(metrics: Mapping[tuple[str, str], Metric], splits: Mapping[str, str]) -> None:
+    """A table of the numbers measured on texts, a column for each split, with intervals; the formula on hover."""
     rows = [tag("tr", tag("th", ""), *(tag("th", name) for name in splits.values()), cls="head")]
     for metric, name in OF_TEXTS.items():
-        cells = [found.get((metric, split)) for split in splits]
-        first = next((one for one in cells if one is not None), None)
+        cells = [metrics.get((metric, split)) for split in splits]
+        first = next((cell for cell in cells if cell is not None), None)
         if first is not None:
-            rows.append(tag("tr", _named(name, first), *(_cell(one) for one in cells)))
+            rows.append(tag("tr", _named(name, first), *(_cell(cell) for cell in cells)))
     html(tag("table", tag("tbody", *rows), cls="measures"))
 
 
-def of_weights(found: Mapping[tuple[str, str], Metric]) -> None:
+def of_weights(metrics: Mapping[tuple[str, str], Metric]) -> None:
     """The numbers that need no texts."""
-    held = [(name, found.get((metric, "weights"))) for metric, name in OF_WEIGHTS.items()]
-    thresholds = {one.value for _, one in held if one is not None and one.metric.startswith("threshold")}
+    measured = [(name, metrics.get((key, "weights"))) for key, name in OF_WEIGHTS.items()]
+    thresholds = {
+        metric.value for _, metric in measured if metric is not None and metric.metric.startswith("threshold")
+    }
     rows = []
-    for name, one in held:
-        if one is None or (len(thresholds) == 1 and one.metric in ("threshold_min", "threshold_max")):
+    for name, metric in measured:
+        if metric is None or (len(thresholds) == 1 and metric.metric in ("threshold_min", "threshold_max")):
             continue
-        name = "threshold of all features" if len(thresholds) == 1 and one.metric == "threshold_median" else name
-        rows.append(tag("tr", _named(name, one), _cell(one)))
+        name = "threshold of all features" if len(thresholds) == 1 and metric.metric == "threshold_median" else name
+        rows.append(tag("tr", _named(name, metric), _cell(metric)))
     if rows:
         html(tag("table", tag("tbody", *rows), cls="measures"))
 
 
 def _named(name: str, metric: Metric) -> Html:
-    return tag("th", tag("span", name, cls="term", help=metric_told(metric)))
+    return tag("th", tag("span", name, cls="term", help=metric_help(metric)))
 
 
 def _cell(metric: Metric | None) -> Html:
@@ -113,26 +115,28 @@ def _cell(metric: Metric | None) -> Html:
     return tag("td", show(metric.value), tag("small", f"{show(metric.low)} – {show(metric.high)}"))
 
 
-def quantiles_of(found: Mapping[tuple[str, str], Metric], name: str, split: str) -> list[Metric]:
+def quantiles_of(metrics: Mapping[tuple[str, str], Metric], name: str, split: str) -> list[Metric]:
     """The quantiles of one number per text; none in a run that was encoded before they were kept."""
-    return [one for share in QUANTILES if (one := found.get((f"{name}_q{share}", split))) is not None]
+    return [quantile for share in QUANTILES if (quantile := metrics.get((f"{name}_q{share}", split))) is not None]
 
 
-def quantile_row(held: Sequence[Metric]) -> None:
+def quantile_row(quantiles: Sequence[Metric]) -> None:
     """Quantiles in a row, for under a chart."""
-    show = "{:g}".format if held and held[0].metric.startswith("text_l0") else number
-    cells = [tag("span", tag("b", show(one.value)), f"{int(one.metric[-2:])} %") for one in held]
+    show = "{:g}".format if quantiles and quantiles[0].metric.startswith("text_l0") else number
+    cells = [tag("span", tag("b", show(quantile.value)), f"{int(quantile.metric[-2:])} %") for quantile in quantiles]
     if cells:
         html(tag("div", *cells, cls="quantiles"))
 
 
-def quantiles_told(held: Sequence[Metric]) -> str:
+def quantiles_help(quantiles: Sequence[Metric]) -> str:
     """How quantiles were measured, with their intervals, for the help of a heading."""
-    if not held:
+    if not quantiles:
         return ""
-    one = held[0]
-    ends = "\n".join(f"{int(each.metric[-2:])} %: {number(each.low)} – {number(each.high)}" for each in held)
-    texts = f"{count(one.n_texts)} {SPLITS.get(one.split, one.split)}"
+    first = quantiles[0]
+    ends = "\n".join(
+        f"{int(quantile.metric[-2:])} %: {number(quantile.low)} – {number(quantile.high)}" for quantile in quantiles
+    )
+    texts = f"{count(first.n_texts)} {SPLITS.get(first.split, first.split)}"
     return f"\nUnder the chart: quantiles over {texts}; their 95 % intervals, from order statistics:\n{ends}"
 
 

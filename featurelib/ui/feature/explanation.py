@@ -1,4 +1,4 @@
-"""What a language model said of a feature, and how well that held on texts it was not made from."""
+"""A language model's explanation of a feature, with its scores on texts it was not made from."""
 
 from __future__ import annotations
 
@@ -23,34 +23,34 @@ SENTENCE = (
 )
 
 
-def explained(found: Explanation | None) -> None:
-    """The sentence, the model, and each score with its interval and help; nothing when nothing was said."""
-    if found is None:
+def explained(explanation: Explanation | None) -> None:
+    """The explanation, the model, and each score with its interval and help; draws nothing without an explanation."""
+    if explanation is None:
         return
-    by = _term("explained by ", found.model, help=SENTENCE)
-    scores = [piece for one in found.scores for piece in (" · ", _score(one))]
+    by = _term("explained by ", explanation.model, help=SENTENCE)
+    scores = [piece for score in explanation.scores for piece in (" · ", _score(score))]
     html(
-        tag("p", found.explanation, style="margin: .2rem 0 0; overflow-wrap: anywhere"),
+        tag("p", explanation.explanation, style="margin: .2rem 0 0; overflow-wrap: anywhere"),
         tag("p", by, *scores, cls="muted", style="margin: 0; font-size: .88rem; position: relative"),
     )
 
 
 def _term(*children: object, help: str) -> Html:
-    """Words with an explanation, which opens at the left end of the line: beside the words a phone has no room."""
+    """Words with help on hover, opened at the left end of the line: a phone has no room beside the words."""
     return tag("span", *children, cls="term", style="position: static", help=help)
 
 
-def _score(one: ExplanationScore) -> Html:
-    if one.score is None:
-        why = one.reason or "it was not measured"
-        return _term(f"no {one.scorer} score", help=f"{why[0].upper()}{why[1:]}.")
-    interval = f" ({one.low:.2f}–{one.high:.2f}) on {count(one.n_texts)} texts"
-    return _term(f"{one.scorer} ", tag("b", f"{one.score:.2f}"), interval, help=_told(one))
+def _score(score: ExplanationScore) -> Html:
+    if score.score is None:
+        why = score.reason or "it was not measured"
+        return _term(f"no {score.scorer} score", help=f"{why[0].upper()}{why[1:]}.")
+    interval = f" ({score.low:.2f}–{score.high:.2f}) on {count(score.n_texts)} texts"
+    return _term(f"{score.scorer} ", tag("b", f"{score.score:.2f}"), interval, help=_score_help(score))
 
 
-def _told(one: ExplanationScore) -> str:
-    """What the score is, and the other numbers that delphi reports."""
-    others = {"accuracy": one.accuracy, "precision": one.precision, "recall": one.recall, "F1": one.f1}
+def _score_help(score: ExplanationScore) -> str:
+    """How the score is computed, and the other numbers that delphi reports."""
+    others = {"accuracy": score.accuracy, "precision": score.precision, "recall": score.recall, "F1": score.f1}
     listed = ", ".join(f"{name} {number(value, 2)}" for name, value in others.items())
-    unread = f" On {count(one.n_unread)} more texts the verdict could not be read." if one.n_unread else ""
-    return f"{SCORERS.get(one.scorer, '')}{JUDGED} {listed[0].upper()}{listed[1:]}.{unread}"
+    unread = f" On {count(score.n_unread)} more texts the verdict could not be read." if score.n_unread else ""
+    return f"{SCORERS.get(score.scorer, '')}{JUDGED} {listed[0].upper()}{listed[1:]}.{unread}"

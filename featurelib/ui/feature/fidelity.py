@@ -1,4 +1,4 @@
-"""What stands beside a feature's name: how well it predicts firing, and what speaks for its keywords."""
+"""How well a feature's name predicts firing, and the candidates that its keywords were chosen from."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def name(store: Store, feature: Feature) -> None:
     except Refusal:
         keyword_chips(queries.keywords(store, feature.feature_id).to_pylist())
         raise
-    ours = [one for one in measured if one.method == "ours"]
+    ours = [row for row in measured if row.method == "ours"]
     if ours:
         html(tag("p", *_fidelity(ours), cls="evidence"))
     if candidates:
@@ -76,14 +76,17 @@ def _fidelity(ours: Sequence[Fidelity]) -> list[object]:
     for other in ours[1:]:
         if other.auroc is not None and other.ap is not None:
             by = f"by {PREDICTORS[other.predictor]}"
-            told = f"{_two(other.auroc)}, AP {_two(other.ap)}"
-            line += ["; ", tag("span", by, cls="term", help=CONTAINS), Html(f" AUROC&nbsp;{told}")]
+            values = f"{_two(other.auroc)}, AP {_two(other.ap)}"
+            line += ["; ", tag("span", by, cls="term", help=CONTAINS), Html(f" AUROC&nbsp;{values}")]
     return line
 
 
-def _numbers(one: Fidelity) -> list[Html]:
-    auroc = tag("b", f"{_two(one.auroc)}"), f" ({_two(one.auroc_low)}–{_two(one.auroc_high)}), "
-    ap = tag("b", f"{_two(one.ap)}"), f" ({_two(one.ap_low)}–{_two(one.ap_high)}; chance {number(one.chance, 2)})"
+def _numbers(measured: Fidelity) -> list[Html]:
+    auroc = tag("b", f"{_two(measured.auroc)}"), f" ({_two(measured.auroc_low)}–{_two(measured.auroc_high)}), "
+    ap = (
+        tag("b", f"{_two(measured.ap)}"),
+        f" ({_two(measured.ap_low)}–{_two(measured.ap_high)}; chance {number(measured.chance, 2)})",
+    )
     names = [tag("span", "AUROC", cls="term", help=AUROC), tag("span", "AP", cls="term", help=AP)]
     return [names[0], Html(" "), *_pieces(auroc), names[1], Html(" "), *_pieces(ap)]
 
@@ -92,12 +95,14 @@ def _pieces(children: Sequence[object]) -> list[Html]:
     return [child if isinstance(child, Html) else tag("span", child) for child in children]
 
 
-def _not_measured(one: Fidelity) -> str:
+def _not_measured(fidelity: Fidelity) -> str:
     """Why a name has no number."""
-    if one.n_fires < LEAST:
-        few = f"{count(one.n_fires)} of {count(one.n_texts)} label test texts make it fire, {LEAST} are needed"
+    if fidelity.n_fires < LEAST:
+        few = (
+            f"{count(fidelity.n_fires)} of {count(fidelity.n_texts)} label test texts make it fire, {LEAST} are needed"
+        )
         return f"Whether this name predicts firing could not be measured: {few}."
-    if one.n_texts - one.n_fires < LEAST:
+    if fidelity.n_texts - fidelity.n_fires < LEAST:
         return "Whether this name predicts firing could not be measured: it fires on nearly all label test texts."
     return (
         "Whether this name predicts firing could not be measured: none of its top texts is a "
@@ -124,7 +129,7 @@ def _chip(row: Mapping[str, Any]) -> Html:
 
 
 def _table(rows: Sequence[Mapping[str, Any]]) -> Html:
-    head = tag("tr", *(tag("th", one) for one in HEADS))
+    head = tag("tr", *(tag("th", name) for name in HEADS))
     table = tag("div", tag("table", tag("tbody", head, *map(_row, rows))), cls="evidence-wide")
     return Html(table + tag("p", NOTE, cls="evidence-note"))
 
@@ -132,7 +137,9 @@ def _table(rows: Sequence[Mapping[str, Any]]) -> Html:
 def _row(row: Mapping[str, Any]) -> Html:
     fires = {True: "fires", False: "no", None: "–"}[row["fires"]]
     measures = (row["pre_activation"], row["auroc"], row["ap"], row["score"])
-    numbers = ["–" if one is None else f"{one:.3f}" if place == 0 else _two(one) for place, one in enumerate(measures)]
+    numbers = [
+        "–" if value is None else f"{value:.3f}" if place == 0 else _two(value) for place, value in enumerate(measures)
+    ]
     cells = [fires, *numbers, ORIGINS.get(row["origin"], row["origin"])]
     keyword = tag("b", row["keyword"]) if row["chosen"] else tag("span", row["keyword"])
     return tag("tr", tag("td", keyword), *(tag("td", cell) for cell in cells))

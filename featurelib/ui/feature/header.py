@@ -1,4 +1,4 @@
-"""The pieces of the page of one feature: its head, its numbers, what is said of it and of its relations."""
+"""The parts of the page of one feature: its name, numbers, filters, related features and metadata values."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def keywords(rows: Rows) -> None:
 
 
 def feature_strip(feature: Feature) -> None:
-    """Density, maximum, mean and gate."""
+    """Density, maximum, mean and threshold."""
     of = f"{count(feature.n_active)} of {count(feature.n_texts)} texts"
     strip(
         [

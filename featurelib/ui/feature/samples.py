@@ -28,7 +28,7 @@ def with_copies(shown: ShownText, row: Mapping[str, Any]) -> ShownText:
 
 
 def near_misses(store: Store, feature: Feature) -> None:
-    """The texts that a feature only just refuses, and what fires on them instead; a dead feature has them too."""
+    """The texts just below a feature's threshold, and what fires on them instead; a dead feature has them too."""
     rows = queries.near_misses(store, feature.feature_id).to_pylist()
     if not rows:
         sentence("It fires on every text, so there are no near misses.")

@@ -87,18 +87,18 @@ def _colour_head(store: Store) -> bool:
 
 def _coloured(store: Store, feature: Feature, shown: Sequence[ShownText]) -> list[ShownText]:
     """The texts with their words coloured, where what these add is stored."""
-    rows = queries.contributions(store, feature.feature_id, [one.text_id for one in shown]).to_pylist()
+    rows = queries.contributions(store, feature.feature_id, [text.text_id for text in shown]).to_pylist()
     known = {row["text_id"]: highlight.stored(row, feature.feature_id, feature.threshold or 0.0) for row in rows}
-    return [_with_words(one, known[one.text_id]) if one.text_id in known else one for one in shown]
+    return [_with_words(text, known[text.text_id]) if text.text_id in known else text for text in shown]
 
 
-def _with_words(shown: ShownText, one: Attribution) -> ShownText:
-    places = one.starts, one.ends
+def _with_words(shown: ShownText, attribution: Attribution) -> ShownText:
+    places = attribution.starts, attribution.ends
     brief = highlight.highlighted(
-        shown.text, *places, one.by_word, title=shown.title, length=OPENING + len(shown.title)
+        shown.text, *places, attribution.by_word, title=shown.title, length=OPENING + len(shown.title)
     )
-    whole = highlight.highlighted(shown.text, *places, one.by_word, title=shown.title, cut=shown.cut)
-    return replace(shown, opening=brief, whole=Html(whole + highlight.bars(one)))
+    whole = highlight.highlighted(shown.text, *places, attribution.by_word, title=shown.title, cut=shown.cut)
+    return replace(shown, opening=brief, whole=Html(whole + highlight.bars(attribution)))
 
 
 def _quantile_bands(store: Store, feature: Feature) -> None:
@@ -109,4 +109,4 @@ def _quantile_bands(store: Store, feature: Feature) -> None:
     for band, members in groupby(drawn, lambda pair: pair[0]["band"]):
         pairs = list(members)
         band_head([row for row, _ in pairs])
-        text_list(f"band{band}", [one for _, one in pairs], before="also active:", feature_id=feature.feature_id)
+        text_list(f"band{band}", [text for _, text in pairs], before="also active:", feature_id=feature.feature_id)

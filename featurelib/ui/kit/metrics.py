@@ -34,7 +34,7 @@ AP = (
 )
 
 
-def metric_told(metric: Metric) -> str:
+def metric_help(metric: Metric) -> str:
     """How a metric was measured, in words: its formula, the texts, the space."""
     where = SPACES.get(metric.space, f"in the space of {metric.space}")
     texts = f"{count(metric.n_texts)} {SPLITS.get(metric.split, metric.split)}"
@@ -46,7 +46,7 @@ def metric_number(metric: Metric | None, name: str, show: Callable[[float], str]
     """A metric for the strip, with its interval, and with its formula, split, space and number of texts on hover."""
     if metric is None:
         return Number("–", name, "Not measured in this run yet.")
-    name, help = f"{name}, {SPLITS.get(metric.split, metric.split)}", metric_told(metric)
+    name, help = f"{name}, {SPLITS.get(metric.split, metric.split)}", metric_help(metric)
     if metric.low is None or metric.high is None or not math.isfinite(metric.low):
         return Number(show(metric.value), name, help)
     interval = f"{show(metric.low)} – {show(metric.high)}"

@@ -11,7 +11,7 @@ import threading
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 
 import streamlit as st
 
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 OPENED = "opened run"
 STORES = 8
+
+Place: TypeAlias = tuple[str, tuple[tuple[str, int], ...]]
+"""The folder of a generation, and the file names and times (ns) that change when its files do."""
 
 _chosen: dict[str, Path] = {"folder": installation.data_folder()}
 
@@ -79,25 +82,26 @@ def known_runs() -> dict[str, Run]:
     return find_runs(data_folder())
 
 
-def _stamp(generation: Generation) -> tuple[Any, ...]:
-    """A value that changes with the files of a generation: its manifest's time, or, while unfinished, its markers'."""
+def place_of(generation: Generation) -> Place:
+    """Where a generation lies, and the times of its manifest or, before there is one, of its markers."""
     manifest = generation.path / "manifest.json"
     stamps = []
     for path in [manifest] if generation.complete else map(generation.marker, STAGES):
         with contextlib.suppress(FileNotFoundError):
             stamps.append((path.name, path.stat().st_mtime_ns))
-    return tuple(stamps)
+    return str(generation.path), tuple(stamps)
 
 
 @st.cache_resource(max_entries=STORES, show_spinner=False)
-def _store(path: str, stamp: tuple[Any, ...]) -> Store:
+def store_at(path: str, stamp: tuple[tuple[str, int], ...]) -> Store:
+    """The tables of the generation at `path`, opened once for all sessions as long as its stamp is the same."""
     return open_store(Generation(Path(path)))
 
 
 def choose_run(name: str) -> None:
     """Pin this session to the current generation of run `name` until the next rerun of the whole page."""
     generation = known_runs()[name].current()
-    st.session_state[OPENED] = (name, str(generation.path), _stamp(generation))
+    st.session_state[OPENED] = (name, *place_of(generation))
 
 
 def open_run() -> Opened:
@@ -107,7 +111,7 @@ def open_run() -> Opened:
     name, path, stamp = st.session_state[OPENED]
     generation = Generation(Path(path))
     try:
-        return Opened(name, Run(generation.path.parent), generation, _store(path, stamp))
+        return Opened(name, Run(generation.path.parent), generation, store_at(path, stamp))
     except Refusal as refusal:
         stop_with(str(refusal))
 

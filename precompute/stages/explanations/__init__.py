@@ -17,8 +17,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from featurelib.labels.split import NAMING, TESTING
-from featurelib.llm.client import LanguageModel
 from featurelib.llm.explanations import Explanation, explain_feature
+from featurelib.llm.language_model import LanguageModel
 from featurelib.llm.prompts import prompts_fingerprint
 from featurelib.llm.sampling import ChosenTexts, Cost, choose_texts, estimate_cost
 from featurelib.llm.scoring import FUZZING, SCORERS, Verdict, score_verdicts

@@ -37,12 +37,12 @@ class Marker:
     def words(self, texts: list[str], feature_id: int) -> list[AttributedWords]:
         """The words of each text with their parts in the pre-activation of the feature."""
         read = readout(self._sae, [feature_id])
-        found = []
+        words_of_texts = []
         for text, states in zip(texts, self._embedder.token_states(texts), strict=True):
             words = find_words(text, states.starts, states.ends, states.special)
             by_word = word_attributions(token_attributions(states.shares, states.offset, read), words).by_word[:, 0]
-            found.append(AttributedWords(words.starts, words.ends, by_word))
-        return found
+            words_of_texts.append(AttributedWords(words.starts, words.ends, by_word))
+        return words_of_texts
 
 
 def materials(store: Store, choices: list[ChosenTexts], marker: Marker, seed: int) -> Iterator[Material]:
@@ -55,7 +55,8 @@ def materials(store: Store, choices: list[ChosenTexts], marker: Marker, seed: in
                 choice.feature_id,
                 [(texts[text_id], strength) for text_id, strength in choice.fires_on],
                 [texts[text_id] for text_id in choice.silent_on],
-                [(texts[one], True) for one in choice.firing] + [(texts[one], False) for one in choice.silent],
+                [(texts[text_id], True) for text_id in choice.firing]
+                + [(texts[text_id], False) for text_id in choice.silent],
                 _marked(choice, texts, marker, seed),
             )
 

@@ -44,7 +44,7 @@ from precompute.stages.labels.fidelity import (
     n_distinct,
     summary,
 )
-from precompute.stages.labels.texts import LabelTexts, sample_texts
+from precompute.stages.labels.label_texts import LabelTexts, sample_texts
 
 STRINGS_AT_ONCE = 256
 SECONDS_PER_TOP_TEXT = 0.01

@@ -22,7 +22,7 @@ from featurelib.storage.texts import read_texts
 from precompute.build.embedded_strings import EmbeddedStrings
 from precompute.build.job import Job
 from precompute.stages.labels.candidates import Candidates, find_strings
-from precompute.stages.labels.texts import LabelTexts, TextSample
+from precompute.stages.labels.label_texts import LabelTexts, TextSample
 
 FEATURES_PER_PART = 128
 NEAREST = 10

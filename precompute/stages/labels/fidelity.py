@@ -17,7 +17,7 @@ from featurelib.storage.embeddings import read_embeddings_of
 from featurelib.storage.texts import read_texts
 from precompute.build.embedded_strings import EmbeddedStrings
 from precompute.build.job import Job
-from precompute.stages.labels.texts import LabelTexts
+from precompute.stages.labels.label_texts import LabelTexts
 
 MIN_TEXTS = 5
 """Label test texts that must fire, and must not, for a label to be measured."""
