@@ -28,15 +28,6 @@ TEXTS = [
     ),
 ]
 QUANTILES = {"cosine": "text_cosine", "fvu": "text_fvu", "n_active": "text_l0"}
-COLUMNS = {
-    "metric": st.column_config.TextColumn("metric", width=135),
-    "value": st.column_config.NumberColumn("value", width=80, format="%.4g"),
-    "interval": st.column_config.TextColumn("95 % interval", width=130),
-    "split": st.column_config.TextColumn("split", width=80),
-    "space": st.column_config.TextColumn("space", width=105),
-    "n_texts": st.column_config.NumberColumn("texts", width=70, format="localized"),
-    "formula": st.column_config.TextColumn("formula", width=900),
-}
 
 
 def texts(run: ui.Opened, metrics: Mapping[tuple[str, str], queries.Metric], splits: dict[str, str]) -> None:
@@ -80,16 +71,6 @@ def spread(bins: pa.Table, what: str) -> None:
     ui.chart(charts.feature_spread(bins, what, accent=ui.colours().accent), key=f"features {what}")
 
 
-def all_rows(run: ui.Opened) -> None:
-    """All rows of the evaluation, each with its formula."""
-    rows = queries.evaluation(run.store)
-    with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute", key="all-rows"):
-        ui.heading("Every number", f"{rows.num_rows} rows, each with its formula")
-        ui.download(f"{run.name}-evaluation", lambda: rows, key="evaluation", what="Download")
-    shown = evaluation.table(rows)
-    st.dataframe(shown, key="every", hide_index=True, column_order=list(COLUMNS), column_config=COLUMNS, height=420)
-
-
 run = ui.open_run()
 try:
     metrics = queries.metrics(run.store)
@@ -114,4 +95,4 @@ texts(run, metrics, splits)
 features(run)
 with ui.section():
     labels.summary(run)
-all_rows(run)
+evaluation.all_rows(run)

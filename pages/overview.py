@@ -2,40 +2,13 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from typing import Any
 
 import streamlit as st
 
 from featurelib import charts, queries, ui
-from featurelib.schema import RunNotReady
 from featurelib.ui import overview
 from featurelib.ui.kit import lists, text_ranges
-
-
-def terms(run: ui.Opened) -> None:
-    """The strip of numbers, as far as they are measured."""
-    held_out = queries.metric(run.store, "fvu", "held_out") or queries.metric(run.store, "fvu", "all")
-    l0 = queries.metric(run.store, "l0", "all") or queries.metric(run.store, "l0", "held_out")
-    numbers = [
-        ui.metric_number(held_out, "FVU, fraction of variance unexplained"),
-        ui.metric_number(l0, "L0, active features per text"),
-    ]
-    with suppress(RunNotReady):
-        counted = queries.counts(run.store)
-        dead = f"dead on this corpus ({ui.percent(counted.n_dead / counted.n_features)})"
-        numbers += [
-            ui.Number(
-                ui.count(counted.n_dead), dead, "Features that fire on no text of this corpus; they may on others."
-            ),
-            ui.Number(
-                ui.count(counted.n_dense), "dense, fire on > 10 % of texts", "Dense features seldom have one meaning."
-            ),
-            ui.Number(ui.count(counted.n_features), "features", "The units of the SAE; papers also call them latents."),
-        ]
-    ui.strip(numbers)
-    with st.container(horizontal=True, key="onward evaluation"):
-        ui.page_link("evaluation.py", "how good the SAE is, number by number ›")
 
 
 def navigator(run: ui.Opened) -> None:
@@ -105,7 +78,7 @@ run = ui.open_run()
 made = run.generation.describe()
 ui.page(overview.run_title(made, run.name), overview.run_sentence(made))
 with ui.section():
-    terms(run)
+    overview.numbers(run)
 wide, narrow = st.columns([1.85, 1], gap="large")
 with wide, ui.section():
     navigator(run)

@@ -9,12 +9,10 @@ import streamlit as st
 from featurelib import charts, queries, ui
 from featurelib.schema import Refusal
 from featurelib.ui import textmap
-from featurelib.ui.kit import lists
 from featurelib.ui.texts import text_list
 
 FEATURE = "the feature"
 DRAGS = {"pan": "Move", "lasso": "Lasso"}
-FOUND = 8
 
 
 def chosen_feature(run: ui.Opened) -> int:
@@ -25,19 +23,6 @@ def chosen_feature(run: ui.Opened) -> int:
         return asked
     strongest = queries.features(run.store, sort="max_activation", limit=1)["feature_id"].to_pylist()
     return strongest[0] if strongest else 0
-
-
-def find(run: ui.Opened) -> None:
-    """The features that the search box finds, each a link that colours the map by it."""
-    words = ui.param("q")
-    if not words:
-        return
-    rows = queries.find_features(run.store, words, limit=FOUND).to_pylist()
-    if not rows:
-        ui.sentence(f"No label or keyword contains “{words}”.")
-        return
-    links = [lists.Line(row["label"], {"feature": row["feature_id"], "q": words}, page="textmap.py") for row in rows]
-    lists.inline_list("colour-by", links, before="colour by:")
 
 
 def coloured_by(run: ui.Opened, feature: queries.Feature, n_coloured: int, n_placed: int) -> None:
@@ -58,7 +43,7 @@ def draw(run: ui.Opened) -> None:
         by = ui.choice_box("Colour by", "colour", [FEATURE, *columns], resets=(), width=160)
         drag = ui.segments("Drag to", "drag", list(DRAGS), show=DRAGS.get, resets=())
     with ui.section():
-        find(run)
+        textmap.feature_links(run.store, ui.param("q"))
         places = queries.text_layout(store)
         if not places.num_rows:
             raise Refusal("no text of this run has a place on the map; build it again from the stage layout on.")

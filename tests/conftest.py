@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from featurelib.storage.runs import Run
+from featurelib.live.client import Live
+from featurelib.storage.runs import Generation, Run
 from precompute.__main__ import main
 from tests.support.planted import Planted, plant
 from tests.support.shared import build_once
@@ -40,6 +41,20 @@ def tiny_data(planted: Planted, tmp_path_factory: pytest.TempPathFactory) -> Pat
 def tiny(tiny_data: Path) -> Run:
     """The tiny run."""
     return Run(tiny_data / "tiny")
+
+
+@pytest.fixture(scope="session")
+def generation(tiny: Run) -> Generation:
+    """Its complete generation."""
+    return tiny.current()
+
+
+@pytest.fixture(scope="module")
+def live() -> Iterator[Live]:
+    """A client of a worker of its own, which ends with the tests of one file."""
+    live = Live()
+    yield live
+    live.close()
 
 
 @pytest.fixture

@@ -37,20 +37,5 @@ def load_embedder(
     )
 
 
-@functools.lru_cache(maxsize=1)
-def open_embedder(
-    name: str | None = None,
-    *,
-    revision: str | None = None,
-    prompt: str | None = None,
-    normalize: bool | None = None,
-    max_seq_length: int | None = None,
-    device: str = "auto",
-) -> Embedder:
-    """Return what `load_embedder` returns; the last one is kept, so that asking for it again costs nothing.
-
-    `open_embedder.cache_clear()` frees its memory.
-    """
-    return load_embedder(
-        name, revision=revision, prompt=prompt, normalize=normalize, max_seq_length=max_seq_length, device=device
-    )
+open_embedder = functools.lru_cache(maxsize=1)(load_embedder)
+"""`load_embedder`, which keeps the last one it returned; `open_embedder.cache_clear()` frees its memory."""

@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
-from featurelib.ui.kit.elements import count, number, percent
+import streamlit as st
+
+from featurelib import queries
+from featurelib.schema import RunNotReady
+from featurelib.ui.kit.address import page_link
+from featurelib.ui.kit.elements import Number, count, number, percent, strip
+from featurelib.ui.kit.metrics import metric_number
+from featurelib.ui.kit.session import Opened
 
 ARCHITECTURES = {
     "batchtopk": "BatchTopK",
@@ -100,3 +108,24 @@ def _reading(embedder: Mapping[str, Any]) -> str:
     return _joined(
         f"{length} tokens", f"{percent(cut / texts)} of texts are truncated" if texts and cut is not None else ""
     )
+
+
+def numbers(run: Opened) -> None:
+    """The strip of numbers, as far as they are measured."""
+    held_out = queries.metric(run.store, "fvu", "held_out") or queries.metric(run.store, "fvu", "all")
+    l0 = queries.metric(run.store, "l0", "all") or queries.metric(run.store, "l0", "held_out")
+    shown = [
+        metric_number(held_out, "FVU, fraction of variance unexplained"),
+        metric_number(l0, "L0, active features per text"),
+    ]
+    with suppress(RunNotReady):
+        counted = queries.counts(run.store)
+        dead = f"dead on this corpus ({percent(counted.n_dead / counted.n_features)})"
+        shown += [
+            Number(count(counted.n_dead), dead, "Features that fire on no text of this corpus; they may on others."),
+            Number(count(counted.n_dense), "dense, fire on > 10 % of texts", "Dense features seldom have one meaning."),
+            Number(count(counted.n_features), "features", "The units of the SAE; papers also call them latents."),
+        ]
+    strip(shown)
+    with st.container(horizontal=True, key="onward evaluation"):
+        page_link("evaluation.py", "how good the SAE is, number by number ›")

@@ -13,11 +13,12 @@ from featurelib.storage.store import Store
 from featurelib.ui.kit.address import page_link
 from featurelib.ui.kit.downloads import download
 from featurelib.ui.kit.elements import Html, count, heading, html, number, opening, percent, sentence, tag
-from featurelib.ui.kit.lists import Line, feature_line, line_list
+from featurelib.ui.kit.lists import Line, feature_line, inline_list, line_list
 from featurelib.ui.kit.session import Opened
 from featurelib.ui.kit.theme import Colours
 from featurelib.ui.texts.text_list import after_title, cut_text, title_column
 
+FOUND = 8
 LISTED = 25
 SHOWN = 900
 """Characters of a text that are shown beside the map."""
@@ -25,6 +26,18 @@ STRONGEST = 8
 KINDS = 8
 """Values of a column that get a colour of their own."""
 AMONG = "Features that fire more often on these texts than on the whole corpus, largest lift first."
+
+
+def feature_links(store: Store, words: str) -> None:
+    """The features whose labels or keywords contain the words, each a link that colours the map by it."""
+    if not words:
+        return
+    rows = queries.find_features(store, words, limit=FOUND).to_pylist()
+    if not rows:
+        sentence(f"No label or keyword contains “{words}”.")
+        return
+    links = [Line(row["label"], {"feature": row["feature_id"], "q": words}, page="textmap.py") for row in rows]
+    inline_list("colour-by", links, before="colour by:")
 
 
 def text_beside(store: Store, text_id: int) -> None:

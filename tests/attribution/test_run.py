@@ -6,7 +6,6 @@ import dataclasses
 import json
 import re
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -17,11 +16,11 @@ from hypothesis import strategies as st
 
 from featurelib import queries
 from featurelib.embedder import load_embedder
-from featurelib.live.client import Attribution, Deletions, Live
+from featurelib.live.client import Attribution, Deletions
 from featurelib.sae.checkpoints import load_sae
 from featurelib.schema import ATTRIBUTIONS, FEATURES, TEXT_WORDS, TEXTS, TOP_TEXT_ROWS, Refusal
 from featurelib.storage import files
-from featurelib.storage.runs import Generation, Run
+from featurelib.storage.runs import Generation
 from featurelib.storage.store import open_store
 from featurelib.ui.texts import highlight
 from precompute.build.config import BuildConfig
@@ -32,18 +31,6 @@ from tests.support.numpy_run import QuietJob
 from tests.support.page import text_of
 from tests.support.planted import TOPICS
 from tests.support.sentence_models import make_transformer, save_model
-
-
-@pytest.fixture(scope="module")
-def live() -> Iterator[Live]:
-    live = Live()
-    yield live
-    live.close()
-
-
-@pytest.fixture(scope="module")
-def generation(tiny: Run) -> Generation:
-    return tiny.current()
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,6 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -22,21 +21,9 @@ import pytest
 from featurelib.embedder import load_embedder
 from featurelib.live.client import Live
 from featurelib.schema import BY_TEXT, EMBEDDINGS, TEXT_SUMMARIES, TEXTS, Refusal, RunNotReady
-from featurelib.storage.runs import Generation, Run
+from featurelib.storage.runs import Generation
 from tests.conftest import STAND_IN
 from tests.support import ROOT
-
-
-@pytest.fixture(scope="module")
-def live() -> Iterator[Live]:
-    live = Live()
-    yield live
-    live.close()
-
-
-@pytest.fixture(scope="module")
-def generation(tiny: Run) -> Generation:
-    return tiny.current()
 
 
 def rows(generation: Generation, table) -> pa.Table:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -15,11 +14,10 @@ import torch
 from safetensors.numpy import load_file
 
 from featurelib import search, steering
-from featurelib.live.client import Live
 from featurelib.sae.gates import JumpReLU, Relu, TopK
 from featurelib.sae.model import SAE
 from featurelib.schema import BY_TEXT, EMBEDDINGS, Refusal
-from featurelib.storage.runs import Generation, Run
+from featurelib.storage.runs import Generation
 from featurelib.storage.store import Store, open_store
 from featurelib.ui.kit.elements import number
 from featurelib.ui.similar import SMALL
@@ -177,18 +175,6 @@ def numpy_ranks(embeddings: np.ndarray, vector: np.ndarray, without: int | None)
 
 
 # ---- the worker, on the tiny run
-
-
-@pytest.fixture(scope="module")
-def live() -> Iterator[Live]:
-    live = Live()
-    yield live
-    live.close()
-
-
-@pytest.fixture(scope="module")
-def generation(tiny: Run) -> Generation:
-    return tiny.current()
 
 
 @pytest.fixture(scope="module")

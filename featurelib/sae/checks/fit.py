@@ -75,7 +75,7 @@ def measure_fit(sae: SAE, embeddings: np.ndarray) -> Fit:
     return Fit(len(x), l0, fvu, best_fvu, stretch, offset)
 
 
-def judge_fit(sae: SAE, fit: Fit) -> list[str]:
+def doubt_fit(sae: SAE, fit: Fit) -> list[str]:
     """Say what looks wrong, a sentence each."""
     remarks = []
     on = f"on {fit.n:,} of these embeddings"

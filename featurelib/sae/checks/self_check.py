@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from featurelib.sae.checks.fit import Fit, evenly, judge_fit, measure_fit
+from featurelib.sae.checks.fit import Fit, doubt_fit, evenly, measure_fit
 from featurelib.schema import Refusal
 
 if TYPE_CHECKING:
@@ -49,8 +49,6 @@ class SelfCheck(NamedTuple):
     """Of the directions."""
     alignment: float
     """Mean cosine of a feature's encoder with its direction."""
-    transposed_alignment: float | None
-    """The same if one of the matrices were transposed, where they are square."""
     fit: Fit | None
     """How well embeddings are reconstructed; None where none were given."""
     warnings: tuple[str, ...]
@@ -71,11 +69,11 @@ def check_sae(sae: SAE, embeddings: np.ndarray | None = None) -> SelfCheck:
     if transposed is not None:
         _refuse_transposed(sae, directions, alignment, transposed)
     lengths = Lengths(float(directions.min()), float(directions.median()), float(directions.max()))
-    warnings = [*_judge_lengths(sae, directions), *_judge_alignment(sae, alignment)]
+    warnings = [*_doubt_lengths(sae, directions), *_doubt_alignment(sae, alignment)]
     if embeddings is None or not len(embeddings):
-        return SelfCheck(lengths, alignment, transposed, None, tuple(warnings))
+        return SelfCheck(lengths, alignment, None, tuple(warnings))
     fit = measure_fit(sae, embeddings)
-    return SelfCheck(lengths, alignment, transposed, fit, (*warnings, *judge_fit(sae, fit)))
+    return SelfCheck(lengths, alignment, fit, (*warnings, *doubt_fit(sae, fit)))
 
 
 def _alignments(sae: SAE) -> tuple[float, float | None]:
@@ -111,7 +109,7 @@ def _spread(lengths: torch.Tensor) -> float:
     return float(lengths.std(unbiased=False) / lengths.mean())
 
 
-def _judge_lengths(sae: SAE, directions: torch.Tensor) -> list[str]:
+def _doubt_lengths(sae: SAE, directions: torch.Tensor) -> list[str]:
     warnings = []
     for name, lengths in (("direction", directions), ("encoder", sae.W_enc.norm(dim=0))):
         most, median, n_zero = float(lengths.max()), float(lengths.median()), int((lengths == 0).sum())
@@ -124,7 +122,7 @@ def _judge_lengths(sae: SAE, directions: torch.Tensor) -> list[str]:
     return warnings
 
 
-def _judge_alignment(sae: SAE, alignment: float) -> list[str]:
+def _doubt_alignment(sae: SAE, alignment: float) -> list[str]:
     if sae.W_enc.numel() < ENOUGH_NUMBERS or alignment > UNRELATED:
         return []
     return [

@@ -56,9 +56,9 @@ class Training:
 
     @classmethod
     def begin(
-        cls, embeddings: EmbeddingParts, recipe: Recipe, device: str, judged_on: EmbeddingParts | None
+        cls, embeddings: EmbeddingParts, recipe: Recipe, device: str, set_aside: EmbeddingParts | None
     ) -> Training:
-        """Begin on `embeddings`; `judged_on` is what the recipe's patience needs."""
+        """Begin on `embeddings`; `set_aside` is what the recipe's patience needs."""
         import torch
 
         mean, spread = find_moments(embeddings)
@@ -66,9 +66,9 @@ class Training:
         centre, first = (torch.tensor(array, dtype=torch.float32, device=device) for array in (mean, directions))
         training = cls(recipe, centre, spread, first, next(embeddings.batches(recipe.batch, seed=recipe.seed)))
         if recipe.patience is not None:
-            if judged_on is None or not judged_on.n:
-                raise Refusal("patience needs texts to judge on; set some training texts aside and give them.")
-            texts = training._centred(np.concatenate(list(judged_on.in_order())))
+            if set_aside is None or not set_aside.n:
+                raise Refusal("patience needs texts to be measured on; set some training texts aside and give them.")
+            texts = training._centred(np.concatenate(list(set_aside.in_order())))
             training.early_stop = EarlyStop(training.method, training.state.parameters, texts)
         return training
 

@@ -34,21 +34,21 @@ def train(
     embeddings: EmbeddingParts,
     recipe: Recipe,
     *,
-    judged_on: EmbeddingParts | None = None,
+    set_aside: EmbeddingParts | None = None,
     state_file: Path | None = None,
     device: str = "cpu",
     report: Callable[[Reading], None] = lambda reading: None,
 ) -> SAE:
     """Return an SAE trained on `embeddings`, with its threshold, norms and means folded in.
 
-    A recipe with patience needs `judged_on`: training texts set aside, on which training is stopped early. They are
+    A recipe with patience needs `set_aside`: training texts set aside, on which training is stopped early. They are
     not the held-out texts, whose FVU would no longer be honest once it had chosen the weights.
     With `state_file` the state is kept there every STATE_SECONDS, and a training that was stopped goes on from it to
     the same weights. On the CPU equal arguments give equal bits.
     """
     check_sizes(recipe, embeddings.n)
     with _threads_for(recipe, embeddings.d):
-        training = Training.begin(embeddings, recipe, device, judged_on)
+        training = Training.begin(embeddings, recipe, device, set_aside)
         if state_file is not None and state_file.is_file():
             training.load(state_file)
         saved = time.monotonic()

@@ -6,13 +6,17 @@ import math
 from collections.abc import Mapping, Sequence
 
 import pyarrow as pa
+import streamlit as st
 
+from featurelib import queries
 from featurelib.queries import Metric
-from featurelib.ui.kit.elements import Html, count, html, number, percent, strip, tag
+from featurelib.ui.kit.downloads import download
+from featurelib.ui.kit.elements import Html, count, heading, html, number, percent, strip, tag
 from featurelib.ui.kit.metrics import SPLITS, metric_help, metric_number
+from featurelib.ui.kit.session import Opened
 
 FIRST = ("held_out", "unknown", "all", "train")
-"""The splits by how honestly they judge the SAE."""
+"""The splits, those first whose numbers may be trusted most."""
 OF_TEXTS = {
     "fvu": "FVU, fraction of variance unexplained",
     "explained_variance": "explained variance",
@@ -33,6 +37,16 @@ OF_WEIGHTS = {
 }
 SHARES = ("dead_share", "dense_share_10", "dense_share_50")
 QUANTILES = ("05", "25", "50", "75", "95")
+
+COLUMNS = {
+    "metric": st.column_config.TextColumn("metric", width=135),
+    "value": st.column_config.NumberColumn("value", width=80, format="%.4g"),
+    "interval": st.column_config.TextColumn("95 % interval", width=130),
+    "split": st.column_config.TextColumn("split", width=80),
+    "space": st.column_config.TextColumn("space", width=105),
+    "n_texts": st.column_config.NumberColumn("texts", width=70, format="localized"),
+    "formula": st.column_config.TextColumn("formula", width=900),
+}
 
 
 def splits_of(metrics: Mapping[tuple[str, str], Metric]) -> dict[str, str]:
@@ -140,7 +154,17 @@ def quantiles_help(quantiles: Sequence[Metric]) -> str:
     return f"\nUnder the chart: quantiles over {texts}; their 95 % intervals, from order statistics:\n{ends}"
 
 
-def table(rows: pa.Table) -> pa.Table:
+def all_rows(run: Opened) -> None:
+    """All rows of the evaluation, each with its formula."""
+    rows = queries.evaluation(run.store)
+    with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute", key="all-rows"):
+        heading("Every number", f"{rows.num_rows} rows, each with its formula")
+        download(f"{run.name}-evaluation", lambda: rows, key="evaluation", what="Download")
+    shown = _with_intervals(rows)
+    st.dataframe(shown, key="every", hide_index=True, column_order=list(COLUMNS), column_config=COLUMNS, height=420)
+
+
+def _with_intervals(rows: pa.Table) -> pa.Table:
     """The rows of the evaluation with their intervals in words."""
     ends = zip(rows["low"].to_pylist(), rows["high"].to_pylist(), strict=True)
     known = [low is not None and math.isfinite(low) for low in rows["low"].to_pylist()]

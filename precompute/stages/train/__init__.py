@@ -125,13 +125,13 @@ def _train(job: Job, parts: tuple[Path, ...], n_texts: int) -> Made:
 
 
 def _learn(
-    job: Job, embeddings: EmbeddingParts, judged_on: EmbeddingParts, recipe: Recipe, device: str, bar: _Bar
+    job: Job, embeddings: EmbeddingParts, set_aside: EmbeddingParts, recipe: Recipe, device: str, bar: _Bar
 ) -> SAE:
     from featurelib.sae.threshold import with_threshold
     from featurelib.sae.training.trainer import train
 
     state_file = job.generation.work("train") / "state.safetensors"
-    sae = train(embeddings, recipe, judged_on=judged_on, state_file=state_file, device=device, report=bar)
+    sae = train(embeddings, recipe, set_aside=set_aside, state_file=state_file, device=device, report=bar)
     return sae if job.config.threshold is None else with_threshold(sae, job.config.threshold)
 
 

@@ -26,11 +26,11 @@ def noise_texts(tmp_path):
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_training_stops_when_texts_set_aside_are_no_longer_rebuilt_better_and_keeps_the_best(architecture, noise_texts):
-    embeddings, judged_on = noise_texts
+    embeddings, set_aside = noise_texts
     recipe = tuned(
         architecture, n_features=64, k=8, n_samples=40_000, batch=32, noise=0.0, dead_after=10**9, patience=3, decay=0.1
     )
-    state = Training.begin(embeddings, recipe, "cpu", judged_on)
+    state = Training.begin(embeddings, recipe, "cpu", set_aside)
     stream, measured = embeddings.batches(32, seed=0), {}
     while not state.ends:
         state.learn(next(stream))
@@ -65,12 +65,12 @@ def test_measurements_count_once_the_l0_is_down_to_k(noise_texts):
 def test_texts_set_aside_that_are_the_mean_are_judged_by_their_error(tmp_path, noise_texts):
     rows = np.concatenate(list(noise_texts[0].in_order())).round(1)
     rows -= rows.mean(axis=0)
-    embeddings, judged_on = (
+    embeddings, set_aside = (
         write_parts(tmp_path / "a", rows),
         write_parts(tmp_path / "b", np.zeros((1, 16), np.float32)),
     )
     recipe = tuned("topk", n_features=8, k=2, n_samples=640, batch=32, patience=1)
-    state = Training.begin(embeddings, recipe, "cpu", judged_on)
+    state = Training.begin(embeddings, recipe, "cpu", set_aside)
     state.early_stop._texts.zero_()
     state.state.parameters["c"][:] = 0.5
     assert state.early_stop.measure(state.state.parameters) > 0

@@ -167,13 +167,13 @@ def test_a_killed_training_goes_on_to_the_same_bits(architecture, patience, corp
     state_file = tmp_path / "state.safetensors"
     recipe = replace(SHORTS[architecture], patience=patience)
     readings = []
-    expected = train(corpus, recipe, judged_on=set_aside, report=readings.append)
+    expected = train(corpus, recipe, set_aside=set_aside, report=readings.append)
     last = len(readings) - 1
     for step in (3, 20, 21, last):
         with pytest.raises(KeyboardInterrupt):
-            train(corpus, recipe, judged_on=set_aside, state_file=state_file, report=kill_at(step))
+            train(corpus, recipe, set_aside=set_aside, state_file=state_file, report=kill_at(step))
     again = []
-    resumed = train(corpus, recipe, judged_on=set_aside, state_file=state_file, report=again.append)
+    resumed = train(corpus, recipe, set_aside=set_aside, state_file=state_file, report=again.append)
     assert again == readings[last - 1 :]
     assert same(resumed, expected)
 
@@ -322,7 +322,7 @@ def test_a_corpus_that_cannot_teach_is_refused(architecture, rows, sizes, senten
     ("changes", "sentence"),
     [
         ({"architecture": "lista"}, "'lista' is not known; choose one of vanilla, topk"),
-        ({"patience": 2}, "patience needs texts to judge on"),
+        ({"patience": 2}, "patience needs texts to be measured on"),
     ],
 )
 def test_a_recipe_that_cannot_be_followed_is_refused(changes, sentence, corpus):
