@@ -1,4 +1,4 @@
-"""The corpus: texts from csv, tsv, json, jsonl, parquet, a folder of .txt files or a Hugging Face dataset.
+"""The corpus: texts from csv, tsv, json, jsonl, parquet, a folder of such files or of .txt, or a Hugging Face dataset.
 
 `open_source` gives a Source, `choose_roles` says which column is what, `select` decides about every row, and `Texts`
 yields the kept ones. A source is read in batches, twice; nothing is dropped or repaired without being counted.
@@ -15,38 +15,64 @@ from pathlib import Path
 
 from featurelib.corpus.cells import repair
 from featurelib.corpus.delimited import DelimitedSource
-from featurelib.corpus.encodings import Lines, find_encoding
-from featurelib.corpus.folder import FolderSource, sha256_folder
+from featurelib.corpus.encodings import Lines, check_encoding, find_encoding
+from featurelib.corpus.folder import FolderSource, list_folder, note_left_out_files, sha256_folder
 from featurelib.corpus.jsonrows import JsonLinesSource, JsonSource
+from featurelib.corpus.parquet import ParquetSource
 from featurelib.corpus.reading import Selection, Texts, select
 from featurelib.corpus.roles import choose_roles
-from featurelib.corpus.source import ParquetSource, Roles, Source
+from featurelib.corpus.rowwise import RowSource
+from featurelib.corpus.shards import ParquetShards, RowShards
+from featurelib.corpus.source import Roles, Source
 from featurelib.schema import Refusal
 
 KINDS = (".csv", ".tsv", ".tab", ".json", ".jsonl", ".ndjson", ".parquet", ".pq")
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+(:[\w.-]*){0,2}")
 
 
-def open_source(source: str) -> Source:
-    """Open a file, a folder of .txt files or a dataset on the hub; an existing path wins over a hub id.
+def open_source(source: str, encoding: str | None = None) -> Source:
+    """Open a file, a folder of files or a dataset on the hub; an existing path wins over a hub id.
 
-    Raises Refusal when there is no such thing, or when it cannot be read at all.
+    `encoding` is that of text files which are not UTF-8; without one it is detected, and a file refused where that is
+    not certain. Raises Refusal when there is no such thing, or when it cannot be read at all.
     """
+    codec = check_encoding(encoding)
     path = _existing(source)
     if path is None:
         from featurelib.corpus.hub_dataset import HubSource
 
+        _refuse_encoding(codec, "a dataset on the hub")
         return HubSource(source)
-    if path.is_dir():
-        return FolderSource(path)
+    return _open_folder(path, codec) if path.is_dir() else _open_file(path, codec)
+
+
+def _open_folder(folder: Path, codec: str | None) -> Source:
+    listing = list_folder(folder)
+    if listing.kind == ".txt":
+        return FolderSource(folder, listing, codec)
+    name = repair(folder.resolve().name)
+    opened = [_open_file(path, codec) for path in listing.paths if path.stat().st_size]
+    if not opened:
+        raise Refusal(f"every file of folder {name} is empty; one with at least one text is expected.")
+    source: Source = (
+        ParquetShards(name, [shard for shard in opened if isinstance(shard, ParquetSource)])
+        if listing.kind == ".parquet"
+        else RowShards(name, [shard for shard in opened if isinstance(shard, RowSource)])
+    )
+    note_left_out_files(source, listing)
+    return source
+
+
+def _open_file(path: Path, codec: str | None) -> Source:
     kind = _kind(path)
     if kind in (".parquet", ".pq"):
+        _refuse_encoding(codec, "a Parquet file")
         return ParquetSource(path)
     if kind in (".csv", ".tsv", ".tab"):
-        return DelimitedSource(path, ",;\t|" if kind == ".csv" else "\t")
-    if kind == ".json" and not _has_json_lines(path):
-        return JsonSource(path)
-    opened = JsonLinesSource(path)
+        return DelimitedSource(path, ",;\t|" if kind == ".csv" else "\t", codec)
+    if kind == ".json" and not _has_json_lines(path, codec):
+        return JsonSource(path, codec)
+    opened = JsonLinesSource(path, codec)
     if kind == ".json":
         opened.notes.append(f"{path.name} holds one JSON object a line and is read as .jsonl.")
     return opened
@@ -99,7 +125,12 @@ def _kind(path: Path) -> str:
     return kind
 
 
-def _has_json_lines(path: Path) -> bool:
+def _refuse_encoding(codec: str | None, what: str) -> None:
+    if codec is not None:
+        raise Refusal(f"--encoding {codec} is given, but {what} is UTF-8 by its format; leave the flag out.")
+
+
+def _has_json_lines(path: Path, codec: str | None) -> bool:
     """Whether a .json file holds one object a line, more than one."""
-    first = list(islice((line for line in Lines(path, find_encoding(path)) if line.strip()), 2))
+    first = list(islice((line for line in Lines(path, find_encoding(path, codec)) if line.strip()), 2))
     return len(first) == 2 and all(re.fullmatch(r"\s*\{.*\}\s*", line, re.DOTALL) for line in first)

@@ -72,14 +72,15 @@ def is_text(kind: pa.DataType) -> bool:
     """Whether a column of this Arrow type holds text: strings, or bytes that may be UTF-8."""
     if pa.types.is_dictionary(kind):
         return is_text(kind.value_type)
-    return _is_string(kind) or _is_binary(kind)
+    return _is_string(kind) or is_bytes(kind)
 
 
 def _is_string(kind: pa.DataType) -> bool:
     return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
 
 
-def _is_binary(kind: pa.DataType) -> bool:
+def is_bytes(kind: pa.DataType) -> bool:
+    """Whether a column of this Arrow type holds bytes of any width."""
     return bool(
         pa.types.is_binary(kind)
         or pa.types.is_large_binary(kind)
@@ -94,7 +95,7 @@ def is_list(kind: pa.DataType) -> bool:
 
 
 def _has_binary(kind: pa.DataType) -> bool:
-    if _is_binary(kind):
+    if is_bytes(kind):
         return True
     return any(_has_binary(kind.field(i).type) for i in range(kind.num_fields)) if kind.num_fields else False
 

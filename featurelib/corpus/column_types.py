@@ -73,11 +73,11 @@ class StringTypeInference:
         self.possible = list(_TESTS)
         self.filled = False
 
-    def learn(self, values: Sequence[str]) -> None:
+    def learn(self, values: Sequence[str | None]) -> None:
         """Strike the types that some cell cannot have."""
         if not self.possible:
             return
-        cells_seen = set(values) - {""}
+        cells_seen = {value for value in values if value}
         self.filled = self.filled or bool(cells_seen)
         self.possible = [name for name in self.possible if all(map(_TESTS[name], cells_seen))]
 
@@ -85,7 +85,7 @@ class StringTypeInference:
         """The first type that every filled cell has; string when there is none."""
         return _KINDS[self.possible[0]] if self.possible and self.filled else pa.string()
 
-    def convert(self, values: Sequence[str], repaired: Counter[str]) -> pa.Array:
+    def convert(self, values: Sequence[str | None], repaired: Counter[str]) -> pa.Array:
         """Bring cells to `kind()`."""
         column = cells.strings(values, repaired)
         kind = self.kind()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -11,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from featurelib.corpus.column_types import StringTypeInference
-from featurelib.corpus.encodings import Lines, find_encoding
-from featurelib.corpus.rowwise import Broken, RowSource, counted
+from featurelib.corpus.encodings import Lines
+from featurelib.corpus.row_shape import find_shape
+from featurelib.corpus.rowwise import Broken, RowSource, counted, note_encoding
 from featurelib.corpus.source import name_columns
 from featurelib.schema import Refusal
 
@@ -124,34 +126,51 @@ def _count_broken(lines: Sequence[str], dialect: Dialect) -> int:
     return sum(isinstance(row, Broken) or len(row) not in (0, width) for row in rows)
 
 
+def _announced_delimiter(line: str) -> str:
+    """The delimiter that Excel's first line `sep=;` names, "" where the line is none."""
+    announced = re.fullmatch(r'\ufeff?"?sep=(.)"?\s*', line, re.IGNORECASE)
+    return announced[1] if announced else ""
+
+
 class DelimitedSource(RowSource):
     """One CSV or TSV file with a header; blank lines are no rows and are counted."""
 
-    def __init__(self, path: Path, delimiters: str) -> None:
+    def __init__(self, path: Path, delimiters: str, encoding: str | None = None) -> None:
         """Find encoding, dialect and header; Refusal when the file is empty or cannot be decoded."""
         super().__init__(path.name, path.stat().st_size, "B")
-        encoding = find_encoding(path)
-        self._lines = Lines(path, encoding)
+        self._lines = Lines(path, note_encoding(self, path, encoding))
         head = list(islice(self._lines, HEAD_LINES))
         if not any(line.strip() for line in head):
             raise Refusal(f"{path.name} is empty; a header and at least one row are expected.")
-        self._dialect = find_dialect(head, delimiters)
-        header = next(row for row in records(head, self._dialect) if row)
-        if isinstance(header, Broken):
-            raise Refusal(
-                f"the first row of {path.name} has {BROKEN_QUOTES}; a header with the names of columns is expected."
-            )
-        self._names = name_columns(self, header)
+        self._announced = _announced_delimiter(head[0])
+        if self._announced:
+            head = head[1:]
+        self._dialect = find_dialect(head, self._announced or delimiters)
+        header, rows = self._split(head)
+        shape = find_shape(self.name, header, rows)
+        self._names = name_columns(self, list(shape.names))
+        self._shape = shape
         self.facts |= {
-            "encoding": str(encoding),
             "delimiter": self._dialect.delimiter,
             "quoting": self._dialect.quoting,
         }
-        self._tell(str(encoding), delimiters)
+        self._tell(delimiters)
 
-    def _tell(self, encoding: str, delimiters: str) -> None:
-        if encoding != "utf-8":
-            self.notes.append(f"{self.name} is read as {encoding}.")
+    def _split(self, head: list[str]) -> tuple[list[str], list[list[str]]]:
+        """The header and the first rows whose quotes make sense."""
+        parsed = [row for row in records(head, self._dialect) if row]
+        header = parsed[0] if parsed else []
+        if isinstance(header, Broken) or not header:
+            raise Refusal(
+                f"the first row of {self.name} has {BROKEN_QUOTES}; a header with the names of columns is expected."
+            )
+        # the last row may be cut off where the lines that were looked at end
+        rows = parsed[1:-1] if len(head) == HEAD_LINES else parsed[1:]
+        return header, [row for row in rows if not isinstance(row, Broken)]
+
+    def _tell(self, delimiters: str) -> None:
+        if self._announced:
+            self.notes.append(f"the first line of {self.name} says which delimiter it has, as Excel writes it.")
         if self._dialect.delimiter == _ONE_COLUMN:
             self.facts["delimiter"] = None
             self.notes.append(f"{self.name} has one column, '{self._names[0]}': every row is one text.")
@@ -160,12 +179,13 @@ class DelimitedSource(RowSource):
         if self._dialect.quoting != "standard":
             words = {"backslash": "quotes escaped by a backslash", "none": "quotes that are part of the text"}
             self.notes.append(f"{self.name} is read with {words[self._dialect.quoting]}.")
+        self.notes += self._shape.notes
 
-    def raw(self) -> Iterator[list[str] | Broken]:
+    def raw(self) -> Iterator[list[str | None] | Broken]:
         """Yield the fields of every row after the header."""
-        self._blank = 0
+        self._blank = self._n_short = self._n_long = 0
         header_seen = False
-        for row in records(self._lines, self._dialect):
+        for row in records(islice(self._lines, bool(self._announced), None), self._dialect):
             if isinstance(row, Broken):
                 yield row
             elif not row:
@@ -173,17 +193,30 @@ class DelimitedSource(RowSource):
             elif not header_seen:
                 header_seen = True
             else:
-                yield row if len(row) == len(self._names) else Broken(WRONG_COUNT)
+                yield self._fitted(row)
+
+    def _fitted(self, row: list[str]) -> list[str | None] | Broken:
+        fitted = self._shape.fit(row)
+        if fitted is None:
+            return Broken(WRONG_COUNT)
+        self._n_short += len(row) < len(fitted)
+        self._n_long += len(row) > len(fitted)
+        return fitted
 
     def counts(self) -> dict[str, int]:
-        """Blank lines and lines with bytes that are no character."""
-        return counted(blank_lines=self._blank, unreadable_lines=self._lines.replaced)
+        """Blank lines, lines with bytes that are no character, rows with fields left off or an empty one too many."""
+        return counted(
+            blank_lines=self._blank,
+            unreadable_lines=self._lines.replaced,
+            rows_with_fields_left_off=self._n_short,
+            rows_with_a_delimiter_too_many=self._n_long,
+        )
 
     def consumed(self) -> int:
         """Bytes read in the current pass."""
         return self._lines.consumed
 
-    def columns(self, rows: list[list[str]]) -> dict[str, Sequence[str]]:
+    def columns(self, rows: list[list[str | None]]) -> dict[str, Sequence[str | None]]:
         """Turn rows into columns."""
         return (
             dict(zip(self._names, zip(*rows, strict=True), strict=True)) if rows else {name: [] for name in self._names}

@@ -1,7 +1,8 @@
 """Bytes to lines: which encoding a file is in, and its lines as text.
 
-UTF-8 is decoded strictly; a file that is not UTF-8 is read as Windows-1252 (cp1252); a UTF-8 file with a few foreign
-lines is read line by line. Nothing here replaces a character without counting it.
+UTF-8 is decoded strictly. A file that is not UTF-8 is in the encoding that was asked for, or else in the one that
+`detection` is certain of; where it is not, the file is refused. A UTF-8 file with a few foreign lines is read line by
+line. Nothing here replaces a character without counting it.
 """
 
 from __future__ import annotations
@@ -9,10 +10,11 @@ from __future__ import annotations
 import codecs
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from featurelib.corpus.detection import FEWEST, USUAL, Detection, detect_codec, is_escaped
 from featurelib.schema import Refusal
 
 BOMS = (
@@ -35,6 +37,8 @@ MAGIC = {
 CHUNK = 1 << 20
 NUL_SHARE = 0.3
 """The share of zero bytes from which a file without a mark is taken for UTF-16 or for no text at all."""
+WIDE = ("utf-16", "utf-32", "utf-7", "utf-8-sig", "iso2022", "hz")
+"""The codecs that cannot read a line by itself: a byte of a character may be a line end, or a state goes on."""
 _LINE_END = re.compile(r"(?<=\r)(?!\n)|(?<=\n)")
 
 
@@ -43,21 +47,54 @@ class Encoding:
     """How the bytes of one file become text."""
 
     name: str
-    """A codec of Python, or "mixed": UTF-8 with some lines in cp1252."""
+    """A codec of Python, or "mixed": UTF-8 with some lines in another encoding."""
     marked: bool = False
     """Whether the file begins with a byte-order mark."""
     foreign_lines: int = 0
     """Lines of a mixed file that are not UTF-8."""
+    foreign: str = "cp1252"
+    """The codec of those lines."""
+    detection: Detection | None = None
+    """How the codec was found, where the file does not say and nobody did."""
 
     def __str__(self) -> str:
         """Words for facts and messages."""
         if self.name == "mixed":
-            return f"utf-8 with {self.foreign_lines:,} lines in cp1252"
+            return f"utf-8 with {self.foreign_lines:,} lines in {self.foreign}"
         return self.name + (" with byte-order mark" if self.marked else "")
 
+    @property
+    def grounds(self) -> str:
+        """How sure the encoding is, for a message; empty where the file says it itself or it was asked for."""
+        if self.detection is None:
+            return ""
+        examples = ", ".join(f"“{word}”" for word in self.detection.examples)
+        shown = f", for example {examples}" if examples else ""
+        return (
+            f" (guessed from {self.detection.n_characters:,} characters{shown}; "
+            "if these are wrong, name another with --encoding)"
+        )
 
-def find_encoding(path: Path) -> Encoding:
-    """Read the whole file `path` once and return its encoding; Refusal when it holds no text in a known one."""
+
+def check_encoding(name: str | None) -> str | None:
+    """Return the codec that `name` means in Python, None for None; Refusal for one that Python does not know."""
+    if name is None:
+        return None
+    try:
+        codec = codecs.lookup(name)
+        "".encode(codec.name)
+    except (LookupError, ValueError) as error:
+        raise Refusal(
+            f"--encoding '{name}' is not known; write it as Python does, such as cp1251 or gb18030."
+        ) from error
+    return codec.name
+
+
+def find_encoding(path: Path, asked: str | None = None) -> Encoding:
+    """Read the whole file `path` once and return its encoding; `asked` is the codec that was asked for.
+
+    Raises Refusal when it holds no text, when its encoding is not certain, or when it is not in the one asked for.
+    """
     with path.open("rb") as opened:
         head = opened.read(8192)
     for magic, words in MAGIC.items():
@@ -65,14 +102,24 @@ def find_encoding(path: Path) -> Encoding:
             raise Refusal(
                 f"{path.name} is {words}, not text; unpack it or save it as UTF-8 CSV, JSON lines or Parquet."
             )
+    if asked is not None:
+        return _as_asked(path, asked)
     for mark, name in BOMS:
         if head.startswith(mark):
             return _checked(path, Encoding(name, marked=True))
     if head.count(0) > NUL_SHARE * len(head):
         return _checked(path, Encoding("utf-16-le" if head[1::2].count(0) > head[0::2].count(0) else "utf-16-be"))
     if _decodes(path, "utf-8"):
-        return Encoding("utf-8")
+        return _escaped(path) if is_escaped(head) else Encoding("utf-8")
     return _foreign(path)
+
+
+def _as_asked(path: Path, asked: str) -> Encoding:
+    if not _decodes(path, asked):
+        raise Refusal(
+            f"{path.name} is not in {asked}: some of its bytes mean nothing there; name another with --encoding."
+        )
+    return Encoding(asked)
 
 
 def _checked(path: Path, encoding: Encoding) -> Encoding:
@@ -86,7 +133,7 @@ def _checked(path: Path, encoding: Encoding) -> Encoding:
 
 
 def _decodes(path: Path, name: str) -> bool:
-    decoder = codecs.getincrementaldecoder(name)("strict" if name == "utf-8" else "surrogatepass")
+    decoder = codecs.getincrementaldecoder(name)("surrogatepass" if name.startswith(("utf-16", "utf-32")) else "strict")
     with path.open("rb") as opened:
         try:
             while chunk := opened.read(CHUNK):
@@ -97,46 +144,78 @@ def _decodes(path: Path, name: str) -> bool:
     return True
 
 
+def _escaped(path: Path) -> Encoding:
+    """The encoding of an ASCII file with escapes: ISO-2022 or HZ where it reads as one, else UTF-8."""
+    with path.open("rb") as opened:
+        detection = detect_codec(opened)
+    codec = detection.codec or ""
+    found = codec.startswith(("iso2022", "hz")) and detection.n_characters and _decodes(path, codec)
+    return Encoding(codec, detection=detection) if found else Encoding("utf-8")
+
+
 def _foreign(path: Path) -> Encoding:
-    """Tell a cp1252 file from a UTF-8 file with some foreign lines by counting lines that only one of the two reads."""
-    good = foreign = offset = 0
-    unreadable: tuple[int, int] | None = None
+    """Tell a file in another encoding from a UTF-8 file with some foreign lines by counting lines of both kinds."""
+    n_utf8 = n_foreign = 0
     with path.open("rb") as opened:
         for raw in opened:
             if not raw.isascii():
-                name = codec_of(raw)
-                good += name == "utf-8"
-                foreign += name != "utf-8"
-                if name is None and unreadable is None:
-                    unreadable = (offset, _first_undefined(raw))
-            offset += len(raw)
-    if good > foreign:
-        return Encoding("mixed", foreign_lines=foreign)
-    if unreadable:
-        raise Refusal(
-            f"{path.name} is neither UTF-8 nor Windows-1252 (byte 0x{unreadable[1]:02x} after byte {unreadable[0]:,}); "
-            "save it as UTF-8."
-        )
-    return Encoding("cp1252")
+                is_utf8 = _reads(raw, "utf-8")
+                n_utf8 += is_utf8
+                n_foreign += not is_utf8
+    mixed = n_utf8 > n_foreign
+    detection = detect_codec(_lines_beyond_ascii(path, foreign=mixed))
+    if mixed:
+        certain = detection.codec if detection.n_characters >= FEWEST else None
+        return Encoding("mixed", foreign_lines=n_foreign, foreign=certain or USUAL, detection=detection)
+    if detection.codec is None or not _decodes(path, detection.codec):
+        raise Refusal(_unsure(path.name, detection))
+    return Encoding(detection.codec, detection=detection)
 
 
-def codec_of(raw: bytes) -> str | None:
-    """Return "utf-8" or "cp1252", the first that decodes `raw`, or None; UTF-8 with surrogates counts as UTF-8."""
-    for name, errors in (("utf-8", "surrogatepass"), ("cp1252", "strict")):
-        try:
-            raw.decode(name, errors)
-        except UnicodeDecodeError:
-            continue
-        return name
-    return None
+def _lines_beyond_ascii(path: Path, *, foreign: bool) -> Iterator[bytes]:
+    with path.open("rb") as opened:
+        for raw in opened:
+            if not raw.isascii() and not (foreign and _reads(raw, "utf-8")):
+                yield raw
 
 
-def _first_undefined(raw: bytes) -> int:
-    return next(byte for byte in raw if byte in b"\x81\x8d\x8f\x90\x9d")
+def _unsure(name: str, detection: Detection) -> str:
+    """The sentence for bytes whose encoding is not certain."""
+    if not detection.candidates:
+        return f"{name} is neither UTF-8 nor in any encoding known here; save it as UTF-8, or name it with --encoding."
+    likeliest = ", ".join(detection.candidates)
+    return (
+        f"{name} is not UTF-8, and its encoding is not certain (likeliest, in this order: {likeliest}); "
+        f"name it, as in --encoding {detection.candidates[0]}, or save it as UTF-8."
+    )
 
 
-def decode(raw: bytes) -> tuple[str, str, bool]:
-    """Return the text of `raw`, its codec and whether characters had to be replaced by U+FFFD."""
+def _reads(raw: bytes, codec: str) -> bool:
+    """Whether bytes are text in this codec; UTF-8 with surrogates counts as UTF-8."""
+    try:
+        raw.decode(codec, "surrogatepass" if codec == "utf-8" else "strict")
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def foreign_codec(name: str, contents: Iterable[bytes]) -> str | None:
+    """The one codec of those of many files `contents` that are not UTF-8, None when all are; Refusal where unsure."""
+    foreign = [raw for raw in contents if not _is_marked(raw) and not _reads(raw, "utf-8")]
+    if not foreign:
+        return None
+    detection = detect_codec(line for raw in foreign for line in raw.splitlines() if not line.isascii())
+    if detection.codec is None:
+        raise Refusal(_unsure(f"{len(foreign):,} files of {name}", detection))
+    return detection.codec
+
+
+def _is_marked(raw: bytes) -> bool:
+    return any(raw.startswith(mark) for mark, _ in BOMS)
+
+
+def decode(raw: bytes, foreign: str) -> tuple[str, str, bool]:
+    """Return the text of `raw`, its codec (UTF-8 or `foreign`) and whether characters were replaced by U+FFFD."""
     for mark, name in BOMS:
         if raw.startswith(mark):
             try:
@@ -144,10 +223,11 @@ def decode(raw: bytes) -> tuple[str, str, bool]:
                 return text, name, False
             except UnicodeDecodeError:
                 return raw.decode(name, "replace").removeprefix("\ufeff"), name, True
-    codec = codec_of(raw)
-    if codec is None:
-        return raw.decode("utf-8", "replace"), "utf-8", True
-    return raw.decode(codec, "surrogatepass" if codec == "utf-8" else "strict"), codec, False
+    if _reads(raw, "utf-8"):
+        return raw.decode("utf-8", "surrogatepass"), "utf-8", False
+    if _reads(raw, foreign):
+        return raw.decode(foreign), foreign, False
+    return raw.decode("utf-8", "replace"), "utf-8", True
 
 
 class Lines:
@@ -164,9 +244,7 @@ class Lines:
     def __iter__(self) -> Iterator[str]:
         """Yield every line; a byte-order mark is taken off the first."""
         self.consumed = self.replaced = 0
-        lines = (
-            self._wide() if self.encoding.name.startswith("utf-") and self.encoding.name != "utf-8" else self._narrow()
-        )
+        lines = self._wide() if self.encoding.name.startswith(WIDE) else self._narrow()
         for number, line in enumerate(lines):
             yield line.removeprefix("\ufeff") if number == 0 else line
 
@@ -182,7 +260,7 @@ class Lines:
                     yield line
 
     def _decode_foreign(self, raw: bytes) -> str:
-        line, _, replaced = decode(raw)
+        line, _, replaced = decode(raw, self.encoding.foreign)
         self.replaced += replaced
         return line
 

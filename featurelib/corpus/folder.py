@@ -1,4 +1,4 @@
-"""A folder of .txt files: one text per file."""
+"""A folder as a corpus: which of its files are, and .txt files as one text each."""
 
 from __future__ import annotations
 
@@ -6,11 +6,15 @@ import hashlib
 import os
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
-from featurelib.corpus.encodings import decode
+from featurelib.corpus.cells import repair
+from featurelib.corpus.encodings import CHUNK, decode, foreign_codec
 from featurelib.corpus.jsonrows import ObjectSource
 from featurelib.corpus.rowwise import Broken, counted
+from featurelib.corpus.source import Source
 from featurelib.schema import Refusal
 
 TEXT = "text"
@@ -19,60 +23,102 @@ FILE = "file"
 UNREADABLE = "unreadable file"
 
 
-def txt_files(folder: Path) -> tuple[list[Path], Counter[str]]:
-    """Return the .txt files below `folder` in the order of their names, and how many entries were left out, by reason.
+SHARDS = (".parquet", ".jsonl", ".ndjson", ".csv", ".tsv")
+"""The kinds of files of which a folder can be one corpus, besides .txt, those first that are looked for first."""
 
-    Links that lead out of the folder, folders that are links, hidden files and other kinds of files are left out.
+
+@dataclass(frozen=True)
+class Listing:
+    """The files of a folder that are its corpus."""
+
+    kind: str
+    """Their ending, such as .txt."""
+    paths: list[Path]
+    """In the order of their names."""
+    left_out: Counter[str]
+    """How many entries are no part of it, by reason."""
+
+
+def list_folder(folder: Path) -> Listing:
+    """List the files below `folder` that are its corpus: the .txt files, or where there are none those of another kind.
+
+    Links that lead out of the folder, folders that are links, hidden files, files that are no plain file (a pipe, a
+    device) and other kinds of files are left out. Raises Refusal where there is nothing to read or several kinds are.
     """
     root = folder.resolve()
-    paths: list[Path] = []
+    by_kind: dict[str, list[Path]] = {}
     left_out: Counter[str] = Counter()
     for place, folders, names in os.walk(folder):
         linked = [name for name in folders if (Path(place) / name).is_symlink()]
         left_out["linked folders"] += len(linked)
         folders[:] = [name for name in folders if name not in linked and not name.startswith(".")]
         for path in (Path(place) / name for name in names):
-            if path.suffix.lower() != ".txt":
-                left_out["not .txt"] += 1
-            elif path.name.startswith("."):
-                left_out["hidden files"] += 1
-            elif path.is_symlink() and not path.resolve().is_relative_to(root):
-                left_out["links out of the folder"] += 1
+            reason = _reason_to_leave_out(path, root)
+            if reason:
+                left_out[reason] += 1
             else:
-                paths.append(path)
-    return sorted(paths, key=lambda path: path.relative_to(folder).as_posix()), +left_out
+                by_kind.setdefault(path.suffix.lower(), []).append(path)
+    kind = _kind_of_corpus(folder, by_kind)
+    left_out[f"not {kind}"] += sum(len(paths) for other, paths in by_kind.items() if other != kind)
+    return Listing(kind, sorted(by_kind[kind], key=lambda path: path.relative_to(folder).as_posix()), +left_out)
+
+
+def _reason_to_leave_out(path: Path, root: Path) -> str:
+    if path.name.startswith("."):
+        return "hidden files"
+    if path.is_symlink() and not path.resolve().is_relative_to(root):
+        return "links out of the folder"
+    return "" if path.is_file() else "no plain files"
+
+
+def _kind_of_corpus(folder: Path, by_kind: dict[str, list[Path]]) -> str:
+    if ".txt" in by_kind:
+        return ".txt"
+    kinds = [kind for kind in SHARDS if kind in by_kind]
+    if len(kinds) == 1:
+        return kinds[0]
+    name = repair(folder.resolve().name)
+    listed = ", ".join(f"{len(paths)} {kind or 'without ending'}" for kind, paths in sorted(by_kind.items()))
+    if kinds:
+        raise Refusal(f"folder {name} holds several kinds of files ({listed}); leave those of one kind in it.")
+    raise Refusal(
+        f"folder {name} holds no .txt file (but {listed or 'nothing'}), nor {', '.join(SHARDS)}; give one that does, "
+        "or a single file."
+    )
 
 
 def sha256_folder(folder: Path) -> str:
-    """Return one sha256 over the names and contents of the .txt files, in order."""
+    """Return one sha256 over the names and contents of the files of the corpus, in order."""
     digest = hashlib.sha256()
-    for path in txt_files(folder)[0]:
+    for path in list_folder(folder).paths:
         name = os.fsencode(path.relative_to(folder).as_posix())
-        content = path.read_bytes() if path.is_file() and os.access(path, os.R_OK) else b"\0unreadable"
-        digest.update(b"%d %d " % (len(name), len(content)) + name + content)
+        readable = os.access(path, os.R_OK)
+        digest.update(b"%d %d " % (len(name), path.stat().st_size if readable else 11) + name)
+        if not readable:
+            digest.update(b"\0unreadable")
+            continue
+        with path.open("rb") as opened:
+            while chunk := opened.read(CHUNK):
+                digest.update(chunk)
     return digest.hexdigest()
 
 
 class FolderSource(ObjectSource):
     """The .txt files below a folder, each one row with the columns text and file."""
 
-    def __init__(self, folder: Path) -> None:
-        """List the files; Refusal when there is none."""
+    def __init__(self, folder: Path, listing: Listing, encoding: str | None = None) -> None:
+        """Find the encoding of the files that are not UTF-8; Refusal where it is not certain."""
         self._folder = folder
-        self._files, left_out = txt_files(folder)
+        self._files = listing.paths
         super().__init__(folder.resolve().name, sum(path.stat().st_size for path in self._files))
         self.own_id = FILE
-        if not self._files:
-            kinds = Counter(path.suffix or "without ending" for path in folder.rglob("*") if path.is_file())
-            listed = ", ".join(f"{n} {kind}" for kind, n in sorted(kinds.items())) or "nothing"
-            raise Refusal(
-                f"folder {self.name} holds no .txt file (but {listed}); give one that does, or a single file."
-            )
-        if left_out:
-            self.facts["left_out_files"] = dict(sorted(left_out.items()))
-            self.notes.append(
-                f"left out of folder {self.name}: {', '.join(f'{n} {why}' for why, n in left_out.items())}."
-            )
+        self._foreign = encoding or foreign_codec(self.name, self._contents()) or "utf-8"
+        note_left_out_files(self, listing)
+
+    def _contents(self) -> Iterator[bytes]:
+        for path in self._files:
+            with suppress(OSError):
+                yield path.read_bytes()
 
     def consumed(self) -> int:
         """Bytes read in the current pass."""
@@ -88,7 +134,7 @@ class FolderSource(ObjectSource):
             except OSError:
                 yield Broken(UNREADABLE)
                 continue
-            text, encoding, replaced = decode(content)
+            text, encoding, replaced = decode(content, self._foreign)
             self._consumed += len(content)
             self._encodings[encoding] += 1
             self._n_replaced += replaced
@@ -98,3 +144,11 @@ class FolderSource(ObjectSource):
         """Files by encoding, and files with bytes that are no character."""
         by_encoding = {f"files_in_{name}": n for name, n in sorted(self._encodings.items())}
         return counted(**by_encoding, unreadable_bytes_in_files=self._n_replaced)
+
+
+def note_left_out_files(source: Source, listing: Listing) -> None:
+    """Record and say what of a folder is no part of its corpus."""
+    if listing.left_out:
+        source.facts["left_out_files"] = dict(sorted(listing.left_out.items()))
+        listed = ", ".join(f"{n} {why}" for why, n in listing.left_out.items())
+        source.notes.append(f"left out of folder {source.name}: {listed}.")

@@ -11,8 +11,9 @@ import pyarrow as pa
 
 from featurelib.corpus import cells
 from featurelib.corpus.column_types import JsonTypeInference
-from featurelib.corpus.encodings import Lines, find_encoding
-from featurelib.corpus.rowwise import Broken, RowSource, counted
+from featurelib.corpus.encodings import Lines
+from featurelib.corpus.json_orients import refuse_lists, rows_of
+from featurelib.corpus.rowwise import Broken, RowSource, counted, note_encoding
 from featurelib.corpus.source import Roles, note_renamed
 from featurelib.schema import Refusal
 
@@ -65,10 +66,10 @@ class ObjectSource(RowSource):
 class JsonLinesSource(ObjectSource):
     """One JSON value a line: objects, or strings that are texts; blank lines are no rows and are counted."""
 
-    def __init__(self, path: Path) -> None:
-        """Find the encoding; Refusal when the file cannot be decoded."""
+    def __init__(self, path: Path, encoding: str | None = None) -> None:
+        """Find the encoding where none is given; Refusal when the file cannot be decoded."""
         super().__init__(path.name, path.stat().st_size)
-        self._lines = Lines(path, note_encoding(self, path))
+        self._lines = Lines(path, note_encoding(self, path, encoding))
 
     def consumed(self) -> int:
         """Bytes read in the current pass."""
@@ -97,32 +98,23 @@ class JsonLinesSource(ObjectSource):
         )
 
 
-def note_encoding(source: RowSource, path: Path) -> Any:
-    """Find a file's encoding, record it, and say it when it is not UTF-8."""
-    encoding = find_encoding(path)
-    source.facts["encoding"] = str(encoding)
-    if str(encoding) != "utf-8":
-        source.notes.append(f"{path.name} is read as {encoding}.")
-    return encoding
-
-
 class JsonSource(ObjectSource):
-    """One JSON file: a list of objects or strings, an object of equally long lists, or an object with one list.
+    """One JSON file: a list of objects or strings, or a table in one of the shapes of `json_orients`.
 
     A list is taken apart object by object, so that only the file's text and one batch are in memory.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, encoding: str | None = None) -> None:
         """Read the file's text; Refusal when it is empty or not JSON."""
         super().__init__(path.name, path.stat().st_size)
-        lines = Lines(path, note_encoding(self, path))
+        lines = Lines(path, note_encoding(self, path, encoding))
         self._text = "".join(lines)
         self._replaced = lines.replaced
         self._position = 0
         if not self._text.strip():
             raise Refusal(f"{path.name} is empty; a list of objects is expected.")
         self.size = len(self._text)
-        self._columns = None if self._text.lstrip()[0] == "[" else self._as_rows(self._decoded())
+        self._columns = None if self._text.lstrip()[0] == "[" else rows_of(self.name, self._decoded())
 
     def consumed(self) -> int:
         """Characters read in the current pass."""
@@ -169,6 +161,7 @@ class JsonSource(ObjectSource):
             except (ValueError, RecursionError) as error:
                 raise self._refusal(error) from error
             self._position = at
+            refuse_lists(self.name, value)
             yield value
             at = space.match(text, at).end()
             if text[at : at + 1] == ",":
@@ -178,24 +171,3 @@ class JsonSource(ObjectSource):
         rest = space.match(text, at + 1).end()
         if rest < len(text):
             raise self._refusal(json.JSONDecodeError("Extra data", text, rest))
-
-    def _as_rows(self, value: Any) -> list[Any]:
-        lists = (
-            {key: member for key, member in value.items() if isinstance(member, list)}
-            if isinstance(value, dict)
-            else {}
-        )
-        if len(lists) == 1 and all(isinstance(member, dict) for member in next(iter(lists.values()))):
-            return next(iter(lists.values()))
-        if not lists or len(lists) < len(value):
-            raise Refusal(
-                f'{self.name} holds neither a list of objects nor an object of lists; write [{{"text": …}}, …] '
-                "or one object a line as .jsonl."
-            )
-        lengths = {key: len(member) for key, member in lists.items()}
-        if len(set(lengths.values())) > 1:
-            listed = ", ".join(f"{key} {n}" for key, n in lengths.items())
-            raise Refusal(
-                f"the lists of {self.name} differ in length ({listed}); one value per text is expected in each."
-            )
-        return [dict(zip(lists, row, strict=True)) for row in zip(*lists.values(), strict=True)]

@@ -6,6 +6,7 @@ from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ import pyarrow as pa
 
 from featurelib.corpus import cells
 from featurelib.corpus.column_types import TypeInference
+from featurelib.corpus.encodings import Encoding, find_encoding
 from featurelib.corpus.source import BATCH_BYTES, BATCH_ROWS, PEEK_ROWS, Roles, Rows, Source, note_left_out
 
 
@@ -147,3 +149,12 @@ class RowSource(Source):
             group.broken,
             weight,
         )
+
+
+def note_encoding(source: Source, path: Path, asked: str | None) -> Encoding:
+    """Find a file's encoding (or check the one asked for), record it, and say it when it is not UTF-8."""
+    encoding = find_encoding(path, asked)
+    source.facts["encoding"] = str(encoding)
+    if str(encoding) != "utf-8":
+        source.notes.append(f"{path.name} is read as {encoding}{encoding.grounds}.")
+    return encoding

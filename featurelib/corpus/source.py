@@ -1,4 +1,4 @@
-"""What every source of texts has in common, and the sources that are Arrow from the start: Parquet and hub datasets."""
+"""What every source of texts has in common, and what those have that are Arrow from the start."""
 
 from __future__ import annotations
 
@@ -6,12 +6,10 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from featurelib.corpus import cells
 from featurelib.schema import Refusal
@@ -197,63 +195,3 @@ def note_renamed(source: Source, renamed: dict[str, str]) -> None:
         source.facts["renamed"] = {new: cells.repair(old) for new, old in renamed.items()}
         listed = ", ".join(f"{old!r} to {new!r}" for new, old in renamed.items())
         source.notes.append(f"columns renamed because a name was empty, unreadable or there twice: {listed}.")
-
-
-class ParquetSource(ArrowSource):
-    """One Parquet file, read in batches; page checksums are verified where the file has them."""
-
-    def __init__(self, path: Path) -> None:
-        """Open the file and read its footer; Refusal when it is damaged or empty."""
-        self._path = path
-        with self._opened() as opened:
-            super().__init__(path.name, opened.metadata.num_rows)
-            arrow = opened.schema_arrow
-        self._own_names = arrow.names
-        names = name_columns(self, arrow.names)
-        self._schema = pa.schema([pa.field(name, column.type) for name, column in zip(names, arrow, strict=True)])
-        self._peeked: pa.Table | None = None
-
-    def _opened(self) -> pq.ParquetFile:
-        try:
-            return pq.ParquetFile(self._path, pre_buffer=False, page_checksum_verification=True)
-        except (pa.ArrowException, OSError) as error:
-            raise Refusal(
-                f"{self._path.name} is not a whole Parquet file ({_first_words(error)}); write or copy it again."
-            ) from error
-
-    def schema(self) -> pa.Schema:
-        """All columns under unique names."""
-        return self._schema
-
-    def peek(self) -> pa.Table:
-        """The first thousand rows."""
-        if self._peeked is None:
-            first = next(self.batches(None, PEEK_ROWS), None)
-            self._peeked = self._schema.empty_table() if first is None else pa.Table.from_batches([first])
-        return self._peeked
-
-    def batches(self, columns: list[str] | None, size: int = BATCH_ROWS) -> Iterator[pa.RecordBatch]:
-        """Yield record batches of up to `size` rows."""
-        own = self._own_names
-        twice = len(set(own)) < len(own)
-        # A name that is there twice can only be read with all columns; otherwise only what is wanted leaves the disk.
-        wanted = None if columns is None or twice else [own[self._schema.get_field_index(name)] for name in columns]
-        with self._opened() as opened:
-            try:
-                for batch in opened.iter_batches(size, columns=wanted, use_threads=False):
-                    names = (
-                        self._schema.names if wanted is None else [self._new_name(name) for name in batch.schema.names]
-                    )
-                    whole = pa.RecordBatch.from_arrays(batch.columns, names=names)
-                    yield whole if columns is None else whole.select(columns)
-            except (pa.ArrowException, OSError) as error:
-                raise Refusal(
-                    f"{self.name} cannot be read to its end ({_first_words(error)}); write or copy it again."
-                ) from error
-
-    def _new_name(self, own: str) -> str:
-        return str(self._schema.names[self._own_names.index(own)])
-
-
-def _first_words(error: BaseException) -> str:
-    return " ".join(str(error).split())[:120]

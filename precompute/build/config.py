@@ -40,6 +40,9 @@ class BuildConfig:
     text_column: str | None = _option(None, "column that holds the text (default: the only obvious one)")
     title_column: str | None = _option(None, "column put in front of the text, with '. ' between")
     id_column: str | None = _option(None, "column that identifies a text (default: the row number)")
+    encoding: str | None = _option(
+        None, "encoding of a text file that is not UTF-8, such as cp1251 or gb18030 (default: detected)"
+    )
     sample: int | None = _option(None, "only the first N usable texts")
     shuffle: bool = _option(False, "draw the sample at random by the seed instead of from the top")
     seed: int = _option(0, "seed of everything that is drawn")

@@ -55,6 +55,8 @@ class Stage:
     """The stages whose output it reads."""
     options: tuple[str, ...] = ()
     """The fields of BuildConfig that change its output."""
+    later_options: tuple[str, ...] = ()
+    """Those of them that older versions had not: hashed only where they are given, so that older runs stand."""
     version: int = 1
     """Raised by hand when its code makes something else of the same input."""
     identity: Callable[[BuildConfig], dict[str, Any]] = _nothing

@@ -62,7 +62,7 @@ def expect(config: BuildConfig) -> dict[str, Expected]:
         slices: dict[str, Any] = {
             "stage": stage.hashed_name,
             "version": stage.version,
-            "options": {name: getattr(config, name) for name in stage.options},
+            "options": _options(stage, config),
             "identity": stage.identity(config),
             "after": {FORMERLY.get(name, name): expected[name].fingerprint for name in stage.after},
         }
@@ -70,6 +70,12 @@ def expect(config: BuildConfig) -> dict[str, Expected]:
             slices["options"]["seed"] = config.seed
         expected[stage.name] = Expected(files.fingerprint(slices), slices)
     return expected
+
+
+def _options(stage: Stage, config: BuildConfig) -> dict[str, Any]:
+    """The options that a stage reads; one that came later counts only where it is given, so that older runs stand."""
+    given = {name: getattr(config, name) for name in stage.options}
+    return {name: value for name, value in given.items() if value is not None or name not in stage.later_options}
 
 
 def difference(made_from: dict[str, Any], now: dict[str, Any]) -> str:

@@ -27,7 +27,7 @@ def ingest(job: Job) -> Made:
     """
     config = job.config
     source_then = identity(config)
-    source = open_source(config.source)
+    source = open_source(config.source, config.encoding)
     roles, guessed = choose_roles(source, config.text_column, config.title_column, config.id_column)
     tell(job, source)
     with job.progress(2 * source.size, source.unit) as bar:
@@ -55,7 +55,8 @@ STAGE = Stage(
     makes="texts",
     make=ingest,
     grounds="source and columns",
-    options=("text_column", "title_column", "id_column", "sample", "shuffle"),
+    options=("text_column", "title_column", "id_column", "sample", "shuffle", "encoding"),
+    later_options=("encoding",),
     identity=identity,
     chapter="corpus",
 )

@@ -409,7 +409,7 @@ def test_a_json_object_of_lists_and_json_lines_under_another_name_are_read(tmp_p
 
 def test_binary_columns_and_vectors_are_left_out_and_said(tmp_path):
     vectors = pa.FixedSizeListArray.from_arrays(pa.array(np.zeros(64, np.float32)), 32)
-    table = pa.table({"text": ["a", "b"], "image": [b"1", b"2"], "vector": vectors, "scores": [[0.5], [0.25]]})
+    table = pa.table({"text": ["a", "b"], "image": [b"\xff1", b"2"], "vector": vectors, "scores": [[0.5], [0.25]]})
     pq.write_table(table, tmp_path / "x.parquet")
     made = read(tmp_path / "x.parquet")
     assert made.texts.column_names == [*TEXTS.schema.names, "scores"]
@@ -525,7 +525,7 @@ def one_sentence(text):
         ("x.csv", "a,b\n1,2\n", {"text": "a", "title": "t"}, "no column 't' for --title-column"),
         ("x.csv", "a,b\n1,2\n", {"text": "a", "id": "b2"}, "no column 'b2' for --id-column"),
         ("x.csv", "a,b\n1,2\n", {"text": "a", "title": "a"}, "both"),
-        ("x.csv", b"text\n\x81\xfe\x8d\n", {}, "0x81"),
+        ("x.csv", b"text\n\x81\xfe\x8d\n", {}, "encoding is not certain"),
         ("x.csv", b"PK\x03\x04abc", {}, "zip"),
         ("x.csv", b"\xff\xfea\x00b", {}, "damaged"),
         ("x.csv", b"\x00" * 100, {}, None),
@@ -553,8 +553,10 @@ def test_a_missing_file_a_bare_folder_and_a_column_of_numbers_are_refused(tmp_pa
     write(tmp_path / "texts.csv", "text\na\n")
     with pytest.raises(Refusal, match=r"did you mean 'texts.csv'\?"):
         open_source(str(tmp_path / "text.csv"))
-    with pytest.raises(Refusal, match=r"no \.txt file \(but 1 \.csv\)"):
-        open_source(str(tmp_path))
+    (tmp_path / "bare").mkdir()
+    write(tmp_path / "bare" / "notes.md", "not a text")
+    with pytest.raises(Refusal, match=r"no \.txt file \(but 1 \.md\)"):
+        open_source(str(tmp_path / "bare"))
     with pytest.raises(Refusal, match="no source"):
         identify(" ")
     pd.DataFrame({"year": [1], "note": ["n"]}).to_parquet(tmp_path / "x.parquet")

@@ -1,0 +1,126 @@
+"""A folder of files of one kind, such as Parquet shards from the hub, as one source."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import pyarrow as pa
+
+from featurelib.corpus.column_types import TypeInference
+from featurelib.corpus.delimited import DelimitedSource
+from featurelib.corpus.parquet import ParquetSource
+from featurelib.corpus.rowwise import Broken, RowSource
+from featurelib.corpus.source import BATCH_ROWS, ArrowSource
+from featurelib.schema import Refusal
+
+
+class ParquetShards(ArrowSource):
+    """Parquet files with the same columns, one after the other."""
+
+    def __init__(self, name: str, shards: Sequence[ParquetSource]) -> None:
+        """Compare their columns; Refusal where they differ."""
+        super().__init__(name, sum(shard.size for shard in shards))
+        self._shards = shards
+        first = shards[0]
+        for shard in shards[1:]:
+            if _kinds(shard.schema()) != _kinds(first.schema()):
+                raise Refusal(
+                    f"the columns of {shard.name} ({_listed(shard.schema())}) are not those of {first.name} "
+                    f"({_listed(first.schema())}); shards of one corpus have the same columns and types."
+                )
+        _take_over(self, shards)
+
+    def schema(self) -> pa.Schema:
+        """The columns of the first."""
+        return self._shards[0].schema()
+
+    def peek(self) -> pa.Table:
+        """The first rows of the first."""
+        return self._shards[0].peek()
+
+    def batches(self, columns: list[str] | None, size: int = BATCH_ROWS) -> Iterator[pa.RecordBatch]:
+        """Yield the batches of all."""
+        for shard in self._shards:
+            shard.repaired.clear()
+            yield from shard.batches(columns, size)
+            self.repaired.update(shard.repaired)
+
+
+class RowShards(RowSource):
+    """CSV files with the same header, or files of JSON lines, one after the other."""
+
+    def __init__(self, name: str, shards: Sequence[RowSource]) -> None:
+        """Compare the headers of CSV files; Refusal where they differ."""
+        super().__init__(name, sum(shard.size for shard in shards), "B")
+        self._shards = shards
+        self._read_before = 0
+        self._reading: RowSource | None = None
+        first = shards[0]
+        for shard in shards[1:]:
+            if isinstance(first, DelimitedSource):
+                _compare_headers(first, shard)
+        _take_over(self, shards)
+
+    def raw(self) -> Iterator[Any]:
+        """Yield the rows of all, each with the number of its shard."""
+        self._read_before = 0
+        for number, shard in enumerate(self._shards):
+            self._reading = shard
+            for row in shard.raw():
+                yield row if isinstance(row, Broken) else (number, row)
+            self._reading = None
+            self._read_before += shard.size
+
+    def consumed(self) -> int:
+        """Bytes read in the current pass."""
+        return self._read_before + (self._reading.consumed() if self._reading is not None else 0)
+
+    def columns(self, rows: list[Any]) -> dict[str, Sequence[Any]]:
+        """Turn rows into columns, whatever the order of the columns in each shard."""
+        parts: list[tuple[dict[str, Sequence[Any]], int]] = []
+        for number in sorted({number for number, _ in rows}):
+            own = [row for of, row in rows if of == number]
+            parts.append((self._shards[number].columns(own), len(own)))
+        names = dict.fromkeys(name for part, _ in parts for name in part)
+        return {name: [cell for part, n in parts for cell in part.get(name, [None] * n)] for name in names}
+
+    def type_inference(self) -> TypeInference:
+        """That of its shards."""
+        return self._shards[0].type_inference()
+
+    def counts(self) -> dict[str, int]:
+        """What the shards counted, added up."""
+        total: dict[str, int] = {}
+        for shard in self._shards:
+            for what, n in shard.counts().items():
+                total[what] = total.get(what, 0) + n
+        return total
+
+
+def _compare_headers(first: RowSource, shard: RowSource) -> None:
+    names, expected = shard.peek().column_names, first.peek().column_names
+    if sorted(names) != sorted(expected):
+        raise Refusal(
+            f"the columns of {shard.name} ({', '.join(names)}) are not those of {first.name} ({', '.join(expected)}); "
+            "shards of one corpus have the same columns."
+        )
+
+
+def _kinds(schema: pa.Schema) -> list[tuple[str, pa.DataType]]:
+    return [(column.name, column.type) for column in schema]
+
+
+def _listed(schema: pa.Schema) -> str:
+    return ", ".join(f"{column.name} {column.type}" for column in schema)
+
+
+def _take_over(source: ArrowSource | RowSource, shards: Sequence[Any]) -> None:
+    """Say what the first shard says, and how many there are."""
+    names = [shard.name for shard in shards]
+    source.facts |= shards[0].facts | {"n_files": len(shards)}
+    listed = names[0] if len(names) == 1 else f"{names[0]} to {names[-1]}"
+    source.notes.append(
+        f"{len(shards)} files of {source.name} are read as one corpus, in the order of their names: {listed}."
+    )
+    source.notes += shards[0].notes
