@@ -202,7 +202,7 @@ def _oddness(before: str, character: str, after: str) -> float:
     if category == "Lu":
         if before.islower():
             return 1
-        return 0 if before.isalnum() or after.isalnum() else 0.5
+        return 0 if before.isalpha() or after.isalpha() else 0.5
     ascii_letter = any(neighbour.isascii() and neighbour.isalpha() for neighbour in (before, after))
     return float(category[0] == "L" and ascii_letter and not _is_latin(character))
 

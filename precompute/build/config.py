@@ -35,7 +35,7 @@ def _option(default: Any, text: str, *, choices: tuple[str, ...] = ()) -> Any:
 class BuildConfig:
     """One build; every field is a flag (`--text-column`) and a YAML key (`text_column`)."""
 
-    source: str = _option("", "file (csv, tsv, json, jsonl, parquet), folder of .txt, or Hugging Face dataset id")
+    source: str = _option("", "file (csv, tsv, json, jsonl, parquet), folder of them or of .txt, or Hugging Face id")
     name: str = _option("", "name of the run: its folder in the data folder")
     text_column: str | None = _option(None, "column that holds the text (default: the only obvious one)")
     title_column: str | None = _option(None, "column put in front of the text, with '. ' between")

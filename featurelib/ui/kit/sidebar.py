@@ -131,7 +131,8 @@ def _first_steps() -> None:
     html(
         tag(
             "p",
-            "The source may be csv, tsv, json, jsonl, parquet, a folder of .txt files or a Hugging Face dataset id. "
+            "The source may be csv, tsv, json, jsonl, parquet, a folder of them or of .txt files, or a Hugging Face "
+            "dataset id. "
             "The build says how long it will take and continues where it was when it is stopped.",
             cls="lead",
         )
