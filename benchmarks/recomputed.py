@@ -164,7 +164,7 @@ def decided(
     doubtful = np.abs(margin) <= NEAR
     fires = np.where(doubtful, np.isin(ours, keys), margin > 0)
     for text_id, feature_id, by in zip(text_ids[doubtful], feature_ids[doubtful], margin[doubtful], strict=True):
-        doubts.listed.append(f"text {text_id}, feature {feature_id}: {by:+.1e} from its gate")
+        doubts.listed.append(f"text {text_id}, feature {feature_id}: {by:+.1e} from its threshold")
     extra = np.setdiff1d(keys, ours[fires])
     lacking = np.setdiff1d(ours[fires], keys)
     doubts.compared = int(fires.sum()) + len(extra)
