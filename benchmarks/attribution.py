@@ -108,7 +108,7 @@ def compare_with_deleting(
         rest = [without_word(text, start, end) for start, end in zip(words.starts, words.ends, strict=True)]
         all_changes = (whole - sae.pre_activations(embedder.embed(rest)).numpy())[:, ids]
         both = zip(all_attributions.T[1:], all_changes.T[1:], strict=True)
-        drawn.append(np.mean([rank_correlation(*one) for one in both]))
+        drawn.append(np.mean([rank_correlation(*pair) for pair in both]))
         attributions, changes = all_attributions[:, 0], all_changes[:, 0]
         ranked.append(rank_correlation(attributions, changes))
         linear.append(correlation(attributions, changes))

@@ -145,14 +145,16 @@ def report(generation: Generation, kinds: np.ndarray, seconds: dict[str, float],
         about = set(np.flatnonzero((shares[kind] >= MOSTLY) & (n_active >= LEAST)).tolist())
         largest = float(shares[kind][n_active >= LEAST].max())
         for name in names:
-            found = len(about & flags[name])
-            print(f"{kind:14} {int((kinds == kind).sum()):6} {largest:14.2f} {len(about):18} {found:8}  {name}")
+            n_found = len(about & flags[name])
+            print(f"{kind:14} {int((kinds == kind).sum()):6} {largest:14.2f} {len(about):18} {n_found:8}  {name}")
     unrelated = set(np.flatnonzero((sum(shares.values()) <= HARDLY) & (n_active >= LEAST)).tolist())
-    alarms = {name: len(unrelated & held) for name, held in flags.items()}
+    alarms = {name: len(unrelated & flagged) for name, flagged in flags.items()}
     print(f"\n{len(unrelated)} features unrelated to all of them; false alarms: {alarms}")
     for row in table[table["flagged"] & table["feature_id"].isin(unrelated)].itertuples():
-        told = f"{row.value:.3f} ({row.low:.3f} to {row.high:.3f}), expected {row.expected:.3f}, {row.n_texts} texts"
-        print(f"  feature {row.feature_id} {row.check}: {told}; {row.detail}")
+        measured = (
+            f"{row.value:.3f} ({row.low:.3f} to {row.high:.3f}), expected {row.expected:.3f}, {row.n_texts} texts"
+        )
+        print(f"  feature {row.feature_id} {row.check}: {measured}; {row.detail}")
     _report_copies(generation, kinds)
     cost = ", ".join(f"{name} {1000 * seconds[name] / features:.2f}" for name in ("near_misses", "audit"))
     print(f"seconds per 1,000 features on {len(kinds):,} texts: {cost}")
@@ -165,9 +167,9 @@ def _report_copies(generation: Generation, kinds: np.ndarray) -> None:
     exact = set(table["text_id"][table["exact"]])
     near, planted = table[~table["exact"]], kinds == "word added"
     others = near[~near["text_id"].isin(np.flatnonzero(planted))]
-    found = near["text_id"].isin(np.flatnonzero(planted)).sum()
+    n_found = near["text_id"].isin(np.flatnonzero(planted)).sum()
     print(f"exact copies: {len(exact & truly)} of {len(truly)} found, {len(exact - truly)} wrong")
-    print(f"copies with a word added: {found} of {planted.sum()} found, with {len(others)} texts that they belong to")
+    print(f"copies with a word added: {n_found} of {planted.sum()} found, with {len(others)} texts that they belong to")
 
 
 def main() -> None:

@@ -1,10 +1,10 @@
-"""Families of a run beside the seed's own algorithm, and both on shuffled activations.
+"""Families of a run beside those of the baseline's algorithm, and both on shuffled activations.
 
     python benchmarks/families.py data/demo [--shuffles 5]
 
 Prints, for families grown by featurelib.families: sizes, P(parent | child) and P(child | parent) of the edges, how many
 features are in none, block ratios against their expectation under shuffling and against real shuffles, how many edges
-survive shuffling, how the edges of one half of the texts do on the other half; and for the seed's algorithm (own
+survive shuffling, how the edges of one half of the texts do on the other half; and for the baseline's algorithm (own
 reimplementation after sae_feature_analysis/coactivation_graph.py of Yb1ku/SAEs-for-Sentence-BERT: C row-divided by its
 diagonal, edges above 0.1, maximum spanning tree, edges from more to less frequent, depth-first sets from the roots,
 three rounds without the roots, duplicates at Jaccard above 0.6 dropped): the same sizes. Exits 1 when a family of ours
@@ -44,38 +44,38 @@ def read_fires(run: Run) -> Any:
     generation = run.current()
     rows = (read_rows(part) for part in generation.parts(BY_TEXT))
     sizes = [pq.read_metadata(generation.file(table)).num_rows for table in (TEXTS, FEATURES)]
-    return incidence(((one.text_ids, one.feature_ids) for one in rows), *sizes)
+    return incidence(((part.text_ids, part.feature_ids) for part in rows), *sizes)
 
 
-def seed_edges(counts: np.ndarray, together: np.ndarray) -> list[tuple[int, int]]:
-    """The seed's edges (parent, child): of the pairs i < j, C[i, j] / C[i, i] above 0.1, a maximum spanning tree."""
+def baseline_edges(counts: np.ndarray, together: np.ndarray) -> list[tuple[int, int]]:
+    """The baseline's edges (parent, child): maximum spanning tree of the pairs i < j whose C[i, j] / C[i, i] > 0.1."""
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import minimum_spanning_tree
 
-    one, other = np.nonzero(np.triu(together, 1))
-    weight = together[one, other] / (counts[one] + 1e-6)
+    first, second = np.nonzero(np.triu(together, 1))
+    weight = together[first, second] / (counts[first] + 1e-6)
     kept = weight > EDGE
-    # A least spanning tree of 2 - weight is a greatest one of weight; 0 would mean no edge.
-    graph = coo_array((2 - weight[kept], (one[kept], other[kept])), shape=together.shape).tocsr()
+    # A minimum spanning tree of 2 - weight is a maximum one of weight; a weight of 0 would mean no edge.
+    graph = coo_array((2 - weight[kept], (first[kept], second[kept])), shape=together.shape).tocsr()
     tree = minimum_spanning_tree(graph).tocoo()
     ends = zip(tree.row.tolist(), tree.col.tolist(), strict=True)
     return [(a, b) if counts[a] >= counts[b] else (b, a) for a, b in ends]
 
 
-def seed_families(counts: np.ndarray, together: np.ndarray) -> list[set[int]]:
-    """The seed's families, in the order found."""
+def baseline_families(counts: np.ndarray, together: np.ndarray) -> list[set[int]]:
+    """The baseline's families, in the order found."""
     below: dict[int, list[int]] = {}
-    edges = seed_edges(counts, together)
+    edges = baseline_edges(counts, together)
     for parent, child in edges:
         below.setdefault(parent, []).append(child)
     alive = {end for edge in edges for end in edge}
-    found = []
+    families = []
     for _ in range(ROUNDS):
         roots = sorted(alive - {child for parent, child in edges if parent in alive})
-        found += [family for root in roots if len(family := reach(root, below, alive)) > 1]
+        families += [family for root in roots if len(family := reach(root, below, alive)) > 1]
         alive -= set(roots)
     distinct: list[set[int]] = []
-    for family in found:
+    for family in families:
         if all(len(family & other) / len(family | other) <= SAME for other in distinct):
             distinct.append(family)
     return distinct
@@ -92,7 +92,7 @@ def reach(root: int, below: dict[int, list[int]], alive: set[int]) -> set[int]:
 
 
 def grow(fires: Any) -> Families:
-    """Ours, whole."""
+    """The families that featurelib.families grows on these activations."""
     return grow_families(find_links(fires), np.diff(fires.indptr))
 
 
@@ -111,29 +111,29 @@ def sizes_line(name: str, sizes: list[int], n_features: int, n_in: int) -> str:
     )
 
 
-def edge_lines(fires: Any, found: Families) -> Iterator[str]:
+def edge_lines(fires: Any, families: Families) -> Iterator[str]:
     """The two conditional probabilities of every edge."""
     counts = np.diff(fires.indptr)
-    child = np.flatnonzero(found.parent >= 0)
-    both, parent = found.n_both[child], found.parent[child]
+    child = np.flatnonzero(families.parent >= 0)
+    both, parent = families.n_both[child], families.parent[child]
     yield "  least · quartiles · greatest over the edges"
     yield f"  P(parent | child), in parent: {quantiles(both / counts[child])}"
     yield f"  P(child | parent), of parent: {quantiles(both / counts[parent])}"
-    yield f"  nesting H:                    {quantiles(found.nesting[child])}"
+    yield f"  nesting H:                    {quantiles(families.nesting[child])}"
     yield f"  P(parent) of all texts:       {quantiles(counts[parent] / fires.shape[0])}"
 
 
-def ratio_lines(fires: Any, found: Families, shuffles: int) -> Iterator[str]:
+def ratio_lines(fires: Any, families: Families, shuffles: int) -> Iterator[str]:
     """Block ratios as they are, as expected under shuffling, and under real shuffles of the same families."""
-    measures = measure_families(fires, found)
+    measures = measure_families(fires, families)
     ratio, expected = (
-        np.array([getattr(one, name) for one in measures], float) for name in ("block_ratio", "shuffled_ratio")
+        np.array([getattr(family, name) for family in measures], float) for name in ("block_ratio", "shuffled_ratio")
     )
     drawn = np.full((shuffles, len(measures)), np.nan)
     links = []
     for number in range(shuffles):
         fake = shuffled(fires, number)
-        drawn[number] = [one.block_ratio for one in measure_families(fake, found)]
+        drawn[number] = [family.block_ratio for family in measure_families(fake, families)]
         links.append(len(find_links(fake)))
     yield f"  block ratio:                  {quantiles(ratio[np.isfinite(ratio)])}"
     yield f"  expected if shuffled:         {quantiles(expected)}"
@@ -146,10 +146,10 @@ def ratio_lines(fires: Any, found: Families, shuffles: int) -> Iterator[str]:
 
 def halves_line(fires: Any) -> str:
     """How nested the edges found on the even texts are on the odd ones."""
-    found, other = grow(fires[::2].tocsc()), fires[1::2].tocsc()
+    families, other = grow(fires[::2].tocsc()), fires[1::2].tocsc()
     counts = np.diff(other.indptr)
-    child = np.flatnonzero((found.parent >= 0) & (counts >= MIN_BOTH))
-    parent = found.parent[child]
+    child = np.flatnonzero((families.parent >= 0) & (counts >= MIN_BOTH))
+    parent = families.parent[child]
     both = (other.T @ other).tocsr()[child, parent]
     again = nesting(np.asarray(both).ravel(), counts[child], counts[parent], other.shape[0])
     return (
@@ -158,14 +158,14 @@ def halves_line(fires: Any) -> str:
     )
 
 
-def seed_lines(fires: Any) -> Iterator[str]:
-    """The seed's families on the activations and on shuffled ones."""
-    for name, one in (("the seed's", fires), ("the seed's, shuffled activations", shuffled(fires, 0))):
-        counts = np.diff(one.indptr)
-        found = seed_families(counts, coactivation_counts(one).toarray())
-        held = set().union(*found) if found else set()
-        yield sizes_line(name, [len(family) for family in found], len(counts), len(held))
-        shared = sum(map(len, found)) - len(held)
+def baseline_lines(fires: Any) -> Iterator[str]:
+    """The baseline's families on the activations and on shuffled ones."""
+    for name, matrix in (("the baseline's", fires), ("the baseline's, shuffled activations", shuffled(fires, 0))):
+        counts = np.diff(matrix.indptr)
+        families = baseline_families(counts, coactivation_counts(matrix).toarray())
+        members = set().union(*families) if families else set()
+        yield sizes_line(name, [len(family) for family in families], len(counts), len(members))
+        shared = sum(map(len, families)) - len(members)
         yield f"  {shared:,} memberships beyond one a feature"
 
 
@@ -180,22 +180,21 @@ def main() -> int:
     counts = np.diff(fires.indptr)
     print(f"{n_texts:,} texts × {n_features:,} features, {fires.nnz / n_texts:.1f} active a text")
     start = time.perf_counter()
-    found = grow(fires)
-    measure_families(fires, found)
+    families = grow(fires)
+    measure_families(fires, families)
     seconds = time.perf_counter() - start
-    sizes = np.bincount(found.family[found.family >= 0], minlength=found.n_families)
-    print(sizes_line("ours", sizes.tolist(), n_features, int((found.family >= 0).sum())))
-    out = found.family < 0
+    sizes = np.bincount(families.family[families.family >= 0], minlength=families.n_families)
+    print(sizes_line("ours", sizes.tolist(), n_features, int((families.family >= 0).sum())))
+    out = families.family < 0
     dead, dense, few = counts == 0, counts > DENSE * n_texts, (counts > 0) & (counts < MIN_BOTH)
     print(
         f"  of the {out.sum()} in none: {(out & dead).sum()} dead, {(out & dense).sum()} dense, {(out & few).sum()} few"
     )
-    print(
-        f"  {seconds / n_features * 1000:.2f} s per 1,000 features, measures included; depth up to {found.depth.max()}"
-    )
-    for line in (*edge_lines(fires, found), *ratio_lines(fires, found, options.shuffles), halves_line(fires)):
+    depth = families.depth.max()
+    print(f"  {seconds / n_features * 1000:.2f} s per 1,000 features, measures included; depth up to {depth}")
+    for line in (*edge_lines(fires, families), *ratio_lines(fires, families, options.shuffles), halves_line(fires)):
         print(line)
-    for line in seed_lines(fires):
+    for line in baseline_lines(fires):
         print(line)
     too_large = bool(len(sizes) and sizes.max() > n_features / 10)
     print("none of ours holds more than 10 % of the features" if not too_large else "a family is too large")

@@ -1,17 +1,17 @@
-"""Do our names predict firing better than the seed method's? Both on the same texts, which neither was made from.
+"""Do our names predict firing better than the baseline's? Both on the same texts, which neither was made from.
 
     python -m benchmarks.fidelity [RUN] [--seed 0]
 
 RUN is the folder of a run (default data/demo). Printed, for each predictor ("resembles": cosine of the text to the mean
 of the name's keyword embeddings; "contains": how many keywords the text holds) and measure: mean and median over the
-features of which both names could be measured, ours and the seed's, and their paired difference, each with its 95 %
+features of which both names could be measured, ours and the baseline's, and their paired difference, each with its 95 %
 bootstrap interval over features; then how many names are distinct.
 
 Everything is measured anew from the run's Parquet files with scikit-learn, sharing no code with
 featurelib.labels.fidelity or precompute (the embedder apart), and
 compared with the run's own table; exit code 1 where they differ by 1e-3 or more
 (keywords embedded in other batches have other last bits, and two texts that are all but equally near change places), or
-where ours is not above the seed's in mean and median of both measures by resemblance.
+where ours is not above the baseline's in mean and median of both measures by resemblance.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ WORD = re.compile(r"[^\W_]+(?:[-'’][^\W_]+)*")
 
 
 class Ground(NamedTuple):
-    """The judged texts."""
+    """The label test texts."""
 
     text_ids: np.ndarray
     words: list[set[str]]
@@ -52,14 +52,14 @@ def read_parts(folder: Path, columns: list[str]) -> pd.DataFrame:
 
 
 def ground_of(run: Path, by_meaning: bool) -> Ground:
-    """The judged texts, their words and their embeddings."""
+    """The label test texts, their words and their embeddings."""
     parts = pq.read_table(run / "summaries/evidence_parts.parquet").to_pandas()
     text_ids = parts.loc[parts["part"] == "judged", "text_id"].to_numpy()
     texts = pq.read_table(run / "texts.parquet", columns=["text_id", "text"]).to_pandas().set_index("text_id")["text"]
     words = []
     for text in texts.loc[text_ids]:
-        found = set(WORD.findall(text.casefold()))
-        words.append(found | {part for word in found for part in word.split("-")})
+        text_words = set(WORD.findall(text.casefold()))
+        words.append(text_words | {part for word in text_words for part in word.split("-")})
     units = None
     if by_meaning:
         rows = read_parts(run / "embeddings", ["text_id", "embedding"]).set_index("text_id").loc[text_ids]
@@ -85,18 +85,18 @@ def measure_again(run: Path, table: pd.DataFrame, ground: Ground, vectors: dict[
     assert (rows["activation"] > 0).all()
     fires = rows[rows["text_id"].isin(ground.text_ids)].groupby("feature_id")["text_id"].agg(list)
     known = table[table["ap"].notna()].copy()
-    found = []
+    measures = []
     for row in known.itertuples():
         truth = np.isin(ground.text_ids, fires.loc[row.feature_id])
         assert min(truth.sum(), (~truth).sum()) >= LEAST
         keywords = row.label.split(" · ")
         if row.predictor == "resembles":
-            scores = ground.units @ np.mean([vectors[one] for one in keywords], axis=0)
+            scores = ground.units @ np.mean([vectors[keyword] for keyword in keywords], axis=0)
         else:
-            needed = [set(WORD.findall(one.casefold())) for one in keywords]
+            needed = [set(WORD.findall(keyword.casefold())) for keyword in keywords]
             scores = np.array([sum(words <= own for words in needed) for own in ground.words])
-        found.append((roc_auc_score(truth, scores), average_precision_score(truth, scores), truth.sum()))
-    again = pd.DataFrame(found, columns=["auroc again", "ap again", "fires again"], index=known.index)
+        measures.append((roc_auc_score(truth, scores), average_precision_score(truth, scores), truth.sum()))
+    again = pd.DataFrame(measures, columns=["auroc again", "ap again", "fires again"], index=known.index)
     return known.join(again)
 
 
@@ -109,7 +109,7 @@ def interval(values: np.ndarray, middle: object, seed: int) -> str:
 
 
 def compare(known: pd.DataFrame, predictor: str, seed: int) -> bool:
-    """Print ours beside the seed's by one predictor; return whether ours is higher in everything."""
+    """Print ours beside the baseline's by one predictor; return whether ours is higher in everything."""
     rows = known[known["predictor"] == predictor]
     wide = rows.pivot(index="feature_id", columns="method", values=["auroc again", "ap again"]).dropna()
     print(f"\n{predictor}: {len(wide):,} features of which both names were measured")
@@ -118,9 +118,9 @@ def compare(known: pd.DataFrame, predictor: str, seed: int) -> bool:
         ours, theirs = (wide[f"{measure} again"][method].to_numpy() for method in ("ours", "seed"))
         for name, middle in (("mean", np.mean), ("median", np.median)):
             higher &= bool(middle(ours) > middle(theirs))
-            columns = {"ours": ours, "seed": theirs, "paired difference": ours - theirs}
-            told = "  ".join(f"{column} {interval(values, middle, seed)}" for column, values in columns.items())
-            print(f"  {measure:5s} {name:6s}  {told}")
+            columns = {"ours": ours, "baseline": theirs, "paired difference": ours - theirs}
+            intervals = "  ".join(f"{column} {interval(values, middle, seed)}" for column, values in columns.items())
+            print(f"  {measure:5s} {name:6s}  {intervals}")
         better, worse = np.mean(ours > theirs), np.mean(ours < theirs)
         print(f"  {measure:5s} ours is higher for {better:.1%} of features, lower for {worse:.1%}")
     return higher
@@ -148,14 +148,20 @@ def main(arguments: list[str] | None = None) -> int:
     vectors = keyword_vectors(embedder.get("embedder") or embedder, keywords) if by_meaning else {}
     known = measure_again(generation.path, table, ground, vectors)
     n_fires = known["n_fires"] / known["n_texts"] * len(ground.text_ids)
-    print(f"{len(ground.text_ids):,} judged texts; the median measured feature fires on {n_fires.median():.0f} of them")
-    differ = max(float((known[one] - known[f"{one} again"]).abs().max()) for one in MEASURES)
-    moved = sum(int(((known[one] - known[f"{one} again"]).abs() > 1e-9).sum()) for one in MEASURES)
+    print(
+        f"{len(ground.text_ids):,} label test texts; "
+        f"the median measured feature fires on {n_fires.median():.0f} of them"
+    )
+    differ = max(float((known[measure] - known[f"{measure} again"]).abs().max()) for measure in MEASURES)
+    moved = sum(int(((known[measure] - known[f"{measure} again"]).abs() > 1e-9).sum()) for measure in MEASURES)
     print(f"of {2 * len(known):,} numbers {moved:,} differ from the run's own table, by {differ:.1e} at most")
     whole = bool((known["n_texts"] == len(ground.text_ids)).all())
     if not whole:
-        print("the run measured on a sample of the judged texts, this on all of them: differences are expected")
-    higher = {one: compare(known, one, options.seed) for one in sorted(set(table["predictor"]), reverse=True)}
+        print("the run measured on a sample of the label test texts, this on all of them: differences are expected")
+    higher = {
+        predictor: compare(known, predictor, options.seed)
+        for predictor in sorted(set(table["predictor"]), reverse=True)
+    }
     print("\nnames")
     distinct(table)
     return int((whole and differ >= NEAR) or not higher.get("resembles", True))

@@ -1,4 +1,4 @@
-"""Flip one bit of the weights of a file, in every format, and say how many flips nobody notices, and what they do.
+"""Flip one bit of the weights of a file, in every format, and say how many flips go unnoticed, and what they do.
 
     python -m benchmarks.fuzz_flips [--flips 300] [--seed 0]
 
@@ -43,13 +43,13 @@ class Spot(NamedTuple):
     """Its bytes."""
 
 
-def find_spots(held: bytes, example: Example) -> list[Spot]:
+def find_spots(content: bytes, example: Example) -> list[Spot]:
     """Find the floats of the SAE in the bytes of its file."""
     spots = []
     for tensor in example.tensors.values():
         stored = tensor.contiguous().numpy().tobytes()
         if tensor.is_floating_point() and len(stored) > 8:
-            start = held.find(stored)
+            start = content.find(stored)
             if start < 0:
                 raise SystemExit("a tensor is not stored as it is; this benchmark flips bits of stored floats only")
             spots.append(Spot(start, len(stored)))
@@ -57,7 +57,7 @@ def find_spots(held: bytes, example: Example) -> list[Spot]:
 
 
 def outcome(source: Path, options: LoadOptions, x: np.ndarray) -> tuple[str, SAE | None]:
-    """Load a file and tell who notices what."""
+    """Load a file; return the outcome, and the SAE where nothing noticed the flip."""
     try:
         sae = read_checkpoint(find_place(source), options).sae
         if check_sae(sae).warnings:
@@ -67,10 +67,10 @@ def outcome(source: Path, options: LoadOptions, x: np.ndarray) -> tuple[str, SAE
         return OUTCOMES[0], None
 
 
-def flip(held: bytes, spots: list[Spot], draw: random.Random) -> bytes:
-    """Return the bytes with one bit of the tensors' other."""
+def flip(content: bytes, spots: list[Spot], draw: random.Random) -> bytes:
+    """Return the bytes with one bit of the tensors flipped."""
     spot = draw.choices(spots, [spot.length for spot in spots])[0]
-    changed = bytearray(held)
+    changed = bytearray(content)
     changed[spot.start + draw.randrange(spot.length)] ^= 1 << draw.randrange(8)
     return bytes(changed)
 
@@ -81,16 +81,16 @@ def measure(name: str, example: Example, n_flips: int, seed: int) -> Counter[str
     with tempfile.TemporaryDirectory() as folder:
         source = example.write(Path(folder) / "sae", example.tensors)
         weights, options = find_place(source).weights, LoadOptions(**example.asked)
-        held = weights.read_bytes()
-        spots, right = find_spots(held, example), read_checkpoint(find_place(source), options).sae.encode(x[:ROWS])
+        content = weights.read_bytes()
+        spots, right = find_spots(content, example), read_checkpoint(find_place(source), options).sae.encode(x[:ROWS])
         seen, largest = Counter[str](), 0.0
         for _ in range(n_flips):
-            weights.write_bytes(flip(held, spots, draw))
+            weights.write_bytes(flip(content, spots, draw))
             what, sae = outcome(source, options, x)
             seen[what] += 1
             if sae is not None:
                 largest = max(largest, float((sae.encode(x[:ROWS]) - right).abs().max()))
-    shares = "".join(f"{seen[one] / n_flips:>9.1%}" for one in OUTCOMES)
+    shares = "".join(f"{seen[kind] / n_flips:>9.1%}" for kind in OUTCOMES)
     print(f"{name:<20}{weights.suffix:<14}{shares}{largest:>14.3g}{float(right.max()):>14.3g}", flush=True)
     return seen
 
@@ -108,7 +108,7 @@ def main() -> None:
     files = examples(*SIZE)
     names = [reader.__name__.rpartition(".")[2] for reader in READERS]
     total = sum((measure(name, files[name], given.flips, given.seed) for name in names), Counter[str]())
-    print(f"all: {', '.join(f'{one} {total[one] / total.total():.1%}' for one in OUTCOMES)}")
+    print(f"all: {', '.join(f'{kind} {total[kind] / total.total():.1%}' for kind in OUTCOMES)}")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Keyword scores of a finished run against a plain loop of the seed tutorial's method, to 4 decimals.
+"""Keyword scores of a finished run against a plain loop of the baseline tutorial's method, to 4 decimals.
 
     python -m benchmarks.keywords_agree [RUN] [--features 20] [--seed 0]
 
@@ -51,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     asked = parser.parse_args(arguments)
     differences = agree(open_run(asked.run).current(), asked.features, asked.seed)
     print_keywords(differences)
-    return int(any(one.only or one.decimals for one in differences))
+    return int(any(difference.only or difference.decimals for difference in differences))
 
 
 if __name__ == "__main__":

@@ -28,9 +28,9 @@ ROOT = Path(__file__).resolve().parent.parent
 NAME = "killed"
 
 
-def command(source: str, data: Path, flags: list[str]) -> list[str]:
+def command(source: str, data_folder: Path, flags: list[str]) -> list[str]:
     """The build command, the same every time."""
-    return [sys.executable, "-m", "precompute", "build", source, "--name", NAME, "--data", str(data), *flags]
+    return [sys.executable, "-m", "precompute", "build", source, "--name", NAME, "--data", str(data_folder), *flags]
 
 
 def hashes(run: Run) -> dict[str, str]:
@@ -40,12 +40,12 @@ def hashes(run: Run) -> dict[str, str]:
     return {path.relative_to(folder).as_posix(): files.sha256_file(path) for path in paths}
 
 
-def lay_before(stage: Stage, reference: Run, data: Path) -> None:
-    """Copy the reference into `data` as it was when `stage` had not begun."""
-    shutil.copytree(reference.path, data / NAME)
-    generation = Run(data / NAME).current()
+def lay_before(stage: Stage, reference: Run, data_folder: Path) -> None:
+    """Copy the reference into `data_folder` as it was when `stage` had not begun."""
+    shutil.copytree(reference.path, data_folder / NAME)
+    generation = Run(data_folder / NAME).current()
     (generation.path / "manifest.json").unlink()
-    names = [one.name for one in PIPELINE]
+    names = [member.name for member in PIPELINE]
     for later in PIPELINE[names.index(stage.name) :]:
         files.remove(generation.path / "done" / f"{later.name}.json")
         for output in later.outputs:
@@ -77,26 +77,26 @@ def main() -> int:
     draw = random.Random(given.seed)
     differing = 0
     with tempfile.TemporaryDirectory() as folder:
-        data = Path(folder) / "reference"
-        subprocess.run(command(given.source, data, flags), cwd=ROOT, check=True, stderr=subprocess.DEVNULL)
-        reference = Run(data / NAME)
+        data_folder = Path(folder) / "reference"
+        subprocess.run(command(given.source, data_folder, flags), cwd=ROOT, check=True, stderr=subprocess.DEVNULL)
+        reference = Run(data_folder / NAME)
         expected, seconds = hashes(reference), reference.current().volatile()
         for stage in PIPELINE:
             for trial in range(given.trials):
-                data = Path(folder) / f"{stage.name}-{trial}"
-                lay_before(stage, reference, data)
+                data_folder = Path(folder) / f"{stage.name}-{trial}"
+                lay_before(stage, reference, data_folder)
                 delay = draw.random() * seconds[stage.name]["seconds"]
-                started = command(given.source, data, flags)
-                met = kill_in(stage, Run(data / NAME).current(), started, delay)
+                started = command(given.source, data_folder, flags)
+                met = kill_in(stage, Run(data_folder / NAME).current(), started, delay)
                 subprocess.run(started, cwd=ROOT, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-                found = hashes(Run(data / NAME))
-                wrong = sorted(name for name in expected | found if expected.get(name) != found.get(name))
+                digests = hashes(Run(data_folder / NAME))
+                wrong = sorted(name for name in expected | digests if expected.get(name) != digests.get(name))
                 differing += bool(wrong)
                 print(
                     f"{stage.name:<10} {met} {delay:6.2f} s in: {len(expected)} files, {len(wrong)} differ {wrong[:4]}",
                     flush=True,
                 )
-                shutil.rmtree(data)
+                shutil.rmtree(data_folder)
     print(f"{len(PIPELINE) * given.trials} kills, {differing} runs that differ from the one never killed")
     return 1 if differing else 0
 

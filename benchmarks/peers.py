@@ -25,7 +25,8 @@ The protocol:
 - Seconds are the CPU time of the training alone, in one thread (wall time stands in the file). Ours is trained
   also with 3/4 and 1/2 of the samples: the table says how early it passes the FVU (at exactly k) of each peer's end.
 
-A line of JSON is added to OUT.jsonl after each training, and what stands there is not done again: it can be killed.
+A line of JSON is added to OUT.jsonl after each training, and what stands there is not done again: it can be
+stopped at any time.
 """
 
 from __future__ import annotations
@@ -53,9 +54,9 @@ class Bench:
     train: Path
     """The training embeddings."""
     tune: Path
-    """Those that tuning is judged on."""
-    held: Path
-    """Those that the comparison is judged on."""
+    """Those on which the tuned candidates are measured."""
+    test: Path
+    """Those on which the comparison is measured."""
     out: Path
     """The file of lines."""
     pythons: dict[str, str]
@@ -67,17 +68,17 @@ class Bench:
         """Return what is done."""
         return read_lines(self.out) if self.out.is_file() else []
 
-    def do(self, asked: list[Asked], judged: Path) -> None:
+    def do(self, asked: list[Asked], test: Path) -> None:
         """Do those trainings of one system that have no line yet, in one process, and add their lines."""
         done = {line.asked for line in self.lines()}
-        left = [one for one in asked if one not in done]
+        left = [training for training in asked if training not in done]
         if not left:
             return
         # -P keeps the working folder off the path, where a file could stand before a library of the same name.
-        command = [self.pythons[left[0].system], "-P", "-m", f"benchmarks.peer.{left[0].system}", self.train, judged]
+        command = [self.pythons[left[0].system], "-P", "-m", f"benchmarks.peer.{left[0].system}", self.train, test]
         with tempfile.TemporaryFile() as complaints:
             running = subprocess.Popen(
-                [*map(str, command), *(json.dumps(asdict(one)) for one in left)],
+                [*map(str, command), *(json.dumps(asdict(training)) for training in left)],
                 env=os.environ | self._environment(left[0].system),
                 stdout=subprocess.PIPE,
                 stderr=complaints,
@@ -95,10 +96,10 @@ class Bench:
         threads = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
         return {"PYTHONPATH": path, "HF_HUB_OFFLINE": "1", **threads}
 
-    def _add(self, found: str) -> None:
+    def _add(self, line: str) -> None:
         with self.out.open("a", encoding="utf-8") as out:
-            out.write(found)
-        print(found, end="", flush=True)
+            out.write(line)
+        print(line, end="", flush=True)
 
     def tune_system(self, system: str, samples: int, seconds: float) -> Asked:
         """Return the best of the candidates that were tried within the seconds."""
@@ -146,7 +147,7 @@ def main() -> int:
         if system in pythons
     }
     for asked in grid(tuned, given.samples):
-        bench.do(asked, bench.held)
+        bench.do(asked, bench.test)
     return 0
 
 

@@ -80,7 +80,7 @@ class Probed(NamedTuple):
     labels: np.ndarray
     """str [n]."""
     division: Division
-    """Which of them teach, which judge."""
+    """Which of them are training texts, which test texts."""
 
 
 def own_division(split: np.ndarray | None, n: int, seed: int) -> tuple[Division, str]:
@@ -123,7 +123,10 @@ def encode(source: str, x: np.ndarray, labels: np.ndarray, division: Division) -
 
 def show(name: str, accuracies: Sequence[Accuracy]) -> None:
     """Print one line of a table."""
-    cells = (f"{one.value:.4f} ({one.low:.3f}–{one.high:.3f}) C {one.strength:<6g}" for one in accuracies)
+    cells = (
+        f"{accuracy.value:.4f} ({accuracy.low:.3f}–{accuracy.high:.3f}) C {accuracy.strength:<6g}"
+        for accuracy in accuracies
+    )
     print(f"  {name:<35}" + "   ".join(cells), flush=True)
 
 
@@ -138,27 +141,29 @@ def probe_all(probed: Probed, few: Sequence[int], probes: Sequence[Callable], wa
     names = {"text": "largest of each text", "pooled": "for all labels", "label": "for each label"}
     for way in ways:
         for k in few:
-            one = [probe(k_sparse, probed.activations, probed.labels, probed.division, k, way=way) for probe in probes]
-            show(f"{k} feature{'s' * (k > 1)}, {names[way]}", one)
+            few_accuracies = [
+                probe(k_sparse, probed.activations, probed.labels, probed.division, k, way=way) for probe in probes
+            ]
+            show(f"{k} feature{'s' * (k > 1)}, {names[way]}", few_accuracies)
     return raw
 
 
 def compare(corpus: str, raw: Accuracy, few: Sequence[int]) -> None:
-    """Print the published table and whether ours may be held against it."""
+    """Print the published table and whether ours can be compared with it."""
     table = TABLES.get(corpus)
     if table is None:
         print(f"no published table for {corpus} with this embedder is known here.")
         return
     print(f"published for {corpus} (accuracy on 1,100 texts; few: the largest of a text):")
-    for one in table:
-        levels = "  ".join(f"{k}: {one.few[k]:.3f}" for k in few if k in one.few)
+    for row in table:
+        levels = "  ".join(f"{k}: {row.few[k]:.3f}" for k in few if k in row.few)
         print(
-            f"  {one.name:<7} {one.n_features:>5} features k {one.k:<4} raw {one.raw:.3f}  "
-            f"reconstruction {one.reconstruction:.3f}  features {one.features:.3f}  few {levels}"
+            f"  {row.name:<7} {row.n_features:>5} features k {row.k:<4} raw {row.raw:.3f}  "
+            f"reconstruction {row.reconstruction:.3f}  features {row.features:.3f}  few {levels}"
         )
     apart = abs(raw.value - table[0].raw)
-    told = "COMPARABLE" if apart <= CLOSE else "NOT COMPARABLE"
-    print(f"{told}: raw embeddings {raw.value:.4f} here, {table[0].raw:.4f} published, {apart:.4f} apart.")
+    verdict = "COMPARABLE" if apart <= CLOSE else "NOT COMPARABLE"
+    print(f"{verdict}: raw embeddings {raw.value:.4f} here, {table[0].raw:.4f} published, {apart:.4f} apart.")
 
 
 def tuned(seed: int, probe: Callable, *given: object, **options: object) -> Accuracy:
@@ -171,8 +176,8 @@ def fixed(probe: Callable, *given: object, **options: object) -> Accuracy:
     return probe(*given, strength=1.0, scaled=False, **options)
 
 
-def told_of(corpus: pa.Table, division: Division, labels: np.ndarray) -> str:
-    """How many texts teach and judge, and how many judging texts are among the teaching ones too."""
+def sizes_of(corpus: pa.Table, division: Division, labels: np.ndarray) -> str:
+    """How many training and test texts there are, and how many test texts are among the training ones too."""
     texts = corpus["text"].to_numpy(zero_copy_only=False)
     n_both = int(np.isin(texts[division.test], texts[division.train]).sum())
     n_labels = len(np.unique(labels[division.train]))
@@ -205,13 +210,13 @@ def main() -> int:
     labels = corpus[asked.label_column].to_numpy(zero_copy_only=False).astype(str)
     has_split = asked.split_column in corpus.column_names
     split = corpus[asked.split_column].to_numpy(zero_copy_only=False).astype(str) if has_split else None
-    published, few = asked.protocol == "published", [int(one) for one in asked.few.split(",")]
+    published, few = asked.protocol == "published", [int(number) for number in asked.few.split(",")]
     division, done = published_division(split) if published else own_division(split, len(x), asked.seed)
-    print(f"{asked.corpus.stem}: {told_of(corpus, division, labels)}; {done}")
+    print(f"{asked.corpus.stem}: {sizes_of(corpus, division, labels)}; {done}")
     probed = encode(asked.sae, x, labels, division)
-    found = partial(tuned, asked.seed)
+    tuned_probe = partial(tuned, asked.seed)
     print("  accuracy on test texts, 95 % interval, C" + (": C = 1 unscaled, then C found" if published else " found"))
-    raw = probe_all(probed, few, [fixed, found] if published else [found], WAYS[:1] if published else WAYS)
+    raw = probe_all(probed, few, [fixed, tuned_probe] if published else [tuned_probe], WAYS[:1] if published else WAYS)
     compare(asked.corpus.stem, raw, few)
     return 0
 

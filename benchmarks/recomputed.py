@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow.parquet as pq
 
 NEAR = 1e-6
-"""What lies so near to a gate, an edge or a tie may fall on either side in float32."""
+"""What lies so near to a threshold, an edge or a tie may fall on either side in float32."""
 CLOSE = 1e-5
 """How far floats may be apart, relative to their size above 1."""
 BLOCK = 1024
@@ -30,7 +30,7 @@ class Comparison:
     largest: float = 0.0
     """The largest difference between floats."""
     listed: list[str] = field(default_factory=list)
-    """Cases too near to a gate, an edge or a tie to be decided."""
+    """Cases too near to a threshold, an edge or a tie to be decided."""
     wrong: list[str] = field(default_factory=list)
 
     def check(self, same: bool, what: str) -> None:
@@ -102,7 +102,7 @@ def normalised(x: np.ndarray, norm: str) -> np.ndarray:
 
 
 def gate(config: dict, w: dict[str, np.ndarray], z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the activations a feature has if it fires, and by how much it passes its gate, both [n, n_features]."""
+    """Return the activation of each feature if it fires, and its margin above the threshold, both [n, n_features]."""
     if config["architecture"] == "gated":
         return z * np.exp(w["r_mag"]) + w["b_mag"], np.minimum(z + w["b_gate"], z * np.exp(w["r_mag"]) + w["b_mag"])
     if config["architecture"] == "jumprelu":
@@ -110,20 +110,20 @@ def gate(config: dict, w: dict[str, np.ndarray], z: np.ndarray) -> tuple[np.ndar
     if config["architecture"] == "topk":
         k = min(config["k"], z.shape[1])
         ranked = -np.partition(-z, [k - 1, min(k, z.shape[1] - 1)], axis=1)
-        # Between the k-th and the next: whoever is near to either is near to the other side.
+        # The threshold lies midway between the k-th and the next, so a value near to it may fall on either side.
         inside = ranked[:, [k - 1]] if k == z.shape[1] else (ranked[:, [k - 1]] + ranked[:, [k]]) / 2
         return z, np.minimum(z - inside if k < z.shape[1] else z, z)
     return z, z
 
 
 def encode(run: Path, doubts: Comparison) -> Active:
-    """Encode every embedding in float64; pairs within 1e-6 of the gate are listed and follow the run's own table."""
+    """Encode every embedding in float64; pairs within 1e-6 of a threshold are listed and follow the run's table."""
     config = json.loads((run / "sae" / "cfg.json").read_text())
     w = {
         name: tensor.astype(np.float64)
         for name, tensor in read_safetensors(run / "sae/sae_weights.safetensors").items()
     }
-    found: list[tuple[np.ndarray, ...]] = []
+    blocks: list[tuple[np.ndarray, ...]] = []
     n_texts = 0
     for part in sorted((run / "embeddings").glob("part-*.parquet")):
         table = pq.read_table(part, columns=["text_id", "embedding"])
@@ -134,9 +134,9 @@ def encode(run: Path, doubts: Comparison) -> Active:
             inner = inner - (w["b_dec"] if config.get("apply_b_dec_to_input", True) else 0)
             a, margin = gate(config, w, inner @ w["W_enc"] + w.get("b_enc", 0))
             rows, feature_ids = np.nonzero(margin > -NEAR)
-            found.append((text_ids[rows], feature_ids, a[rows, feature_ids], margin[rows, feature_ids]))
+            blocks.append((text_ids[rows], feature_ids, a[rows, feature_ids], margin[rows, feature_ids]))
             n_texts += len(text_ids)
-    text_ids, feature_ids, activations, margin = (np.concatenate(column) for column in zip(*found, strict=True))
+    text_ids, feature_ids, activations, margin = (np.concatenate(column) for column in zip(*blocks, strict=True))
     fires = decided(run, text_ids, feature_ids, margin, doubts, w["W_dec"].shape[0])
     return Active(n_texts, w["W_dec"].shape[0], text_ids[fires], feature_ids[fires], activations[fires])
 
@@ -164,7 +164,7 @@ def decided(
     doubtful = np.abs(margin) <= NEAR
     fires = np.where(doubtful, np.isin(ours, keys), margin > 0)
     for text_id, feature_id, by in zip(text_ids[doubtful], feature_ids[doubtful], margin[doubtful], strict=True):
-        doubts.listed.append(f"text {text_id}, feature {feature_id}: {by:+.1e} from its gate")
+        doubts.listed.append(f"text {text_id}, feature {feature_id}: {by:+.1e} from its threshold")
     extra = np.setdiff1d(keys, ours[fires])
     lacking = np.setdiff1d(ours[fires], keys)
     doubts.compared = int(fires.sum()) + len(extra)

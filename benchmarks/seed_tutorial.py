@@ -1,4 +1,4 @@
-"""The seed tutorial's method against this project's, on the same texts, in one run.
+"""The baseline tutorial's method against this project's, on the same texts, in one run.
 
     python -m benchmarks.seed_tutorial [RUN] [--texts 500] [--rounds 2] [--features 20] [--seed 0]
 
@@ -103,7 +103,7 @@ def read_keywords(generation: Generation, n_features: int) -> list[Keywords]:
 
 
 def top_texts_agree(tutorial: list[tuple[float, str]], ours: list[tuple[float, str]]) -> bool:
-    """Whether two top tens are one: activations within 1e-5 rank by rank, and texts where no tie leaves a choice.
+    """Whether two top tens are equal: activations within 1e-5 rank by rank, and the same texts where none tie.
 
     The tutorial's list is without its zero activations, with which its heaps fill up.
     """
@@ -142,7 +142,11 @@ def run_benchmark(generation: Generation, asked: argparse.Namespace) -> None:
             chosen = {feature_id: [text for _, text in top[feature_id]] for feature_id in drawn}
             loop = timings.clock("keywords", partial(tutorial_labels, chosen, keybert, model))
     print_agreement(
-        density, our_density, top, our_top, [compare_keywords(loop[one], our_keywords[one]) for one in drawn]
+        density,
+        our_density,
+        top,
+        our_top,
+        [compare_keywords(loop[feature_id], our_keywords[feature_id]) for feature_id in drawn],
     )
     print_ratios(timings, len(texts), len(drawn), len(our_top))
 
@@ -168,10 +172,10 @@ def print_agreement(
 
 def print_keywords(differences: list[Difference]) -> None:
     """Print one line on keyword lists compared feature by feature."""
-    n_keywords = sum(one.n_keywords for one in differences)
-    only = [keyword for one in differences for keyword in one.only]
-    decimals = [keyword for one in differences for keyword in one.decimals]
-    largest = max((one.largest for one in differences), default=0.0)
+    n_keywords = sum(difference.n_keywords for difference in differences)
+    only = [keyword for difference in differences for keyword in difference.only]
+    decimals = [keyword for difference in differences for keyword in difference.decimals]
+    largest = max((difference.largest for difference in differences), default=0.0)
     print(
         f"keywords   {len(differences)} features, {n_keywords} keywords: {len(only)} in one list only {only[:6]}, "
         f"{len(decimals)} differ in the 4th decimal {decimals[:6]}, largest difference {largest:.2e}"
@@ -204,7 +208,7 @@ def print_ratios(timings: Timings, n_texts: int, n_drawn: int, n_features: int) 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Read the flags, run, return the exit code."""
-    parser = argparse.ArgumentParser(description="The seed tutorial's method against ours on the same texts.")
+    parser = argparse.ArgumentParser(description="The baseline tutorial's method against ours on the same texts.")
     parser.add_argument("run", nargs="?", type=Path, default=Path(__file__).parents[1] / "data" / "demo")
     parser.add_argument("--texts", type=int, default=500, help="how many texts, from the top")
     parser.add_argument("--rounds", type=int, default=2)

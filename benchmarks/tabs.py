@@ -43,7 +43,7 @@ from featurelib.storage.store import Store
 Store._cursor = lambda self: self._con
 Store._close = lambda self, cursor: None
 """
-LINKS = ", ".join(f'[data-testid="stMain"] a[href*="{one}="]:visible' for one in ("feature", "text"))
+LINKS = ", ".join(f'[data-testid="stMain"] a[href*="{name}="]:visible' for name in ("feature", "text"))
 READ_TEXT_LINKS = """() => [...document.querySelectorAll('[class*="st-key-read-texts-top"] a[href*="text="]')]
     .map(link => Number(new URL(link.href).searchParams.get('text')))"""
 READ_ACTIVATIONS = """() => [...document.querySelectorAll('[class*="st-key-read-texts-top"] .activation bdi')]
@@ -80,8 +80,10 @@ class Oracle:
 
     def having(self, column: str, value: str | None) -> np.ndarray:
         """Which texts have the value, bool [n_texts]."""
-        held = self.texts[column].to_pylist()
-        return np.array([value in map(str, one) if isinstance(one, list) else str(one) == value for one in held])
+        values = self.texts[column].to_pylist()
+        return np.array(
+            [value in map(str, entry) if isinstance(entry, list) else str(entry) == value for entry in values]
+        )
 
     def activation(self, text_id: int, feature_id: int) -> float:
         """The feature's activation on the text."""
@@ -118,12 +120,12 @@ async def read(page: Any, oracle: Oracle) -> tuple[list[Any], list[Any]] | None:
         number = int(asked["feature"][0])
         title = await page.locator("h1").first.inner_text()
         ids = list(dict.fromkeys(await page.evaluate(READ_TEXT_LINKS)))
-        numbers = [float(one) for one in await page.evaluate(READ_ACTIVATIONS)]
+        numbers = [float(text) for text in await page.evaluate(READ_ACTIVATIONS)]
         top = oracle.top_texts(number, ROWS, asked.get("column", [None])[0], asked.get("value", [None])[0])
-        true = [oracle.activation(one, number) for one in top]
+        true = [oracle.activation(text_id, number) for text_id in top]
         same = len(numbers) == len(true) and np.allclose(numbers, true, rtol=ROUNDED)
         return [title.strip(), *ids, same], [oracle.labels[number], *top, True]
-    shown = list(dict.fromkeys(one for one, label in await page.evaluate(READ_FEATURES) if label))
+    shown = list(dict.fromkeys(feature_id for feature_id, label in await page.evaluate(READ_FEATURES) if label))
     if place == "text" and "text" in asked:
         return shown, oracle.features_of(int(asked["text"][0]))
     if place == "overview":
@@ -138,25 +140,25 @@ async def compare(page: Any, oracle: Oracle, tally: Tally) -> None:
     """
     end = time.perf_counter() + PATIENCE
     while True:
-        found = None
+        answers = None
         if await page.evaluate(DRAWN):
-            found = await read(page, oracle)
-            if found is None or found[0] == found[1]:
+            answers = await read(page, oracle)
+            if answers is None or answers[0] == answers[1]:
                 break
         if time.perf_counter() > end:
-            shown, expected = found or ([], [])
+            shown, expected = answers or ([], [])
             tally.wrong.append(f"{page.url}: shows {shown[:6]}…, numpy says {expected[:6]}…")
             break
         await page.wait_for_timeout(PAUSE * 1000)
-    if found:
+    if answers:
         tally.compared += 1
-        tally.rows += len(found[1])
+        tally.rows += len(answers[1])
     if await page.locator('[data-testid="stException"]').count():
         tally.wrong.append(f"{page.url}: an exception is shown")
 
 
 async def click_through(browser: Any, address: str, oracle: Oracle, tally: Tally, draw: random.Random, n: int) -> None:
-    """One tab: open the overview, then click links at random, as a person who is curious does."""
+    """One tab: open the overview, then click links at random."""
     context = await browser.new_context(viewport={"width": 1440, "height": 1200})
     page = await context.new_page()
     page.set_default_timeout(60_000)
@@ -180,8 +182,8 @@ async def click_through(browser: Any, address: str, oracle: Oracle, tally: Tally
 
 def memory(process: int) -> float:
     """The resident memory of a process, in MB (Linux)."""
-    held = Path(f"/proc/{process}/status").read_text(encoding="utf-8")
-    return int(re.search(r"VmRSS:\s+(\d+)", held)[1]) / 1024
+    status = Path(f"/proc/{process}/status").read_text(encoding="utf-8")
+    return int(re.search(r"VmRSS:\s+(\d+)", status)[1]) / 1024
 
 
 async def measure(address: str, process: int, oracle: Oracle, given: argparse.Namespace) -> Tally:

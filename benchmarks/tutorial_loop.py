@@ -1,4 +1,4 @@
-"""The seed tutorial's method as a plain loop, the peer of benchmarks/seed_tutorial.py and benchmarks/keywords_agree.py.
+"""The baseline tutorial's method as a plain loop, for benchmarks/seed_tutorial.py and benchmarks/keywords_agree.py.
 
 Written anew, step by step, after the pages of Yb1ku/SAEs-for-Sentence-BERT (MIT), with one model loaded and the SAE
 applied by one matrix product per text:
@@ -105,21 +105,21 @@ def tutorial_text_terms(text: str, keybert: Any, model: Any, merge_at: float = 0
     from sentence_transformers.util import cos_sim
 
     text_embedding = model.encode(text, convert_to_tensor=True)
-    found = [(word.lower(), score) for word, score in keybert.extract_keywords(text)]
-    if not found:
+    words = [(word.lower(), score) for word, score in keybert.extract_keywords(text)]
+    if not words:
         return []
-    embeddings = model.encode([word for word, _ in found], convert_to_tensor=True)
+    embeddings = model.encode([word for word, _ in words], convert_to_tensor=True)
     merged, taken = [], set()
-    for i in range(len(found)):
+    for i in range(len(words)):
         if i in taken:
             continue
         group = [i] + [
             j
-            for j in range(i + 1, len(found))
+            for j in range(i + 1, len(words))
             if j not in taken and cos_sim(embeddings[i], embeddings[j]).item() >= merge_at
         ]
         taken.update(group)
-        merged.append(max((found[j] for j in group), key=lambda pair: pair[1]))
+        merged.append(max((words[j] for j in group), key=lambda pair: pair[1]))
     terms = list(merged)
     for first, second in combinations([word for word, _ in merged[:5]], 2):
         phrase = f"{first} {second}"
@@ -156,8 +156,8 @@ def tutorial_keywords(
             if terms[j] not in assigned and cos_sim(embeddings[i], embeddings[j]).item() >= cluster_at
         ]
         assigned.update(cluster)
-        total, count = sum(sums[one] for one in cluster), sum(counts[one] for one in cluster)
-        clustered.append((max(cluster, key=lambda one: scores[one]), total / count * log(1 + count)))
+        total, count = sum(sums[member] for member in cluster), sum(counts[member] for member in cluster)
+        clustered.append((max(cluster, key=lambda member: scores[member]), total / count * log(1 + count)))
     return sorted(clustered, key=lambda pair: pair[1], reverse=True)
 
 
@@ -187,6 +187,6 @@ def compare_keywords(tutorial: Keywords, ours: Keywords) -> Difference:
     return Difference(
         len(left),
         tuple(sorted(left.keys() ^ right.keys())),
-        max((abs(left[one] - right[one]) for one in shared), default=0.0),
-        tuple(one for one in shared if abs(left[one] - right[one]) >= 0.5e-4),
+        max((abs(left[keyword] - right[keyword]) for keyword in shared), default=0.0),
+        tuple(keyword for keyword in shared if abs(left[keyword] - right[keyword]) >= 0.5e-4),
     )

@@ -1,4 +1,4 @@
-"""A tiny true world: a planted corpus, a stand-in embedder, one complete run made by the real command."""
+"""What most tests use: a planted corpus, a stand-in embedder, one complete run made by the real command."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def own_data(tiny_data: Path, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def use_data() -> Iterator[Callable[[Path], None]]:
-    """Chooses the data folder of the pages; the one of before is back after the test."""
+    """Chooses the data folder of the pages; the previous one is restored after the test."""
     from featurelib import ui
 
     before = ui.data_folder()

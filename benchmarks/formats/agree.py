@@ -68,16 +68,16 @@ def main() -> int:
     for case in cases:
         note = (case / "note.txt").read_text(encoding="utf-8").strip()
         try:
-            found = compare(case)
+            difference = compare(case)
         except Refusal as refusal:
             wrong += 1
             print(f"{case.name:48} REFUSED: {refusal}  {note}")
             continue
-        wrong += not found.holds
-        sign = "" if found.holds else "  DIFFERS"
+        wrong += not difference.holds
+        sign = "" if difference.holds else "  DIFFERS"
         print(
-            f"{case.name:48} {found.activations:11.1e} {found.output:9.1e} {found.fires_once:9} {found.scale:6.1f}  "
-            f"{note}{sign}"
+            f"{case.name:48} {difference.activations:11.1e} {difference.output:9.1e} {difference.fires_once:9} "
+            f"{difference.scale:6.1f}  {note}{sign}"
         )
     print(f"{len(cases)} cases, {wrong} of them differ by more than {LARGEST_DIFFERENCE:.0e}, or were refused")
     return int(wrong > 0 or not cases)

@@ -25,7 +25,7 @@ SEED = 20
 
 
 def some_rows(d_in: int = D_IN, seed: int = SEED) -> np.ndarray:
-    """Return embeddings to judge random weights on, float32 [N_ROWS, d_in], off centre as real ones are."""
+    """Return embeddings to test random weights on, float32 [N_ROWS, d_in], off centre as real ones are."""
     draw = np.random.default_rng(seed)
     return (draw.normal(size=(N_ROWS, d_in)) + draw.normal(size=d_in)).astype(np.float32)
 

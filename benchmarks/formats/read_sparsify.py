@@ -43,8 +43,8 @@ def read(out: Path) -> int:
     for case in sorted(out.iterdir()):
         coder, rows = SparseCoder.load_from_disk(case / "sae"), torch.from_numpy(np.load(case / "x.npy"))
         with torch.no_grad():
-            found = coder.encode(rows)
-            dense = torch.zeros_like(found.pre_acts).scatter_(1, found.top_indices, found.top_acts)
+            encoded = coder.encode(rows)
+            dense = torch.zeros_like(encoded.pre_acts).scatter_(1, encoded.top_indices, encoded.top_acts)
             output = coder(rows).sae_out
         theirs = {"activations": dense.numpy(), "output": output.numpy()}
         apart = [float(np.abs(array - np.load(case / f"{name}.npy")).max()) for name, array in theirs.items()]

@@ -58,7 +58,7 @@ GIVEN_THRESHOLD = 0.3
 
 @torch.no_grad()
 def draw(dictionary: Any, seed: int) -> None:
-    """Give every parameter values that tell it from its neighbours; thresholds are above 0."""
+    """Give every parameter values that no other parameter has; thresholds are above 0."""
     source = torch.Generator().manual_seed(seed)
     for name, parameter in dictionary.named_parameters():
         drawn = torch.randn(parameter.shape, generator=source)

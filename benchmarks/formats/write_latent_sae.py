@@ -75,9 +75,9 @@ def keep(sae: Sae, folder: Path, x: np.ndarray, note: str) -> None:
     sae.save_to_disk(folder / "sae")
     sae = Sae.load_from_disk(folder / "sae").eval()
     rows = torch.from_numpy(x)
-    found = sae.encode(rows)
-    dense = torch.zeros(len(rows), sae.num_latents).scatter_(1, found.top_indices, found.top_acts)
-    output = sae.decode(found.top_acts, found.top_indices) + sae._skip(sae._center(rows))
+    encoded = sae.encode(rows)
+    dense = torch.zeros(len(rows), sae.num_latents).scatter_(1, encoded.top_indices, encoded.top_acts)
+    output = sae.decode(encoded.top_acts, encoded.top_indices) + sae._skip(sae._center(rows))
     write_case(folder, x, dense.numpy(), output.numpy(), f"latentsae: Sae {note}")
 
 

@@ -54,7 +54,7 @@ STEPS, BATCH = 200, 512
 
 @torch.no_grad()
 def draw(sae: torch.nn.Module, seed: int) -> None:
-    """Give every parameter values that tell it from its neighbours; thresholds are above 0."""
+    """Give every parameter values that no other parameter has; thresholds are above 0."""
     source = torch.Generator().manual_seed(seed)
     for name, parameter in sae.named_parameters():
         drawn = torch.randn(parameter.shape, generator=source)

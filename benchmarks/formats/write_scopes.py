@@ -67,7 +67,7 @@ def keep(folder: Path, sae: SAE, note: str) -> None:
 
 
 def write_gemma(out: Path) -> None:
-    """Write params.npz of a layer and of the token embeddings, whose folder tells."""
+    """Write params.npz of a layer and of the token embeddings; the folder's name says which it is."""
     for seed, name in enumerate(("layer_5/width_16k/average_l0_6", "embedding/width_4k/average_l0_6")):
         folder = out / name.split("/")[0] / f"gemma_scope_{name.split('/')[0]}"
         (folder / "sae").mkdir(parents=True)

@@ -66,10 +66,10 @@ def keep(coder: SparseCoder, folder: Path, x: np.ndarray, note: str) -> None:
     coder.save_to_disk(folder / "sae")
     coder = SparseCoder.load_from_disk(folder / "sae")
     rows = torch.from_numpy(x)
-    found = coder.encode(rows)
-    dense = torch.zeros_like(found.pre_acts).scatter_(1, found.top_indices, found.top_acts)
+    encoded = coder.encode(rows)
+    dense = torch.zeros_like(encoded.pre_acts).scatter_(1, encoded.top_indices, encoded.top_acts)
     # not its forward: with multi_topk that hands out the reconstruction from 4k features, which only the loss is for
-    output = coder.decode(found.top_acts, found.top_indices)
+    output = coder.decode(encoded.top_acts, encoded.top_indices)
     output = output if coder.W_skip is None else output + rows @ coder.W_skip.mT
     write_case(folder, x, dense.numpy(), output.numpy(), f"eai-sparsify: {note}")
 

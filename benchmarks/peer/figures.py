@@ -8,7 +8,7 @@ from typing import Protocol
 import numpy as np
 
 BLOCK = 2000
-"""Texts whose activations are held at a time."""
+"""Number of texts whose activations are in memory at a time."""
 
 
 class Trained(Protocol):
@@ -29,27 +29,27 @@ class Figures:
     """How good a trained SAE is."""
 
     fvu: float
-    """Σ‖x − x̂‖² / Σ‖x − x̄‖² on the judged texts, in the raw space, x̄ their mean."""
+    """Σ‖x − x̂‖² / Σ‖x − x̄‖² on the test texts, in the raw space, x̄ their mean."""
     l0: float
-    """Activations above 0 per judged text, with the system's own inference gate."""
+    """Activations above 0 per test text, with the system's own inference gate."""
     fvu_exact: float
-    """FVU where exactly k·n activations of the n judged texts are kept, the largest; of TopK the same as `fvu`."""
+    """FVU where exactly k·n activations of the n test texts are kept, the largest; of TopK the same as `fvu`."""
     dead_share: float
     """Share of features that fire on none of the training texts, with the system's own inference gate."""
 
 
-def measure(trained: Trained, train: np.ndarray, judged: np.ndarray, k: int) -> Figures:
-    """Return the figures of embeddings `judged` [n, d]; dead features are those of `train`."""
-    a = _in_blocks(trained.activations, judged)
-    open_gate = trained.positive(judged[:1]) is not None
-    exact = _largest(_in_blocks(trained.positive, judged), k * len(judged)) if open_gate else a
+def measure(trained: Trained, train: np.ndarray, test: np.ndarray, k: int) -> Figures:
+    """Return the figures of embeddings `test` [n, d]; dead features are those of `train`."""
+    a = _in_blocks(trained.activations, test)
+    has_threshold = trained.positive(test[:1]) is not None
+    exact = _largest(_in_blocks(trained.positive, test), k * len(test)) if has_threshold else a
     fired = np.zeros(a.shape[1], bool)
     for start in range(0, len(train), BLOCK):
         fired |= (trained.activations(train[start : start + BLOCK]) > 0).any(axis=0)
     return Figures(
-        fvu=find_fvu(judged, _in_blocks(trained.rebuild, a)),
+        fvu=find_fvu(test, _in_blocks(trained.rebuild, a)),
         l0=float((a > 0).sum(axis=1).mean()),
-        fvu_exact=find_fvu(judged, _in_blocks(trained.rebuild, exact)),
+        fvu_exact=find_fvu(test, _in_blocks(trained.rebuild, exact)),
         dead_share=float(1 - fired.mean()),
     )
 

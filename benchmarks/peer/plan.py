@@ -57,8 +57,11 @@ def grid(tuned: dict[str, Asked], samples: int) -> Iterator[list[Asked]]:
     for seed, chosen in product(SEEDS, tuned.values()):
         asked = [_sized(chosen, seed, samples, n_features, k) for n_features, k in product(SIZES, K)]
         if chosen.system == OURS:
-            asked = [replace(one, lr=0.0, batch=0, option=SHIPPED) for one in asked]
-            asked += [replace(one, role="part", samples=round(samples * part)) for one, part in product(asked, PARTS)]
+            asked = [replace(training, lr=0.0, batch=0, option=SHIPPED) for training in asked]
+            asked += [
+                replace(training, role="part", samples=round(samples * part))
+                for training, part in product(asked, PARTS)
+            ]
         yield asked
 
 

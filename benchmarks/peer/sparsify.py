@@ -29,8 +29,8 @@ class Inference:
 
     def activations(self, x: np.ndarray) -> np.ndarray:
         """See figures.Trained."""
-        found = self.coder.encode(torch.from_numpy(x))
-        return torch.zeros_like(found.pre_acts).scatter_(1, found.top_indices, found.top_acts).numpy()
+        encoded = self.coder.encode(torch.from_numpy(x))
+        return torch.zeros_like(encoded.pre_acts).scatter_(1, encoded.top_indices, encoded.top_acts).numpy()
 
     def positive(self, x: np.ndarray) -> None:
         """See figures.Trained."""

@@ -21,7 +21,7 @@ class Line:
     fvu: float
     """See figures.Figures, as the next three."""
     l0: float
-    """Of the judged texts."""
+    """Of the test texts."""
     fvu_exact: float
     """At exactly k."""
     dead_share: float
@@ -71,8 +71,8 @@ def write_tables(lines: list[Line]) -> Iterator[str]:
         if line.asked.role != "tuning":
             label = f"{OURS}, as shipped" if line.asked.option == SHIPPED else line.asked.system
             groups[line.asked.n_features, line.asked.k][label, line.asked.samples].append(line)
-    for (n_features, k), found in sorted(groups.items()):
-        yield from _compare(n_features, k, {key: Seeds(of) for key, of in found.items()})
+    for (n_features, k), group in sorted(groups.items()):
+        yield from _compare(n_features, k, {key: Seeds(of) for key, of in group.items()})
 
 
 def _tuning(lines: list[Line]) -> Iterator[str]:
@@ -111,7 +111,7 @@ def _catch(system: str, peer: Seeds, group: Group) -> str:
     if system.startswith(OURS):
         return ""
     ours = [(of.mean("cpu_seconds"), key, of) for key, of in group.items() if key[0].startswith(OURS)]
-    for seconds, (label, samples), of in sorted(ours, key=lambda one: one[0]):
+    for seconds, (label, samples), of in sorted(ours, key=lambda row: row[0]):
         if of.mean("fvu_exact") <= peer.mean("fvu_exact"):
             share = seconds / peer.mean("cpu_seconds")
             return f"{seconds:.1f} s, {share:.2f} of its ({label}, {samples:,} samples)"

@@ -2,7 +2,7 @@
 
 Each trainer file beside this one is called as
 
-    python -P -m benchmarks.peer.NAME TRAIN.npy JUDGED.npy ASKED …
+    python -P -m benchmarks.peer.NAME TRAIN.npy TEST.npy ASKED …
 
 with ASKED a JSON object of the fields of Asked; after each it prints FOUND and a JSON object of those fields and of
 what was found. All of it runs in one thread.
@@ -96,13 +96,13 @@ def run(train: Callable[[np.ndarray, Asked, Clock], Trained], package: str) -> N
     """Do the trainings that the command line asks for with `train`, measure what came of each, print its line."""
     import torch
 
-    rows, judged = (np.load(path).astype(np.float32) for path in sys.argv[1:3])
+    rows, test = (np.load(path).astype(np.float32) for path in sys.argv[1:3])
     torch.set_num_threads(1)
     for asked in (Asked(**json.loads(given)) for given in sys.argv[3:]):
         clock = Clock()
         torch.manual_seed(asked.seed)
         trained = train(rows, asked, clock)
         with torch.no_grad():
-            figures = measure(trained, rows, judged, asked.k)
+            figures = measure(trained, rows, test, asked.k)
         spent = {"cpu_seconds": clock.cpu, "wall_seconds": clock.wall, "version": version(package) if package else ""}
         print("\n" + FOUND + json.dumps(asdict(asked) | asdict(figures) | spent), flush=True)

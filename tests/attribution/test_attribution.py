@@ -1,4 +1,4 @@
-"""Pre-activations taken apart: the parts add up for every pooling, norm and gate; words stand where they stand."""
+"""Pre-activations taken apart: the parts add up for every pooling, norm and gate; words are at their places."""
 
 from __future__ import annotations
 
@@ -101,11 +101,11 @@ def differences(embedder, texts: list[str], sae: SAE) -> list[float]:
 def compare(states: list[TokenStates], embeddings: np.ndarray, sae: SAE) -> list[float]:
     ids = [0, 5, sae.n_features - 1]
     whole = sae.pre_activations(embeddings).numpy()[:, ids]
-    found = []
-    for one, z in zip(states, whole, strict=True):
-        divided = token_attributions(one.shares, one.offset, readout(sae, ids))
-        found.append(np.abs(divided.by_token.sum(axis=0) + divided.constant - z).max())
-    return found
+    errors = []
+    for state, z in zip(states, whole, strict=True):
+        divided = token_attributions(state.shares, state.offset, readout(sae, ids))
+        errors.append(np.abs(divided.by_token.sum(axis=0) + divided.constant - z).max())
+    return errors
 
 
 # the sum
@@ -126,7 +126,7 @@ def test_the_parts_add_up_for_static_embeddings(tmp_path, behind):
     embedder = load_embedder(str(save_static(tmp_path / "static", BEHIND[behind]())), device="cpu")
     assert embedder.whole_reason is None
     states = embedder.token_states(TEXTS)
-    assert not any(one.special.any() for one in states) and len(states[2].shares) == 0
+    assert not any(state.special.any() for state in states) and len(states[2].shares) == 0
     assert max(differences(embedder, TEXTS, random_sae(embedder.facts.dimension))) < 1e-5
 
 
@@ -156,11 +156,11 @@ def test_the_shares_are_those_of_the_definition(transformer, tmp_path):
         folder = save_model(tmp_path / pooling, transformer, pooling, [normalize()])
         plain = SentenceTransformer(str(folder), device="cpu")
         states = load_embedder(str(folder), device="cpu").token_states(TEXTS)
-        for text, one in zip(TEXTS, states, strict=True):
+        for text, state in zip(TEXTS, states, strict=True):
             h = plain.encode(text, output_value="token_embeddings").numpy()
             pooled = weights[pooling](len(h)) @ h
             expected = weights[pooling](len(h))[:, None] * h / np.linalg.norm(pooled)
-            assert np.abs(one.shares - expected).max() < 1e-5 and not one.offset.any()
+            assert np.abs(state.shares - expected).max() < 1e-5 and not state.offset.any()
 
 
 @pytest.mark.parametrize("norm", ["none", "layer_norm", "standardise", "constant_norm_rescale"])
@@ -185,20 +185,20 @@ def test_a_part_of_a_standardised_row_is_that_of_the_definition():
     draw = np.random.default_rng(0)
     shares, offset = draw.standard_normal((7, 16)).astype(np.float32), draw.standard_normal(16).astype(np.float32)
     sae = random_sae(16, "layer_norm", "gated")
-    found = token_attributions(shares, offset, readout(sae, [3, 9]))
+    attributed = token_attributions(shares, offset, readout(sae, [3, 9]))
     x = shares.sum(axis=0) + offset
     std = x.std(ddof=1) + 1e-5
     centred = (shares - shares.mean(axis=1, keepdims=True)) / std
     slope = sae.gate.r_mag.exp().numpy()[[3, 9]]
-    assert np.abs(found.by_token - centred @ sae.W_enc.numpy()[:, [3, 9]] * slope).max() < 1e-5
+    assert np.abs(attributed.by_token - centred @ sae.W_enc.numpy()[:, [3, 9]] * slope).max() < 1e-5
 
 
 def test_a_row_of_zeros_has_the_constant_alone():
     for norm in ("none", "layer_norm", "standardise", "constant_norm_rescale"):
         sae = random_sae(16, norm)
-        found = token_attributions(np.zeros((0, 16), np.float32), np.zeros(16, np.float32), readout(sae, [1]))
-        assert found.by_token.shape == (0, 1)
-        assert found.constant[0] == pytest.approx(float(sae.pre_activations(np.zeros((1, 16)))[0, 1]), abs=1e-6)
+        attributed = token_attributions(np.zeros((0, 16), np.float32), np.zeros(16, np.float32), readout(sae, [1]))
+        assert attributed.by_token.shape == (0, 1)
+        assert attributed.constant[0] == pytest.approx(float(sae.pre_activations(np.zeros((1, 16)))[0, 1]), abs=1e-6)
 
 
 # where it does not hold
@@ -229,7 +229,7 @@ def test_a_row_of_zeros_has_the_constant_alone():
 def test_an_encoder_that_is_no_sum_over_tokens_says_why(transformer, tmp_path, pooling, behind, reason):
     from featurelib.embedder import token_states as states
 
-    made = [one() for one in behind]
+    made = [layer() for layer in behind]
     if made and type(made[0]).__name__ == "Softmax":  # which sentence-transformers cannot save
         from sentence_transformers import SentenceTransformer
 
@@ -256,10 +256,10 @@ def test_a_model_without_any_pooling_is_refused(transformer, tmp_path):
 
 def words_of(embedder, text: str) -> list[str]:
     states = embedder.token_states([text])[0]
-    found = find_words(text, states.starts, states.ends, states.special)
-    assert (found.of_token[~states.special] >= 0).all() or not len(found.starts)
-    assert (found.of_token[states.special] == -1).all()
-    return [text[start:end] for start, end in zip(found.starts, found.ends, strict=True)]
+    words = find_words(text, states.starts, states.ends, states.special)
+    assert (words.of_token[~states.special] >= 0).all() or not len(words.starts)
+    assert (words.of_token[states.special] == -1).all()
+    return [text[start:end] for start, end in zip(words.starts, words.ends, strict=True)]
 
 
 @pytest.mark.parametrize(
@@ -298,10 +298,10 @@ def test_a_text_of_a_megabyte_is_read_as_far_as_the_embedder_goes(minilm):
 
 def test_white_space_tokens_count_with_the_next_word():
     starts, ends = np.array([0, 0, 1, 2, 3], np.int32), np.array([0, 1, 2, 3, 4], np.int32)
-    found = find_words("ab c", starts, ends, np.array([True, False, False, False, False]))
-    assert found.of_token.tolist() == [-1, 0, 0, 1, 1]
-    found = find_words("a  ", np.array([0, 1, 2], np.int32), np.array([1, 2, 3], np.int32), np.zeros(3, bool))
-    assert found.of_token.tolist() == [0, 0, 0]
+    words = find_words("ab c", starts, ends, np.array([True, False, False, False, False]))
+    assert words.of_token.tolist() == [-1, 0, 0, 1, 1]
+    words = find_words("a  ", np.array([0, 1, 2], np.int32), np.array([1, 2, 3], np.int32), np.zeros(3, bool))
+    assert words.of_token.tolist() == [0, 0, 0]
 
 
 @settings(max_examples=200, deadline=None)
@@ -338,6 +338,6 @@ def test_a_word_is_deleted_with_the_space_before_it(start, end, expected):
 @given(st.lists(st.floats(-30, 30), max_size=80), st.floats(-60, 60))
 def test_rounded_parts_keep_their_sum(parts, z):
     quantum = attribution.QUANTUM * (2.0 ** np.floor(np.log2(abs(z))) if abs(z) > 1 else 1)
-    found = rounded(np.array(parts), z).astype(np.float64)
-    assert abs(found.sum() - sum(parts)) <= quantum / 2 + 1e-9
-    assert np.abs(found - parts).max(initial=0) <= quantum * 1.0001 and not (found % quantum).any()
+    rounded_parts = rounded(np.array(parts), z).astype(np.float64)
+    assert abs(rounded_parts.sum() - sum(parts)) <= quantum / 2 + 1e-9
+    assert np.abs(rounded_parts - parts).max(initial=0) <= quantum * 1.0001 and not (rounded_parts % quantum).any()

@@ -1,4 +1,4 @@
-"""Words that carry a feature, in a run: stored by the stage, told by the worker, drawn on a page."""
+"""Words that carry a feature, in a run: stored by the stage, returned by the worker, drawn on a page."""
 
 from __future__ import annotations
 
@@ -70,11 +70,11 @@ def test_every_live_feature_has_the_words_of_its_ten_strongest_texts(generation)
     assert [(row["feature_id"], row["text_id"]) for row in rows] == list(
         zip(expected["feature_id"], expected["text_id"], strict=True)
     )
-    found = pq.read_table(generation.file(TEXT_WORDS)).to_pandas()
-    assert found["text_id"].tolist() == sorted(expected["text_id"].unique())
+    text_words = pq.read_table(generation.file(TEXT_WORDS)).to_pandas()
+    assert text_words["text_id"].tolist() == sorted(expected["text_id"].unique())
     facts = generation.done("attributions").facts
-    assert facts["reason"] is None and facts["n_texts"] == len(found) and facts["n_contributions"] == len(rows)
-    assert facts["n_words"] == sum(map(len, found["starts"])) and facts["largest_difference"] < 1e-5
+    assert facts["reason"] is None and facts["n_texts"] == len(text_words) and facts["n_contributions"] == len(rows)
+    assert facts["n_words"] == sum(map(len, text_words["starts"])) and facts["largest_difference"] < 1e-5
 
 
 def test_the_stored_parts_are_those_of_the_definition(generation):
@@ -175,9 +175,9 @@ def test_contributions_come_in_the_order_asked_for_and_unknown_ones_give_nothing
     store = open_store(generation)
     by_feature = [row for row in rows_of(generation) if row["feature_id"] == rows_of(generation)[0]["feature_id"]]
     asked = [by_feature[3]["text_id"], 10**6, by_feature[0]["text_id"], by_feature[3]["text_id"]]
-    found = queries.contributions(store, by_feature[0]["feature_id"], asked).to_pylist()
-    assert [row["text_id"] for row in found] == [asked[0], asked[2]]
-    assert found[0] == {name: by_feature[3][name] for name in found[0]}
+    contributions = queries.contributions(store, by_feature[0]["feature_id"], asked).to_pylist()
+    assert [row["text_id"] for row in contributions] == [asked[0], asked[2]]
+    assert contributions[0] == {name: by_feature[3][name] for name in contributions[0]}
     assert queries.no_words_reason(store) is None
     store.close()
 
@@ -188,28 +188,28 @@ def test_contributions_come_in_the_order_asked_for_and_unknown_ones_give_nothing
 def test_the_worker_tells_what_is_stored(live, generation):
     texts = texts_of(generation)
     for row in rows_of(generation)[::40]:
-        told = live.attributions(generation.path, texts[row["text_id"]], [row["feature_id"]])[0]
-        assert told.starts.tolist() == row["starts"] and told.ends.tolist() == row["ends"]
-        assert np.abs(told.by_word - row["parts"]).max() < 2e-5
-        assert (told.special, told.constant, told.pre_activation) == pytest.approx(
+        attribution = live.attributions(generation.path, texts[row["text_id"]], [row["feature_id"]])[0]
+        assert attribution.starts.tolist() == row["starts"] and attribution.ends.tolist() == row["ends"]
+        assert np.abs(attribution.by_word - row["parts"]).max() < 2e-5
+        assert (attribution.special, attribution.constant, attribution.pre_activation) == pytest.approx(
             (row["special"], row["constant"], row["pre_activation"]), abs=1e-5
         )
-        total = told.by_word.sum(dtype=np.float64) + told.special + told.constant
-        assert abs(total - told.pre_activation) < 1e-5 and told.pre_activation > told.threshold
+        total = attribution.by_word.sum(dtype=np.float64) + attribution.special + attribution.constant
+        assert abs(total - attribution.pre_activation) < 1e-5 and attribution.pre_activation > attribution.threshold
 
 
 def test_a_deleted_word_changes_what_embedding_the_rest_again_says(live, generation):
     text, feature_id = texts_of(generation)[7], 5
-    told = live.without_words(generation.path, text, feature_id)
+    deletions = live.without_words(generation.path, text, feature_id)
     words = text.split()
     rest = [" ".join(words[:number] + words[number + 1 :]) for number in range(len(words))]
     sae, embedder = load_sae(generation.sae_folder), load_embedder(STAND_IN)
     z = sae.pre_activations(embedder.embed([text, *rest]))[:, feature_id].numpy()
-    assert np.abs(told.changes - (z[0] - z[1:])).max() < 1e-5 and told.n_words_left_out == 0
+    assert np.abs(deletions.changes - (z[0] - z[1:])).max() < 1e-5 and deletions.n_words_left_out == 0
     attributed = live.attributions(generation.path, text, [feature_id])[0]
-    assert np.abs(told.by_word - attributed.by_word).max() < 1e-6 and told.whole_reason is None
-    assert told.correlation == pytest.approx(np.corrcoef(told.by_word, told.changes)[0, 1], abs=1e-4)
-    assert -1 <= told.rank_correlation <= 1
+    assert np.abs(deletions.by_word - attributed.by_word).max() < 1e-6 and deletions.whole_reason is None
+    assert deletions.correlation == pytest.approx(np.corrcoef(deletions.by_word, deletions.changes)[0, 1], abs=1e-4)
+    assert -1 <= deletions.rank_correlation <= 1
     few = live.without_words(generation.path, text, feature_id, most=3)
     assert len(few.changes) == 3 and few.n_words_left_out == len(words) - 3
 
@@ -222,17 +222,20 @@ def test_an_encoder_that_is_no_sum_tells_why_and_still_deletes_words(live, copy,
     (copy.path / "volatile.json").write_text(json.dumps({"embed": {"embedder_folder": str(cls_model)}}))
     with pytest.raises(Refusal, match=r"no sum over tokens: .*\(cls\); only deleting words can be shown"):
         live.attributions(copy.path, "a galaxy", [1])
-    told = live.without_words(copy.path, "a (black) galaxy", 1)
-    assert [len(told.changes), told.by_word, told.rank_correlation] == [5, None, None] and "(cls)" in told.whole_reason
-    assert np.abs(told.changes).max() > 0
+    deletions = live.without_words(copy.path, "a (black) galaxy", 1)
+    assert [len(deletions.changes), deletions.by_word, deletions.rank_correlation] == [5, None, None]
+    assert "(cls)" in deletions.whole_reason
+    assert np.abs(deletions.changes).max() > 0
 
 
 @pytest.mark.parametrize("text", ["<b>x</b>", "שלום עולם", "\u200b", "a\u200bb", "word " * 3000, "\ud800 x"])
 def test_odd_texts_are_taken_apart(live, generation, text):
-    told = live.attributions(generation.path, text, [0, 3])
-    for one in told:
-        assert one.by_word.sum(dtype=float) + one.special + one.constant == pytest.approx(one.pre_activation, abs=1e-5)
-    assert len(live.without_words(generation.path, text, 0, most=4).changes) == min(4, len(told[0].starts))
+    attributions = live.attributions(generation.path, text, [0, 3])
+    for attribution in attributions:
+        assert attribution.by_word.sum(dtype=float) + attribution.special + attribution.constant == pytest.approx(
+            attribution.pre_activation, abs=1e-5
+        )
+    assert len(live.without_words(generation.path, text, 0, most=4).changes) == min(4, len(attributions[0].starts))
 
 
 def test_what_cannot_be_told_is_a_sentence(live, generation):
@@ -310,8 +313,10 @@ def test_a_window_never_leaves_the_text_and_shows_the_strongest_word_that_fits(d
 
 
 def test_the_sum_can_be_followed():
-    one = Attribution(3, np.array([0, 4]), np.array([3, 8]), np.array([0.5, -0.1], np.float32), 0.05, -0.2, 0.25, 0.2)
-    said = text_of(highlight.bars(one))
+    attribution = Attribution(
+        3, np.array([0, 4]), np.array([3, 8]), np.array([0.5, -0.1], np.float32), 0.05, -0.2, 0.25, 0.2
+    )
+    said = text_of(highlight.bars(attribution))
     assert (
         "+0.400" in said
         and "+0.0500" in said
@@ -320,25 +325,25 @@ def test_the_sum_can_be_followed():
         and "threshold" in said
     )
     assert "rounding" not in said
-    off = dataclasses.replace(one, pre_activation=0.28)
+    off = dataclasses.replace(attribution, pre_activation=0.28)
     assert "+0.0300rounding of the stored embedding" in text_of(highlight.bars(off))
     row = {"starts": [0, 4], "ends": [3, 8], "parts": [0.5, -0.1], "special": 0.05, "constant": -0.2}
-    assert highlight.bars(highlight.stored(row | {"pre_activation": 0.25}, 3, 0.2)) == highlight.bars(one)
+    assert highlight.bars(highlight.stored(row | {"pre_activation": 0.25}, 3, 0.2)) == highlight.bars(attribution)
     assert "threshold" not in text_of(highlight.bars(highlight.stored(row | {"pre_activation": 0.25}, 3, 0.0)))
-    assert "one" in highlight.attributed_text("one twoo", one)
+    assert "one" in highlight.attributed_text("one twoo", attribution)
 
 
 def test_the_deletions_say_what_they_are_and_how_far_they_agree():
     arrays = (np.array([0, 4], np.int32), np.array([3, 7], np.int32), np.array([0.2, -0.1], np.float32))
-    one = Deletions(*arrays, 7, 0.3, arrays[2], 0.512, -0.25, None)
-    said = text_of(highlight.deletion_text("one two", one))
+    deletions = Deletions(*arrays, 7, 0.3, arrays[2], 0.512, -0.25, None)
+    said = text_of(highlight.deletion_text("one two", deletions))
     assert (
         "What changes when the word is deleted" in said
         and "correlation −0.25, rank correlation 0.51 over 2 words" in said
     )
     assert "7 more words were not deleted" in said
     only = dataclasses.replace(
-        one,
+        deletions,
         by_word=None,
         rank_correlation=None,
         correlation=None,

@@ -48,16 +48,16 @@ SAME = [
 ]
 
 
-@pytest.mark.parametrize(("one", "other"), SAME)
-def test_copies_are_the_same_but_for_case_space_and_what_has_no_width(one: str, other: str) -> None:
-    assert same_text(one) == same_text(other) != same_text("another")
+@pytest.mark.parametrize(("text", "other"), SAME)
+def test_copies_are_the_same_but_for_case_space_and_what_has_no_width(text: str, other: str) -> None:
+    assert same_text(text) == same_text(other) != same_text("another")
 
 
 def test_near_copies_need_a_close_embedding_and_common_words() -> None:
     words = [f"w{number}" for number in range(60)]
     base, changed = " ".join(words), " ".join([*words[:30], "new", *words[31:]])
     shuffled = " ".join(random.Random(1).sample(words, 60))
-    texts = [split_text(one) for one in (base, changed, shuffled, base.upper(), "")]
+    texts = [split_text(text) for text in (base, changed, shuffled, base.upper(), "")]
     close, far = np.array([1.0, 0]), np.array([0, 1.0])
     exact = np.array([4, 7, 9, 4, 12])
     ids = [4, 7, 9, 11, 12]
@@ -72,10 +72,10 @@ def test_near_copies_need_a_close_embedding_and_common_words() -> None:
 def test_groups_of_copies_are_joined_through_others() -> None:
     exact = exact_groups(np.array([5, 6, 5, 7, 8, 9, 6], np.uint64))
     assert exact.tolist() == [0, 1, 0, 3, 4, 5, 1]
-    found = all_copies(exact, [(2, 3), (3, 5)])
-    assert found.text_ids.tolist() == [0, 1, 2, 3, 5, 6] and found.copy_of.tolist() == [0, 1, 0, 0, 0, 1]
-    assert found.n_copies.tolist() == [3, 1, 3, 3, 3, 1]
-    assert found.exact.tolist() == [True, True, True, False, False, True]
+    copies = all_copies(exact, [(2, 3), (3, 5)])
+    assert copies.text_ids.tolist() == [0, 1, 2, 3, 5, 6] and copies.copy_of.tolist() == [0, 1, 0, 0, 0, 1]
+    assert copies.n_copies.tolist() == [3, 1, 3, 3, 3, 1]
+    assert copies.exact.tolist() == [True, True, True, False, False, True]
 
 
 @pytest.mark.parametrize(
@@ -100,9 +100,9 @@ def test_a_column_for_the_language_is_known_by_its_name() -> None:
 
 
 def test_words_of_all_scripts_and_hostile_texts() -> None:
-    found = split_text("One two. Three four five! 銀河 <b>six</b>\u0000 ")
-    assert passage(found, 0, 2, 80) == "One two" and len(found.starts) == 10
-    assert [split_text(one).starts.size for one in ("", "...", "\u200b", "_")] == [0, 0, 0, 0]
+    text = split_text("One two. Three four five! 銀河 <b>six</b>\u0000 ")
+    assert passage(text, 0, 2, 80) == "One two" and len(text.starts) == 10
+    assert [split_text(text).starts.size for text in ("", "...", "\u200b", "_")] == [0, 0, 0, 0]
     assert len(split_text("word " * 300_000).starts) == 4_000
     assert visible("a\u200db\ufeff") == "ab"
     assert passage(split_text("a\nb   c"), 0, 3, 4) == "a b "
@@ -113,18 +113,18 @@ def test_the_passage_that_stands_out_is_the_one_that_the_corpus_lacks() -> None:
     vocabulary = [f"word{number}" for number in range(500)]
     everywhere = "this sentence stands at the very end of each text there is"
 
-    def one(extra: str) -> str:
+    def text_with(extra: str) -> str:
         return f"{' '.join(draw.sample(vocabulary, 30))}. {extra} {' '.join(draw.sample(vocabulary, 5))}. {everywhere}."
 
-    corpus = CorpusSegments.of([split_text(one("")) for _ in range(200)])
-    texts = [split_text(one(FOOTER if number % 2 else "Short notice here.")) for number in range(20)]
-    found = common_segment(texts, corpus)
-    assert (found.k, found.n, found.expected) == (10, 20, 0.0)
-    assert found.passage in ("Short notice here", FOOTER.rstrip(".")[:80])
+    corpus = CorpusSegments.of([split_text(text_with("")) for _ in range(200)])
+    texts = [split_text(text_with(FOOTER if number % 2 else "Short notice here.")) for number in range(20)]
+    segment = common_segment(texts, corpus)
+    assert (segment.k, segment.n, segment.expected) == (10, 20, 0.0)
+    assert segment.passage in ("Short notice here", FOOTER.rstrip(".")[:80])
     usual = common_segment(texts[:4], corpus)
     assert (usual.k, usual.expected) == (4, 1.0) and everywhere.startswith(usual.passage[:40])
     assert not checks.check_boilerplate([usual] * 3).flagged.any()
-    assert checks.check_boilerplate([found] * 3).flagged.all()
+    assert checks.check_boilerplate([segment] * 3).flagged.all()
     different = [split_text(" ".join(draw.sample(vocabulary, 30))) for _ in range(9)]
     assert common_segment(different, corpus) == Segment(0, 9, 0.0, "")
     assert common_segment([], corpus) == Segment(0, 0, 0.0, "")
@@ -133,9 +133,9 @@ def test_the_passage_that_stands_out_is_the_one_that_the_corpus_lacks() -> None:
 
 def test_a_flag_needs_enough_texts_an_effect_and_an_interval() -> None:
     k, n = np.array([4, 50, 30, 6, 0, 3]), np.array([4, 50, 100, 8, 0, 5])
-    found = checks.check_share("truncation", k, n, 0.1, [""] * 6)
-    assert found.flagged.tolist() == [False, True, False, True, False, True]
-    assert np.isnan(found.value[4]) and found.value[1] == 1
+    measured = checks.check_share("truncation", k, n, 0.1, [""] * 6)
+    assert measured.flagged.tolist() == [False, True, False, True, False, True]
+    assert np.isnan(measured.value[4]) and measured.value[1] == 1
     small = checks.check_share("truncation", np.array([50]), np.array([100]), 0.2, [""])
     assert not small.flagged[0] and small.low[0] > 0.3
     wide = checks.check_share("truncation", np.full(10_000, 3), np.full(10_000, 5), 0.1, [""] * 10_000)
@@ -185,8 +185,8 @@ def plant(folder: Path, *, language: bool) -> tuple[Path, np.ndarray, list[str]]
         add("russian", " ".join(draw.sample(RUSSIAN, 9)))
         add("long", " ".join(draw.choices(LINKS, k=45) + [clean() for _ in range(4)]))
     order = draw.sample(range(len(texts)), len(texts))
-    kinds, texts = [kinds[one] for one in order], [texts[one] for one in order]
-    columns = {"text": texts} | ({"Lang": ["ru" if one == "russian" else "en" for one in kinds]} if language else {})
+    kinds, texts = [kinds[place] for place in order], [texts[place] for place in order]
+    columns = {"text": texts} | ({"Lang": ["ru" if kind == "russian" else "en" for kind in kinds]} if language else {})
     pq.write_table(pa.table(columns), folder / "artefacts.parquet")
     return folder / "artefacts.parquet", np.array(kinds), texts
 
@@ -250,11 +250,14 @@ def test_the_details_say_what_was_found(world: World) -> None:
     table, store = shares(world), world.store
     rows = queries.audit_rows(store, limit=None).to_pandas()
     footer = rows[(rows["check"] == "boilerplate") & rows["feature_id"].isin(table.index[table["footer"] > 0.8])]
-    assert all(FOOTER.startswith(one) or one in FOOTER for one in footer["detail"]) and (footer["value"] > 0.8).all()
+    assert (
+        all(FOOTER.startswith(detail) or detail in FOOTER for detail in footer["detail"])
+        and (footer["value"] > 0.8).all()
+    )
     copied = table.index[(table["copies"] == 1) & (table["n"] == 30)]
-    told = {row["check"]: row["detail"] for row in queries.feature_audit(store, int(copied[0])).to_pylist()}
-    assert told["copies"] == "fires on 30 exact copies of one text only"
-    assert told["boilerplate"] == "" and not set(copied) & set(queries.flagged_ids(store, "boilerplate"))
+    details = {row["check"]: row["detail"] for row in queries.feature_audit(store, int(copied[0])).to_pylist()}
+    assert details["copies"] == "fires on 30 exact copies of one text only"
+    assert details["boilerplate"] == "" and not set(copied) & set(queries.flagged_ids(store, "boilerplate"))
     russian = rows[(rows["check"] == "script") & rows["flagged"]]
     assert set(russian["detail"]) == {"CYRILLIC"} and (russian["expected"] - 50 / 810 < 1e-9).all()
 
@@ -266,7 +269,7 @@ def test_copies_are_exactly_the_planted_groups(world: World) -> None:
     assert table.loc[copies, "exact"].all() and not table.loc[near, "exact"].any()
     assert set(table.loc[near, "copy_of"]) == {near[0]}
     others = table.drop([*copies, *near])
-    clean = pd.Series([" ".join(one.casefold().split()) for one in pq.read_table(
+    clean = pd.Series([" ".join(text.casefold().split()) for text in pq.read_table(
         world.run.current().file(TEXTS), columns=["text"])["text"].to_pylist()])  # fmt: skip
     assert set(others.index[others["exact"]]) == set(clean.index[clean.duplicated(keep=False)]) - set(copies)
 
@@ -278,22 +281,22 @@ def test_every_number_is_that_of_the_definition(world: World) -> None:
     table = queries.audit_rows(store, flagged=False, limit=None).to_pandas()
     for feature_id, own in rows.groupby("feature_id"):
         fires = about["text_id"].isin(own["text_id"])
-        found = table[table["feature_id"] == feature_id].set_index("check")
-        assert found.loc["length", "value"] == pytest.approx(roc_auc_score(fires, about["n_tokens"]))
+        measured = table[table["feature_id"] == feature_id].set_index("check")
+        assert measured.loc["length", "value"] == pytest.approx(roc_auc_score(fires, about["n_tokens"]))
         cut = about["truncated"][fires]
         interval = binomtest(int(cut.sum()), len(cut)).proportion_ci(0.95, "wilson")
-        assert found.loc["truncation", "value"] == pytest.approx(cut.mean())
-        assert found.loc["truncation", "low"] == pytest.approx(interval.low, abs=1e-12)
-        assert found.loc["truncation", "expected"] == pytest.approx(about["truncated"].mean())
+        assert measured.loc["truncation", "value"] == pytest.approx(cut.mean())
+        assert measured.loc["truncation", "low"] == pytest.approx(interval.low, abs=1e-12)
+        assert measured.loc["truncation", "expected"] == pytest.approx(about["truncated"].mean())
         cyrillic = (world.kinds[own["text_id"]] == "russian").mean()
-        expected = cyrillic if found.loc["script", "detail"] == "CYRILLIC" else 1 - cyrillic
-        assert found.loc["script", "value"] == pytest.approx(expected)
+        expected = cyrillic if measured.loc["script", "detail"] == "CYRILLIC" else 1 - cyrillic
+        assert measured.loc["script", "value"] == pytest.approx(expected)
 
 
 def test_a_column_of_the_corpus_names_the_language(tmp_path: Path) -> None:
     world = build(tmp_path, language=True)
-    found = queries.audit_rows(world.store, "language").to_pandas()
-    assert set(found["detail"]) == {"ru"} and world.run.current().done("audit").facts["language_column"] == "Lang"
+    measured = queries.audit_rows(world.store, "language").to_pandas()
+    assert set(measured["detail"]) == {"ru"} and world.run.current().done("audit").facts["language_column"] == "Lang"
     assert [row["check"] for row in queries.audit_counts(world.store).to_pylist()][2] == "language"
 
 
@@ -339,12 +342,12 @@ def test_hostile_texts_columns_and_unknown_tokens_are_audited(tmp_path: Path) ->
     files.write_parquet(summaries, pa.Table.from_pandas(frame, schema=schema, preserve_index=False), schema)
     made = audit(job)
     assert made.facts["unit"] == "characters" and "truncation" not in made.facts["flags"]
-    found = pq.read_table(generation.file(AUDIT)).to_pandas()
-    of_each = set(found.groupby("feature_id")["check"].agg(tuple))
-    assert of_each == {("length", "language", "boilerplate", "copies")} and len(found) == 4 * N_FEATURES
-    dead = found[found["feature_id"].isin(DEAD)]
+    measured = pq.read_table(generation.file(AUDIT)).to_pandas()
+    of_each = set(measured.groupby("feature_id")["check"].agg(tuple))
+    assert of_each == {("length", "language", "boilerplate", "copies")} and len(measured) == 4 * N_FEATURES
+    dead = measured[measured["feature_id"].isin(DEAD)]
     assert dead["value"].isna().all() and not dead["flagged"].any() and (dead["n_texts"] == 0).all()
-    assert found["detail"].str.len().max() <= 80
+    assert measured["detail"].str.len().max() <= 80
 
 
 def test_questions_of_the_audit(world: World) -> None:
@@ -352,7 +355,9 @@ def test_questions_of_the_audit(world: World) -> None:
     table = pq.read_table(world.run.current().file(AUDIT)).to_pandas()
     counted = queries.audit_counts(store).to_pandas()
     assert counted["check"].tolist() == ["length", "truncation", "script", "boilerplate", "copies"]
-    assert counted["n_flagged"].tolist() == [table["flagged"][table["check"] == one].sum() for one in counted["check"]]
+    assert counted["n_flagged"].tolist() == [
+        table["flagged"][table["check"] == check].sum() for check in counted["check"]
+    ]
     for check in (None, "copies", "'; drop view texts; --"):
         kept = table[(table["check"] == check) | (check is None)]
         assert queries.flagged_ids(store, check) == tuple(sorted(set(kept["feature_id"][kept["flagged"]])))

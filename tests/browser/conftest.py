@@ -1,4 +1,4 @@
-"""The browser tests can be run several times in one session, to see whether they are to be believed."""
+"""The browser tests can be run several times in one session, to see whether they always pass."""
 
 from __future__ import annotations
 

@@ -32,11 +32,11 @@ def test_the_ranges_of_the_bars_hold_exactly_the_features_that_were_counted(seed
     counts = np.round(10 ** draw.uniform(0, 3, 400)).astype(int)
     counts[:9] = 0
     bins, _ = bins_of(counts, 12)
-    found = [
-        int(((counts >= one.least) & (counts <= one.most)).sum()) if one.most >= one.least else 0
-        for one in bin_ranges(bins, N_TEXTS)
+    counted = [
+        int(((counts >= span.least) & (counts <= span.most)).sum()) if span.most >= span.least else 0
+        for span in bin_ranges(bins, N_TEXTS)
     ]
-    assert found == bins["n_features"].to_pylist()
+    assert counted == bins["n_features"].to_pylist()
 
 
 def test_density_bars_have_one_bar_for_each_bin_and_one_for_the_dead() -> None:
@@ -108,7 +108,7 @@ def test_the_map_shows_every_feature_once_with_its_id(colour: str, colours: obje
     assert np.array_equal(x[np.argsort(ids)], rows["x"].to_numpy())
     assert {np.asarray(trace.x).dtype for trace in figure.data} == {np.dtype("float32")}
     assert {np.asarray(trace.customdata).dtype for trace in figure.data} == {np.dtype("int32")}
-    grey = {int(one) for one in figure.data[0].customdata}
+    grey = {int(feature_id) for feature_id in figure.data[0].customdata}
     assert grey == set(range(0, 500, 7) if colour == "cluster" else range(0, 500, 50))
 
 
@@ -146,13 +146,15 @@ def test_shares_are_read_as_percentages(value: float, said: str) -> None:
 
 
 def test_the_map_says_names_on_hover_letter_by_letter_and_rings_the_marked_one() -> None:
-    rows, names = layout(50), [f"a & <b>{one}</b>" for one in range(50)]
+    rows, names = layout(50), [f"a & <b>{feature_id}</b>" for feature_id in range(50)]
     figure = charts.feature_map(rows, "density", LIGHT, names=names, marked=7)
-    told = {
-        int(one): text for trace in figure.data for one, text in zip(trace.customdata, trace.hovertext, strict=True)
+    hover_texts = {
+        int(feature_id): text
+        for trace in figure.data
+        for feature_id, text in zip(trace.customdata, trace.hovertext, strict=True)
     }
-    assert told == {one: f"a &amp; &lt;b&gt;{one}&lt;/b&gt;" for one in range(50)}
+    assert hover_texts == {feature_id: f"a &amp; &lt;b&gt;{feature_id}&lt;/b&gt;" for feature_id in range(50)}
     ring = figure.data[-1]
-    assert ring.marker.symbol == "circle-open" and [int(one) for one in ring.customdata] == [7]
+    assert ring.marker.symbol == "circle-open" and [int(feature_id) for feature_id in ring.customdata] == [7]
     bare = charts.feature_map(rows, "density", LIGHT)
     assert all(trace.hovertext is None for trace in bare.data) and len(bare.data) == 2

@@ -1,4 +1,4 @@
-"""Probes against a planted truth: features that carry labels are found, and test texts are seen by nobody before."""
+"""Probes against a planted truth: features that carry labels are found, and test texts are not used in training."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def planted(seed: int = 0, sure: float = 0.95) -> tuple[csr_matrix, np.ndarray]:
     a[:, PLANTED] = 0
     fires = draw.random(N) < sure
     a[np.flatnonzero(fires), np.array(PLANTED)[labels[fires]]] = 0.5 + draw.random(fires.sum())
-    return csr_matrix(a.astype(np.float32)), np.array([f"label {one}" for one in labels])
+    return csr_matrix(a.astype(np.float32)), np.array([f"label {label}" for label in labels])
 
 
 @pytest.fixture(scope="module")
@@ -37,9 +37,9 @@ def truth() -> tuple[csr_matrix, np.ndarray, Division]:
 
 
 def test_a_division_judges_on_a_fifth_and_is_drawn_by_seed() -> None:
-    one = divide(1001, seed=0)
-    assert len(one.test) == 200 and sorted([*one.train, *one.test]) == list(range(1001))
-    assert (divide(1001, seed=0).test == one.test).all() and (divide(1001, seed=1).test != one.test).any()
+    division = divide(1001, seed=0)
+    assert len(division.test) == 200 and sorted([*division.train, *division.test]) == list(range(1001))
+    assert (divide(1001, seed=0).test == division.test).all() and (divide(1001, seed=1).test != division.test).any()
 
 
 def test_the_scores_are_scipys_anova(truth) -> None:

@@ -514,7 +514,7 @@ def one_sentence(text):
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "options", "found"),
+    ("name", "content", "options", "reason"),
     [
         ("x.csv", "", {}, "empty"),
         ("x.csv", "\n \n", {}, "empty"),
@@ -541,9 +541,9 @@ def one_sentence(text):
         ("x.txt", "a", {}, "no known kind"),
     ],
 )
-def test_bad_input_is_refused_in_one_sentence(tmp_path, name, content, options, found):
+def test_bad_input_is_refused_in_one_sentence(tmp_path, name, content, options, reason):
     path = write(tmp_path / name, content)
-    with pytest.raises(Refusal, match=found) as refused:
+    with pytest.raises(Refusal, match=reason) as refused:
         read(path, **options)
     assert one_sentence(str(refused.value)), refused.value
     assert str(tmp_path) not in str(refused.value)

@@ -20,7 +20,7 @@ OF_OTHER_PROGRAMS = {"--server.address", "--index-url", "--strict"}
 
 
 def tree() -> list[str]:
-    """The paths in the drawing of the house."""
+    """The paths in the tree that docs/architecture.md draws."""
     block = ARCHITECTURE.split("## The house")[1].split("```")[1]
     paths, folder = [], ""
     for line in block.strip().splitlines():
@@ -38,12 +38,12 @@ def test_every_path_of_the_tree_is_there() -> None:
 
 
 def test_every_room_has_a_line_in_the_tree() -> None:
-    told = {path.rstrip("/") for path in tree()}
+    folders = {path.rstrip("/") for path in tree()}
     for folder in ("precompute", "featurelib"):
         for path in (ROOT / folder).iterdir():
             name = path.relative_to(ROOT).as_posix()
             if path.name not in ("__init__.py", "__pycache__", "py.typed"):
-                assert name in told, f"{name} has no line in the drawing of docs/architecture.md"
+                assert name in folders, f"{name} has no line in the drawing of docs/architecture.md"
 
 
 def test_every_flag_exists() -> None:

@@ -1,4 +1,4 @@
-"""The embedder: found without torch, equal to sentence-transformers, honest about what it read."""
+"""The embedder: found without torch, equal to sentence-transformers, and it reports how much of a text it read."""
 
 from __future__ import annotations
 
@@ -107,10 +107,10 @@ def test_a_package_whose_weights_are_not_the_official_ones_is_refused(tiny_model
 
 def test_a_local_folder_wins_over_a_hub_id_and_its_path_is_not_told(tiny_model, monkeypatch):
     monkeypatch.chdir(tiny_model.parent)
-    found = find_embedder("tiny-model")
-    assert (found.name, found.origin, found.folder) == ("tiny-model", "local", tiny_model.resolve())
+    embedder = find_embedder("tiny-model")
+    assert (embedder.name, embedder.origin, embedder.folder) == ("tiny-model", "local", tiny_model.resolve())
     digest = hashlib.sha256((tiny_model / "model.safetensors").read_bytes()).hexdigest()
-    assert found.weights_sha256 == digest
+    assert embedder.weights_sha256 == digest
 
 
 def test_another_tokenizer_makes_another_embedder_with_the_same_weights(tiny_model, tmp_path):
@@ -236,8 +236,8 @@ def test_tokens_are_those_of_the_tokenizer_file(minilm):
     tokenizer.no_padding()
     encoded = [tokenizer.encode(text) for text in TEXTS]
     counts = minilm.tokens(TEXTS)
-    assert counts.n_tokens.tolist() == [len(one.ids) for one in encoded]
-    expected = [one.offsets[254][1] if len(one.ids) > 256 else -1 for one in encoded]
+    assert counts.n_tokens.tolist() == [len(tokens.ids) for tokens in encoded]
+    expected = [tokens.offsets[254][1] if len(tokens.ids) > 256 else -1 for tokens in encoded]
     assert counts.cut.tolist() == expected
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy import sparse, stats
 
-from benchmarks.families import seed_edges, seed_families
+from benchmarks.families import baseline_edges, baseline_families
 from featurelib.families.counting import coactivation_counts, shuffled
 from featurelib.families.links import Links, find_links
 from featurelib.families.measures import measure_families
@@ -41,12 +41,12 @@ def matrix(fires: np.ndarray) -> sparse.csc_array:
 
 
 def grow(fires: np.ndarray) -> Families:
-    held = matrix(fires)
-    return grow_families(find_links(held), np.diff(held.indptr))
+    activations = matrix(fires)
+    return grow_families(find_links(activations), np.diff(activations.indptr))
 
 
-def partition(found: Families, names: np.ndarray) -> set[frozenset[int]]:
-    return {frozenset(names[found.members(one)].tolist()) for one in range(found.n_families)}
+def partition(families: Families, names: np.ndarray) -> set[frozenset[int]]:
+    return {frozenset(names[families.members(family)].tolist()) for family in range(families.n_families)}
 
 
 def test_counts_are_those_of_numpy_whatever_the_parts_and_ranges() -> None:
@@ -54,25 +54,25 @@ def test_counts_are_those_of_numpy_whatever_the_parts_and_ranges() -> None:
     texts, features = np.nonzero(fires)
     cut = len(texts) // 3
     parts = [(texts[:cut], features[:cut]), (texts[cut:cut], features[cut:cut]), (texts[cut:], features[cut:])]
-    held = incidence(parts, *fires.shape)
+    activations = incidence(parts, *fires.shape)
     expected = fires.T.astype(int) @ fires.astype(int)
-    rows = [coactivation_counts(held, first, min(first + 17, N_FEATURES)).toarray() for first in (0, 17, 34, 51)]
+    rows = [coactivation_counts(activations, first, min(first + 17, N_FEATURES)).toarray() for first in (0, 17, 34, 51)]
     np.testing.assert_array_equal(np.vstack(rows), expected)
-    np.testing.assert_array_equal(coactivation_counts(held).toarray(), expected)
+    np.testing.assert_array_equal(coactivation_counts(activations).toarray(), expected)
     with pytest.raises(Refusal, match="two activations of one feature"):
         incidence([(texts, features), (texts[:1], features[:1])], *fires.shape)
 
 
 def test_a_planted_hierarchy_is_found_and_nothing_else() -> None:
-    found = grow(planted())
-    assert partition(found, np.arange(N_FEATURES)) == {
+    families = grow(planted())
+    assert partition(families, np.arange(N_FEATURES)) == {
         frozenset({ROOT, *CHILDREN, GRANDCHILD}),
         frozenset({OTHER_ROOT, OTHER_CHILD}),
     }
-    assert found.roots.tolist() == [ROOT, OTHER_ROOT]
-    assert found.parent[[*CHILDREN, GRANDCHILD, OTHER_CHILD]].tolist() == [ROOT, ROOT, ROOT, CHILDREN[0], OTHER_ROOT]
-    assert found.depth[[ROOT, *CHILDREN, GRANDCHILD, ALWAYS]].tolist() == [0, 1, 1, 1, 2, -1]
-    assert found.family[ALWAYS] == -1 and ALWAYS not in found.parent
+    assert families.roots.tolist() == [ROOT, OTHER_ROOT]
+    assert families.parent[[*CHILDREN, GRANDCHILD, OTHER_CHILD]].tolist() == [ROOT, ROOT, ROOT, CHILDREN[0], OTHER_ROOT]
+    assert families.depth[[ROOT, *CHILDREN, GRANDCHILD, ALWAYS]].tolist() == [0, 1, 1, 1, 2, -1]
+    assert families.family[ALWAYS] == -1 and ALWAYS not in families.parent
 
 
 def test_families_do_not_depend_on_the_numbers_of_the_features() -> None:
@@ -96,7 +96,7 @@ def correlated(seed: int) -> np.ndarray:
 def brute_links(fires: np.ndarray) -> dict[tuple[int, int], float]:
     """(child, parent) → H, from the definitions, one pair at a time."""
     n_texts, n_features = fires.shape
-    counts, found, chances = fires.sum(axis=0), {}, []
+    counts, nestings, chances = fires.sum(axis=0), {}, []
     for child in range(n_features):
         for parent in range(n_features):
             larger = counts[parent] > counts[child] or (counts[parent] == counts[child] and parent < child)
@@ -111,11 +111,11 @@ def brute_links(fires: np.ndarray) -> dict[tuple[int, int], float]:
                     [counts[parent] - both, n_texts - counts[child] - counts[parent] + both],
                 ]
                 chances.append(stats.fisher_exact(table, alternative="greater").pvalue)
-                found[child, parent] = nested
+                nestings[child, parent] = nested
     able = int((counts >= MIN_BOTH).sum())
     padded = np.concatenate([chances, np.ones(able * (able - 1) // 2 - len(chances))])
     kept = stats.false_discovery_control(padded)[: len(chances)] <= 0.01
-    return {pair: nested for (pair, nested), one in zip(found.items(), kept, strict=True) if one}
+    return {pair: nested for (pair, nested), significant in zip(nestings.items(), kept, strict=True) if significant}
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
@@ -140,13 +140,13 @@ def random_links(seed: int, n: int) -> tuple[Links, np.ndarray]:
 @pytest.mark.parametrize("seed", range(5))
 def test_the_trees_are_the_maximum_branching_of_edmonds(seed: int) -> None:
     links, counts = random_links(seed, 30)
-    found = grow_families(links, counts)
+    families = grow_families(links, counts)
     graph = networkx.DiGraph()
     for child, parent, weight in zip(links.child, links.parent, links.nesting, strict=True):
         graph.add_edge(int(parent), int(child), weight=float(weight))
     best = networkx.algorithms.tree.branchings.maximum_branching(graph)
     expected = {(child, parent) for parent, child in best.edges}
-    assert {(int(c), int(found.parent[c])) for c in np.flatnonzero(found.parent >= 0)} == expected
+    assert {(int(c), int(families.parent[c])) for c in np.flatnonzero(families.parent >= 0)} == expected
 
 
 def test_no_family_is_larger_than_a_tenth_and_the_strongest_edges_stay() -> None:
@@ -154,9 +154,9 @@ def test_no_family_is_larger_than_a_tenth_and_the_strongest_edges_stay() -> None
     child = np.arange(1, n, dtype=np.int32)
     weight = np.linspace(0.4, 0.9, n - 1)
     links = Links(child, np.zeros(n - 1, np.int32), np.full(n - 1, 5), weight)
-    found = grow_families(links, np.arange(n, 0, -1))
-    assert found.n_families == 1 and len(found.members(0)) == largest_family(n) == 20
-    assert set(found.members(0).tolist()) == {0, *range(n - 19, n)}
+    families = grow_families(links, np.arange(n, 0, -1))
+    assert families.n_families == 1 and len(families.members(0)) == largest_family(n) == 20
+    assert set(families.members(0).tolist()) == {0, *range(n - 19, n)}
     chain = Links(child, child - 1, np.full(n - 1, 5), weight)
     family = grow_families(chain, np.arange(n, 0, -1)).family
     assert np.bincount(family[family >= 0]).max() <= 20 < (family >= 0).sum()
@@ -165,15 +165,15 @@ def test_no_family_is_larger_than_a_tenth_and_the_strongest_edges_stay() -> None
 @pytest.mark.parametrize("n", [0, 1, 2, 19])
 def test_a_small_dictionary_has_no_families(n: int) -> None:
     fires = np.ones((50, n), bool)
-    found = grow(fires)
-    assert found.n_families == 0 and found.family.tolist() == [-1] * n
-    assert measure_families(matrix(fires), found) == []
+    families = grow(fires)
+    assert families.n_families == 0 and families.family.tolist() == [-1] * n
+    assert measure_families(matrix(fires), families) == []
 
 
 def brute_measures(fires: np.ndarray, members: list[int]) -> dict[str, float]:
-    """The seed's definitions with feature ids where they belong; members[0] is the root."""
+    """The baseline's definitions with feature ids where they belong; members[0] is the root."""
     together = fires.T.astype(float) @ fires.astype(float)
-    outside = [one for one in range(fires.shape[1]) if one not in members]
+    outside = [feature_id for feature_id in range(fires.shape[1]) if feature_id not in members]
     children = members[1:]
     pairs = [together[i, j] for i in children for j in children if i < j]
     inside = np.mean([together[i, j] for i in members for j in members if i != j])
@@ -187,38 +187,41 @@ def brute_measures(fires: np.ndarray, members: list[int]) -> dict[str, float]:
     }
 
 
-def test_measures_are_the_seed_s_with_feature_ids_where_they_belong() -> None:
+def test_measures_are_the_baseline_s_with_feature_ids_where_they_belong() -> None:
     fires = planted()
-    found = grow(fires)
-    measured = measure_families(matrix(fires), found)
-    assert [(one.family, one.root, one.size, one.depth) for one in measured] == [(0, ROOT, 5, 2), (1, OTHER_ROOT, 2, 1)]
-    for one in measured:
-        expected = brute_measures(fires, found.members(one.family).tolist())
+    families = grow(fires)
+    measured = measure_families(matrix(fires), families)
+    assert [(family.family, family.root, family.size, family.depth) for family in measured] == [
+        (0, ROOT, 5, 2),
+        (1, OTHER_ROOT, 2, 1),
+    ]
+    for family in measured:
+        expected = brute_measures(fires, families.members(family.family).tolist())
         for name, value in expected.items():
-            assert getattr(one, name) == (None if value is None else pytest.approx(value)), name
+            assert getattr(family, name) == (None if value is None else pytest.approx(value)), name
 
 
 def test_the_shuffled_ratio_is_what_shuffles_give_on_average() -> None:
     fires = planted()
-    found, held = grow(fires), matrix(fires)
-    real = measure_families(held, found)
-    fakes = [shuffled(held, seed) for seed in range(40)]
-    np.testing.assert_array_equal(fakes[0].sum(axis=0), held.sum(axis=0))
-    assert (fakes[0] != held).nnz > 0 and fakes[0].data.max() == 1
-    drawn = np.array([[one.block_ratio for one in measure_families(fake, found)] for fake in fakes])
-    for place, one in enumerate(real):
+    families, activations = grow(fires), matrix(fires)
+    real = measure_families(activations, families)
+    fakes = [shuffled(activations, seed) for seed in range(40)]
+    np.testing.assert_array_equal(fakes[0].sum(axis=0), activations.sum(axis=0))
+    assert (fakes[0] != activations).nnz > 0 and fakes[0].data.max() == 1
+    drawn = np.array([[family.block_ratio for family in measure_families(fake, families)] for fake in fakes])
+    for place, family in enumerate(real):
         wide = 4 * drawn[:, place].std() / np.sqrt(len(fakes))
-        assert one.shuffled_ratio == pytest.approx(drawn[:, place].mean(), abs=wide)
-        assert one.block_ratio > drawn[:, place].max()
+        assert family.shuffled_ratio == pytest.approx(drawn[:, place].mean(), abs=wide)
+        assert family.block_ratio > drawn[:, place].max()
 
 
 def test_shuffled_activations_have_no_families() -> None:
-    held = matrix(planted())
-    assert [len(find_links(shuffled(held, seed))) for seed in range(5)] == [0] * 5
+    activations = matrix(planted())
+    assert [len(find_links(shuffled(activations, seed))) for seed in range(5)] == [0] * 5
 
 
 @pytest.mark.parametrize("seed", [0, 1])
-def test_the_benchmark_s_seed_algorithm_is_the_one_of_networkx(seed: int) -> None:
+def test_the_benchmark_s_baseline_algorithm_is_that_of_networkx(seed: int) -> None:
     fires = correlated(seed)
     together = fires.T.astype(np.int64) @ fires.astype(np.int64)
     counts = np.diag(together)
@@ -228,10 +231,10 @@ def test_the_benchmark_s_seed_algorithm_is_the_one_of_networkx(seed: int) -> Non
             if together[i, j] / (counts[i] + 1e-6) > 0.1:
                 graph.add_edge(i, j, weight=together[i, j] / (counts[i] + 1e-6))
     tree = networkx.maximum_spanning_tree(graph)
-    edges = seed_edges(counts, together)
+    edges = baseline_edges(counts, together)
     assert len(edges) == tree.number_of_edges()
     total = sum(graph.edges[edge]["weight"] for edge in edges)
-    assert total == pytest.approx(sum(one["weight"] for *_, one in tree.edges(data=True)))
+    assert total == pytest.approx(sum(edge["weight"] for *_, edge in tree.edges(data=True)))
     directed = networkx.DiGraph(edges)
     assert all(counts[parent] >= counts[child] for parent, child in edges)
     expected: list[set[int]] = []
@@ -240,15 +243,15 @@ def test_the_benchmark_s_seed_algorithm_is_the_one_of_networkx(seed: int) -> Non
         expected += [{root, *networkx.descendants(directed, root)} for root in sorted(roots)]
         directed.remove_nodes_from(roots)
     kept: list[set[int]] = []
-    for family in (one for one in expected if len(one) > 1):
+    for family in (family for family in expected if len(family) > 1):
         if all(len(family & other) / len(family | other) <= 0.6 for other in kept):
             kept.append(family)
-    assert seed_families(counts, together) == kept
+    assert baseline_families(counts, together) == kept
 
 
-@pytest.mark.parametrize(("shared", "found"), [(5, 1), (4, 0)])
-def test_five_common_texts_are_enough_and_four_are_not(shared: int, found: int) -> None:
+@pytest.mark.parametrize(("shared", "n_links"), [(5, 1), (4, 0)])
+def test_five_common_texts_are_enough_and_four_are_not(shared: int, n_links: int) -> None:
     fires = np.zeros((1000, 20), bool)
     fires[:40, 3] = True
     fires[:shared, 9] = True
-    assert len(find_links(matrix(fires))) == found
+    assert len(find_links(matrix(fires))) == n_links

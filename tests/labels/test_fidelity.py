@@ -50,18 +50,19 @@ WRITTEN = (LABELS, FIDELITY, KEYWORD_EVIDENCE, LABEL_VECTORS)
 
 def phrases_of(texts: Sequence[str], rows: Sequence[int], weights: Sequence[float], most: int = 50) -> dict[str, float]:
     words = phrases.TextWords.read(texts)
-    found = phrases.Phrases(words, {"the", "of", "and"})
-    listed = found.candidates(np.array(rows), np.array(weights, np.float32), most)
-    assert [one.contrast for one in listed] == sorted((one.contrast for one in listed), reverse=True)
+    index = phrases.Phrases(words, {"the", "of", "and"})
+    listed = index.candidates(np.array(rows), np.array(weights, np.float32), most)
+    assert [phrase.contrast for phrase in listed] == sorted((phrase.contrast for phrase in listed), reverse=True)
     return dict(listed)
 
 
 def test_contrast_is_the_share_of_activation_times_the_log_of_its_lift() -> None:
     texts = ["dark matter halos", "dark matter", "the star", "a star of the halo", "star dust", "galaxy"]
-    found = phrases_of(texts, [0, 1, 4], [2.0, 1.0, 1.0])
-    assert found["dark matter"] == pytest.approx(0.75 * np.log(0.75 * 7 / 2.5))
-    assert set(found) == {"dark", "matter", "dark matter"}  # in two of three texts, and more frequent than elsewhere
-    assert "star" not in found
+    contrasts = phrases_of(texts, [0, 1, 4], [2.0, 1.0, 1.0])
+    assert contrasts["dark matter"] == pytest.approx(0.75 * np.log(0.75 * 7 / 2.5))
+    # in two of three texts, and more frequent than elsewhere
+    assert set(contrasts) == {"dark", "matter", "dark matter"}
+    assert "star" not in contrasts
 
 
 def test_no_phrase_runs_over_a_mark_or_into_another_text_or_begins_with_a_stop_word() -> None:
@@ -71,9 +72,9 @@ def test_no_phrase_runs_over_a_mark_or_into_another_text_or_begins_with_a_stop_w
         "other words here",
     ]
     texts += [f"filling number{place}" for place in range(5)]
-    found = set(phrases_of(texts, [0, 1], [1, 1]))
-    assert {"x-ray flux", "black hole", "equation of state", "x-ray", "state"} <= found
-    assert not found & {"flux black", "hole equation", "of state", "equation of", "of", "state x-ray"}
+    candidates = set(phrases_of(texts, [0, 1], [1, 1]))
+    assert {"x-ray flux", "black hole", "equation of state", "x-ray", "state"} <= candidates
+    assert not candidates & {"flux black", "hole equation", "of state", "equation of", "of", "state x-ray"}
 
 
 @pytest.mark.parametrize("texts", [[""], ["", "!!! ... 12 3"], ["x" * 5000], ["类星体观测" * 20], ["\u202eabc\u200b"]])
@@ -152,14 +153,14 @@ def test_names_are_of_the_topics_that_fire_and_predict_better_than_the_seeds(tin
     shares = []
     for row in rows_of(tiny.current(), LABELS):
         fires = np.isin(range(600), rows.loc[rows["feature_id"] == row["feature_id"], "text_id"])
-        topic = max(of, key=lambda one: roc_auc_score(fires, of[one]))
+        topic = max(of, key=lambda name: roc_auc_score(fires, of[name]))
         if row["source"] == "evidence" and roc_auc_score(fires, of[topic]) > 0.9:
             words = re.findall(r"\w+", row["label"])
             shares.append(np.mean([word in TOPICS[topic].split() for word in words]))
     assert len(shares) >= 10 and np.mean(shares) > 0.9
-    told = tiny.current().done("labels").facts["fidelity"]["resembles"]
+    facts = tiny.current().done("labels").facts["fidelity"]["resembles"]
     for measure in ("auroc_mean", "ap_mean"):
-        assert told["ours"][measure]["value"] > told["seed"][measure]["value"]
+        assert facts["ours"][measure]["value"] > facts["seed"][measure]["value"]
 
 
 def test_fidelity_is_what_scikit_learn_finds_with_the_labels_as_written(tiny: Run) -> None:
@@ -292,7 +293,7 @@ def rewrite_texts(generation: Generation, text_ids: np.ndarray) -> None:
     for table_of in (BY_FEATURE, BY_TEXT):
         for path in generation.parts(table_of):
             rows = pq.read_table(path)
-            ids = pa.array([moved.get(one, one) for one in rows["text_id"].to_pylist()], pa.int64())
+            ids = pa.array([moved.get(text_id, text_id) for text_id in rows["text_id"].to_pylist()], pa.int64())
             files.write_parquet(path, rows.set_column(0, "text_id", ids), rows.schema)
     for path in generation.parts(EMBEDDINGS):
         rows = pq.read_table(path)
@@ -337,8 +338,8 @@ def test_a_run_of_given_embeddings_alone_is_judged_by_words(own: Generation) -> 
     assert rows_of(own, LABEL_VECTORS) == []
     assert {row["fires"] for row in rows_of(own, KEYWORD_EVIDENCE)} == {None}
     assert made.line.endswith("the run has no embedder, so labels have no vectors")
-    told = made.facts["fidelity"]["contains"]
-    assert told["ours"]["ap_mean"]["value"] > told["seed"]["ap_mean"]["value"]
+    facts = made.facts["fidelity"]["contains"]
+    assert facts["ours"]["ap_mean"]["value"] > facts["seed"]["ap_mean"]["value"]
 
 
 def test_a_run_without_keywords_has_numbers_for_names(own: Generation) -> None:
@@ -358,18 +359,18 @@ def test_questions_give_what_the_tables_hold(tiny: Run) -> None:
     generation = tiny.current()
     store = open_store(generation)
     table = pq.read_table(generation.file(FIDELITY)).to_pandas()
-    found = queries.fidelity(store, 4)
-    assert [(one.method, one.predictor) for one in found] == [
+    scores = queries.fidelity(store, 4)
+    assert [(score.method, score.predictor) for score in scores] == [
         *(("ours", "resembles"), ("ours", "contains"), ("seed", "resembles"), ("seed", "contains"))
     ]
     row = table[(table["feature_id"] == 4) & (table["method"] == "ours") & (table["predictor"] == "resembles")].iloc[0]
-    assert (found[0].auroc, found[0].ap_high, found[0].n_fires) == (row["auroc"], row["ap_high"], row["n_fires"])
-    assert found[0].chance == row["n_fires"] / row["n_texts"]
+    assert (scores[0].auroc, scores[0].ap_high, scores[0].n_fires) == (row["auroc"], row["ap_high"], row["n_fires"])
+    assert scores[0].chance == row["n_fires"] / row["n_texts"]
     both = table.dropna(subset=["auroc"]).groupby(["predictor", "method"])
-    for one in queries.fidelity_summary(store).to_pylist():
-        own = both.get_group((one["predictor"], one["method"]))
-        assert (one["n_features"], one["auroc_mean"]) == (len(own), pytest.approx(own["auroc"].mean()))
-        assert one["ap_median"] == pytest.approx(own["ap"].median())
+    for summary in queries.fidelity_summary(store).to_pylist():
+        own = both.get_group((summary["predictor"], summary["method"]))
+        assert (summary["n_features"], summary["auroc_mean"]) == (len(own), pytest.approx(own["auroc"].mean()))
+        assert summary["ap_median"] == pytest.approx(own["ap"].median())
     bins = queries.fidelity_bins(store, "ap", n_bins=4).to_pandas()
     ours = both.get_group(("resembles", "ours"))["ap"]
     counted = bins[bins["split"] == "ours"]
@@ -378,21 +379,21 @@ def test_questions_give_what_the_tables_hold(tiny: Run) -> None:
     with pytest.raises(Refusal, match="auroc and ap are known"):
         queries.fidelity_bins(store, "label")
     evidence = queries.keyword_evidence(store, 4).to_pylist()
-    assert [one["keyword"] for one in evidence if one["chosen"]]
-    assert any(one["score"] for one in evidence if one["origin"] == "top texts")
+    assert [row["keyword"] for row in evidence if row["chosen"]]
+    assert any(row["score"] for row in evidence if row["origin"] == "top texts")
 
 
 def test_the_pages_tell_how_well_names_predict(open_tiny: Open, tiny: Run) -> None:
     row = next(
-        one
-        for one in rows_of(tiny.current(), FIDELITY)
-        if one["auroc"] and one["method"] == "ours" and one["predictor"] == "resembles"
+        row
+        for row in rows_of(tiny.current(), FIDELITY)
+        if row["auroc"] and row["method"] == "ours" and row["predictor"] == "resembles"
     )
-    told = page.words(open_tiny("feature.py", feature=row["feature_id"]))
-    assert f"AUROC {row['auroc']:.2f} ({row['auroc_low']:.2f}–{row['auroc_high']:.2f})" in told
-    assert f"on {row['n_texts']} label test texts, it fires on {row['n_fires']}" in told
-    told = page.words(open_tiny("evaluation.py"))
-    assert "How well names predict firing" in told and "mean AUROC, our names" in told
-    assert "the baseline's" in told
+    said = page.words(open_tiny("feature.py", feature=row["feature_id"]))
+    assert f"AUROC {row['auroc']:.2f} ({row['auroc_low']:.2f}–{row['auroc_high']:.2f})" in said
+    assert f"on {row['n_texts']} label test texts, it fires on {row['n_fires']}" in said
+    said = page.words(open_tiny("evaluation.py"))
+    assert "How well names predict firing" in said and "mean AUROC, our names" in said
+    assert "the baseline's" in said
     table = open_tiny("features.py", sort="auroc", auroc=0.9).dataframe[0].value
     assert (table["auroc"] >= 0.9).all() and table["auroc"].is_monotonic_decreasing

@@ -33,11 +33,11 @@ ROOTS = {"galaxies": "galaxy", "graphs": "graph", "tensor": "matrix"}
 
 
 def embed(strings: Sequence[str]) -> np.ndarray:
-    """A stand-in with a meaning: the mean of its words' directions; galaxies lies near galaxy, tensor nearer still."""
+    """The mean of the words' directions; a word of ROOTS lies near its root, `tensor` nearest."""
     rows = []
-    for one in strings:
+    for text in strings:
         row = np.zeros(32)
-        for word in one.lower().replace(".", " ").split():
+        for word in text.lower().replace(".", " ").split():
             for part, share in ((ROOTS.get(word, word), 1.0), (word, 0.3 if word == "tensor" else 0.8)):
                 drawn = np.random.Generator(np.random.PCG64(int.from_bytes(part.encode()[:8], "little")))
                 row += share * drawn.standard_normal(32)
@@ -87,7 +87,7 @@ def test_keywords_are_those_of_the_tutorials_loop_to_six_decimals(n_texts: int, 
     texts = planted_texts(n_texts, seed)
     ours = keywords_of(texts, embed)
     difference = compare_keywords(
-        tutorial_keywords(texts, plain_keybert(), PlainModel()), [(one.keyword, one.score) for one in ours]
+        tutorial_keywords(texts, plain_keybert(), PlainModel()), [(keyword.keyword, keyword.score) for keyword in ours]
     )
     assert difference.n_keywords == len(ours) > 0
     assert not difference.only
@@ -104,7 +104,7 @@ def test_real_minilm_gives_the_scores_of_the_tutorials_loop_to_four_decimals() -
     model = open_model({"name": embedder.facts.name, "origin": embedder.facts.origin})
     loop = tutorial_keywords(texts, plain_keybert(model), model)
     ours = keywords_of(texts, embedder.embed)
-    difference = compare_keywords(loop, [(one.keyword, one.score) for one in ours])
+    difference = compare_keywords(loop, [(keyword.keyword, keyword.score) for keyword in ours])
     assert not difference.only
     assert not difference.decimals
 
@@ -124,12 +124,12 @@ def test_a_cluster_is_named_by_its_best_term_and_sums_scores_and_counts() -> Non
     together = keywords.feature_keywords(terms, embed, cluster_at=near - 0.01)
     apart = keywords.feature_keywords(terms, embed, cluster_at=near + 0.01)
     assert together[0] == Keyword("galaxy", pytest.approx(1.5 / 3 * math.log(4)), 2)
-    assert [one.keyword for one in apart] == ["galaxy", "galaxies", "quark"]
+    assert [keyword.keyword for keyword in apart] == ["galaxy", "galaxies", "quark"]
 
 
 def test_merging_keeps_the_best_scored_word_and_pairs_need_not_be_neighbours() -> None:
-    found = [Term("tensor", 0.5), Term("matrix", 0.7), Term("star", 0.3)]
-    merged = keywords.merge(found, embed, 0.9)
+    terms = [Term("tensor", 0.5), Term("matrix", 0.7), Term("star", 0.3)]
+    merged = keywords.merge(terms, embed, 0.9)
     assert merged == [Term("matrix", 0.7), Term("star", 0.3)]
     assert keywords.pairs([*merged, Term("cell", 0.2)]) == ["matrix star", "matrix cell", "star cell"]
 
@@ -167,9 +167,9 @@ def test_a_huge_text_is_cut_to_its_first_2000_words_and_what_is_left_out_is_coun
 
 def test_a_text_without_words_has_no_keywords_and_does_not_disturb_the_others() -> None:
     words = [("star", "quark"), (), ("cell",)]
-    found = keybert.text_words(words, embed(["star quark", "", "cell"]), embed)
-    assert [[one.term for one in own] for own in found] == [[*(one.term for one in found[0])], [], ["cell"]]
-    assert {one.term for one in found[0]} == {"star", "quark"}
+    terms = keybert.text_words(words, embed(["star quark", "", "cell"]), embed)
+    assert [[term.term for term in own] for own in terms] == [[*(term.term for term in terms[0])], [], ["cell"]]
+    assert {term.term for term in terms[0]} == {"star", "quark"}
     assert keywords_of(["! a", ""], embed) == []
     assert keywords_of([], embed) == []
 
@@ -184,16 +184,16 @@ def test_embeddings_that_keybert_would_pass_over_in_silence_are_refused() -> Non
 
 
 def test_a_label_takes_three_keywords_that_each_add_a_word() -> None:
-    found = [Keyword(word, 1.0, 2) for word in ("graph", "graph tree", "tree graph", "tree", "cell", "wave")]
-    assert keywords.label(3, found) == ("graph · graph tree · cell", "keywords")
+    ranked = [Keyword(word, 1.0, 2) for word in ("graph", "graph tree", "tree graph", "tree", "cell", "wave")]
+    assert keywords.label(3, ranked) == ("graph · graph tree · cell", "keywords")
     assert keywords.label(12, []) == ("feature 12", "none")
 
 
 def test_a_label_is_of_words_that_texts_share_and_says_when_there_are_none() -> None:
-    found = [Keyword("bubbles", 1.2, 1), Keyword("gene", 1.0, 4), Keyword("genome", 0.5, 2), Keyword("cell", 0.4, 1)]
-    assert keywords.label(3, found) == ("gene · genome", "keywords")
-    assert keywords.label(3, found[:1] + found[3:]) == ("bubbles · cell", "single texts")
-    assert keywords.label_keywords(found) == ["gene", "genome"] and keywords.label_keywords([]) == []
+    ranked = [Keyword("bubbles", 1.2, 1), Keyword("gene", 1.0, 4), Keyword("genome", 0.5, 2), Keyword("cell", 0.4, 1)]
+    assert keywords.label(3, ranked) == ("gene · genome", "keywords")
+    assert keywords.label(3, ranked[:1] + ranked[3:]) == ("bubbles · cell", "single texts")
+    assert keywords.label_keywords(ranked) == ["gene", "genome"] and keywords.label_keywords([]) == []
 
 
 @dataclass
@@ -226,11 +226,11 @@ def make_world(path: Path, seed: int = 5, dtype: str = "float32") -> World:
     top |= {feature_id: draw.choice(38, 30, replace=False).tolist() for feature_id in (3, 4)}
     ids = list(range(len(texts)))
     rows = [(f, rank, text_id, 1.0 / rank) for f in sorted(top) for rank, text_id in enumerate(top[f], 1)]
-    write(generation, TEXTS, [ids, ids, [str(one) for one in ids], texts])
+    write(generation, TEXTS, [ids, ids, [str(text_id) for text_id in ids], texts])
     write(generation, LABEL_SPLIT, [ids, label_splits(texts)])
     write(generation, TOP_TEXT_ROWS, list(map(list, zip(*rows, strict=True))))
     counts = [len(top.get(feature_id, ())) for feature_id in range(6)]
-    write(generation, FEATURES, [range(6), counts, *[[0.0] * 6] * 4, [not one for one in counts]])
+    write(generation, FEATURES, [range(6), counts, *[[0.0] * 6] * 4, [not count for count in counts]])
     vectors = load_embedder("stand-in:32").embed(texts).astype(dtype)
     stored = pa.FixedSizeListArray.from_arrays(pa.array(vectors.ravel()), 32)
     for number, part in enumerate((slice(0, 16), slice(16, 40))):
@@ -256,10 +256,10 @@ def test_the_verb_writes_what_the_method_gives_feature_by_feature(tmp_path: Path
     for feature_id in world.top:
         expected = keywords_of([world.texts[text_id] for text_id in world.naming(feature_id)], stand_in)
         own = [row for row in rows if row["feature_id"] == feature_id]
-        assert [row["keyword"] for row in own] == [one.keyword for one in expected]
+        assert [row["keyword"] for row in own] == [keyword.keyword for keyword in expected]
         assert [row["rank"] for row in own] == list(range(1, len(own) + 1))
-        np.testing.assert_allclose([row["score"] for row in own], [one.score for one in expected], atol=1e-6)
-        assert [row["n_texts"] for row in own] == [one.n_texts for one in expected]
+        np.testing.assert_allclose([row["score"] for row in own], [keyword.score for keyword in expected], atol=1e-6)
+        assert [row["n_texts"] for row in own] == [keyword.n_texts for keyword in expected]
     assert made.facts["n_without_words"] == 1
     assert made.facts["n_with_keywords"] == 3
 

@@ -55,11 +55,11 @@ def test_clusters_are_the_planted_groups_numbered_by_size(layout: Layout) -> Non
     cluster = layout.cluster[:-1]
     assert layout.cluster.dtype == np.int32
     for group in range(6):
-        found = cluster[(group == GROUPS) & (cluster != NO_CLUSTER)]
-        assert len(found) > 0.8 * (group == GROUPS).sum()
-        assert len(set(found.tolist())) == 1
+        numbers = cluster[(group == GROUPS) & (cluster != NO_CLUSTER)]
+        assert len(numbers) > 0.8 * (group == GROUPS).sum()
+        assert len(set(numbers.tolist())) == 1
     assert layout.n_clusters == 6
-    sizes = [int((layout.cluster == one).sum()) for one in range(layout.n_clusters)]
+    sizes = [int((layout.cluster == number).sum()) for number in range(layout.n_clusters)]
     assert sizes == sorted(sizes, reverse=True)
 
 
@@ -161,9 +161,9 @@ def test_of_many_texts_some_are_drawn_by_seed() -> None:
 
 def test_a_run_has_a_place_for_every_text(tiny: Run) -> None:
     generation = tiny.current()
-    held = [pq.read_table(part) for part in generation.parts(EMBEDDINGS)]
-    assert len(held) > 1
-    embeddings = np.array([one for part in held for one in part["embedding"].to_pylist()], dtype=np.float32)
+    parts = [pq.read_table(part) for part in generation.parts(EMBEDDINGS)]
+    assert len(parts) > 1
+    embeddings = np.array([vector for part in parts for vector in part["embedding"].to_pylist()], dtype=np.float32)
     rows = pq.read_table(generation.file(TEXT_LAYOUT))
     assert rows["text_id"].to_pylist() == list(range(len(embeddings)))
     expected = arrange_texts(embeddings, 0).xy

@@ -1,4 +1,4 @@
-"""The worker: its answers are the run's own, and it survives what a server meets."""
+"""The worker: its answers equal the run's tables, and it survives odd texts, broken files and being killed."""
 
 from __future__ import annotations
 
@@ -99,10 +99,10 @@ def test_a_prompt_and_float16_are_those_of_the_run(live, generation, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("text", "found"), [("", "is empty"), (" \n\t", "is empty"), ("x" * 20_001, "20,001 characters")]
+    ("text", "reason"), [("", "is empty"), (" \n\t", "is empty"), ("x" * 20_001, "20,001 characters")]
 )
-def test_a_text_that_cannot_be_tried_is_a_sentence(live, generation, text, found):
-    with pytest.raises(Refusal, match=found):
+def test_a_text_that_cannot_be_tried_is_a_sentence(live, generation, text, reason):
+    with pytest.raises(Refusal, match=reason):
         live.try_text(generation.path, text)
 
 
@@ -121,14 +121,14 @@ def test_an_unknown_feature_is_a_sentence(live, generation, feature_id):
 
 def test_a_run_whose_embedder_is_unknown_changed_or_away_is_a_sentence(live, generation, tmp_path):
     given = {"origin": "precomputed", "name": "e.npy", "embedder": None}
-    for number, (facts, found) in enumerate(
+    for number, (facts, reason) in enumerate(
         [
             (given, "made from the embeddings in e.npy"),
             ({"weights_sha256": "0" * 64}, "but here it has"),
             ({"origin": "local", "name": "our-model"}, "local folder 'our-model', which is not here"),
         ]
     ):
-        with pytest.raises(Refusal, match=found):
+        with pytest.raises(Refusal, match=reason):
             live.try_text(copy_of(generation, tmp_path / str(number), **facts), "a text")
 
 

@@ -1,4 +1,4 @@
-"""Feature splitting: a planted split is told as one, every number agrees with numpy, unequal runs are refused."""
+"""Feature splitting: a planted split is reported, every number agrees with numpy, unequal runs are refused."""
 
 from __future__ import annotations
 
@@ -47,14 +47,14 @@ def hold(fires: np.ndarray) -> sparse.csc_array:
     return incidence([np.nonzero(fires)], *fires.shape)
 
 
-def test_a_planted_split_is_told_as_one() -> None:
+def test_a_planted_split_is_reported_as_a_split() -> None:
     small, large = planted()
-    found = matching.match(hold(small), hold(large))
-    told = [FATES[one] for one in found.fate]
-    assert told == ["split", "stayed", "nested", "changed", "vanished", "rare", "stayed", "nested", "stayed"]
-    assert found.n_nested.tolist() == [2, 1, 0, 0, 0, 0, 0, 1, 1] and found.n_texts == N
-    np.testing.assert_allclose(found.covered[[SPLITS, STAYS, INSIDE, CHANGES]], [0.9, 55 / 60, 0, 0])
-    assert np.isnan(found.pairs.cosine).all()
+    matched = matching.match(hold(small), hold(large))
+    fates = [FATES[fate] for fate in matched.fate]
+    assert fates == ["split", "stayed", "nested", "changed", "vanished", "rare", "stayed", "nested", "stayed"]
+    assert matched.n_nested.tolist() == [2, 1, 0, 0, 0, 0, 0, 1, 1] and matched.n_texts == N
+    np.testing.assert_allclose(matched.covered[[SPLITS, STAYS, INSIDE, CHANGES]], [0.9, 55 / 60, 0, 0])
+    assert np.isnan(matched.pairs.cosine).all()
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -69,10 +69,10 @@ def test_every_number_is_that_of_numpy(seed: int, monkeypatch: pytest.MonkeyPatc
         for n in (20, 33)
     )
     small[:, 4], large[:, 5] = False, False
-    one, other = draw.normal(size=(20, 9)), draw.normal(size=(33, 9))
-    one, other = (x / np.linalg.norm(x, axis=1, keepdims=True) for x in (one, other))
-    found = matching.match(hold(small), hold(large), matching.comparable(one, other))
-    pairs, expected = found.pairs, []
+    directions, other = draw.normal(size=(20, 9)), draw.normal(size=(33, 9))
+    directions, other = (x / np.linalg.norm(x, axis=1, keepdims=True) for x in (directions, other))
+    matched = matching.match(hold(small), hold(large), matching.comparable(directions, other))
+    pairs, expected = matched.pairs, []
     own, their = small.sum(0), large.sum(0)
     for s in range(20):
         both = (small[:, [s]] & large).sum(0)
@@ -90,17 +90,17 @@ def test_every_number_is_that_of_numpy(seed: int, monkeypatch: pytest.MonkeyPatc
         assert pairs.jaccard[place] == pytest.approx(both / (small[:, s] | large[:, o]).sum())
         assert pairs.nesting[place] == pytest.approx((both / their[o] - base) / (1 - base))
         assert pairs.within[place] == pytest.approx((both / own[s] - their[o] / 600) / (1 - their[o] / 600))
-        assert pairs.cosine[place] == pytest.approx(one[s] @ other[o], abs=1e-6)
+        assert pairs.cosine[place] == pytest.approx(directions[s] @ other[o], abs=1e-6)
     for s in range(20):
         parts = [o for (a, o), part in zip(expected, pairs.nested, strict=True) if a == s and part]
         covered = (small[:, s] & large[:, parts].any(axis=1)).sum() / own[s] if own[s] else np.nan
-        assert found.n_nested[s] == len(parts) and found.covered[s] == pytest.approx(covered, nan_ok=True)
+        assert matched.n_nested[s] == len(parts) and matched.covered[s] == pytest.approx(covered, nan_ok=True)
 
 
 def test_the_other_way_round_what_split_off_is_nested() -> None:
     small, large = planted()
     back = matching.match(hold(large), hold(small))
-    assert [FATES[one] for one in back.fate[[0, 1, 2]]] == ["nested", "nested", "stayed"]
+    assert [FATES[fate] for fate in back.fate[[0, 1, 2]]] == ["nested", "nested", "stayed"]
 
 
 def test_unequal_corpora_are_refused() -> None:
@@ -126,14 +126,14 @@ def mark(generation: Generation, stage: str, fingerprint: str) -> None:
 
 
 def test_only_runs_of_the_same_texts_and_embeddings_are_compared(tmp_path: Path) -> None:
-    one, other = make_run(tmp_path / "one").generation, make_run(tmp_path / "other").generation
-    assert queries.why_not_comparable(one, other) is None
+    generation, other = make_run(tmp_path / "one").generation, make_run(tmp_path / "other").generation
+    assert queries.why_not_comparable(generation, other) is None
     mark(other, "embed", "another embedder")
-    assert "do not have the same embeddings" in queries.why_not_comparable(one, other)
+    assert "do not have the same embeddings" in queries.why_not_comparable(generation, other)
     mark(other, "ingest", "other texts")
-    assert "do not have the same texts" in queries.why_not_comparable(one, other)
+    assert "do not have the same texts" in queries.why_not_comparable(generation, other)
     half = make_run(tmp_path / "half", upto="train").generation
-    assert queries.why_not_comparable(one, half) == "the stage 'summarise' of 'half' is not done"
+    assert queries.why_not_comparable(generation, half) == "the stage 'summarise' of 'half' is not done"
 
 
 def test_the_first_texts_are_asked_for_when_there_are_more_than_can_be_compared(tmp_path: Path) -> None:
@@ -142,6 +142,6 @@ def test_the_first_texts_are_asked_for_when_there_are_more_than_can_be_compared(
     for most in (100_000, 120):
         rows = queries.firing_pairs(store, most=most)
         assert (rows.n_texts, rows.n_features) == (min(most, N_TEXTS), N_FEATURES)
-        held = incidence([(rows.text_ids, rows.feature_ids)], rows.n_texts, rows.n_features).toarray()
-        np.testing.assert_array_equal(held, made.activations[:most] > 0)
+        fires = incidence([(rows.text_ids, rows.feature_ids)], rows.n_texts, rows.n_features).toarray()
+        np.testing.assert_array_equal(fires, made.activations[:most] > 0)
     assert queries.texts_per_feature(store)["n_active"].to_pylist() == (made.activations > 0).sum(0).tolist()

@@ -59,7 +59,7 @@ def test_from_a_wheel_the_app_and_the_data_are_found_elsewhere(
         "print(i.command('serve'), '|', i.command('build X'))"
     )
     (tmp_path / "elsewhere").mkdir()
-    told = subprocess.run(
+    child = subprocess.run(
         [sys.executable, "-c", code],
         cwd=tmp_path / "elsewhere",
         env={"PYTHONPATH": str(tmp_path / "site"), "PATH": ""},
@@ -67,7 +67,7 @@ def test_from_a_wheel_the_app_and_the_data_are_found_elsewhere(
         text=True,
         check=True,
     )
-    first, second = told.stdout.splitlines()
+    first, second = child.stdout.splitlines()
     assert first == f"None True {tmp_path / 'elsewhere' / 'data'}"
     assert second == "feature-browser serve | feature-browser build X"
 

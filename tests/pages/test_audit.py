@@ -49,8 +49,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> NumpyRun:
     copies = pa.table([[100, 200], [100, 100], [1, 1], [True, True]], schema=COPIES.schema)
     files.write_parquet(generation.file(COPIES), copies, COPIES.schema)
     generation.mark_done("audit", Done("audit", FACTS, "", {}))
-    found = find_near_misses(QuietJob(generation))
-    generation.mark_done("near_misses", Done("near_misses", found.facts, found.line, {}))
+    near_misses = find_near_misses(QuietJob(generation))
+    generation.mark_done("near_misses", Done("near_misses", near_misses.facts, near_misses.line, {}))
     return truth
 
 
@@ -77,8 +77,8 @@ def test_the_page_lists_the_flags_and_says_what_each_check_is() -> None:
 
 @pytest.mark.usefixtures("folder")
 def test_the_address_chooses_a_check_and_all_features() -> None:
-    one = page_of("audit.py", {"check": "length"})
-    assert one.dataframe[0].value["feature_id"].tolist() == [4]
+    lengths = page_of("audit.py", {"check": "length"})
+    assert lengths.dataframe[0].value["feature_id"].tolist() == [4]
     every = page_of("audit.py", {"check": "length", "every": "yes"})
     assert every.dataframe[0].value["feature_id"].tolist() == [4, 7] and "2 measurements" in words(every)
     none = page_of("audit.py", {"check": "copies"})
@@ -117,18 +117,18 @@ def test_near_misses_are_shown_with_their_threshold(made: NumpyRun, monkeypatch:
     assert f"threshold {ui.number(own['needed'].iloc[0], 4)}" in said and "fires instead:" in said
     for row in own.itertuples():
         assert ui.number(row.pre_activation) in said
-    held = rows[rows["text_id"].isin([100, 200])].groupby("feature_id").size()
-    assert (held == 2).any()
-    both = feature_page(monkeypatch, samples.near_misses, int(held.idxmax()))
+    n_copies = rows[rows["text_id"].isin([100, 200])].groupby("feature_id").size()
+    assert (n_copies == 2).any()
+    both = feature_page(monkeypatch, samples.near_misses, int(n_copies.idxmax()))
     assert "shown for 1 more copy among these texts" in words(both)
 
 
 def test_a_dead_feature_says_how_far_it_is_from_its_threshold(made: NumpyRun, monkeypatch: pytest.MonkeyPatch) -> None:
     store = open_store(made.generation)
     nearest = queries.near_misses(store, DEAD[0]).to_pylist()[0]
-    told = samples._how_near(store, queries.feature(store, DEAD[0]), nearest)
+    sentence = samples._how_near(store, queries.feature(store, DEAD[0]), nearest)
     reached = ui.percent(nearest["pre_activation"] / nearest["needed"])
-    assert told.startswith(f"Its nearest text reaches {reached} of the threshold, so it stays far below")
+    assert sentence.startswith(f"Its nearest text reaches {reached} of the threshold, so it stays far below")
     close = nearest | {"pre_activation": 0.95 * nearest["needed"]}
     between = nearest | {"pre_activation": 0.6 * nearest["needed"]}
     assert "so it stays below." in samples._how_near(store, queries.feature(store, DEAD[0]), between)
@@ -157,7 +157,7 @@ def test_flags_are_chips_that_escape_what_was_found(made: NumpyRun, monkeypatch:
         flags.flags(queries.feature_audit(store, feature.feature_id).to_pylist())
 
     app = feature_page(monkeypatch, draw, 4)
-    body = next(one for one in " ".join(bodies(app)).split('<div class="fb">') if "audit-flags" in one)
+    body = next(body for body in " ".join(bodies(app)).split('<div class="fb">') if "audit-flags" in body)
     assert body.count("chip term") == 2 and "<img" not in body and "&lt;img" in body
     assert "AUROC of length 0.900 (95 %: 0.850 to 0.940), expected 0.500; 60 texts" in body
     assert "audit-flags" not in " ".join(bodies(feature_page(monkeypatch, draw, 7)))

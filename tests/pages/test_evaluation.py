@@ -32,7 +32,7 @@ def page(open_tiny: Open) -> AppTest:
 def helps(app: AppTest) -> str:
     """All that is told on hover."""
     drawn = " ".join(bodies(app))
-    return " ".join(html.unescape(one) for one in re.findall(r'data-help="([^"]*)"', drawn))
+    return " ".join(html.unescape(text) for text in re.findall(r'data-help="([^"]*)"', drawn))
 
 
 def metrics(generation: Generation) -> pd.DataFrame:
@@ -43,39 +43,41 @@ def cells(app: AppTest, name: str) -> list[list[str]]:
     """The values beside a name in the comparison, intervals and all."""
     tables = [body for body in bodies(app) if "<table" in body]
     row = next(row for table in tables for row in re.findall(r"<tr>(.*?)</tr>", table, re.S) if name in row)
-    return [text_of(one, " ").split() for one in re.findall(r"<td>(.*?)</td>", row, re.S)]
+    return [text_of(cell, " ").split() for cell in re.findall(r"<td>(.*?)</td>", row, re.S)]
 
 
 def test_the_held_out_numbers_come_first_and_are_those_of_the_file(page: AppTest, tiny: Run) -> None:
-    found, said = metrics(tiny.current()), words(page)
-    fvu = found.loc[("fvu", "held_out")]
+    measured, said = metrics(tiny.current()), words(page)
+    fvu = measured.loc[("fvu", "held_out")]
     assert f"not trained on: {fvu.n_texts} held-out texts." in said
     assert said.index(f"{ui.number(fvu.value)} {ui.number(fvu.low)} – {ui.number(fvu.high)} FVU") < said.index(
         "Compared with"
     )
-    for name, told in (("dead_share", "of features dead"), ("dense_share_10", "of features dense")):
-        assert f"{ui.percent(found.loc[(name, 'held_out')].value)} {told}" in said
-    assert f"{ui.percent(found.loc[('explained_variance', 'held_out')].value)} " in said
+    for name, phrase in (("dead_share", "of features dead"), ("dense_share_10", "of features dense")):
+        assert f"{ui.percent(measured.loc[(name, 'held_out')].value)} {phrase}" in said
+    assert f"{ui.percent(measured.loc[('explained_variance', 'held_out')].value)} " in said
 
 
 @pytest.mark.parametrize(("name", "metric"), [("FVU, fraction", "fvu"), ("L0, active", "l0"), ("cosine to", "cosine")])
 def test_training_texts_stand_beside_the_held_out_ones(page: AppTest, tiny: Run, name: str, metric: str) -> None:
-    found = metrics(tiny.current())
-    rows = [found.loc[(metric, split)] for split in ("held_out", "train")]
+    measured = metrics(tiny.current())
+    rows = [measured.loc[(metric, split)] for split in ("held_out", "train")]
     assert cells(page, name) == [[ui.number(row.value), ui.number(row.low), "–", ui.number(row.high)] for row in rows]
 
 
 def test_every_formula_and_its_texts_are_told_on_demand(page: AppTest, tiny: Run) -> None:
-    found, told = metrics(tiny.current()), helps(page)
+    measured, hints = metrics(tiny.current()), helps(page)
     for metric in ("fvu", "explained_variance", "cosine", "l0", "norm_ratio", "dead_share", "redundancy", "alignment"):
         split = "weights" if metric in ("redundancy", "alignment") else "held_out"
-        assert " ".join(found.loc[(metric, split)].formula.split()) in " ".join(told.split())
-    assert f"Measured on {found.loc[('fvu', 'held_out')].n_texts} held-out texts, in the embedder's own space" in told
+        assert " ".join(measured.loc[(metric, split)].formula.split()) in " ".join(hints.split())
+    assert (
+        f"Measured on {measured.loc[('fvu', 'held_out')].n_texts} held-out texts, in the embedder's own space" in hints
+    )
 
 
 def test_the_quantiles_stand_under_their_charts(page: AppTest, tiny: Run) -> None:
-    found, said = metrics(tiny.current()), words(page)
-    values = [found.loc[(f"text_cosine_q{share}", "held_out")].value for share in evaluation.QUANTILES]
+    measured, said = metrics(tiny.current()), words(page)
+    values = [measured.loc[(f"text_cosine_q{share}", "held_out")].value for share in evaluation.QUANTILES]
     assert " ".join(f"{ui.number(v)} {int(s)} %" for v, s in zip(values, evaluation.QUANTILES, strict=True)) in said
 
 
@@ -156,8 +158,8 @@ def test_no_other_column_has_bins(tiny: Run) -> None:
 def test_the_bins_of_features_are_numpys(tmp_path: Path) -> None:
     store = open_store(make_run(tmp_path / "small").generation)
     gates = weights()["threshold"]
-    found = queries.thresholds(store)
-    assert (found.n_values, found.low, found.high) == (len(set(gates)), gates.min(), gates.max())
+    thresholds = queries.thresholds(store)
+    assert (thresholds.n_values, thresholds.low, thresholds.high) == (len(set(gates)), gates.min(), gates.max())
     counts, _ = np.histogram(gates.astype(np.float64), 8)
     np.testing.assert_array_equal(queries.threshold_bins(store, 8)["n_features"].to_numpy(), counts)
     assert queries.alignment_bins(store, 8)["n_features"].to_pylist() == [0, 0, 0, 0, N_FEATURES, 0, 0, 0]

@@ -43,12 +43,12 @@ def test_the_words_of_a_top_text_are_coloured_by_the_stored_parts(open_tiny: Ope
     feature_id = live_feature(tiny)
     app = open_tiny("feature.py", feature=feature_id)
     assert not app.exception
-    card = next(one for one in bodies(app) if 'class="words"' in one)
+    card = next(body for body in bodies(app) if 'class="words"' in body)
     whole = card.split("</summary>")[1]
     coloured = [(part, text_of(word)) for part, word in WORD.findall(whole)]
     assert coloured == expected_words(tiny, feature_id, strongest_text(tiny, feature_id)) != []
     plain = open_tiny("feature.py", feature=feature_id, plain="yes")
-    assert not any('class="words"' in one for one in bodies(plain)) and not plain.exception
+    assert not any('class="words"' in body for body in bodies(plain)) and not plain.exception
 
 
 def test_the_views_show_near_misses_and_random_texts(open_tiny: Open, tiny: Run) -> None:
@@ -66,10 +66,10 @@ def test_the_page_of_a_text_takes_one_feature_apart(open_tiny: Open, tiny: Run) 
     text_id = strongest_text(tiny, feature_id)
     app = open_tiny("text.py", text=text_id, feature=feature_id)
     assert not app.exception
-    card = next(one for one in bodies(app) if 'class="words"' in one)
-    found = [(part, text_of(word)) for part, word in WORD.findall(card)]
+    card = next(body for body in bodies(app) if 'class="words"' in body)
+    coloured = [(part, text_of(word)) for part, word in WORD.findall(card)]
     wanted = expected_words(tiny, feature_id, text_id)
-    assert [word for _, word in found] == [word for _, word in wanted]
+    assert [word for _, word in coloured] == [word for _, word in wanted]
     assert "= pre-activation" in words(app) and "special tokens" in words(app)
 
 

@@ -66,18 +66,18 @@ def densities(made: NumpyRun) -> np.ndarray:
 def falling(made: NumpyRun, which: np.ndarray) -> list[int]:
     """Some features, densest first, ties by id."""
     counts = densities(made)
-    return sorted(which.tolist(), key=lambda one: (-counts[one], one))
+    return sorted(which.tolist(), key=lambda feature_id: (-counts[feature_id], feature_id))
 
 
 def strongest(made: NumpyRun, which: np.ndarray) -> list[str]:
     """The labels of some features, the highest maximum first, ties by id."""
-    return [made.labels[one] for one in peaking(made, which)]
+    return [made.labels[feature_id] for feature_id in peaking(made, which)]
 
 
 def peaking(made: NumpyRun, which: np.ndarray) -> list[int]:
     """Some features, the highest maximum first, ties by id."""
     peak = made.activations.max(axis=0)
-    return sorted(which.tolist(), key=lambda one: (-peak[one], one))
+    return sorted(which.tolist(), key=lambda feature_id: (-peak[feature_id], feature_id))
 
 
 def table(app: AppTest) -> list[int]:
@@ -180,19 +180,23 @@ def test_the_table_shows_the_features_that_numpy_finds(
 
 def test_the_table_is_sorted_by_what_the_address_says(show: Open, made: NumpyRun) -> None:
     peak = made.activations.max(axis=0)
-    expected = sorted(range(N_FEATURES), key=lambda one: (peak[one], one))
+    expected = sorted(range(N_FEATURES), key=lambda feature_id: (peak[feature_id], feature_id))
     assert table(show("features.py", sort="max_activation", order="rising")) == expected
 
 
 def test_a_search_box_writes_the_address_and_a_page_of_none_is_said(show: Open, made: NumpyRun) -> None:
     app = show("features.py", page="7")
     assert "there are 1 pages, so page 1 is shown" in words(app.main)
-    box = next(one for one in app.main.text_input if one.label == "Search")
+    box = next(box for box in app.main.text_input if box.label == "Search")
     box.set_value("galaxy key8").run()
     assert param(app, "q") == "galaxy key8" and param(app, "page") is None
     known = made.keywords.groupby("feature_id").keyword.agg(" ".join).to_dict()
-    held = {one: f"{made.labels[one]} {known.get(one, '')}" for one in range(N_FEATURES)}
-    assert sorted(table(app)) == [one for one, text in held.items() if "galaxy" in text and "key8" in text]
+    searched = {
+        feature_id: f"{made.labels[feature_id]} {known.get(feature_id, '')}" for feature_id in range(N_FEATURES)
+    }
+    assert sorted(table(app)) == [
+        feature_id for feature_id, text in searched.items() if "galaxy" in text and "key8" in text
+    ]
 
 
 def test_a_click_on_a_row_opens_its_feature(show: Open, made: NumpyRun) -> None:
@@ -252,16 +256,16 @@ def test_the_map_shows_the_feature_of_the_address_with_its_top_texts(show: Open,
     assert f"{made.labels[20]} feature 20" in said
     assert f"{np.count_nonzero(column)} of {N_TEXTS} texts" in said
     texts = [query for query in addresses(app) if "text=" in query]
-    assert texts == [f"run=small&text={one}" for one in best]
+    assert texts == [f"run=small&text={text_id}" for text_id in best]
 
 
 def test_a_lasso_lists_its_features(show: Open, made: NumpyRun) -> None:
     app = show("map.py")
-    points = [{"customdata": one} for one in (4, 8, 30)]
+    points = [{"customdata": feature_id} for feature_id in (4, 8, 30)]
     app.session_state["map"] = {"selection": {"points": points, "box": [], "lasso": [{}], "point_indices": []}}
     app.run()
     assert "3 features in the lasso" in words(app.main)
-    assert listed(app)[:3] == [made.labels[one] for one in falling(made, np.array([4, 8, 30]))]
+    assert listed(app)[:3] == [made.labels[feature_id] for feature_id in falling(made, np.array([4, 8, 30]))]
 
 
 def test_the_jump_box_finds_by_words_and_opens_an_id(show: Open, made: NumpyRun) -> None:
@@ -311,8 +315,10 @@ def test_the_csv_cannot_run_in_a_spreadsheet_and_parquet_is_exact() -> None:
     texts = ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "plain", "a=b", None, "café"]
     rows = pa.table({"label": texts, "n": list(range(10)), "many": [["=1"]] * 10})
     cells = list(csv.reader(io.StringIO(csv_bytes(rows).decode(), newline="")))
-    assert [row[0] for row in cells[1:]] == ["'" + one if one and one[0] in "=+-@\t\r" else one or "" for one in texts]
-    assert [row[1] for row in cells[1:]] == [str(one) for one in range(10)]
+    assert [row[0] for row in cells[1:]] == [
+        "'" + text if text and text[0] in "=+-@\t\r" else text or "" for text in texts
+    ]
+    assert [row[1] for row in cells[1:]] == [str(number) for number in range(10)]
     assert pq.read_table(io.BytesIO(parquet_bytes(rows))).equals(rows)
 
 
@@ -331,13 +337,13 @@ def test_the_range_of_a_brush_is_the_range_of_the_list() -> None:
 
 @pytest.mark.parametrize("n_texts", [1, 9, 10, 99, 300, 8000, 8001])
 def test_the_ranges_to_click_hold_every_density_once(n_texts: int) -> None:
-    held = [n for _, one in text_ranges.density_ranges(n_texts) for n in range(one.least, one.most + 1)]
-    assert held == list(range(n_texts + 1))
-    for name, one in text_ranges.density_ranges(n_texts):
+    covered = [n for _, span in text_ranges.density_ranges(n_texts) for n in range(span.least, span.most + 1)]
+    assert covered == list(range(n_texts + 1))
+    for name, span in text_ranges.density_ranges(n_texts):
         if name == "0.1 to 1 %":
-            assert one.least / n_texts >= 0.001 and one.most / n_texts < 0.01
+            assert span.least / n_texts >= 0.001 and span.most / n_texts < 0.01
         if name == "above 10 %":
-            assert one.least / n_texts > 0.1
+            assert span.least / n_texts > 0.1
 
 
 def test_the_server_never_imports_torch(made: NumpyRun) -> None:

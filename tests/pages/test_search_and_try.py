@@ -58,8 +58,8 @@ def sae(tiny: Run) -> dict[str, np.ndarray]:
     size = struct.unpack("<Q", raw[:8])[0]
     header = json.loads(raw[8 : 8 + size])
     return {
-        name: np.frombuffer(raw[8 + size :][slice(*one["data_offsets"])], np.float32).reshape(one["shape"])
-        for name, one in header.items()
+        name: np.frombuffer(raw[8 + size :][slice(*entry["data_offsets"])], np.float32).reshape(entry["shape"])
+        for name, entry in header.items()
         if name != "__metadata__"
     }
 
@@ -86,10 +86,12 @@ def test_the_sae_of_the_tiny_run_is_what_the_formula_says(opened: OpenRun, sae: 
     assert activations[activations > 0] == pytest.approx(stored["activation"], abs=1e-5)
 
 
-def test_a_close_look_tells_the_embedding_and_what_is_just_below_the_gate(live: Live, opened: OpenRun, sae) -> None:
+def test_a_close_look_tells_the_embedding_and_what_is_just_below_the_threshold(
+    live: Live, opened: OpenRun, sae
+) -> None:
     tried = live.try_closely(opened.generation.path, DESCRIPTION)
     x = load_embedder(STAND_IN).embed([DESCRIPTION])
-    z, activations = (one[0] for one in encoded(sae, x))
+    z, activations = (matrix[0] for matrix in encoded(sae, x))
     assert np.abs(tried.embedding - x[0]).max() < 1e-6
     silent = np.flatnonzero(activations == 0)
     order = silent[np.argsort((sae["threshold"] - z)[silent], kind="stable")][:20]
@@ -107,17 +109,17 @@ def test_lines_are_tried_each_by_itself(live: Live, opened: OpenRun, sae: dict[s
     tried = live.try_lines(opened.generation.path, texts)
     x = load_embedder(STAND_IN).embed(texts)
     activations = encoded(sae, x)[1]
-    held = opened.ask("select embedding::float[] as e from embeddings order by text_id")["e"]
-    mean = np.stack(held.to_list()).astype(np.float64).mean(0)
+    vectors = opened.ask("select embedding::float[] as e from embeddings order by text_id")["e"]
+    mean = np.stack(vectors.to_list()).astype(np.float64).mean(0)
     rebuilt = activations @ sae["W_dec"] + sae["b_dec"]
-    for row, one in enumerate(tried):
+    for row, text in enumerate(tried):
         order = np.lexsort((np.arange(activations.shape[1]), -activations[row]))[: np.count_nonzero(activations[row])]
-        assert one.feature_ids.tolist() == order.tolist()
-        assert one.activations == pytest.approx(activations[row][order], abs=1e-5)
+        assert text.feature_ids.tolist() == order.tolist()
+        assert text.activations == pytest.approx(activations[row][order], abs=1e-5)
         fvu = ((x[row] - rebuilt[row]) ** 2).sum() / ((x[row] - mean) ** 2).sum()
         cosine = x[row] @ rebuilt[row] / np.linalg.norm(x[row]) / np.linalg.norm(rebuilt[row])
-        assert (one.fvu, one.cosine) == pytest.approx((fvu, cosine), abs=1e-4)
-        assert (one.n_tokens, one.truncated) == (len(texts[row].split()), len(texts[row].split()) > 64)
+        assert (text.fvu, text.cosine) == pytest.approx((fvu, cosine), abs=1e-4)
+        assert (text.n_tokens, text.truncated) == (len(texts[row].split()), len(texts[row].split()) > 64)
     assert live.try_lines(opened.generation.path, []) == []
 
 
@@ -135,13 +137,13 @@ def test_a_text_of_no_tokens_is_told_by_the_real_model(monkeypatch: pytest.Monke
     minilm = load_embedder(device="cpu")
     monkeypatch.setattr(lines, "open_embedder", lambda _: minilm)
     texts = ["\u200b\u200d", "\u200bgalaxy", "שלום", "\u00ad"]
-    told = lines._tried(opened.generation.path, texts, load_embedder(STAND_IN).embed(texts))
-    assert [one.wordless for one in told] == [True, False, False, True]
+    tried = lines._tried(opened.generation.path, texts, load_embedder(STAND_IN).embed(texts))
+    assert [text.wordless for text in tried] == [True, False, False, True]
 
 
 def vectors_of(generation: Generation) -> tuple[np.ndarray, np.ndarray]:
-    held = open_store(generation).ask("select feature_id, embedding from label_vectors order by feature_id")
-    return held["feature_id"].to_numpy(), np.stack([np.array(one) for one in held["embedding"].to_pylist()])
+    rows = open_store(generation).ask("select feature_id, embedding from label_vectors order by feature_id")
+    return rows["feature_id"].to_numpy(), np.stack([np.array(vector) for vector in rows["embedding"].to_pylist()])
 
 
 @pytest.fixture
@@ -149,7 +151,7 @@ def with_vectors(own_data: Path) -> Generation:
     """A copy of the tiny run whose labels have the stand-in's embeddings."""
     generation = Run(own_data / "tiny").current()
     labels = open_store(generation).ask("select feature_id, label from labels order by feature_id")
-    vectors = load_embedder(STAND_IN).embed([one.replace("·", " ") for one in labels["label"].to_pylist()])
+    vectors = load_embedder(STAND_IN).embed([label.replace("·", " ") for label in labels["label"].to_pylist()])
     columns = [labels["feature_id"].combine_chunks(), pa.array(list(vectors), pa.list_(pa.float32()))]
     rows = pa.table(columns, schema=LABEL_VECTORS.schema)
     files.write_parquet(generation.file(LABEL_VECTORS), rows, LABEL_VECTORS.schema)
@@ -167,19 +169,19 @@ def test_labels_by_meaning_are_numpys_cosines(with_vectors: Generation) -> None:
     lengths = np.linalg.norm(vectors, axis=1) * np.linalg.norm(asked)
     cosines = np.divide(vectors @ asked, lengths, out=np.full(len(named), np.nan), where=lengths > 0)
     order = np.lexsort((named, -cosines))[:7]
-    found = search.labels_by_meaning(store, asked, limit=7)
-    assert found["feature_id"].to_pylist() == named[order].tolist()
-    assert found["cosine"].to_pylist() == pytest.approx(cosines[order], abs=1e-6)
+    labels = search.labels_by_meaning(store, asked, limit=7)
+    assert labels["feature_id"].to_pylist() == named[order].tolist()
+    assert labels["cosine"].to_pylist() == pytest.approx(cosines[order], abs=1e-6)
 
 
 def test_vectors_that_cannot_be_compared_are_refused(with_vectors: Generation, made: NumpyRun, tmp_path: Path) -> None:
     store = open_store(with_vectors)
-    for vector, found in (
+    for vector, reason in (
         (np.zeros(64), "zero or not finite"),
         (np.full(64, np.nan), "zero or not finite"),
         (np.ones(7), "has 7 numbers; those of this run's labels 64"),
     ):
-        with pytest.raises(Refusal, match=found):
+        with pytest.raises(Refusal, match=reason):
             search.labels_by_meaning(store, vector)
     with pytest.raises(Refusal, match="have no embeddings"):
         search.labels_by_meaning(open_store(made.generation), np.ones(16))
@@ -195,14 +197,16 @@ def test_labels_that_hold_some_words_are_counted_as_python_counts(made: NumpyRun
     counted = []
     for feature_id, label in made.labels.items():
         keywords = made.keywords.query("feature_id == @feature_id")["keyword"]
-        held = [re.findall(r"[^\W_]+", each.lower()) for each in (" ".join([label, *keywords]), label)]
-        n_words, n_label = (sum(any(word.startswith(one) for word in each) for one in wanted) for each in held)
+        word_lists = [re.findall(r"[^\W_]+", each.lower()) for each in (" ".join([label, *keywords]), label)]
+        n_words, n_label = (
+            sum(any(word.startswith(prefix) for word in each) for prefix in wanted) for each in word_lists
+        )
         density = (made.activations[:, feature_id] > 0).mean()
         if n_words:
             counted.append((-n_words, -n_label, -density, feature_id))
-    found = search.labels_by_some_words(open_store(made.generation), asked, limit=40)
-    assert found["feature_id"].to_pylist() == [one[-1] for one in sorted(counted)][:40]
-    assert found["n_words"].to_pylist() == [-one[0] for one in sorted(counted)][:40]
+    features = search.labels_by_some_words(open_store(made.generation), asked, limit=40)
+    assert features["feature_id"].to_pylist() == [row[-1] for row in sorted(counted)][:40]
+    assert features["n_words"].to_pylist() == [-row[0] for row in sorted(counted)][:40]
     assert not search.words_of("the and of - !") and "_" not in "".join(search.words_of("snake_case"))
 
 
@@ -214,7 +218,7 @@ def test_the_three_lists_are_what_numpy_finds(with_vectors: Generation, sae, use
     store = open_store(with_vectors)
     x = load_embedder(STAND_IN).embed([DESCRIPTION])
     labels = dict(store.ask("select feature_id, label from labels").to_pandas().itertuples(index=False))
-    z, activations = (one[0] for one in encoded(sae, x))
+    z, activations = (matrix[0] for matrix in encoded(sae, x))
     by_name = search.labels_by_meaning(store, x[0], limit=12).to_pylist()
     fires = np.lexsort((np.arange(len(z)), -activations))[: np.count_nonzero(activations)][:12]
     drawn = [line[:2] for line in labels_in(app)]
@@ -223,10 +227,12 @@ def test_the_three_lists_are_what_numpy_finds(with_vectors: Generation, sae, use
         (row["label"], f"{row['cosine']:.2f}") for row in by_name
     ]
     start = n_some + len(by_name)
-    assert drawn[start : start + len(fires)] == [(labels[one], number(float(activations[one]))) for one in fires]
+    assert drawn[start : start + len(fires)] == [
+        (labels[feature_id], number(float(activations[feature_id]))) for feature_id in fires
+    ]
     silent = np.flatnonzero(activations == 0)
     nearest = silent[np.argsort((sae["threshold"] - z)[silent], kind="stable")][:6]
-    assert drawn[start + len(fires) :] == [(labels[one], number(float(z[one]))) for one in nearest]
+    assert drawn[start + len(fires) :] == [(labels[feature_id], number(float(z[feature_id]))) for feature_id in nearest]
 
 
 def test_by_words_needs_no_worker_and_the_others_say_why_they_are_missing(made: NumpyRun, use_data: UseData) -> None:
@@ -256,16 +262,17 @@ def test_a_tried_text_shows_its_features_its_words_and_the_nearest_texts(opened:
     order = np.lexsort((np.arange(len(activations)), -activations))[: np.count_nonzero(activations)]
     labels = opened.ask("select label from labels order by feature_id")["label"]
     assert labels_in(app)[: len(order)] == [
-        (labels[one], number(float(activations[one])), ui.percent(float(density_of(opened, one)))) for one in order
+        (labels[feature_id], number(float(activations[feature_id])), ui.percent(float(density_of(opened, feature_id))))
+        for feature_id in order
     ]
     assert f"feature {order[0]}" in words(app) and "What each word adds to the pre-activation" in words(app)
-    assert any("&lt;b&gt;ring&lt;/b&gt;" in one for one in bodies(app))
-    assert not any("<b>ring</b>" in one for one in bodies(app))
-    held = opened.ask("select embedding::float[] as e from embeddings order by text_id")["e"]
-    vectors = np.stack(held.to_list()).astype(np.float64)
+    assert any("&lt;b&gt;ring&lt;/b&gt;" in body for body in bodies(app))
+    assert not any("<b>ring</b>" in body for body in bodies(app))
+    rows = opened.ask("select embedding::float[] as e from embeddings order by text_id")["e"]
+    vectors = np.stack(rows.to_list()).astype(np.float64)
     cosines = np.sort(vectors @ x[0] / np.linalg.norm(vectors, axis=1) / np.linalg.norm(x[0]))[::-1][:5]
-    cards = [one for one in bodies(app) if 'class="card' in one]
-    shown = [float(re.search(r"<bdi>(-?[\d.]+)</bdi>", one).group(1)) for one in cards]
+    cards = [body for body in bodies(app) if 'class="card' in body]
+    shown = [float(re.search(r"<bdi>(-?[\d.]+)</bdi>", card).group(1)) for card in cards]
     assert shown == pytest.approx(cosines, abs=6e-3)
 
 
@@ -276,7 +283,7 @@ def density_of(opened: OpenRun, feature_id: int) -> float:
 def test_a_feature_of_the_address_is_taken_apart_even_where_it_is_silent(opened: OpenRun, open_tiny: Open, sae) -> None:
     text = "galaxy star quasar nebula"
     x = load_embedder(STAND_IN).embed([text])
-    z, activations = (one[0] for one in encoded(sae, x))
+    z, activations = (matrix[0] for matrix in encoded(sae, x))
     silent = int(np.flatnonzero(activations == 0)[0])
     app = open_tiny("try.py", t=text, feature=silent)
     assert f"feature {silent}" in words(app)
@@ -319,7 +326,7 @@ def test_odd_texts_are_tried_and_shown_letter_by_letter(open_tiny: Open, text: s
     app = open_tiny("try.py", t=text)
     assert "cosine to its reconstruction" in words(app)
     assert ui.plain(text) in " ".join(text_of(body) for body in bodies(app))
-    assert not any("<q>" in one for one in bodies(app))
+    assert not any("<q>" in body for body in bodies(app))
 
 
 def test_a_long_text_is_kept_in_the_session_and_not_in_the_address(open_tiny: Open) -> None:
@@ -376,7 +383,10 @@ def test_lines_become_a_table_whose_rows_are_the_lines_alone(opened: OpenRun, op
         assert row["activations"] == pytest.approx(alone.activations, abs=1e-6)
         assert (row["explained"], row["cosine"]) == pytest.approx((1 - alone.fvu, alone.cosine), abs=1e-5)
         assert (row["n_tokens"], row["truncated"]) == (alone.n_tokens, alone.truncated)
-        named = [f"{labels[one]} {value:.2f}" for one, value in zip(alone.feature_ids, alone.activations, strict=True)]
+        named = [
+            f"{labels[feature_id]} {value:.2f}"
+            for feature_id, value in zip(alone.feature_ids, alone.activations, strict=True)
+        ]
         assert row["strongest"] == ";  ".join(named[:3])
 
 

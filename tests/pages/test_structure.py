@@ -40,7 +40,7 @@ def test_the_families_page_shows_the_planted_family_as_a_tree(show: Open, made: 
     said = words(app)
     assert "1 family" in said and "4 features, 2 steps deep" in said and "10.0 % of 40 features are in one" in said
     tree = next(body for body in bodies(app) if 'class="tree"' in body)
-    hrefs = [int(one) for one in re.findall(r'href="feature\?run=planted&amp;feature=(\d+)"', tree)]
+    hrefs = [int(feature_id) for feature_id in re.findall(r'href="feature\?run=planted&amp;feature=(\d+)"', tree)]
     assert hrefs == [ROOT, CHILDREN[0], GRANDCHILD, CHILDREN[1]]
     rows = [" ".join(text_of(row, " ").split()) for row in tree.split('<div class="tree-row">')[1:]]
     assert rows[1].endswith("14 100 % 50.0 %") and rows[2].endswith("7 100 % 50.0 %")
@@ -77,16 +77,16 @@ def test_a_run_without_families_says_so(use_data: UseData, tmp_path: Path) -> No
 
 def test_combined_texts_and_their_counts(show: Open, made: NumpyRun) -> None:
     app = show("combine.py", **{"with": f"{ROOT},{ALWAYS}", "without": CHILDREN[0]})
-    held = made.activations > 0
-    kept = held[:, ROOT] & held[:, ALWAYS] & ~held[:, CHILDREN[0]]
+    fires = made.activations > 0
+    kept = fires[:, ROOT] & fires[:, ALWAYS] & ~fires[:, CHILDREN[0]]
     said = words(app)
     assert f"{kept.sum()} {ui.percent(kept.mean())} of {N_TEXTS} texts" in said
-    assert f"{held[:, ROOT].sum()} on which all that must fire do" in said
-    expected = held[:, ROOT].mean() * (1 - held[:, CHILDREN[0]].mean()) * N_TEXTS
+    assert f"{fires[:, ROOT].sum()} on which all that must fire do" in said
+    expected = fires[:, ROOT].mean() * (1 - fires[:, CHILDREN[0]].mean()) * N_TEXTS
     assert f"{ui.number(expected)} expected by chance" in said
     opened = [int(query.rpartition("=")[2]) for label, query in labelled_links(app) if label == "open text"]
     strength = (made.activations / np.maximum(made.activations.max(0), 1e-9))[:, [ROOT, ALWAYS]].min(1)
-    best = sorted(np.flatnonzero(kept).tolist(), key=lambda one: (-strength[one], one))
+    best = sorted(np.flatnonzero(kept).tolist(), key=lambda text_id: (-strength[text_id], text_id))
     assert opened == best[:10] and len(best) > 10
 
 
@@ -96,10 +96,10 @@ def test_one_feature_alone_is_not_compared_with_chance(show: Open) -> None:
 
 def test_features_are_added_moved_and_removed_by_links(show: Open, made: NumpyRun) -> None:
     app = show("combine.py", **{"with": ROOT, "find": f"label{ALWAYS}"})
-    found = dict(labelled_links(app))
-    assert found["with"] == f"run=planted&with={ROOT}%2C{ALWAYS}" or found["with"].endswith(f"{ROOT}%2C{ALWAYS}")
-    assert found["without"].endswith(f"with={ROOT}&without={ALWAYS}") and found["remove"] == "run=planted"
-    assert found["swap"].endswith(f"without={ROOT}")
+    links = dict(labelled_links(app))
+    assert links["with"] == f"run=planted&with={ROOT}%2C{ALWAYS}" or links["with"].endswith(f"{ROOT}%2C{ALWAYS}")
+    assert links["without"].endswith(f"with={ROOT}&without={ALWAYS}") and links["remove"] == "run=planted"
+    assert links["swap"].endswith(f"without={ROOT}")
 
 
 @pytest.mark.parametrize("value", ["abc", "7,x", "-1", "9" * 30, "<b>", "7;drop view texts", ",", "\x00", "3,3,3"])
@@ -122,7 +122,7 @@ def test_the_splitting_page_tells_what_became_of_the_root(show: Open, made: Nump
     assert rows.loc[CHILDREN[1], "fate"] == "stayed" and rows.loc[CHILDREN[1], "jaccard"] == 1
     assert f"{made.labels[ROOT]} feature {ROOT} · 28 texts" in said and "split : two or more features" in said
     there = [query for query in addresses(app) if query.startswith("run=other&")]
-    assert {f"run=other&feature={one}" for one in SPLIT_INTO} <= set(there)
+    assert {f"run=other&feature={feature_id}" for feature_id in SPLIT_INTO} <= set(there)
     assert "1 split" in words(show("splitting.py", fate="split"))
     assert show("splitting.py", fate="split").main.dataframe[0].value["feature_id"].tolist() == [ROOT]
     assert "there is no feature 4000" in words(show("splitting.py", feature=4000)).lower()
@@ -151,8 +151,8 @@ def test_a_cluster_of_the_map_shows_its_keywords_and_features(show: Open, made: 
     if kind == "cluster":
         members = np.flatnonzero(made.layout["cluster"].to_numpy() == 1)
         density = (made.activations > 0).mean(0)
-        best = sorted(members.tolist(), key=lambda one: (-density[one], one))
-        assert [made.labels[one] for one in best] == [
+        best = sorted(members.tolist(), key=lambda feature_id: (-density[feature_id], feature_id))
+        assert [made.labels[feature_id] for feature_id in best] == [
             label for label, query in labelled_links(app) if "feature=" in query
         ][:8]
         own = made.keywords[made.keywords["feature_id"].isin(members)].groupby("keyword")["feature_id"].nunique()

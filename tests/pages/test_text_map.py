@@ -81,8 +81,8 @@ def test_what_colours_the_map_is_what_pandas_says(mapped: NumpyRun) -> None:
     store = open_store(mapped.generation)
     texts = mapped.texts.iloc[::3]
     assert queries.text_layout(store)["text_id"].to_pylist() == texts["text_id"].tolist()
-    found = queries.layout_activations(store, 20)["activation"].to_pandas().fillna(0)
-    assert found.to_numpy() == pytest.approx(mapped.activations[::3, 20])
+    activations = queries.layout_activations(store, 20)["activation"].to_pandas().fillna(0)
+    assert activations.to_numpy() == pytest.approx(mapped.activations[::3, 20])
     assert queries.is_number(store, "year") and not queries.is_number(store, "group")
     assert queries.layout_numbers(store, "year")["number"].to_pylist() == texts["year"].tolist()
     for column, own in (("group", texts["group"]), ("labels", texts["labels"].str[0])):
@@ -105,10 +105,10 @@ def test_what_lassoed_texts_have_in_common_is_counted_as_numpy_counts(made: Nump
     kept = np.flatnonzero((here >= 2) & (share >= 0.1) & (density > 0))
     lift = share / np.where(density > 0, density, 1)
     order = kept[np.lexsort((kept, -lift[kept]))][:8]
-    found = queries.features_among(open_store(made.generation), ids)
-    assert found["feature_id"].to_pylist() == order.tolist()
-    assert found["lift"].to_pylist() == pytest.approx(lift[order])
-    assert found["n_texts"].to_pylist() == here[order].tolist()
+    features = queries.features_among(open_store(made.generation), ids)
+    assert features["feature_id"].to_pylist() == order.tolist()
+    assert features["lift"].to_pylist() == pytest.approx(lift[order])
+    assert features["n_texts"].to_pylist() == here[order].tolist()
 
 
 def figure_of(values: list, *, marked: int | None = None, **options: bool) -> object:
@@ -126,8 +126,8 @@ def test_points_of_the_text_map_are_float32_and_ids_and_the_strongest_lie_above(
     assert {np.asarray(trace.customdata).dtype for trace in figure.data} == {np.dtype("int32")}
     assert {np.asarray(trace.x).dtype for trace in figure.data} == {np.dtype("float32")}
     assert figure.to_json() == figure_of([0.5, None, 0.1, 0.9, None], sparse=True, marked=2).to_json()
-    one = figure_of([None, 0.3]).data[1].marker
-    assert one.cmin < one.cmax and not one.showscale
+    marker = figure_of([None, 0.3]).data[1].marker
+    assert marker.cmin < marker.cmax and not marker.showscale
 
 
 def test_the_name_of_a_column_is_shown_letter_by_letter() -> None:

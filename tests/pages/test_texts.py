@@ -44,8 +44,8 @@ def strongest(made: NumpyRun, feature_id: int) -> np.ndarray:
 
 
 def shown_titles(app: AppTest) -> list[str]:
-    found = [re.search(r"<b><bdi>(title \d+)</bdi></b>", one) for one in bodies(app)]
-    return [match.group(1) for match in found if match]
+    matches = [re.search(r"<b><bdi>(title \d+)</bdi></b>", body) for body in bodies(app)]
+    return [match.group(1) for match in matches if match]
 
 
 def test_a_feature_is_named_and_measured_as_numpy_finds_it(made: NumpyRun, open_page: Open) -> None:
@@ -191,14 +191,14 @@ def test_the_bars_of_a_text_are_shares_of_each_features_maximum(made: NumpyRun, 
     app = open_page("text.py", run="small", text=text_id)
     row = made.activations[text_id]
     order = [f for f in np.lexsort((np.arange(N_FEATURES), -row)) if row[f] > 0]
-    drawn = [float(share) for one in app.get("html") for share in re.findall(r"--share:([\d.]+)%\}", one.value)]
+    drawn = [float(share) for element in app.get("html") for share in re.findall(r"--share:([\d.]+)%\}", element.value)]
     assert drawn == pytest.approx([100 * row[f] / made.activations[:, f].max() for f in order], abs=0.06)
 
 
 def test_search_by_words_finds_what_holds_them_and_marks_them(made: NumpyRun, open_page: Open) -> None:
     app = open_page("search.py", run="small", q="number42")
     assert shown_titles(app) == ["title 42"]
-    assert any("<mark><bdi>number42</bdi></mark>" in one for one in bodies(app))
+    assert any("<mark><bdi>number42</bdi></mark>" in body for body in bodies(app))
     holds = made.texts["text"].str.contains(r"\bgalaxy\b", case=False).sum()
     assert f"{holds} of {N_TEXTS} contain these words" in words(open_page("search.py", run="small", q="galaxy"))
 
@@ -210,7 +210,7 @@ def test_search_shows_matching_features_above_the_texts(made: NumpyRun, open_pag
 def test_hostile_text_reaches_the_page_only_escaped(open_page: Open) -> None:
     app = open_page("text.py", run="small", text=5)
     assert HOSTILE in words(app)
-    assert not any("<script" in one for one in bodies(app))
+    assert not any("<script" in body for body in bodies(app))
 
 
 def test_no_link_label_lets_markdown_through(open_page: Open) -> None:
@@ -281,18 +281,18 @@ def test_a_tried_text_of_the_corpus_turns_on_the_features_that_the_run_holds_for
 def test_a_text_is_the_nearest_to_itself_by_meaning(tiny: Run, open_tiny: Open) -> None:
     text = featurelib.open(tiny.path).ask("select text, title from texts where text_id = 3").to_dict("records")[0]
     app = open_tiny("search.py", by="meaning", q=text["text"])
-    cards = [one for one in bodies(app) if 'class="card' in one]
+    cards = [body for body in bodies(app) if 'class="card' in body]
     assert text["title"] in cards[0] and "1.00" in cards[0]
 
 
 def test_the_texts_near_a_text_are_those_of_its_stored_embedding(tiny: Run, open_tiny: Open) -> None:
-    held = featurelib.open(tiny.path).ask("select text_id, embedding::float[] as e from embeddings order by text_id")
-    vectors = np.stack(held["e"].to_list()).astype(float)
+    rows = featurelib.open(tiny.path).ask("select text_id, embedding::float[] as e from embeddings order by text_id")
+    vectors = np.stack(rows["e"].to_list()).astype(float)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     cosines = vectors @ vectors[3]
     cosines[3] = -2
     app = open_tiny("search.py", near=3)
-    cards = [one for one in bodies(app) if 'class="card' in one]
+    cards = [body for body in bodies(app) if 'class="card' in body]
     shown = [float(re.search(r"<bdi>(-?[\d.]+)</bdi>", card).group(1)) for card in cards]
     assert shown == pytest.approx(sorted(cosines, reverse=True)[:10], abs=0.006)
     assert "nearest in meaning to" in words(app)
@@ -307,7 +307,7 @@ def test_a_label_is_shortened_between_its_words_and_never_to_nothing() -> None:
 
 def test_keywords_after_the_first_open_on_a_click(made: NumpyRun, open_page: Open) -> None:
     scores = made.keywords.query("feature_id == @FEATURE").sort_values("rank")
-    drawn = next(one for one in bodies(open_page("feature.py", run="small", feature=FEATURE)) if "chips" in one)
+    drawn = next(body for body in bodies(open_page("feature.py", run="small", feature=FEATURE)) if "chips" in body)
     shown = [html.unescape(word) for word in re.findall(r'class="chip"><bdi>(.*?)</bdi>', drawn)]
     assert shown == scores["keyword"].tolist()
     assert ("<details>" in drawn) == (len(scores) > FIRST)

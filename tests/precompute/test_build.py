@@ -27,8 +27,8 @@ def hashes(folder: Path) -> dict[str, str]:
     return {path.relative_to(folder).as_posix(): files.sha256_file(path) for path in paths}
 
 
-def build(planted: Planted, data: Path, *flags: str, name: str = "tiny") -> int:
-    return main(["build", str(planted.path), "--name", name, "--data", str(data), *TINY_FLAGS, *flags])
+def build(planted: Planted, folder: Path, *flags: str, name: str = "tiny") -> int:
+    return main(["build", str(planted.path), "--name", name, "--data", str(folder), *TINY_FLAGS, *flags])
 
 
 def test_a_second_build_skips_every_stage_and_says_why(
@@ -69,8 +69,8 @@ def test_a_second_run_takes_texts_and_embeddings_from_the_first(
 
 def test_a_build_killed_at_any_moment_ends_in_the_same_bytes(planted: Planted, own_data: Path, tmp_path: Path) -> None:
     expected = hashes(Run(own_data / "tiny").current().path)
-    data = tmp_path / "killed"
-    command = [sys.executable, "-m", "precompute", "build", str(planted.path), "--name", "tiny", "--data", str(data)]
+    folder = tmp_path / "killed"
+    command = [sys.executable, "-m", "precompute", "build", str(planted.path), "--name", "tiny", "--data", str(folder)]
     for seconds in (1.5, 5.0):
         killed = subprocess.Popen(
             [*command, *TINY_FLAGS], cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
@@ -78,8 +78,8 @@ def test_a_build_killed_at_any_moment_ends_in_the_same_bytes(planted: Planted, o
         time.sleep(seconds)
         killed.send_signal(signal.SIGKILL)
         killed.wait()
-    assert build(planted, data) == 0
-    assert hashes(Run(data / "tiny").current().path) == expected
+    assert build(planted, folder) == 0
+    assert hashes(Run(folder / "tiny").current().path) == expected
 
 
 def test_two_builds_of_one_run_at_once_are_refused(
@@ -112,7 +112,7 @@ def test_bad_input_gets_one_sentence_and_exit_code_2(
 ) -> None:
     yaml = tmp_path / "keys.yaml"
     yaml.write_text(f"source: {planted.path}\ntext_colum: abstract\n")
-    filled = [one.format(corpus=planted.path, yaml=yaml) for one in arguments]
+    filled = [argument.format(corpus=planted.path, yaml=yaml) for argument in arguments]
     assert main([*filled, "--data", str(tmp_path / "data")]) == 2
     complaint = capsys.readouterr().err
     assert sentence in complaint and complaint.count("\n") == 1 and "Traceback" not in complaint
@@ -158,6 +158,6 @@ def test_no_space_left_is_a_sentence_and_nothing_half_made_counts(
     assert build(planted, tmp_path / "data", name="full") == 2
     assert "no space is left on the disk" in capsys.readouterr().err
     monkeypatch.undo()
-    generation = Run(tmp_path / "data" / "full").generations()
-    assert not any(one.done(stage) for one in generation for stage in STAGES)
+    generations = Run(tmp_path / "data" / "full").generations()
+    assert not any(generation.done(stage) for generation in generations for stage in STAGES)
     shutil.rmtree(tmp_path / "data")

@@ -90,7 +90,7 @@ def test_the_identity_changes_with_the_embedder_and_with_the_given_file(generati
     identities.append(verb.identity(given(generation, tmp_path / "e.npy").config))
     np.save(tmp_path / "e.npy", np.zeros((2, 2), np.float32))
     identities.append(verb.identity(given(generation, tmp_path / "e.npy").config))
-    assert len({str(one) for one in identities}) == 5
+    assert len({str(identity) for identity in identities}) == 5
 
 
 @pytest.mark.parametrize("by", ["text_id", "source_row"])
@@ -141,7 +141,7 @@ def test_what_is_not_finite_is_named_and_nothing_is_left_of_the_part(generation,
 
 
 @pytest.mark.parametrize(
-    ("matrix", "found"),
+    ("matrix", "reason"),
     [
         (np.ones((N_TEXTS - 1, 4), np.float32), "599 rows"),
         (np.ones(N_TEXTS, np.float32), "of shape"),
@@ -151,15 +151,15 @@ def test_what_is_not_finite_is_named_and_nothing_is_left_of_the_part(generation,
         (b"", "not an npy file of numbers"),
     ],
 )
-def test_a_file_that_is_no_matrix_of_these_texts_is_a_sentence(generation, tmp_path, matrix, found):
+def test_a_file_that_is_no_matrix_of_these_texts_is_a_sentence(generation, tmp_path, matrix, reason):
     path = tmp_path / "e.npy"
     path.write_bytes(matrix) if isinstance(matrix, bytes) else np.save(path, matrix, allow_pickle=True)
-    with pytest.raises(Refusal, match=found):
+    with pytest.raises(Refusal, match=reason):
         verb.embed(given(generation, path))
 
 
 @pytest.mark.parametrize(
-    ("column", "found"),
+    ("column", "reason"),
     [
         (pa.array([[1.0, 2.0], None] * 300), "null in row 1"),
         (pa.array([[1.0, 2.0], [1.0]] * 300), "rows of 1 and of 2"),
@@ -167,20 +167,20 @@ def test_a_file_that_is_no_matrix_of_these_texts_is_a_sentence(generation, tmp_p
         (pa.array([[1, 2]] * 600), "lists of floats"),
     ],
 )
-def test_a_column_that_is_no_matrix_is_a_sentence(generation, tmp_path, column, found):
+def test_a_column_that_is_no_matrix_is_a_sentence(generation, tmp_path, column, reason):
     pq.write_table(pa.table({"e": column}), tmp_path / "e.parquet")
-    with pytest.raises(Refusal, match=found):
+    with pytest.raises(Refusal, match=reason):
         verb.embed(given(generation, f"{tmp_path / 'e.parquet'}:e"))
 
 
 def test_a_missing_file_or_column_is_refused_before_anything_is_built(generation, tmp_path):
     pq.write_table(pa.table({"e": [[1.0]]}), tmp_path / "e.parquet")
-    for name, found in [
+    for name, reason in [
         ("nowhere.npy", "there is no file"),
         (f"{tmp_path}/e.parquet", "names no column"),
         (f"{tmp_path}/e.parquet:f", "no column 'f'; its columns are e"),
     ]:
-        with pytest.raises(Refusal, match=found):
+        with pytest.raises(Refusal, match=reason):
             verb.identity(given(generation, name).config)
 
 

@@ -60,7 +60,7 @@ def begin_run(folder: Path, rows: np.ndarray, ids: list[str] | None = None, step
     generation = Generation(folder / "g0001")
     ids = ids or [f"id-{number}" for number in range(len(rows))]
     texts = pa.table(
-        [pa.array(range(len(rows))), pa.array(range(len(rows))), ids, [f"text of {one}" for one in ids]],
+        [pa.array(range(len(rows))), pa.array(range(len(rows))), ids, [f"text of {source_id}" for source_id in ids]],
         schema=TEXTS.schema,
     )
     files.write_parquet(generation.file(TEXTS), texts, TEXTS.schema)
@@ -136,11 +136,11 @@ def hashes(generation: Generation) -> dict[str, str]:
 def test_activations_by_text_are_those_of_plain_numpy(run):
     expected = plain_activations(run[0])
     rows = all_rows(run[0].parts(BY_TEXT)).to_pandas()
-    found = np.zeros_like(expected)
-    found[rows.text_id, rows.feature_id] = rows.activation
+    matrix = np.zeros_like(expected)
+    matrix[rows.text_id, rows.feature_id] = rows.activation
     assert rows.equals(rows.sort_values(["text_id", "feature_id"], ignore_index=True))
-    assert ((found > 0) == (expected > 0)).mean() > 0.9999
-    assert np.abs(found - expected)[(found > 0) == (expected > 0)].max() < 1e-5
+    assert ((matrix > 0) == (expected > 0)).mean() > 0.9999
+    assert np.abs(matrix - expected)[(matrix > 0) == (expected > 0)].max() < 1e-5
     assert [part.name for part in run[0].parts(BY_TEXT)] == [part.name for part in run[0].parts(EMBEDDINGS)]
 
 
@@ -178,19 +178,19 @@ def test_the_evaluation_is_that_of_its_formulas_on_each_split(run):
     )
     rebuilt = activations @ sae.W_dec.numpy() + sae.b_dec.numpy()
     held_out = pq.read_table(generation.file(SAE_SPLIT)).to_pandas().sae_split == "held_out"
-    found = pq.read_table(generation.file(EVALUATION)).to_pandas().set_index(["split", "metric"])
+    metrics = pq.read_table(generation.file(EVALUATION)).to_pandas().set_index(["split", "metric"])
     for split, mask in (("held_out", held_out), ("train", ~held_out), ("all", held_out | True)):
         part = x[mask]
         fvu = ((part - rebuilt[mask]) ** 2).sum() / ((part - part.mean(0)) ** 2).sum()
-        row = found.loc[(split, "fvu")]
+        row = metrics.loc[(split, "fvu")]
         assert row.value == pytest.approx(fvu, abs=1e-5) and row.low < fvu < row.high and row.n_texts == mask.sum()
-        assert found.loc[(split, "explained_variance")].value == pytest.approx(1 - fvu, abs=1e-5)
-        assert found.loc[(split, "l0")].value == pytest.approx((activations[mask] > 0).sum(1).mean(), abs=0.02)
+        assert metrics.loc[(split, "explained_variance")].value == pytest.approx(1 - fvu, abs=1e-5)
+        assert metrics.loc[(split, "l0")].value == pytest.approx((activations[mask] > 0).sum(1).mean(), abs=0.02)
         density = (activations[mask] > 0).mean(0)
-        assert found.loc[(split, "dead_share")].value == (density == 0).mean()
-        assert found.loc[(split, "dense_share_10")].value == pytest.approx((density > 0.1).mean(), abs=0.04)
-    assert found.formula.str.len().min() > 10
-    assert run[1].facts["held_out"]["fvu"] == pytest.approx(found.loc[("held_out", "fvu")].value, abs=1e-6)
+        assert metrics.loc[(split, "dead_share")].value == (density == 0).mean()
+        assert metrics.loc[(split, "dense_share_10")].value == pytest.approx((density > 0.1).mean(), abs=0.04)
+    assert metrics.formula.str.len().min() > 10
+    assert run[1].facts["held_out"]["fvu"] == pytest.approx(metrics.loc[("held_out", "fvu")].value, abs=1e-6)
 
 
 def metrics_of(generation: Generation) -> pd.DataFrame:
@@ -212,18 +212,18 @@ def test_the_distributions_over_texts_are_numpys_quantiles_of_each_split(run):
         "text_l0": (activations > 0).sum(1),
     }
     held_out = (pq.read_table(generation.file(SAE_SPLIT)).to_pandas().sae_split == "held_out").to_numpy()
-    found = metrics_of(generation)
+    metrics = metrics_of(generation)
     for split, mask in (("held_out", held_out), ("train", ~held_out), ("all", held_out | True)):
         for name, values in per_text.items():
             for share in (0.05, 0.25, 0.5, 0.75, 0.95):
-                row = found.loc[(split, f"{name}_q{100 * share:02.0f}")]
+                row = metrics.loc[(split, f"{name}_q{100 * share:02.0f}")]
                 assert row.value == pytest.approx(np.quantile(values[mask], share), rel=1e-4, abs=0.05 * ("l0" in name))
                 assert row.low <= row.value <= row.high and row.n_texts == mask.sum()
                 assert f"{100 * share:.0f} %" in row.formula
-        ratio = found.loc[(split, "norm_ratio")]
+        ratio = metrics.loc[(split, "norm_ratio")]
         assert ratio.value == pytest.approx((rebuilt_lengths / lengths)[mask].mean(), abs=1e-5)
         assert ratio.low < ratio.value < ratio.high and ratio.space == "raw"
-    assert ("held_out", "fvu_normalised") not in found.index
+    assert ("held_out", "fvu_normalised") not in metrics.index
 
 
 @pytest.mark.parametrize("norm", ["layer_norm", "standardise", "constant_norm_rescale"])
@@ -242,18 +242,20 @@ def test_a_normalising_sae_has_its_fvu_in_both_spaces(run, tmp_path, norm):
     activations = np.where(z >= np.sort(z, axis=1)[:, -4:-3], np.maximum(z, 0), 0)
     decoded = activations @ sae.W_dec.numpy() + sae.b_dec.numpy()
     rebuilt = decoded * (std + (1e-5 if norm == "standardise" else 0)) + shift
-    found = metrics_of(generation)
+    metrics = metrics_of(generation)
     for name, space, truth, guess in (("fvu_normalised", "normalised", xn, decoded), ("fvu", "raw", x, rebuilt)):
-        row = found.loc[("unknown", name)]
+        row = metrics.loc[("unknown", name)]
         expected = ((truth - guess) ** 2).sum() / ((truth - truth.mean(0)) ** 2).sum()
         assert row.value == pytest.approx(expected, rel=1e-4) and row.low < expected < row.high
         assert row.space == space and row.n_texts == 300
-    assert found.loc[("all", "fvu_normalised")].value == pytest.approx(found.loc[("unknown", "fvu_normalised")].value)
-    assert not [name for _, name in found.index if name.startswith("threshold")]
+    assert metrics.loc[("all", "fvu_normalised")].value == pytest.approx(
+        metrics.loc[("unknown", "fvu_normalised")].value
+    )
+    assert not [name for _, name in metrics.index if name.startswith("threshold")]
 
 
 def test_the_weights_are_told_by_alignment_redundancy_and_thresholds(run):
-    sae, found = load_sae(run[0].sae_folder), metrics_of(run[0])
+    sae, metrics = load_sae(run[0].sae_folder), metrics_of(run[0])
     reads, writes = sae.W_enc.numpy().T, sae.W_dec.numpy()
     aligned = [np.dot(a, b) / np.linalg.norm(a) / np.linalg.norm(b) for a, b in zip(reads, writes, strict=True)]
     gates = pq.read_table(run[0].file(THRESHOLDS)).to_pandas()
@@ -268,7 +270,7 @@ def test_the_weights_are_told_by_alignment_redundancy_and_thresholds(run):
         "threshold_max": gates.gate.max(),
     }
     for name, value in expected.items():
-        row = found.loc[("weights", name)]
+        row = metrics.loc[("weights", name)]
         assert row.value == pytest.approx(value, abs=1e-6) and np.isnan(row.low) and row.n_texts == 0
 
 
@@ -276,9 +278,9 @@ def test_texts_that_are_all_the_same_have_no_fvu_and_no_distribution_of_it(run, 
     save_sae(load_sae(run[0].sae_folder), tmp_path / "lonely")
     generation = begin_run(tmp_path / "same", np.tile(planted_rows(1), (60, 1)))
     _, encoded = build(generation, sae=str(tmp_path / "lonely"))
-    found = metrics_of(generation)
-    assert np.isnan(found.loc[("all", "fvu")].value) and encoded.facts["fvu"] is None
-    names = {name for split, name in found.index if split == "all"}
+    metrics = metrics_of(generation)
+    assert np.isnan(metrics.loc[("all", "fvu")].value) and encoded.facts["fvu"] is None
+    names = {name for split, name in metrics.index if split == "all"}
     assert not [name for name in names if name.startswith("text_fvu")] and "text_cosine_q50" in names
 
 

@@ -1,4 +1,4 @@
-"""The stage explanations: a tiny run described and judged by a server that follows a rule, so that scores are known."""
+"""The stage explanations: a tiny run described and scored by a server that follows a rule, so that scores are known."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ KEY = "sk-this-must-stay-secret"
 N = 6
 
 
-# The judge
+# The server's rule
 
 
 def topic_words(text: str) -> dict[str, int]:
@@ -44,29 +44,30 @@ def topic_words(text: str) -> dict[str, int]:
 
 
 def rule(body: dict[str, Any]) -> Reply:
-    """Name the topic whose words are most frequent; a text is of it with three of its words; so are marks with half."""
+    """Describe by the topic whose words are most frequent; answer 1 for the texts that `rule_says` are of the topic."""
     asked = json.loads(body["messages"][1]["content"])
     if "fires_on" in asked:
-        total = topic_words(" ".join(one["text"] for one in asked["fires_on"]))
+        total = topic_words(" ".join(example["text"] for example in asked["fires_on"]))
         return completion(f"Explanation: Texts about {max(total, key=total.get)}.")
     topic = asked["explanation"].removeprefix("Texts about ").removesuffix(".")
     return completion(json.dumps([int(rule_says(topic, text)) for text in asked["texts"]]))
 
 
 def rule_says(topic: str, text: str) -> bool:
+    """Whether half of the marked words are the topic's; in a text without marks, whether three words are."""
     marks = re.findall("«(.*?)»", text)
     if marks:
         return 2 * topic_words(" ".join(marks))[topic] >= len(marks)
     return topic_words(text)[topic] >= 3
 
 
-def build(planted: Planted, data: Path, server_url: str, *flags: str) -> int:
+def build(planted: Planted, folder: Path, server_url: str, *flags: str) -> int:
     own = ("--labeller", server_url, "--labeller-model", "rule-judge", *flags)
-    return main(["build", str(planted.path), "--name", "tiny", "--data", str(data), *TINY_FLAGS, *own])
+    return main(["build", str(planted.path), "--name", "tiny", "--data", str(folder), *TINY_FLAGS, *own])
 
 
-def rows_of(data: Path) -> list[dict[str, Any]]:
-    return pq.read_table(Run(data / "tiny").current().file(EXPLANATIONS)).to_pylist()
+def rows_of(folder: Path) -> list[dict[str, Any]]:
+    return pq.read_table(Run(folder / "tiny").current().file(EXPLANATIONS)).to_pylist()
 
 
 def fires_on(generation: Generation, feature_id: int) -> set[str]:
@@ -80,11 +81,11 @@ def described(planted: Planted, tiny_data: Path, tmp_path_factory: pytest.TempPa
     """A data folder whose run was described by the rule, and what was asked."""
     import shutil
 
-    data = shutil.copytree(tiny_data, tmp_path_factory.mktemp("described") / "data")
+    folder = shutil.copytree(tiny_data, tmp_path_factory.mktemp("described") / "data")
     with pytest.MonkeyPatch.context() as patch, chat_server(rule) as server:
         patch.setenv("OPENAI_API_KEY", KEY)
-        assert build(planted, data, server.url, "--labelled-features", str(N)) == 0
-    return data, server
+        assert build(planted, folder, server.url, "--labelled-features", str(N)) == 0
+    return folder, server
 
 
 def test_texts_of_given_embeddings_of_which_nothing_is_known_are_shown(own_data: Path) -> None:
@@ -95,9 +96,9 @@ def test_texts_of_given_embeddings_of_which_nothing_is_known_are_shown(own_data:
     (generation.path / "manifest.json").unlink()
     marker = Marker(Job(generation, BuildConfig("x", "x", embeddings="given.npy"), lambda _: None))
     choice = ChosenTexts(0, ((0, 10),), (1,), (2,), (3,))
-    (found,) = materials(open_store(generation), [choice], marker, 0)
-    assert found.fires_on[0][0] == pq.read_table(generation.file(TEXTS))["text"][0].as_py()[:CHARACTERS]
-    assert marker.reason and found.fuzzing == []
+    (material,) = materials(open_store(generation), [choice], marker, 0)
+    assert material.fires_on[0][0] == pq.read_table(generation.file(TEXTS))["text"][0].as_py()[:CHARACTERS]
+    assert marker.reason and material.fuzzing == []
 
 
 def test_without_a_labeller_nothing_is_said(tiny: Run) -> None:
@@ -108,9 +109,9 @@ def test_without_a_labeller_nothing_is_said(tiny: Run) -> None:
 
 
 def test_detection_is_what_the_rule_and_the_activations_give(described: tuple[Path, ChatServer]) -> None:
-    data, server = described
-    generation = Run(data / "tiny").current()
-    rows = {row["feature_id"]: row for row in rows_of(data) if row["scorer"] == "detection"}
+    folder, server = described
+    generation = Run(folder / "tiny").current()
+    rows = {row["feature_id"]: row for row in rows_of(folder) if row["scorer"] == "detection"}
     features = pq.read_table(generation.file(FEATURES)).to_pandas()
     usual = features[(features["density"] <= 0.1) & ~features["dead"]].sort_values("n_active", ascending=False)
     assert len(rows) == N and set(rows) <= set(usual["feature_id"]) | set(features["feature_id"])
@@ -120,9 +121,9 @@ def test_detection_is_what_the_rule_and_the_activations_give(described: tuple[Pa
         topic = row["explanation"].removeprefix("Texts about ").removesuffix(".")
         asked = [
             text
-            for one in server.of("texts")
-            if one["explanation"] == row["explanation"] and "«" not in "".join(one["texts"])
-            for text in one["texts"]
+            for question in server.of("texts")
+            if question["explanation"] == row["explanation"] and "«" not in "".join(question["texts"])
+            for text in question["texts"]
         ]
         same = [other for other in rows.values() if other["explanation"] == row["explanation"]]
         if len(same) > 1 or row["score"] is None:
@@ -139,37 +140,40 @@ def test_texts_that_describe_never_judge(described: tuple[Path, ChatServer]) -> 
     _, server = described
     asked = server.of("fires_on")
     assert len(asked) == N
-    for one in asked:
-        texts = [shown["text"] for shown in one["fires_on"]] + one["silent_on"]
+    for question in asked:
+        texts = [shown["text"] for shown in question["fires_on"]] + question["silent_on"]
         assert {label_split(text) for text in texts} == {"named"}
-        assert [shown["strength"] for shown in one["fires_on"]][0] <= 10
-    judging = [re.sub("[«»]", "", text) for one in server.of("texts") for text in one["texts"]]
+        assert [shown["strength"] for shown in question["fires_on"]][0] <= 10
+    judging = [re.sub("[«»]", "", text) for question in server.of("texts") for text in question["texts"]]
     assert {label_split(text) for text in judging} == {"judged"}
     for body in server.bodies:
-        assert [one["role"] for one in body["messages"]] == ["system", "user"]
+        assert [message["role"] for message in body["messages"]] == ["system", "user"]
         assert body["messages"][0]["content"] in [
             path.read_text(encoding="utf-8").strip() for path in PROMPTS.glob("*.txt")
         ]
 
 
 def test_marked_words_are_those_that_carry_the_feature(described: tuple[Path, ChatServer]) -> None:
-    data, server = described
-    generation = Run(data / "tiny").current()
-    rows = [row for row in rows_of(data) if row["scorer"] == "fuzzing" and row["score"] is not None]
+    folder, server = described
+    generation = Run(folder / "tiny").current()
+    rows = [row for row in rows_of(folder) if row["scorer"] == "fuzzing" and row["score"] is not None]
     assert rows and max(row["score"] for row in rows) > 0.85, "the marks tell a planted topic from other words"
     sae, embedder = load_sae(generation.sae_folder), load_embedder(STAND_IN, normalize=False)
-    kept = [files.read_json(path) for path in sorted((data / "tiny" / ".cache" / "labeller").rglob("feature-*.json"))]
+    kept = [files.read_json(path) for path in sorted((folder / "tiny" / ".cache" / "labeller").rglob("feature-*.json"))]
     assert len(kept) == N
     read = 0
     for row in rows:
-        if sum(one["explanation"] == row["explanation"] for one in rows) > 1:
+        if sum(other["explanation"] == row["explanation"] for other in rows) > 1:
             continue
         weights = sae.W_enc.numpy()[:, row["feature_id"]]
         weights = weights - weights.mean() if sae.norm in ("layer_norm", "standardise") else weights
         asked = [
-            text for one in server.of("texts") if one["explanation"] == row["explanation"] for text in one["texts"]
+            text
+            for question in server.of("texts")
+            if question["explanation"] == row["explanation"]
+            for text in question["texts"]
         ]
-        for text in [one for one in asked if "«" in one]:
+        for text in [text for text in asked if "«" in text]:
             words = text.split()
             carried = embedder.embed([re.sub("[«»]", "", word) for word in words]) @ weights
             marks = np.array(["«" in word for word in words])
@@ -185,12 +189,12 @@ def test_what_it_costs_is_told_first_and_about_right(
     with chat_server(rule) as server:
         assert build(planted, own_data, server.url, "--labelled-features", "4") == 0
     printed = capsys.readouterr().out
-    told = re.search(
+    cost = re.search(
         r"rule-judge at 127\.0\.0\.1:\d+ is to describe 4 features: about ([\d,]+) questions, ([\d,]+) tokens in and "
         r"([\d,]+) out \(4 characters count as a token\)\.",
         printed,
     )
-    calls, tokens_in, tokens_out = (int(one.replace(",", "")) for one in told.groups())
+    calls, tokens_in, tokens_out = (int(figure.replace(",", "")) for figure in cost.groups())
     assert abs(calls - len(server.bodies)) <= 0.1 * calls
     sent = sum(len(message["content"]) for body in server.bodies for message in body["messages"]) / 4
     assert tokens_in == pytest.approx(sent, rel=0.1) and 0 < tokens_out < tokens_in
@@ -208,13 +212,13 @@ def test_what_it_costs_is_told_first_and_about_right(
 
 
 def test_the_key_is_nowhere_and_the_model_and_the_host_are_in_run_json(described: tuple[Path, ChatServer]) -> None:
-    data, server = described
+    folder, server = described
     assert set(server.keys) == {f"Bearer {KEY}"}
-    for path in data.rglob("*"):
+    for path in folder.rglob("*"):
         assert not path.is_file() or KEY.encode() not in path.read_bytes(), path
-    generation = Run(data / "tiny").current()
-    told = generation.describe()["explanations"]
-    assert told["model"] == "rule-judge" and told["host"] == server.url.split("/")[2] and told["n_explained"] == N
+    generation = Run(folder / "tiny").current()
+    facts = generation.describe()["explanations"]
+    assert facts["model"] == "rule-judge" and facts["host"] == server.url.split("/")[2] and facts["n_explained"] == N
     assert server.url not in json.dumps(generation.done("explanations").made_from)
     assert generation.volatile()["explanations"]["calls"] == len(server.bodies)
     assert generation.volatile()["explanations"]["tokens_in"] == 100 * len(server.bodies)
@@ -224,11 +228,11 @@ def test_a_build_that_is_cut_short_goes_on_without_asking_again(
     planted: Planted, own_data: Path, described: tuple[Path, ChatServer], capsys: pytest.CaptureFixture[str]
 ) -> None:
     whole = len(described[1].bodies)
-    held = {"n": 0}
+    counter = {"n": 0}
 
     def dies(body: dict) -> Reply:
-        held["n"] += 1
-        return rule(body) if held["n"] <= whole // 2 else refusal(401, "key withdrawn")
+        counter["n"] += 1
+        return rule(body) if counter["n"] <= whole // 2 else refusal(401, "key withdrawn")
 
     with chat_server(dies) as first:
         assert build(planted, own_data, first.url, "--labelled-features", str(N)) == 2
@@ -268,9 +272,9 @@ def test_lists_of_a_wrong_length_are_left_out_and_counted(planted: Planted, own_
     assert fuzzing and all(row["score"] is None for row in fuzzing)
     assert {row["reason"] for row in fuzzing if row["n_unread"]} == {"too few verdicts of the labeller could be read"}
     detection = [row for row in rows if row["scorer"] == "detection"]
-    wrong = [one for one in server.of("texts") if "«" not in "".join(one["texts"])]
-    wrong = [one for one in wrong if sum(map(len, one["texts"])) % 4 == 0]
-    assert wrong and sum(row["n_unread"] for row in detection) == sum(len(one["texts"]) for one in wrong) / 2
+    wrong = [question for question in server.of("texts") if "«" not in "".join(question["texts"])]
+    wrong = [question for question in wrong if sum(map(len, question["texts"])) % 4 == 0]
+    assert wrong and sum(row["n_unread"] for row in detection) == sum(len(question["texts"]) for question in wrong) / 2
 
 
 # What the page shows
@@ -279,10 +283,10 @@ def test_lists_of_a_wrong_length_are_left_out_and_counted(planted: Planted, own_
 def test_the_page_shows_the_sentence_as_text_with_its_scores(described: tuple[Path, ChatServer]) -> None:
     from streamlit.testing.v1 import AppTest
 
-    found = queries.explanation(
+    explanation = queries.explanation(
         open_store(Run(described[0] / "tiny").current()), rows_of(described[0])[0]["feature_id"]
     )
-    assert [one.scorer for one in found.scores] == ["detection", "fuzzing"]
+    assert [score.scorer for score in explanation.scores] == ["detection", "fuzzing"]
 
     def page(folder: str, feature_id: int) -> None:
         import dataclasses
@@ -292,16 +296,16 @@ def test_the_page_shows_the_sentence_as_text_with_its_scores(described: tuple[Pa
         from featurelib.storage.store import open_store
         from featurelib.ui.feature.explanation import explained
 
-        found = queries.explanation(open_store(Run(__import__("pathlib").Path(folder)).current()), feature_id)
+        explanation = queries.explanation(open_store(Run(__import__("pathlib").Path(folder)).current()), feature_id)
         explained(None)
-        explained(dataclasses.replace(found, explanation="![x](http://evil/) <img src=x> $x$"))
+        explained(dataclasses.replace(explanation, explanation="![x](http://evil/) <img src=x> $x$"))
 
-    app = AppTest.from_function(page, args=(str(described[0] / "tiny"), found.feature_id)).run()
+    app = AppTest.from_function(page, args=(str(described[0] / "tiny"), explanation.feature_id)).run()
     assert not app.exception
     shown = bodies(app)
     assert len(shown) == 1 and "&lt;img src=x&gt;" in shown[0] and "<img" not in shown[0]
     words = text_of(shown[0])
-    detection = found.scores[0]
+    detection = explanation.scores[0]
     assert "explained by rule-judge" in words
     interval = f"({detection.low:.2f}–{detection.high:.2f}) on {detection.n_texts} texts"
     assert f"detection {detection.score:.2f} {interval}" in words

@@ -66,7 +66,7 @@ def test_every_row_of_the_source_is_a_text_or_is_listed_as_dropped(tmp_path):
     }
     assert facts["met"] == {"blank_lines": 1}
     assert str(tmp_path) not in json.dumps(facts)
-    assert any("NUL characters: 1" in one for one in said)
+    assert any("NUL characters: 1" in line for line in said)
 
 
 def test_two_ingests_of_one_source_are_equal_byte_for_byte(tmp_path):
@@ -98,16 +98,16 @@ def test_a_refused_source_leaves_nothing_that_looks_done(tmp_path):
 def test_a_smaller_corpus_than_the_sample_is_said(tmp_path):
     _, made, said = run_ingest(tmp_path, hostile(tmp_path), text_column="body", sample=50)
     assert made.facts["n_texts"] == 5
-    assert any("sample of 50 was asked for, but there are only 5" in one for one in said)
+    assert any("sample of 50 was asked for, but there are only 5" in line for line in said)
 
 
 def test_a_dataset_id_without_the_datasets_package_names_the_command(monkeypatch):
-    found = builtins.__import__
+    original_import = builtins.__import__
 
     def without(name, *rest, **options):
         if name == "datasets":
             raise ImportError(name)
-        return found(name, *rest, **options)
+        return original_import(name, *rest, **options)
 
     monkeypatch.setattr(builtins, "__import__", without)
     with pytest.raises(Refusal, match="pip install datasets"):

@@ -35,19 +35,19 @@ def older(own_data: Path) -> Run:
 
 
 def build(planted: Planted, run: Run, *flags: str) -> int:
-    data = run.path.parent
-    return main(["build", str(planted.path), "--name", run.name, "--data", str(data), *TINY_FLAGS, *flags])
+    folder = run.path.parent
+    return main(["build", str(planted.path), "--name", run.name, "--data", str(folder), *TINY_FLAGS, *flags])
 
 
 def test_the_demo_of_an_earlier_version_is_complete_under_the_present_names(capsys: pytest.CaptureFixture[str]) -> None:
     generation = Run(ROOT / "data" / "demo").current()
     assert all(generation.done(stage) for stage in STAGES)
-    data = ("--data", str(ROOT / "data"))
-    assert main(["status", "demo", *data]) == 0
+    data_flag = ("--data", str(ROOT / "data"))
+    assert main(["status", "demo", *data_flag]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines[1:]] == list(STAGES)
     assert "110,141 keywords" in lines[1 + STAGES.index("keywords")]
-    assert main(["verify", "demo", *data]) == 0
+    assert main(["verify", "demo", *data_flag]) == 0
     assert "all as they were built" in capsys.readouterr().out
 
 

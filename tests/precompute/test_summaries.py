@@ -52,19 +52,25 @@ def copied(made: NumpyRun, tmp_path: Path) -> Generation:
 
 
 def hashes(generation: Generation) -> dict[str, str]:
-    return {one.table.view: files.sha256_file(generation.file(one.table)) for one in SUMMARIES}
+    return {summary.table.view: files.sha256_file(generation.file(summary.table)) for summary in SUMMARIES}
 
 
 def test_every_table_agrees_with_numpy_for_every_feature(made: NumpyRun) -> None:
-    found = recompute.compare(made.generation.path)
-    assert {one.table for one in found} >= {"density", "top texts", "histograms", "neighbours", "coactivations"}
-    assert [one.wrong for one in found] == [[]] * len(found)
-    assert all(one.compared >= N_FEATURES for one in found)
+    comparisons = recompute.compare(made.generation.path)
+    assert {comparison.table for comparison in comparisons} >= {
+        "density",
+        "top texts",
+        "histograms",
+        "neighbours",
+        "coactivations",
+    }
+    assert [comparison.wrong for comparison in comparisons] == [[]] * len(comparisons)
+    assert all(comparison.compared >= N_FEATURES for comparison in comparisons)
 
 
 def test_the_real_pipeline_agrees_with_numpy_for_every_feature(tiny: Run) -> None:
-    found = recompute.compare(tiny.current().path)
-    assert [one.wrong for one in found] == [[]] * len(found)
+    comparisons = recompute.compare(tiny.current().path)
+    assert [comparison.wrong for comparison in comparisons] == [[]] * len(comparisons)
 
 
 def spoil(path: Path, column: str, row: int, by: float) -> None:
@@ -94,7 +100,7 @@ def test_one_wrong_number_in_a_table_is_found(
     run = Run(shutil.copytree(made.run.path, tmp_path / "copy"))
     spoil(run.current().path / f"summaries/{name}.parquet", column, 4, by)
     assert recompute.main([str(run.path)]) == 1
-    assert [one.table for one in recompute.compare(run.current().path) if one.wrong] == [blamed]
+    assert [comparison.table for comparison in recompute.compare(run.current().path) if comparison.wrong] == [blamed]
 
 
 def test_the_tables_have_the_columns_and_types_of_the_schema(made: NumpyRun) -> None:
@@ -153,9 +159,9 @@ def test_ranges_hold_every_feature_once_within_the_limits() -> None:
 
 
 def test_the_verb_counts_what_it_made(copied: Generation, made: NumpyRun) -> None:
-    told = run_summarise(copied)
-    assert told.facts["n_dead"] == len(DEAD) and told.facts["n_activations"] == int((made.activations > 0).sum())
-    assert f"{N_FEATURES} features (2 dead" in told.line
+    outcome = run_summarise(copied)
+    assert outcome.facts["n_dead"] == len(DEAD) and outcome.facts["n_activations"] == int((made.activations > 0).sum())
+    assert f"{N_FEATURES} features (2 dead" in outcome.line
 
 
 def test_summaries_hold_sql_and_import_no_database() -> None:

@@ -26,9 +26,9 @@ from tests.support.planted import Planted
     ],
 )
 def test_what_looks_wrong_is_told(seen: dict, k: int | None, sentences: list[str]) -> None:
-    found = training_warnings(seen, k)
-    assert len(found) == len(sentences)
-    assert all(re.search(sentence, one) for one, sentence in zip(found, sentences, strict=True))
+    warnings = training_warnings(seen, k)
+    assert len(warnings) == len(sentences)
+    assert all(re.search(sentence, warning) for warning, sentence in zip(warnings, sentences, strict=True))
 
 
 def test_a_run_whose_sae_is_dead_says_so(

@@ -82,10 +82,10 @@ def cards(made: NumpyRun) -> pd.DataFrame:
 
 def agree(table, frame: pd.DataFrame) -> None:
     """The same columns, the same rows in the same order, floats to 1e-6."""
-    found = table.to_pandas()
-    assert list(found.columns) == list(frame.columns)
+    answer = table.to_pandas()
+    assert list(answer.columns) == list(frame.columns)
     pd.testing.assert_frame_equal(
-        found, frame.reset_index(drop=True), check_dtype=False, rtol=1e-6, atol=1e-9, check_index_type=False
+        answer, frame.reset_index(drop=True), check_dtype=False, rtol=1e-6, atol=1e-9, check_index_type=False
     )
 
 
@@ -96,10 +96,10 @@ def strongest(made: NumpyRun, feature_id: int) -> pd.DataFrame:
 
 def test_counts(store: Store, made: NumpyRun) -> None:
     n_active = (made.activations > 0).sum(0)
-    found = queries.counts(store)
-    assert (found.n_texts, found.n_features, found.n_dead) == (N_TEXTS, N_FEATURES, len(DEAD))
-    assert found.n_dense == (n_active > 0.1 * N_TEXTS).sum() and found.n_activations == n_active.sum()
-    assert all(type(value) is int for value in vars(found).values())
+    counts = queries.counts(store)
+    assert (counts.n_texts, counts.n_features, counts.n_dead) == (N_TEXTS, N_FEATURES, len(DEAD))
+    assert counts.n_dense == (n_active > 0.1 * N_TEXTS).sum() and counts.n_activations == n_active.sum()
+    assert all(type(value) is int for value in vars(counts).values())
 
 
 def test_evaluation_and_one_metric(store: Store) -> None:
@@ -115,11 +115,11 @@ def test_features_in_every_order_page_by_page(store: Store, cards: pd.DataFrame,
     pages = [
         queries.features(store, sort=sort, descending=descending, limit=7, offset=offset) for offset in range(0, 42, 7)
     ]
-    found = [feature_id for page in pages for feature_id in page["feature_id"].to_pylist()]
+    feature_ids = [feature_id for page in pages for feature_id in page["feature_id"].to_pylist()]
     if sort in ("label",):
         expected = expected.assign(key=expected["label"].map(lambda label: label.encode()))
         expected = expected.sort_values(["key", "feature_id"], ascending=[not descending, True])
-    assert found == expected["feature_id"].tolist()
+    assert feature_ids == expected["feature_id"].tolist()
 
 
 def test_features_hold_what_numpy_finds(store: Store, cards: pd.DataFrame) -> None:
@@ -160,8 +160,8 @@ def text_of(cards: pd.DataFrame) -> pd.Series:
 def test_filters_let_through_what_pandas_lets_through(store: Store, cards: pd.DataFrame, name: str) -> None:
     which, keep = FILTERS[name]
     expected = cards[keep(cards)]
-    found = queries.features(store, which, sort="feature_id", descending=False, limit=None)
-    assert found["feature_id"].to_pylist() == expected["feature_id"].tolist()
+    features = queries.features(store, which, sort="feature_id", descending=False, limit=None)
+    assert features["feature_id"].to_pylist() == expected["feature_id"].tolist()
     assert queries.count_features(store, which) == len(expected)
     assert name in ("all", "no ids") or 0 < len(expected) < N_FEATURES
 
@@ -170,8 +170,8 @@ def test_filters_let_through_what_pandas_lets_through(store: Store, cards: pd.Da
 def test_typed_strings_are_values_and_never_sql(store: Store, made: NumpyRun, cards: pd.DataFrame, typed: str) -> None:
     wanted = typed.strip().lower().split()
     expected = [f for f, text in enumerate(text_of(cards)) if all(word in text for word in wanted)]
-    found = queries.features(store, FeatureFilter(words=typed), sort="feature_id", descending=False, limit=None)
-    assert found["feature_id"].to_pylist() == expected
+    features = queries.features(store, FeatureFilter(words=typed), sort="feature_id", descending=False, limit=None)
+    assert features["feature_id"].to_pylist() == expected
     assert set(queries.find_features(store, typed, limit=100)["feature_id"].to_pylist()) == set(expected)
     for column in ("group", "labels", "rank", ODD_COLUMN):
         assert queries.top_texts(store, 1, column=column, value=typed).num_rows == 0
@@ -187,14 +187,14 @@ def test_typed_strings_are_values_and_never_sql(store: Store, made: NumpyRun, ca
 
 def test_one_feature(store: Store, cards: pd.DataFrame) -> None:
     for feature_id in (*SOME, *DEAD):
-        found, row = queries.feature(store, feature_id), cards.loc[feature_id]
+        feature, row = queries.feature(store, feature_id), cards.loc[feature_id]
         for name in ("label", "n_active", "density", "dead", "cluster"):
-            assert getattr(found, name) == row[name], name
-        assert found.n_texts == N_TEXTS and found.threshold == pytest.approx(row["gate"])
-        assert found.mean_activation == pytest.approx(row["mean_activation"], rel=1e-6)
-        assert found.label_source == ("none" if feature_id == 5 else "keywords")
+            assert getattr(feature, name) == row[name], name
+        assert feature.n_texts == N_TEXTS and feature.threshold == pytest.approx(row["gate"])
+        assert feature.mean_activation == pytest.approx(row["mean_activation"], rel=1e-6)
+        assert feature.label_source == ("none" if feature_id == 5 else "keywords")
         expected = None if row["dead"] else pytest.approx(math.log10(row["density"]))
-        assert found.log10_density == expected
+        assert feature.log10_density == expected
 
 
 @pytest.mark.parametrize("feature_id", [-1, 40, 2**31, 2**63, 10**30])
@@ -219,30 +219,30 @@ def test_keywords_and_labels(store: Store, made: NumpyRun) -> None:
 
 def test_finding_features_puts_the_id_first_and_then_labels_that_begin_so(store: Store, cards: pd.DataFrame) -> None:
     assert queries.find_features(store, "12")["feature_id"].to_pylist()[0] == 12
-    found = queries.find_features(store, "Star", limit=50).to_pandas()
+    features = queries.find_features(store, "Star", limit=50).to_pandas()
     hits = cards[text_of(cards).str.contains("star")]
     begins = hits["label"].str.lower().str.startswith("star")
     expected = hits.assign(begins=begins).sort_values(
         ["begins", "density", "feature_id"], ascending=[False, False, True]
     )
-    assert found["feature_id"].tolist() == expected["feature_id"].tolist()
+    assert features["feature_id"].tolist() == expected["feature_id"].tolist()
     assert queries.find_features(store, "").num_rows == 0
 
 
 @pytest.mark.parametrize("feature_id", [*SOME, *DEAD])
 def test_top_texts(store: Store, made: NumpyRun, feature_id: int) -> None:
     expected = strongest(made, feature_id)
-    found = queries.top_texts(store, feature_id, limit=100).to_pandas()
-    assert found["text_id"].tolist() == expected["text_id"].tolist()[:100]
-    assert found["activation"].tolist() == expected["activation"].tolist()[:100]
-    assert found["rank"].tolist() == list(range(1, len(found) + 1))
-    assert found["text"].tolist() == made.texts["text"][found["text_id"]].tolist()
-    assert {"source_id", "n_tokens", "truncated", "cut", "sae_split", "title", "group", "year", "labels"} <= set(found)
+    top = queries.top_texts(store, feature_id, limit=100).to_pandas()
+    assert top["text_id"].tolist() == expected["text_id"].tolist()[:100]
+    assert top["activation"].tolist() == expected["activation"].tolist()[:100]
+    assert top["rank"].tolist() == list(range(1, len(top) + 1))
+    assert top["text"].tolist() == made.texts["text"][top["text_id"]].tolist()
+    assert {"source_id", "n_tokens", "truncated", "cut", "sae_split", "title", "group", "year", "labels"} <= set(top)
     for name in CLASHING:
         shown = name if name == "value" else f"source_{name}"
-        assert found[shown].tolist() == made.texts[name][found["text_id"]].tolist()
+        assert top[shown].tolist() == made.texts[name][top["text_id"]].tolist()
     page = queries.top_texts(store, feature_id, limit=5, offset=5)
-    assert page["rank"].to_pylist() == found["rank"].tolist()[5:10]
+    assert page["rank"].to_pylist() == top["rank"].tolist()[5:10]
 
 
 @pytest.fixture(scope="module")
@@ -271,10 +271,10 @@ def test_the_strongest_of_its_copies_stands_for_them(copied, column: str | None,
         kept = rows.drop_duplicates("group")
         others = rows.groupby("group").size() - 1
         narrowed = {"column": column, "value": value}
-        found = queries.top_texts(store, feature_id, limit=500, collapse=True, **narrowed).to_pandas()
-        assert found["text_id"].tolist() == kept["text_id"].tolist() and found["rank"].tolist() == kept["rank"].tolist()
-        assert found["n_copies"].tolist() == kept["group"].map(others).tolist()
-        assert found["n_copies"].sum() + len(found) == len(rows)
+        top = queries.top_texts(store, feature_id, limit=500, collapse=True, **narrowed).to_pandas()
+        assert top["text_id"].tolist() == kept["text_id"].tolist() and top["rank"].tolist() == kept["rank"].tolist()
+        assert top["n_copies"].tolist() == kept["group"].map(others).tolist()
+        assert top["n_copies"].sum() + len(top) == len(rows)
         n = queries.count_top_texts(store, feature_id, collapse=True, **narrowed)
         pages = [
             queries.top_texts(store, feature_id, limit=7, offset=first, collapse=True, **narrowed).to_pandas()
@@ -289,12 +289,12 @@ def test_the_strongest_of_its_copies_stands_for_them(copied, column: str | None,
 def test_random_texts_are_drawn_evenly_from_all_on_which_it_fires(store: Store, made: NumpyRun) -> None:
     rows = strongest(made, 1)
     drawn = [queries.random_texts(store, 1, limit=5, seed=seed).to_pandas() for seed in range(80)]
-    for found in drawn:
-        assert found["rank"].is_monotonic_increasing and found["text_id"].is_unique and len(found) == 5
-        assert found["text_id"].tolist() == rows["text_id"][found["rank"] - 1].tolist()
-        assert found["activation"].tolist() == rows["activation"][found["rank"] - 1].tolist()
+    for sample in drawn:
+        assert sample["rank"].is_monotonic_increasing and sample["text_id"].is_unique and len(sample) == 5
+        assert sample["text_id"].tolist() == rows["text_id"][sample["rank"] - 1].tolist()
+        assert sample["activation"].tolist() == rows["activation"][sample["rank"] - 1].tolist()
     times = pd.concat(drawn)["rank"].value_counts().reindex(range(1, len(rows) + 1), fill_value=0)
-    assert chisquare(times).pvalue > 1e-3 and len({tuple(found["rank"]) for found in drawn}) > 70
+    assert chisquare(times).pvalue > 1e-3 and len({tuple(sample["rank"]) for sample in drawn}) > 70
     again = queries.random_texts(store, 1, limit=5, seed=3).to_pandas()
     assert again["text_id"].tolist() == drawn[3]["text_id"].tolist()
     assert queries.random_texts(store, 1, limit=10**4).num_rows == len(rows)
@@ -318,15 +318,15 @@ def test_top_texts_with_a_metadata_value(store: Store, made: NumpyRun, column: s
     for feature_id in SOME:
         rows = strongest(made, feature_id)
         expected = rows[rows["text_id"].isin(made.texts["text_id"][holds(made.texts)])]["text_id"].tolist()
-        found = queries.top_texts(store, feature_id, limit=500, column=column, value=value)
-        assert found["text_id"].to_pylist() == expected
-        assert found["rank"].to_pylist() == list(range(1, len(expected) + 1))
+        top = queries.top_texts(store, feature_id, limit=500, column=column, value=value)
+        assert top["text_id"].to_pylist() == expected
+        assert top["rank"].to_pylist() == list(range(1, len(expected) + 1))
 
 
 def test_metadata_columns(store: Store) -> None:
-    found = {column.name: (column.type, column.n_distinct) for column in queries.metadata_columns(store)}
+    columns = {column.name: (column.type, column.n_distinct) for column in queries.metadata_columns(store)}
     twice = dict.fromkeys((*CLASHING, ODD_COLUMN), ("VARCHAR", 2))
-    assert found == twice | {
+    assert columns == twice | {
         "title": ("VARCHAR", 300),
         "group": ("VARCHAR", 4),
         "year": ("BIGINT", 7),
@@ -335,8 +335,8 @@ def test_metadata_columns(store: Store) -> None:
 
 
 def wilson(k: np.ndarray, n: int) -> tuple[list[float], list[float]]:
-    intervals = [binomtest(int(one), n).proportion_ci(0.95, "wilson") for one in k]
-    return [one.low for one in intervals], [one.high for one in intervals]
+    intervals = [binomtest(int(n_hits), n).proportion_ci(0.95, "wilson") for n_hits in k]
+    return [interval.low for interval in intervals], [interval.high for interval in intervals]
 
 
 @pytest.mark.parametrize("column", ["group", "year", "labels", "value", "feature_id", ODD_COLUMN])
@@ -359,17 +359,17 @@ def test_active_features(store: Store, made: NumpyRun) -> None:
     rows = made.rows[made.rows["text_id"].isin([7, 105, 5]) & (made.rows["feature_id"] != 1)]
     rows = rows.sort_values(["text_id", "activation", "feature_id"], ascending=[True, False, True])
     expected = rows.groupby("text_id").head(3).assign(label=lambda r: r["feature_id"].map(made.labels))
-    found = queries.active_features(store, [105, 7, 5, 5, 9999], per_text=3, without=1)
-    agree(found, expected[["text_id", "feature_id", "label", "activation"]])
+    active = queries.active_features(store, [105, 7, 5, 5, 9999], per_text=3, without=1)
+    agree(active, expected[["text_id", "feature_id", "label", "activation"]])
     assert queries.active_features(store, []).num_rows == 0
 
 
 def test_one_text(store: Store, made: NumpyRun) -> None:
-    found = queries.text(store, 5)
-    assert found.text == HOSTILE and found.title == "title 5" and found.source_id == "s5" and found.source_row == 6
+    text = queries.text(store, 5)
+    assert text.text == HOSTILE and text.title == "title 5" and text.source_id == "s5" and text.source_row == 6
     own = {"title": "title 5", "group": "g1", "year": 2005, "labels": ["l2", "m0"], ODD_COLUMN: "o1"}
-    assert found.metadata == own | dict.fromkeys(CLASHING, "r1")
-    assert found.n_active == (made.activations[5] > 0).sum() and found.cut == -1
+    assert text.metadata == own | dict.fromkeys(CLASHING, "r1")
+    assert text.n_active == (made.activations[5] > 0).sum() and text.cut == -1
 
 
 def test_the_features_of_a_text(store: Store, made: NumpyRun, cards: pd.DataFrame) -> None:
@@ -384,9 +384,9 @@ def test_histograms_hold_every_text_of_a_feature_in_40_bins(store: Store, made: 
     for feature_id in SOME:
         values = made.activations[:, feature_id][made.activations[:, feature_id] > 0].astype(np.float64)
         expected = np.bincount(np.ceil(values * 40 / values.max()).astype(int) - 1, minlength=40)
-        found = queries.histogram(store, feature_id)
-        assert found["n_texts"].to_pylist() == expected.tolist()
-        assert found["bin"].to_pylist() == list(range(40)) and found["right"][39].as_py() == values.max()
+        histogram = queries.histogram(store, feature_id)
+        assert histogram["n_texts"].to_pylist() == expected.tolist()
+        assert histogram["bin"].to_pylist() == list(range(40)) and histogram["right"][39].as_py() == values.max()
     assert queries.histogram(store, DEAD[0]).num_rows == 0
 
 
@@ -394,17 +394,17 @@ def test_bands_are_equally_large_and_drawn_by_the_seed(store: Store, made: Numpy
     for feature_id in SOME:
         rows = strongest(made, feature_id)
         parts = [rows.iloc[part] for part in np.array_split(np.arange(len(rows)), 4)]
-        found = queries.bands(store, feature_id, n_bands=4, per_band=3, seed=1).to_pandas()
+        bands = queries.bands(store, feature_id, n_bands=4, per_band=3, seed=1).to_pandas()
         for band, part in enumerate(parts, 1):
-            drawn = found[found["band"] == band]
+            drawn = bands[bands["band"] == band]
             assert len(drawn) == min(3, len(part)) and set(drawn["text_id"]) <= set(part["text_id"])
             assert set(drawn["n_band"]) == {len(part)}
             assert set(drawn["low"]) == {part["activation"].min()} and set(drawn["high"]) == {part["activation"].max()}
-        assert found["rank"].is_monotonic_increasing
+        assert bands["rank"].is_monotonic_increasing
         again = queries.bands(store, feature_id, n_bands=4, per_band=3, seed=1).to_pandas()
-        assert found["text_id"].tolist() == again["text_id"].tolist()
-    one, other = (queries.bands(store, SOME[0], seed=seed)["text_id"].to_pylist() for seed in (1, 2))
-    assert one != other
+        assert bands["text_id"].tolist() == again["text_id"].tolist()
+    text_ids, other = (queries.bands(store, SOME[0], seed=seed)["text_id"].to_pylist() for seed in (1, 2))
+    assert text_ids != other
     assert queries.bands(store, DEAD[0]).num_rows == 0
 
 
@@ -415,15 +415,17 @@ def test_bands_and_texts_bring_what_top_texts_bring(store: Store) -> None:
         if row["text_id"] in top:
             assert {name: row[name] for name in shared} == {name: top[row["text_id"]][name] for name in shared}
     ids = [*list(top)[:5][::-1], 10**9]
-    found = queries.texts(store, [*ids, ids[0]]).to_pylist()
-    assert found == [{name: top[one][name] for name in found[0]} for one in ids[:-1]] and set(found[0]) == shared
+    texts = queries.texts(store, [*ids, ids[0]]).to_pylist()
+    assert (
+        texts == [{name: top[text_id][name] for name in texts[0]} for text_id in ids[:-1]] and set(texts[0]) == shared
+    )
 
 
 def test_bands_of_fewer_texts_than_bands(store: Store, made: NumpyRun) -> None:
     feature_id = int(np.argmin(np.where((made.activations > 0).sum(0) > 0, (made.activations > 0).sum(0), 10**6)))
     rows = strongest(made, feature_id)
-    found = queries.bands(store, feature_id, n_bands=len(rows) + 3, per_band=2)
-    assert found["text_id"].to_pylist() == rows["text_id"].tolist()
+    bands = queries.bands(store, feature_id, n_bands=len(rows) + 3, per_band=2)
+    assert bands["text_id"].to_pylist() == rows["text_id"].tolist()
 
 
 @pytest.mark.parametrize("name", ["neighbours", "opposites"])
@@ -432,10 +434,10 @@ def test_neighbours_and_opposites(store: Store, made: NumpyRun, name: str) -> No
     for feature_id in SOME:
         cosines = pd.Series(directions @ directions[feature_id]).drop(feature_id)
         ordered = cosines.sort_values(ascending=name == "opposites").head(6)
-        found = getattr(queries, name)(store, feature_id, limit=6)
-        assert found["feature_id"].to_pylist() == ordered.index.tolist()
-        assert found["cosine"].to_numpy() == pytest.approx(ordered.to_numpy(), abs=1e-6)
-        assert found["label"].to_pylist() == [made.labels[f] for f in ordered.index]
+        neighbours = getattr(queries, name)(store, feature_id, limit=6)
+        assert neighbours["feature_id"].to_pylist() == ordered.index.tolist()
+        assert neighbours["cosine"].to_numpy() == pytest.approx(ordered.to_numpy(), abs=1e-6)
+        assert neighbours["label"].to_pylist() == [made.labels[f] for f in ordered.index]
 
 
 def test_coactivations(store: Store, made: NumpyRun) -> None:
@@ -455,9 +457,10 @@ def test_coactivations(store: Store, made: NumpyRun) -> None:
 
 def test_bins_hold_everything_once(store: Store, cards: pd.DataFrame, made: NumpyRun) -> None:
     logs = np.log10(cards["density"][~cards["dead"]])
-    found = queries.density_bins(store, 10).to_pandas()
+    density_bins = queries.density_bins(store, 10).to_pandas()
     counts, edges = np.histogram(logs, bins=10)
-    assert found["n_features"].tolist() == counts.tolist() and found["left"].to_numpy() == pytest.approx(edges[:-1])
+    assert density_bins["n_features"].tolist() == counts.tolist()
+    assert density_bins["left"].to_numpy() == pytest.approx(edges[:-1])
     l0 = (made.activations > 0).sum(1)
     bins = queries.l0_bins(store, 5).to_pandas()
     assert bins["n_texts"].sum() == N_TEXTS and len(bins) <= 5
@@ -469,16 +472,16 @@ def test_bins_hold_everything_once(store: Store, cards: pd.DataFrame, made: Nump
 def test_worst_texts_are_ordered_totally(store: Store) -> None:
     frame = store.ask("select text_id, fvu, cosine, n_active from text_summaries").to_pandas()
     expected = frame.sort_values(["fvu", "text_id"], ascending=[False, True]).head(8)
-    found = queries.worst_texts(store, 8).to_pandas()
-    assert found["text_id"].tolist() == expected["text_id"].tolist()
-    assert expected["fvu"].duplicated().any() and all(len(opening) <= 160 for opening in found["opening"])
+    worst_texts = queries.worst_texts(store, 8).to_pandas()
+    assert worst_texts["text_id"].tolist() == expected["text_id"].tolist()
+    assert expected["fvu"].duplicated().any() and all(len(opening) <= 160 for opening in worst_texts["opening"])
 
 
 def test_layout_has_every_feature_in_small_types(store: Store, cards: pd.DataFrame) -> None:
-    found = queries.layout(store)
-    assert found["feature_id"].to_pylist() == list(range(N_FEATURES))
-    assert [str(found.schema.field(name).type) for name in ("x", "y", "density", "log10_density")] == ["float"] * 4
-    assert found["log10_density"].null_count == len(DEAD) and found["dead"].to_pylist() == cards["dead"].tolist()
+    layout = queries.layout(store)
+    assert layout["feature_id"].to_pylist() == list(range(N_FEATURES))
+    assert [str(layout.schema.field(name).type) for name in ("x", "y", "density", "log10_density")] == ["float"] * 4
+    assert layout["log10_density"].null_count == len(DEAD) and layout["dead"].to_pylist() == cards["dead"].tolist()
 
 
 def test_a_random_feature_is_alive_and_each_has_its_turn(store: Store) -> None:
@@ -488,7 +491,7 @@ def test_a_random_feature_is_alive_and_each_has_its_turn(store: Store) -> None:
 
 
 def test_answers_are_the_same_with_one_thread_and_with_eight(made: NumpyRun) -> None:
-    one, eight = (open_store(made.generation, threads=threads) for threads in (1, 8))
+    single_thread, eight_threads = (open_store(made.generation, threads=threads) for threads in (1, 8))
     for question in (
         lambda store: queries.features(store, limit=None),
         lambda store: queries.top_texts(store, 1, limit=100, column="group", value="g1"),
@@ -498,7 +501,7 @@ def test_answers_are_the_same_with_one_thread_and_with_eight(made: NumpyRun) -> 
         lambda store: queries.cosine_bins(store),
         lambda store: queries.worst_texts(store, 50),
     ):
-        assert question(one).equals(question(eight))
+        assert question(single_thread).equals(question(eight_threads))
 
 
 def test_a_run_of_dead_features_has_empty_answers_and_a_sentence(tmp_path: Path) -> None:

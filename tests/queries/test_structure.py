@@ -60,7 +60,7 @@ def test_labels_are_clustered_as_they_were_planted(made: NumpyRun) -> None:
     cluster = pq.read_table(made.generation.file(schema.KEYWORD_CLUSTERS)).to_pandas()
     assert cluster["feature_id"].tolist() == list(range(N_FEATURES))
     groups = [set(cluster["cluster"][start : start + 10]) for start in range(0, 40, 10)]
-    assert all(len(one) == 1 for one in groups) and set.union(*groups) == {0, 1, 2, 3}
+    assert all(len(group) == 1 for group in groups) and set.union(*groups) == {0, 1, 2, 3}
 
 
 def test_without_label_vectors_there_are_no_clusters_and_the_reason_is_kept(tmp_path: Path) -> None:
@@ -88,16 +88,16 @@ def test_dead_features_alone_make_no_family(tmp_path: Path) -> None:
 def test_one_family_with_its_measures(store: Store, made: NumpyRun) -> None:
     together = fires(made).T.astype(float) @ fires(made)
     members = [ROOT, *CHILDREN, GRANDCHILD]
-    outside = [one for one in range(N_FEATURES) if one not in members]
+    outside = [feature_id for feature_id in range(N_FEATURES) if feature_id not in members]
     inside = np.mean([together[i, j] for i in members for j in members if i != j])
     off = together[np.ix_(members, outside)].mean()
-    found = queries.family(store, 0)
-    assert (found.root_id, found.size, found.depth, found.n_active) == (ROOT, 4, 2, 28)
-    assert found.label == made.labels[ROOT] and found.density == pytest.approx(28 / N_TEXTS)
-    assert found.block_ratio == pytest.approx(inside / off) and found.in_block == pytest.approx(inside)
-    assert found.r_parent_child == pytest.approx((14 + 10 + 7) / 3)
-    assert found.r_children == pytest.approx((0 + 7 + 0) / 3)
-    assert found.over_shuffled == pytest.approx(found.block_ratio / found.shuffled_ratio)
+    family = queries.family(store, 0)
+    assert (family.root_id, family.size, family.depth, family.n_active) == (ROOT, 4, 2, 28)
+    assert family.label == made.labels[ROOT] and family.density == pytest.approx(28 / N_TEXTS)
+    assert family.block_ratio == pytest.approx(inside / off) and family.in_block == pytest.approx(inside)
+    assert family.r_parent_child == pytest.approx((14 + 10 + 7) / 3)
+    assert family.r_children == pytest.approx((0 + 7 + 0) / 3)
+    assert family.over_shuffled == pytest.approx(family.block_ratio / family.shuffled_ratio)
     with pytest.raises(Refusal, match="there is no family 7; this run's families are 0 to 0"):
         queries.family(store, 7)
 
@@ -117,7 +117,7 @@ def test_members_and_relatives(store: Store) -> None:
     assert rows["feature_id"].tolist() == [ROOT, CHILDREN[0], CHILDREN[1], GRANDCHILD]
     assert rows["n_active"].tolist() == [28, 14, 10, 7]
     kin = queries.relatives(store, CHILDREN[0]).to_pylist()
-    assert [(one["kin"], one["feature_id"], one["conditional"], one["share_of_parent"]) for one in kin] == [
+    assert [(row["kin"], row["feature_id"], row["conditional"], row["share_of_parent"]) for row in kin] == [
         ("parent", ROOT, 1.0, 0.5),
         ("child", GRANDCHILD, 1.0, 0.5),
     ]
@@ -130,15 +130,15 @@ def test_members_and_relatives(store: Store) -> None:
 def test_coactivations_in_each_order_are_those_of_numpy(
     store: Store, made: NumpyRun, by: str, feature_id: int, min_both: int
 ) -> None:
-    held = fires(made)
-    both, counts = (held[:, [feature_id]] & held).sum(axis=0), held.sum(axis=0)
-    others = [one for one in range(N_FEATURES) if one != feature_id and both[one] >= min_both]
+    fired = fires(made)
+    both, counts = (fired[:, [feature_id]] & fired).sum(axis=0), fired.sum(axis=0)
+    others = [other for other in range(N_FEATURES) if other != feature_id and both[other] >= min_both]
     measures = {
         "lift": both * N_TEXTS / np.maximum(counts * counts[feature_id], 1),
         "jaccard": both / np.maximum(counts + counts[feature_id] - both, 1),
         "conditional": both / counts[feature_id],
     }
-    expected = sorted(others, key=lambda one: (-measures[by][one], -both[one], one))[:12]
+    expected = sorted(others, key=lambda other: (-measures[by][other], -both[other], other))[:12]
     rows = queries.coactivations(store, feature_id, limit=12, min_both=min_both, by=by).to_pandas()
     assert rows["feature_id"].tolist() == expected
     assert rows["n_both"].tolist() == both[expected].tolist()
@@ -154,10 +154,10 @@ def test_an_unknown_order_is_refused(store: Store) -> None:
 def test_the_matrix_keeps_the_order_and_the_densest(store: Store, made: NumpyRun) -> None:
     together = fires(made).T.astype(int) @ fires(made).astype(int)
     ids = [GRANDCHILD, ROOT, 3, 999, ROOT, ALWAYS]
-    found = queries.coactivation_matrix(store, ids)
+    matrix = queries.coactivation_matrix(store, ids)
     kept = [GRANDCHILD, ROOT, 3, ALWAYS]
-    assert found.feature_ids == kept and found.labels == [made.labels[one] for one in kept]
-    np.testing.assert_array_equal(found.n_both, together[np.ix_(kept, kept)])
+    assert matrix.feature_ids == kept and matrix.labels == [made.labels[feature_id] for feature_id in kept]
+    np.testing.assert_array_equal(matrix.n_both, together[np.ix_(kept, kept)])
     assert queries.coactivation_matrix(store, []).n_both.shape == (0, 0)
 
 
@@ -175,8 +175,8 @@ COMBINATIONS = [
 
 @pytest.mark.parametrize(("present", "absent"), COMBINATIONS)
 def test_combined_texts_are_those_of_numpy(store: Store, made: NumpyRun, present: list[int], absent: list[int]) -> None:
-    held = fires(made)
-    kept = held[:, present].all(axis=1) & ~held[:, absent].any(axis=1)
+    fired = fires(made)
+    kept = fired[:, present].all(axis=1) & ~fired[:, absent].any(axis=1)
     strength = (made.activations[:, present] / np.maximum(made.activations.max(axis=0)[present], 1e-9)).min(
         axis=1, initial=2
     )
@@ -184,7 +184,7 @@ def test_combined_texts_are_those_of_numpy(store: Store, made: NumpyRun, present
     expected = ids[np.lexsort((ids, -strength[ids]))]
     counts = queries.count_combined(store, present, absent)
     assert (counts.n_texts, counts.n_matching) == (N_TEXTS, len(ids))
-    assert counts.n_present == held[:, present].all(axis=1).sum()
+    assert counts.n_present == fired[:, present].all(axis=1).sum()
     rows = queries.combined_texts(store, present, absent, limit=7, offset=2)
     assert rows["text_id"].to_pylist() == expected[2:9].tolist()
     if present:
@@ -200,17 +200,17 @@ def test_a_feature_cannot_fire_and_not_fire(store: Store) -> None:
 
 def test_clusters_have_their_features_and_most_frequent_keywords(store: Store, made: NumpyRun) -> None:
     for kind, of in (("cluster", made.layout["cluster"].to_numpy()), ("topic", None)):
-        found = queries.clusters(store, kind).to_pandas()
-        assert found["n_features"].is_monotonic_decreasing and (found["cluster"] >= 0).all()
-        for row in found.to_dict("records"):
+        clusters = queries.clusters(store, kind).to_pandas()
+        assert clusters["n_features"].is_monotonic_decreasing and (clusters["cluster"] >= 0).all()
+        for row in clusters.to_dict("records"):
             members = queries.cluster_features(store, kind, row["cluster"])["feature_id"].to_pylist()
             if of is not None:
                 assert sorted(members) == np.flatnonzero(of == row["cluster"]).tolist()
             own = made.keywords[made.keywords["feature_id"].isin(members)]
             counted = own.groupby("keyword")["feature_id"].nunique()
             words = queries.cluster_keywords(store, kind, row["cluster"], limit=5).to_pylist()
-            assert [one["n_features"] for one in words] == sorted(counted, reverse=True)[:5]
-            assert all(counted[one["keyword"]] == one["n_features"] for one in words)
+            assert [word["n_features"] for word in words] == sorted(counted, reverse=True)[:5]
+            assert all(counted[word["keyword"]] == word["n_features"] for word in words)
     with pytest.raises(Refusal, match="no clusters of the kind 'x'"):
         queries.clusters(store, "x")
 

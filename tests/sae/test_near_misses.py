@@ -57,12 +57,12 @@ def sae_with(gate) -> SAE:
 def test_a_feature_fires_exactly_where_it_exceeds_what_it_needs(name: str, rows: np.ndarray) -> None:
     sae = sae_with(GATES[name])
     blocks = list(sae.at_gate(rows))
-    above = torch.cat([one.pre_activations > one.thresholds for one in blocks])
-    fires = torch.cat([one.fires for one in blocks])
+    above = torch.cat([block.pre_activations > block.thresholds for block in blocks])
+    fires = torch.cat([block.fires for block in blocks])
     assert torch.equal(fires, sae.encode(rows) > 0) and 0 < fires.sum() < fires.numel()
-    assert torch.equal(torch.cat([one.pre_activations for one in blocks]), sae.pre_activations(rows))
-    margins = torch.cat([one.pre_activations - one.thresholds for one in blocks])
-    # The gated gate is asked in z and answered in m: their last bits may differ.
+    assert torch.equal(torch.cat([block.pre_activations for block in blocks]), sae.pre_activations(rows))
+    margins = torch.cat([block.pre_activations - block.thresholds for block in blocks])
+    # A gated SAE decides by other numbers than its pre-activations, so the last bits may differ.
     unsure = margins.abs() < (1e-6 if name == "gated" else 0)
     assert torch.equal(above | unsure, fires | unsure) and unsure.sum() < 5
 
@@ -89,7 +89,7 @@ def brute(sae: SAE, rows: np.ndarray, per_feature: int = PER_FEATURE) -> pd.Data
     """All texts on which a feature does not fire, sorted by hand."""
     pre = sae.pre_activations(rows).numpy()
     fires = sae.encode(rows).numpy() > 0
-    needed = torch.cat([one.thresholds for one in sae.at_gate(rows)]).numpy()
+    needed = torch.cat([block.thresholds for block in sae.at_gate(rows)]).numpy()
     listed = []
     for feature_id in range(F):
         texts = np.flatnonzero(~fires[:, feature_id])
@@ -195,7 +195,7 @@ def test_equal_texts_are_one_near_miss(made: NumpyRun) -> None:
     assert 100 in before and 200 in before
     files.write_parquet(made.generation.file(COPIES), pa.table(copies, schema=COPIES.schema), COPIES.schema)
     after = {row["text_id"]: row["n_copies"] for row in queries.near_misses(store, feature_id).to_pylist()}
-    assert list(after) == [one for one in before if one != 200]
+    assert list(after) == [text_id for text_id in before if text_id != 200]
     assert after[100] == 1 and sum(after.values()) == 1
 
 

@@ -253,10 +253,10 @@ def edit_bytes(change):
         (edit_tensors(lambda tensors: tensors.update(W_enc=tensors["W_dec"].clone())), "W_enc .* transposed"),
         (edit_tensors(lambda tensors: tensors["b_enc"].fill_(torch.nan)), "b_enc holds NaN"),
         (edit_tensors(lambda tensors: tensors.update(b_enc=torch.zeros(192, dtype=torch.int32))), "as torch.int32"),
-        (edit_bytes(lambda held: held[:-4]), "does not fit|is cut"),
-        (edit_bytes(lambda held: held[:3]), "is cut or no safetensors"),
-        (edit_bytes(lambda held: struct.pack("<Q", 10 << 30) + held[8:]), "header of 10737418240 bytes"),
-        (edit_bytes(lambda held: held[:8] + b"{" * 40 + held[48:]), "cannot be read"),
+        (edit_bytes(lambda content: content[:-4]), "does not fit|is cut"),
+        (edit_bytes(lambda content: content[:3]), "is cut or no safetensors"),
+        (edit_bytes(lambda content: struct.pack("<Q", 10 << 30) + content[8:]), "header of 10737418240 bytes"),
+        (edit_bytes(lambda content: content[:8] + b"{" * 40 + content[48:]), "cannot be read"),
     ],
 )
 def test_a_damaged_or_contradictory_file_is_refused_with_a_sentence(edit, sentence, tmp_path):
@@ -285,8 +285,8 @@ def test_neighbours_are_those_of_a_plain_loop_with_ties_by_id():
     directions[5] = directions[7] = directions[2]
     sae = SAE(sae.W_enc, sae.b_enc, directions, sae.b_dec, sae.gate)
     for opposite in (False, True):
-        found = nearest_directions(sae, 4, opposite=opposite)
-        rows = list(zip(found.feature_id, found.rank, found.neighbour_id, strict=True))
+        neighbours = nearest_directions(sae, 4, opposite=opposite)
+        rows = list(zip(neighbours.feature_id, neighbours.rank, neighbours.neighbour_id, strict=True))
         for feature_id in range(12):
             cosines = (directions[feature_id] * directions).sum(1).numpy()
             others = [other for other in range(12) if other != feature_id]

@@ -40,9 +40,9 @@ def tokens(text: str) -> list[str]:
 
 
 def ids(words: WordIndex, query: str) -> set[int]:
-    found = words.texts(query, limit=1000)["text_id"].to_pylist()
-    assert len(found) == len(set(found)) == words.count(query)
-    return set(found)
+    text_ids = words.texts(query, limit=1000)["text_id"].to_pylist()
+    assert len(text_ids) == len(set(text_ids)) == words.count(query)
+    return set(text_ids)
 
 
 def holding(made: NumpyRun, keep) -> set[int]:
@@ -102,8 +102,8 @@ def test_snippets_mark_what_matches_and_nothing_else(made: NumpyRun, words: Word
 
 
 def test_features_are_found_by_label_and_keyword(made: NumpyRun, words: WordIndex) -> None:
-    found = words.features("label7")
-    assert found["feature_id"].to_pylist() == [7] and found["label"].to_pylist() == [made.labels[7]]
+    features = words.features("label7")
+    assert features["feature_id"].to_pylist() == [7] and features["label"].to_pylist() == [made.labels[7]]
     assert words.features("key9")["feature_id"].to_pylist() == [9]
 
 
@@ -117,9 +117,9 @@ def test_an_index_is_made_once_and_opened_after(made: NumpyRun, tmp_path: Path) 
 
 def test_other_texts_get_another_index(made: NumpyRun, tmp_path: Path) -> None:
     other = make_run(tmp_path / "other", seed=1)
-    one = open_words(open_store(made.generation), tmp_path / "cache")
-    two = open_words(open_store(other.generation), tmp_path / "cache")
-    assert one.texts_file != two.texts_file and two.count("galaxy") == len(
+    index = open_words(open_store(made.generation), tmp_path / "cache")
+    other_index = open_words(open_store(other.generation), tmp_path / "cache")
+    assert index.texts_file != other_index.texts_file and other_index.count("galaxy") == len(
         [text for text in other.texts["text"] if "galaxy" in tokens(text)]
     )
 
@@ -137,7 +137,7 @@ def test_two_processes_and_eight_threads_may_make_it_at_once(made: NumpyRun, tmp
     with ThreadPoolExecutor(8) as pool:
         store = open_store(made.generation)
         counted = list(pool.map(lambda _: open_words(store, tmp_path).count("galaxy"), range(8)))
-    printed = {int(one.communicate(timeout=60)[0]) for one in started}
+    printed = {int(child.communicate(timeout=60)[0]) for child in started}
     assert printed == set(counted) and len(printed) == 1
     assert sorted(path.suffix for path in tmp_path.iterdir()) == [".sqlite", ".sqlite"]
 
@@ -196,13 +196,13 @@ def test_meaning_finds_what_numpy_finds(tmp_path: Path, half: bool) -> None:
     for vector in np.random.default_rng(3).standard_normal((5, D_IN)).astype(np.float32):
         x = made.embeddings.astype(np.float64)[:-1]
         cosines = x @ vector / np.linalg.norm(x, axis=1) / np.linalg.norm(vector)
-        found = texts_by_meaning(store, vector, limit=N_TEXTS).to_pandas()
-        assert len(found) == N_TEXTS - 1
-        assert found["cosine"].to_numpy() == pytest.approx(np.sort(cosines)[::-1], abs=2e-6)
-        assert cosines[found["text_id"]] == pytest.approx(found["cosine"].to_numpy(), abs=2e-6)
+        texts = texts_by_meaning(store, vector, limit=N_TEXTS).to_pandas()
+        assert len(texts) == N_TEXTS - 1
+        assert texts["cosine"].to_numpy() == pytest.approx(np.sort(cosines)[::-1], abs=2e-6)
+        assert cosines[texts["text_id"]] == pytest.approx(texts["cosine"].to_numpy(), abs=2e-6)
         assert (
-            found.sort_values(["cosine", "text_id"], ascending=[False, True])["text_id"].tolist()
-            == found["text_id"].tolist()
+            texts.sort_values(["cosine", "text_id"], ascending=[False, True])["text_id"].tolist()
+            == texts["text_id"].tolist()
         )
 
 

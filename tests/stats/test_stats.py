@@ -149,13 +149,13 @@ def test_an_interval_at_the_end_of_the_scale_does_not_collapse() -> None:
 def test_the_interval_of_an_auroc_holds_the_truth_as_often_as_it_says(
     n_fires: int, n_others: int, truth: float
 ) -> None:
-    draw, held = np.random.default_rng(3), 0  # AUROC of two normal distributions 1.2 apart: Φ(1.2/√2) = 0.8019
+    draw, n_inside = np.random.default_rng(3), 0  # AUROC of two normal distributions 1.2 apart: Φ(1.2/√2) = 0.8019
     for _ in range(400):
         scores = np.concatenate([draw.normal(1.2, 1, n_fires), draw.normal(0, 1, n_others)])
         auroc = stats.auroc_and_ap(scores[None], np.arange(len(scores)) < n_fires).auroc
         low, high = stats.auroc_interval(auroc, n_fires, n_others)
-        held += bool(low[0] <= truth <= high[0])
-    assert 0.92 < held / 400 < 0.985
+        n_inside += bool(low[0] <= truth <= high[0])
+    assert 0.92 < n_inside / 400 < 0.985
 
 
 @pytest.mark.parametrize(("k", "n"), [(0, 5), (3, 10), (18, 20), (5, 5)])

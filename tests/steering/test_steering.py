@@ -71,26 +71,26 @@ def test_the_pieces_are_the_reconstruction_and_the_split_adds_up_for_every_norm(
         assert row - piece.residual == pytest.approx(own, abs=2e-5)
     stds = np.array([steering.row_scale(sae, row)[0] for row in x])
     for a, b in np.random.default_rng(1).integers(0, len(x), (60, 2)):
-        found = steering.similarity(written_as[a], written_as[b])
+        split = steering.similarity(written_as[a], written_as[b])
         wide = x.astype(np.float64)
         lengths = np.linalg.norm(wide[a]) * np.linalg.norm(wide[b])
-        assert found.cosine == pytest.approx(wide[a] @ wide[b] / lengths, abs=1e-12)
-        parts = found.shared + found.cross + found.constant + found.skip + found.unexplained
-        assert parts == pytest.approx(found.cosine, abs=1e-12)
+        assert split.cosine == pytest.approx(wide[a] @ wide[b] / lengths, abs=1e-12)
+        parts = split.shared + split.cross + split.constant + split.skip + split.unexplained
+        assert parts == pytest.approx(split.cosine, abs=1e-12)
         gram = sae.W_dec.double().numpy() @ sae.W_dec.double().numpy().T
         terms = stds[a] * stds[b] * np.outer(activations[a], activations[b]) * gram / lengths
-        assert found.shared == pytest.approx(np.trace(terms), abs=1e-9)
-        assert found.cross == pytest.approx(terms.sum() - np.trace(terms), abs=1e-9)
+        assert split.shared == pytest.approx(np.trace(terms), abs=1e-9)
+        assert split.cross == pytest.approx(terms.sum() - np.trace(terms), abs=1e-9)
         left = x - rebuilt
-        assert found.unexplained == pytest.approx((left[a] @ x[b] + rebuilt[a] @ left[b]) / lengths, abs=1e-5)
-        assert (found.skip != 0) == (sae.W_skip is not None)
+        assert split.unexplained == pytest.approx((left[a] @ x[b] + rebuilt[a] @ left[b]) / lengths, abs=1e-5)
+        assert (split.skip != 0) == (sae.W_skip is not None)
         both = np.flatnonzero((activations[a] > 0) & (activations[b] > 0))
-        assert sorted(found.feature_ids) == both.tolist() and (np.diff(found.shares) <= 0).all()
-        assert found.shares == pytest.approx(np.diag(terms)[found.feature_ids], abs=1e-9)
+        assert sorted(split.feature_ids) == both.tolist() and (np.diff(split.shares) <= 0).all()
+        assert split.shares == pytest.approx(np.diag(terms)[split.feature_ids], abs=1e-9)
         np.fill_diagonal(terms, 0)
-        assert found.pair_shares == pytest.approx([terms[f, g] for f, g in found.pairs], abs=1e-9) and np.abs(
-            found.pair_shares
-        ) == pytest.approx(np.sort(np.abs(terms), axis=None)[::-1][: len(found.pairs)], abs=1e-9)
+        assert split.pair_shares == pytest.approx([terms[f, g] for f, g in split.pairs], abs=1e-9) and np.abs(
+            split.pair_shares
+        ) == pytest.approx(np.sort(np.abs(terms), axis=None)[::-1][: len(split.pairs)], abs=1e-9)
 
 
 @pytest.mark.parametrize(
@@ -148,10 +148,10 @@ def test_both_rankings_are_numpys_and_those_of_the_search(small: NumpyRun) -> No
     draw = np.random.default_rng(4)
     for without in (None, 105):
         before, after = draw.standard_normal((2, D_IN)).astype(np.float32)
-        found = search.rankings(store, before, after, limit=12, without=without).to_pandas()
+        ranking = search.rankings(store, before, after, limit=12, without=without).to_pandas()
         places = [numpy_ranks(small.embeddings, vector, without) for vector in (before, after)]
         for text_id in range(N_TEXTS - 1):  # the last one is zero
-            row = found[found.text_id == text_id]
+            row = ranking[ranking.text_id == text_id]
             ranks = [place.get(text_id, 10**6) for place in places]
             assert len(row) == (min(ranks) <= 12)
             if len(row):
@@ -167,9 +167,9 @@ def test_both_rankings_are_numpys_and_those_of_the_search(small: NumpyRun) -> No
 def numpy_ranks(embeddings: np.ndarray, vector: np.ndarray, without: int | None) -> dict[int, int]:
     """The place of each text that has a cosine, ties (equal embeddings) by id."""
     x = embeddings.astype(np.float64)
-    ids = [one for one in range(len(x)) if x[one].any() and one != without]
+    ids = [text_id for text_id in range(len(x)) if x[text_id].any() and text_id != without]
     # summed row by row, so that equal rows have equal bits
-    cosines = [np.round(np.einsum("d,d", x[one], vector) / np.linalg.norm(x[one]), 12) for one in ids]
+    cosines = [np.round(np.einsum("d,d", x[text_id], vector) / np.linalg.norm(x[text_id]), 12) for text_id in ids]
     order = np.lexsort((ids, -np.array(cosines)))
     return {ids[place]: rank for rank, place in enumerate(order, start=1)}
 
@@ -209,35 +209,35 @@ def numpy_steered(x: np.ndarray, change: float, direction: np.ndarray) -> np.nda
 
 def feature_of(topic: str, planted: Planted, activations: np.ndarray) -> tuple[int, np.ndarray]:
     """The feature that fires on a topic's texts and hardly elsewhere, and which texts these are."""
-    told = np.array([topic in topics for topics in planted.topics])
+    topic_mask = np.array([topic in topics for topics in planted.topics])
     fires = activations > 0
-    f1 = 2 * (fires & told[:, None]).sum(0) / (fires.sum(0) + told.sum())
+    f1 = 2 * (fires & topic_mask[:, None]).sum(0) / (fires.sum(0) + topic_mask.sum())
     assert f1.max() > 0.6
-    return int(f1.argmax()), told
+    return int(f1.argmax()), topic_mask
 
 
 @pytest.mark.parametrize("topic", ["astronomy", "music", "quantum"])
 def test_a_planted_feature_switched_off_or_doubled_moves_its_texts_as_numpy_predicts(
     live, generation, store, embeddings, activations, weights, planted, topic
 ) -> None:
-    feature_id, told = feature_of(topic, planted, activations)
+    feature_id, topic_mask = feature_of(topic, planted, activations)
     text_id = int(activations[:, feature_id].argmax())
     x, own = embeddings[text_id], activations[text_id, feature_id]
     unit = embeddings.astype(np.float64) / np.linalg.norm(embeddings.astype(np.float64), axis=1)[:, None]
-    others = told & (np.arange(len(told)) != text_id)
+    others = topic_mask & (np.arange(len(topic_mask)) != text_id)
     means, among_first = {}, {}
     for wanted in (0.0, float(own), 2 * float(own)):
         steered = live.steer(generation.path, x, {feature_id: wanted})
         expected = numpy_steered(x, wanted - own, weights["W_dec"][feature_id]) if wanted != own else x
         assert steered.renormalised and steered.after == pytest.approx(expected, abs=1e-6)
-        found = search.rankings(store, steered.before, steered.after, limit=len(x) + 20, without=text_id).to_pandas()
+        ranking = search.rankings(store, steered.before, steered.after, limit=len(x) + 20, without=text_id).to_pandas()
         predicted = unit @ (expected / np.linalg.norm(expected))
-        assert found.cosine_after.to_numpy() == pytest.approx(predicted[found.text_id], abs=1e-6)
+        assert ranking.cosine_after.to_numpy() == pytest.approx(predicted[ranking.text_id], abs=1e-6)
         places = numpy_ranks(embeddings, steered.after, text_id)
-        assert found.rank_after.tolist() == [places[one] for one in found.text_id]
+        assert ranking.rank_after.tolist() == [places[other_id] for other_id in ranking.text_id]
         means[wanted] = predicted[others].mean()
-        among_first[wanted] = others[found.text_id[found.rank_after <= 20]].sum()
-        assert among_first[wanted] == sum(places[one] <= 20 for one in np.flatnonzero(others))
+        among_first[wanted] = others[ranking.text_id[ranking.rank_after <= 20]].sum()
+        assert among_first[wanted] == sum(places[other_id] <= 20 for other_id in np.flatnonzero(others))
     off, still, doubled = means.values()
     assert off < still < doubled
     assert among_first[0.0] < among_first[2 * float(own)]
@@ -285,14 +285,14 @@ def test_a_typed_text_is_steered_like_the_same_text_of_the_corpus(live, generati
 def test_the_split_of_stored_texts_adds_up(live, generation, embeddings, activations) -> None:
     wide = embeddings.astype(np.float64)
     for a, b in np.random.default_rng(5).integers(0, len(wide), (40, 2)):
-        found = live.similarity(generation.path, embeddings[a], embeddings[b])
+        split = live.similarity(generation.path, embeddings[a], embeddings[b])
         cosine = wide[a] @ wide[b] / np.linalg.norm(wide[a]) / np.linalg.norm(wide[b])
-        parts = found.shared + found.cross + found.constant + found.skip + found.unexplained
-        assert (parts, found.cosine) == pytest.approx((cosine, cosine), abs=1e-9)
-        assert not found.has_skip and found.skip == 0 and found.shares.sum() == pytest.approx(found.shared, abs=1e-9)
-        assert found.n_active == (np.count_nonzero(activations[a]), np.count_nonzero(activations[b]))
-        own = np.stack([activations[a], activations[b]], axis=1)[found.feature_ids]
-        assert found.activations == pytest.approx(own, abs=1e-6)
+        parts = split.shared + split.cross + split.constant + split.skip + split.unexplained
+        assert (parts, split.cosine) == pytest.approx((cosine, cosine), abs=1e-9)
+        assert not split.has_skip and split.skip == 0 and split.shares.sum() == pytest.approx(split.shared, abs=1e-9)
+        assert split.n_active == (np.count_nonzero(activations[a]), np.count_nonzero(activations[b]))
+        own = np.stack([activations[a], activations[b]], axis=1)[split.feature_ids]
+        assert split.activations == pytest.approx(own, abs=1e-6)
 
 
 def test_a_typed_text_is_compared_with_a_stored_one(live, generation, embeddings, planted) -> None:
@@ -364,14 +364,14 @@ def test_embeddings_that_were_given_are_brought_to_length_one_only_if_they_have_
     ],
 )
 def test_the_address_says_what_is_turned(text: str, changes: dict[int, float], n_said: int) -> None:
-    found, said = read_changes(text, 32)
-    assert found == changes and len(said) == n_said
+    answer, said = read_changes(text, 32)
+    assert answer == changes and len(said) == n_said
     assert read_changes(written(changes), 32)[0] == changes
 
 
 def test_the_address_turns_so_many_features_and_brings_a_float32_back() -> None:
-    found, said = read_changes(",".join(f"{one}:1" for one in range(MOST + 5)), 100)
-    assert len(found) == MOST and len(said) == 5
+    changes, said = read_changes(",".join(f"{feature_id}:1" for feature_id in range(MOST + 5)), 100)
+    assert len(changes) == MOST and len(said) == 5
     values = np.random.default_rng(6).random(1000).astype(np.float32)
     back = [read_changes(written({1: float(value)}), 2)[0][1] for value in values]
     assert np.array(back, np.float32).tobytes() == values.tobytes()
@@ -395,7 +395,7 @@ def test_an_untouched_page_shows_the_stored_ranking(open_tiny: Open, store: Stor
     app = open_tiny("steer.py", text=TEXT)
     listed = search.texts_by_meaning(store, search.embedding_of(store, TEXT), limit=21).to_pylist()
     expected = [row for row in listed if row["text_id"] != TEXT][:20]
-    shown = [one for one in links(app, "text") if " · " in one]
+    shown = [link for link in links(app, "text") if " · " in link]
     assert len(shown) == 20
     for rank, (row, line) in enumerate(zip(expected, shown, strict=True), start=1):
         title = pq_title(store, row["text_id"])
@@ -420,15 +420,15 @@ def test_a_slider_moved_turns_the_ranking_and_returned_brings_it_back(
     slider.set_value(0.0).run()
     assert not app.exception and param(app, "set") == f"{strongest}:0"
     steered = live.steer(generation.path, embeddings[TEXT], {strongest: 0.0})
-    found = search.rankings(store, steered.before, steered.after, without=TEXT).to_pandas().query("rank_after <= 20")
-    shown = [one for one in links(app, "text") if re.match(r"\*\*\d+ · ", one)]
-    for row, line in zip(found.itertuples(), shown, strict=True):
+    ranking = search.rankings(store, steered.before, steered.after, without=TEXT).to_pandas().query("rank_after <= 20")
+    shown = [link for link in links(app, "text") if re.match(r"\*\*\d+ · ", link)]
+    for row, line in zip(ranking.itertuples(), shown, strict=True):
         moved = row.rank_before - row.rank_after
         arrow = "=" if not moved else f"{'↑' if moved > 0 else '↓'}{abs(moved)}"
         arrow += " new" if row.rank_before > 20 else ""
         assert line.startswith(f"**{row.rank_after} · ") and f":gray[{arrow}]" in line
         assert f":gray[{number(row.cosine_after)}]" in line
-    new = int((found.rank_before > 20).sum())
+    new = int((ranking.rank_before > 20).sum())
     said = words(app)
     assert new > 0 and f"{new} of 20 nearest texts are new" in said and "scaled to length 1" in said
     assert f"{number(steered.cosine, 4)} cosine to the unchanged text" in said
@@ -491,22 +491,22 @@ def test_without_an_embedder_texts_of_the_corpus_turn_and_a_feature_that_never_f
 
 def test_a_typed_text_of_hostile_characters_is_shown_as_it_is(open_tiny: Open) -> None:
     app = open_tiny("steer.py", t='galaxy <img src=x onerror="alert(1)"> ![](http://x/y.png) \u202e \u200b :red[x]')
-    assert "Nearest texts" in words(app) and not any("<img" in one for one in bodies(app))
+    assert "Nearest texts" in words(app) and not any("<img" in body for body in bodies(app))
     app = open_tiny("similar.py", t="<b>galaxy</b> ![](http://x/y.png) star", b=3)
-    assert any("&lt;b&gt;galaxy" in one for one in bodies(app))
+    assert any("&lt;b&gt;galaxy" in body for body in bodies(app))
 
 
 def test_the_page_of_two_texts_shows_the_split_and_the_texts(open_tiny: Open, live, generation, embeddings) -> None:
     other = int(search.texts_by_meaning(open_store(generation), embeddings[TEXT], limit=2)["text_id"][1].as_py())
     app = open_tiny("similar.py", a=TEXT, b=other)
-    found = live.similarity(generation.path, embeddings[TEXT], embeddings[other])
+    split = live.similarity(generation.path, embeddings[TEXT], embeddings[other])
     said = words(app)
-    assert f"{number(found.cosine, 4)} cosine of the embeddings" in said
-    for value in (found.shared, found.cross, found.constant, found.unexplained):
+    assert f"{number(split.cosine, 4)} cosine of the embeddings" in said
+    for value in (split.shared, split.cross, split.constant, split.unexplained):
         assert f"{value:+.4f}" in said
     assert "skip connection" not in said
-    shown = [one for one in links(app, "feature") if ":gray[" in one]
-    assert len(shown) == min(12, len(found.feature_ids)) and f"{found.shares[0]:+.4f}" in re.sub(r"\\", "", shown[0])
+    shown = [link for link in links(app, "feature") if ":gray[" in link]
+    assert len(shown) == min(12, len(split.feature_ids)) and f"{split.shares[0]:+.4f}" in re.sub(r"\\", "", shown[0])
     assert links(app, "text").count("open text ›") == 2
 
 
@@ -521,7 +521,7 @@ def test_a_negative_cosine_has_no_shares(open_tiny: Open, embeddings) -> None:
 def test_a_text_alone_is_offered_its_nearest_to_compare(open_tiny: Open, store: Store) -> None:
     app = open_tiny("similar.py", a=TEXT)
     listed = search.texts_by_meaning(store, search.embedding_of(store, TEXT), limit=21)["text_id"].to_pylist()
-    expected = [one for one in listed if one != TEXT][:20]
+    expected = [text_id for text_id in listed if text_id != TEXT][:20]
     wheres = addresses(app, "similar")
-    assert wheres == [f"run=tiny&a={TEXT}&b={one}" for one in expected]
+    assert wheres == [f"run=tiny&a={TEXT}&b={text_id}" for text_id in expected]
     assert {"explain a similarity ›"} <= set(links(open_tiny("text.py", text=TEXT), "similar"))

@@ -1,4 +1,4 @@
-"""Files of a run that are damaged, missing or left over: a sentence or a mend, and never a mixture."""
+"""Files of a run that are damaged, missing or left over: refused or built again, and never mixed with others."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_a_stage_is_not_built_on_what_other_options_made(
 ) -> None:
     assert build(planted, own_data, "--only", "layout", "--seed", "3") == 2
     assert "--only layout needs the stage 'train'" in capsys.readouterr().err
-    assert [one.name for one in Run(own_data / "tiny").generations()] == ["g0001"]
+    assert [generation.name for generation in Run(own_data / "tiny").generations()] == ["g0001"]
 
 
 def test_what_was_not_asked_for_is_not_said_to_stand(
@@ -81,10 +81,10 @@ def test_what_was_not_asked_for_is_not_said_to_stand(
 
 
 def test_an_unfinished_run_never_shows_tables_of_an_older_sae(planted: Planted, tmp_path: Path) -> None:
-    data = tmp_path / "data"
-    assert build(planted, data, "--to", "summarise") == 0
-    generation = Run(data / "tiny").current()
-    assert build(planted, data, "--k", "2", "--only", "train") == 0
+    folder = tmp_path / "data"
+    assert build(planted, folder, "--to", "summarise") == 0
+    generation = Run(folder / "tiny").current()
+    assert build(planted, folder, "--k", "2", "--only", "train") == 0
     assert [stage for stage in STAGES if generation.done(stage)] == ["ingest", "embed", "train"]
     assert [stage.name for stage in readers_of("train")] == list(STAGES[STAGES.index("encode") :])
 
@@ -156,8 +156,8 @@ def test_keyword_embeddings_that_find_no_room_fail_with_the_number_of_the_system
 @pytest.mark.skipif(not hasattr(os, "posix_fallocate"), reason="the room cannot be reserved on this system")
 def test_a_mapped_matrix_has_its_room_on_the_disk_before_it_is_filled(tmp_path: Path) -> None:
     precomputed._new_matrix(tmp_path / "m.npy", 1000, 256)
-    held = (tmp_path / "m.npy").stat()
-    assert held.st_blocks * 512 >= held.st_size > 1000 * 256 * 4
+    status = (tmp_path / "m.npy").stat()
+    assert status.st_blocks * 512 >= status.st_size > 1000 * 256 * 4
 
 
 def test_an_error_of_the_system_without_a_number_is_a_sentence_too() -> None:

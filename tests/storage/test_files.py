@@ -1,4 +1,4 @@
-"""A file is whole or absent, and equal values are equal bytes."""
+"""A file is written whole or not at all, and equal values give equal bytes."""
 
 from __future__ import annotations
 
@@ -46,10 +46,10 @@ def test_an_empty_table_keeps_its_columns(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("one", "other"), [({"k": 1}, {"k": "1"}), (["ab", "c"], ["a", "bc"]), ({"a": None}, {}), ({"a": 1.0}, {"a": 1})]
+    ("value", "other"), [({"k": 1}, {"k": "1"}), (["ab", "c"], ["a", "bc"]), ({"a": None}, {}), ({"a": 1.0}, {"a": 1})]
 )
-def test_values_that_differ_have_different_fingerprints(one: object, other: object) -> None:
-    assert files.fingerprint(one) != files.fingerprint(other)
+def test_values_that_differ_have_different_fingerprints(value: object, other: object) -> None:
+    assert files.fingerprint(value) != files.fingerprint(other)
 
 
 def test_linking_shares_the_bytes(tmp_path: Path) -> None:

@@ -36,10 +36,10 @@ def test_a_link_out_of_the_data_folder_is_no_run(tmp_path: Path) -> None:
     outside = tmp_path / "outside"
     outside.mkdir()
     (outside / "current").write_text("g0001\n")
-    data = tmp_path / "data"
-    data.mkdir()
-    (data / "sneaky").symlink_to(outside)
-    assert find_runs(data) == {}
+    folder = tmp_path / "data"
+    folder.mkdir()
+    (folder / "sneaky").symlink_to(outside)
+    assert find_runs(folder) == {}
 
 
 def test_current_must_name_a_generation_that_is_there(tmp_path: Path) -> None:
@@ -80,10 +80,10 @@ def test_the_tiny_run_is_complete_and_verifies(tiny: Run) -> None:
 def test_verify_finds_every_damage_and_size_check_the_coarse_ones(own_data: Path, damage: str) -> None:
     generation = Run(own_data / "tiny").current()
     path = generation.path / "summaries" / "features.parquet"
-    held = bytearray(path.read_bytes())
-    held[len(held) // 2] ^= 1
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
     path.unlink()
     if damage != "remove":
-        path.write_bytes(held if damage == "flip" else held[:-1])
+        path.write_bytes(content if damage == "flip" else content[:-1])
     assert [name for name, sentence in generation.verify() if sentence] == ["summaries/features.parquet"]
     assert bool(generation.check_sizes()) is (damage != "flip")

@@ -204,7 +204,11 @@ def test_an_unfinished_run_answers_what_it_can_and_names_the_stage_of_the_rest(t
         else:
             with pytest.raises(RunNotReady) as refused:
                 question(store)
-            assert any(f"stage '{one}' is not done" in str(refused.value) for one in schema.STAGES if one not in done)
+            assert any(
+                f"stage '{missing}' is not done" in str(refused.value)
+                for missing in schema.STAGES
+                if missing not in done
+            )
     if upto == "summarise":
         assert queries.features(store)["label"][0].as_py().startswith("feature ")
         assert queries.feature(store, 0).cluster is None

@@ -45,8 +45,8 @@ class ChatServer:
 
     def of(self, begins: str) -> list[dict[str, Any]]:
         """The questions whose material has the key `begins`, as the JSON object that it is."""
-        held = [json.loads(body["messages"][-1]["content"]) for body in self.bodies]
-        return [one for one in held if begins in one]
+        questions = [json.loads(body["messages"][-1]["content"]) for body in self.bodies]
+        return [question for question in questions if begins in question]
 
 
 @contextmanager

@@ -37,7 +37,7 @@ GATED = {"b_gate": B_ENC, "b_mag": -B_ENC, "r_mag": 0.1 * (I6 - 3)}
 LENGTHS = np.linalg.norm(W_DEC, axis=1)
 X64 = X.astype(np.float64)
 MANY = np.random.default_rng(0).normal(size=(200, 4)).astype(np.float32)
-"""Rows enough for some to lie between any two thresholds that a reader may confuse."""
+"""So many rows that some lie between any two thresholds that a reader may confuse."""
 JUMPING = FOUR | {"threshold": THRESHOLD}
 
 

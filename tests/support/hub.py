@@ -57,7 +57,9 @@ class _Answers(http.server.BaseHTTPRequestHandler):
         if place.startswith("/api/models/"):
             siblings = [{"rfilename": name} for name in names + self.server.extra_names]
             return self._send({"id": repo, "sha": COMMIT, "siblings": siblings})
-        name = next(rest.removeprefix(f"resolve/{one}/") for one in BRANCHES if rest.startswith(f"resolve/{one}/"))
+        name = next(
+            rest.removeprefix(f"resolve/{branch}/") for branch in BRANCHES if rest.startswith(f"resolve/{branch}/")
+        )
         if name not in names:
             return self._refuse(404, "EntryNotFound")
         if repo in self.server.gated:

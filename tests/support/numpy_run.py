@@ -115,7 +115,7 @@ def make_run(folder: Path, *, upto: str = schema.STAGES[-1], half: bool = False,
 
 
 def _write_empty(generation: Generation, stage: str) -> None:
-    """Write the tables of a stage that this world has no truth about, without rows."""
+    """Write the tables of a stage for which this run has no rows, empty."""
     for table in schema.TABLES:
         if table.stage == stage and not table.parts and not generation.file(table).is_file():
             files.write_parquet(generation.file(table), table.schema.empty_table(), table.schema)
@@ -131,7 +131,7 @@ def finish(generation: Generation) -> None:
 
 
 def weights() -> dict[str, np.ndarray]:
-    """The SAE: jumprelu, with two features whose gate nothing passes."""
+    """The SAE: jumprelu, with two features whose threshold nothing exceeds."""
     draw = np.random.default_rng(1)
     w_dec = draw.standard_normal((N_FEATURES, D_IN)).astype(np.float32)
     w_dec /= np.linalg.norm(w_dec, axis=1, keepdims=True)
@@ -146,7 +146,7 @@ def _truth(run: Run, draw: np.random.Generator, half: bool) -> NumpyRun:
     x = draw.standard_normal((N_TEXTS, D_IN)).astype(np.float32)
     x /= np.linalg.norm(x, axis=1, keepdims=True)
     x[200:220] = x[100:120]  # equal texts: ties in every ranking
-    x[-1] = 0  # near to nothing: its cosine to anything is no number
+    x[-1] = 0  # a row of zeros: its cosine to anything is NaN
     if half:
         x = x.astype(np.float16).astype(np.float32)
     w = weights()
@@ -263,6 +263,6 @@ def fidelity_rows(labels: dict[int, str]) -> pd.DataFrame:
         for predictor, lesser in (("resembles", 0.0), ("contains", 0.2)):
             for f in range(N_FEATURES):
                 auroc, ap = 0.95 - less - lesser - f % 9 / 100, 0.6 - less - lesser - f % 11 / 50
-                told = (auroc, auroc - 0.05, auroc + 0.02, ap, ap / 2, (1 + ap) / 2) if f % 7 != 3 else (None,) * 6
-                rows += [(f, method, labels[f], predictor, *told, 3 if f % 7 == 3 else 9, 75)] if f != 5 else []
+                measures = (auroc, auroc - 0.05, auroc + 0.02, ap, ap / 2, (1 + ap) / 2) if f % 7 != 3 else (None,) * 6
+                rows += [(f, method, labels[f], predictor, *measures, 3 if f % 7 == 3 else 9, 75)] if f != 5 else []
     return pd.DataFrame(rows, columns=schema.FIDELITY.schema.names)

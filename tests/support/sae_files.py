@@ -45,7 +45,7 @@ def trained_sae(d_in: int, n_features: int, kind: str, *, tied: bool = True) -> 
     W_dec = torch.nn.functional.normalize(torch.randn(n_features, d_in, generator=draw), dim=1)
     W_enc = W_dec.T if tied else torch.randn(d_in, n_features, generator=draw) / d_in**0.5
     start = (W_enc, torch.zeros(n_features), W_dec, rows.mean(0) / scale)
-    weights = [torch.nn.Parameter(one.clone()) for one in start]
+    weights = [torch.nn.Parameter(tensor.clone()) for tensor in start]
     adam = torch.optim.Adam(weights, lr=RATE)
     for _ in range(STEPS):
         x = rows[torch.randint(len(rows), (BATCH,), generator=draw)] / scale
@@ -58,7 +58,7 @@ def trained_sae(d_in: int, n_features: int, kind: str, *, tied: bool = True) -> 
         adam.step()
         with torch.no_grad():
             W_dec /= W_dec.norm(dim=1, keepdim=True)
-    W_enc, b_enc, W_dec, b_dec = (one.detach() for one in weights)
+    W_enc, b_enc, W_dec, b_dec = (tensor.detach() for tensor in weights)
     z = (rows / scale - b_dec) @ W_enc + b_enc
     gate: Gate = {"vanilla": Relu(), "topk": TopK(PER_TEXT)}.get(kind)
     if gate is None:

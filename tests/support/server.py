@@ -42,7 +42,7 @@ def free_port() -> int:
 
 
 @contextmanager
-def serve(data: Path, log: Path, root: Path = ROOT, **variables: str) -> Iterator[tuple[str, int]]:
+def serve(folder: Path, log: Path, root: Path = ROOT, **variables: str) -> Iterator[tuple[str, int]]:
     """Run `streamlit run app.py -- --data DATA` in `root`; give its address and process id once it answers."""
     port = free_port()
     command = [
@@ -59,7 +59,7 @@ def serve(data: Path, log: Path, root: Path = ROOT, **variables: str) -> Iterato
     environment = {**os.environ, "HF_HUB_OFFLINE": "1", **variables}
     with log.open("w") as opened:
         server = subprocess.Popen(
-            [*command, "--", "--data", str(data)], cwd=root, stdout=opened, stderr=opened, env=environment
+            [*command, "--", "--data", str(folder)], cwd=root, stdout=opened, stderr=opened, env=environment
         )
         try:
             wait_for(f"http://127.0.0.1:{port}/_stcore/health", server)

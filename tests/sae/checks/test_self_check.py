@@ -42,23 +42,23 @@ def turned(matrix: torch.Tensor) -> torch.Tensor:
 @pytest.mark.parametrize("size", SIZES)
 def test_a_trained_sae_passes_with_the_numbers_of_its_definition(size, kind):
     sae, x = trained(size, kind)
-    found = check_sae(sae, x)
-    assert found.warnings == ()
+    check = check_sae(sae, x)
+    assert check.warnings == ()
     chosen = x[np.linspace(0, len(x) - 1, 1000).round().astype(int)].astype(np.float64)
     rebuilt = sae.reconstruct(chosen).numpy()
     fvu = ((chosen - rebuilt) ** 2).sum() / ((chosen - chosen.mean(0)) ** 2).sum()
-    assert found.fit.n == 1000 and found.fit.fvu == pytest.approx(fvu, rel=1e-4) and fvu < 0.4
-    assert found.fit.l0 == pytest.approx((sae.encode(chosen) > 0).sum(1).float().mean().item())
+    assert check.fit.n == 1000 and check.fit.fvu == pytest.approx(fvu, rel=1e-4) and fvu < 0.4
+    assert check.fit.l0 == pytest.approx((sae.encode(chosen) > 0).sum(1).float().mean().item())
     lengths = np.linalg.norm(sae.W_dec.numpy(), axis=1)
-    assert found.lengths == pytest.approx((lengths.min(), np.median(lengths), lengths.max()), abs=1e-5)
+    assert check.lengths == pytest.approx((lengths.min(), np.median(lengths), lengths.max()), abs=1e-5)
     W_enc, W_dec = sae.W_enc.numpy(), sae.W_dec.numpy()
     cosines = (W_enc.T * W_dec).sum(1) / (np.linalg.norm(W_enc, axis=0) * lengths)
-    assert found.alignment == pytest.approx(cosines.mean(), abs=1e-5)
+    assert check.alignment == pytest.approx(cosines.mean(), abs=1e-5)
     centred, back = chosen - chosen.mean(0), rebuilt - rebuilt.mean(0)
     stretch = np.linalg.lstsq(back.reshape(-1, 1), centred.ravel())[0][0]
-    assert found.fit.stretch == pytest.approx(stretch, rel=1e-4)
+    assert check.fit.stretch == pytest.approx(stretch, rel=1e-4)
     left = ((centred - stretch * back) ** 2).sum() / (centred**2).sum()
-    assert found.fit.best_fvu == pytest.approx(left, rel=1e-3)
+    assert check.fit.best_fvu == pytest.approx(left, rel=1e-3)
 
 
 @pytest.mark.parametrize("tied", [True, False])
@@ -131,8 +131,8 @@ def test_constant_embeddings_have_no_fvu_and_silent_features_are_said():
     sae, x = trained((32, 48), "jumprelu")
     same = np.repeat(x[:1], 50, axis=0)
     assert check_sae(sae, same).fit.fvu is None
-    found = check_sae(replace(sae, b_enc=sae.b_enc - 1e4), x)
-    assert "no feature fires on 1,000 of these embeddings." in found.warnings
+    check = check_sae(replace(sae, b_enc=sae.b_enc - 1e4), x)
+    assert "no feature fires on 1,000 of these embeddings." in check.warnings
 
 
 def test_rows_are_drawn_evenly_and_all_where_there_are_few():

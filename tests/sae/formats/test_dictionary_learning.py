@@ -126,8 +126,8 @@ def backup(folder, arrays, dict_class, factor, **changes):
 
 @pytest.mark.parametrize("learned", [True, False])
 def test_a_backup_is_scaled_as_the_end_of_its_training_would_have(learned, tmp_path):
-    held = K | {"threshold": torch.tensor(0.75 if learned else -1.0)}
-    folder = backup(tmp_path / "early", LINEAR | {"b_dec": B_DEC} | held, "BatchTopKSAE", 2.0)
+    tensors = K | {"threshold": torch.tensor(0.75 if learned else -1.0)}
+    folder = backup(tmp_path / "early", LINEAR | {"b_dec": B_DEC} | tensors, "BatchTopKSAE", 2.0)
     with pytest.warns(UserWarning) as warned:
         sae = load_sae(folder, threshold=None if learned else 1.5)
     assert "stopped at step 500; its biases are multiplied by its norm_factor (2)" in str(warned[0].message)

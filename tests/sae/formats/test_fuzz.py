@@ -52,14 +52,14 @@ def example(name: str, size: tuple[int, int] = OBLONG) -> Example:
 
 
 @pytest.fixture(scope="module")
-def held(tmp_path_factory) -> Callable[..., Contents]:
+def contents_of(tmp_path_factory) -> Callable[..., Contents]:
     """What the valid file of a format holds, read once; the format's reader is then given changed contents."""
 
     @lru_cache
     def read(name: str, size: tuple[int, int] = OBLONG) -> Contents:
-        one = example(name, size)
+        case = example(name, size)
         folder = tmp_path_factory.mktemp("valid") / name
-        return read_contents(find_place(one.write(folder, one.tensors)))
+        return read_contents(find_place(case.write(folder, case.tensors)))
 
     return read
 
@@ -76,16 +76,16 @@ def sentence_of(refused: pytest.ExceptionInfo) -> str:
     return sentence
 
 
-def test_every_format_has_an_example_that_is_read_as_it_and_passes_the_self_check(held):
+def test_every_format_has_an_example_that_is_read_as_it_and_passes_the_self_check(contents_of):
     assert set(examples(*OBLONG)) == set(READER_OF)
     for name in READER_OF:
         for size in (OBLONG, SQUARE):
-            contents = held(name, size)
+            contents = contents_of(name, size)
             checkpoint = interpret(contents, LoadOptions(**example(name).asked))
             reader = READER_OF[name]
-            found = check_sae(checkpoint.sae, planted_rows(size[0]))
+            check = check_sae(checkpoint.sae, planted_rows(size[0]))
             assert checkpoint.format == reader.NAME and checkpoint.lacks_threshold_for is None
-            assert found.warnings == () and found.fit.fvu < 0.6, (name, found)
+            assert check.warnings == () and check.fit.fvu < 0.6, (name, check)
 
 
 def places_to_cut(path: Path) -> list[int]:
@@ -96,8 +96,8 @@ def places_to_cut(path: Path) -> list[int]:
 
 @pytest.mark.parametrize("name", READER_OF)
 def test_a_file_that_is_cut_anywhere_is_refused(name, tmp_path):
-    one = example(name)
-    source = one.write(tmp_path / "sae", one.tensors)
+    case = example(name)
+    source = case.write(tmp_path / "sae", case.tensors)
     weights = find_place(source).weights
     whole = weights.read_bytes()
     places = places_to_cut(weights)
@@ -105,14 +105,14 @@ def test_a_file_that_is_cut_anywhere_is_refused(name, tmp_path):
     for place in places[::3] if pickled else places:  # a process is started for each pickle
         weights.write_bytes(whole[:place])
         with pytest.raises(Refusal) as refused:
-            load_sae(source, **one.asked)
+            load_sae(source, **case.asked)
         sentence_of(refused)
 
 
 def damages(name: str, tensors: Tensors, prefix: str) -> Iterator[tuple[str, Tensors]]:
     """Every way in which one tensor may be wrong, each with what is then in the file."""
     for key, tensor in tensors.items():
-        others = {one: value for one, value in tensors.items() if one != key}
+        others = {other: value for other, value in tensors.items() if other != key}
         plain = key.removeprefix(prefix)
         if plain in UNUSED:
             continue
@@ -144,8 +144,8 @@ def spoilt(tensor: torch.Tensor, wrong: float) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("name", READER_OF)
-def test_a_tensor_that_is_missing_or_of_another_name_type_shape_or_not_finite_is_refused(name, held):
-    contents, prefix = held(name), example(name).prefix
+def test_a_tensor_that_is_missing_or_of_another_name_type_shape_or_not_finite_is_refused(name, contents_of):
+    contents, prefix = contents_of(name), example(name).prefix
     understood(name, contents, contents.tensors)
     accepted = []
     for what, tensors in damages(name, contents.tensors, prefix):
@@ -159,12 +159,12 @@ def test_a_tensor_that_is_missing_or_of_another_name_type_shape_or_not_finite_is
 
 
 @pytest.mark.parametrize("name", READER_OF)
-def test_two_tensors_exchanged_are_refused_unless_nothing_tells_them_apart(name, held):
-    contents, prefix = held(name), example(name).prefix
+def test_two_tensors_exchanged_are_refused_unless_nothing_tells_them_apart(name, contents_of):
+    contents, prefix = contents_of(name), example(name).prefix
     unseen = set()
-    for one, other in combinations(contents.tensors, 2):
-        swapped = contents.tensors | {one: contents.tensors[other], other: contents.tensors[one]}
-        plain = (one.removeprefix(prefix), other.removeprefix(prefix))
+    for key, other in combinations(contents.tensors, 2):
+        swapped = contents.tensors | {key: contents.tensors[other], other: contents.tensors[key]}
+        plain = (key.removeprefix(prefix), other.removeprefix(prefix))
         if set(plain) <= UNUSED:
             continue
         try:
@@ -177,9 +177,9 @@ def test_two_tensors_exchanged_are_refused_unless_nothing_tells_them_apart(name,
 
 @pytest.mark.parametrize("name", READER_OF)
 @pytest.mark.parametrize("size", [OBLONG, SQUARE])
-def test_a_trained_sae_that_is_scaled_or_transposed_is_caught_by_the_self_check(name, size, held):
-    contents, one = held(name, size), example(name, size)
-    matrices = [one.prefix + matrix for matrix in one.matrices]
+def test_a_trained_sae_that_is_scaled_or_transposed_is_caught_by_the_self_check(name, size, contents_of):
+    contents, case = contents_of(name, size), example(name, size)
+    matrices = [case.prefix + matrix for matrix in case.matrices]
     changed = {
         f"{key} times {factor}": {key: contents.tensors[key] * factor} for key in matrices for factor in (10.0, 0.1)
     }
@@ -188,7 +188,7 @@ def test_a_trained_sae_that_is_scaled_or_transposed_is_caught_by_the_self_check(
     missed = []
     for what, tensors in changed.items():
         try:
-            read = interpret(replace(contents, tensors=contents.tensors | tensors), LoadOptions(**one.asked))
+            read = interpret(replace(contents, tensors=contents.tensors | tensors), LoadOptions(**case.asked))
             missed += [] if check_sae(read.sae, planted_rows(size[0])).warnings else [what]
         except Refusal:
             continue
@@ -197,25 +197,25 @@ def test_a_trained_sae_that_is_scaled_or_transposed_is_caught_by_the_self_check(
 
 @pytest.mark.parametrize("name", READER_OF)
 def test_the_same_happens_to_real_files(name, tmp_path):
-    one = example(name)
-    first = next(iter(one.tensors))
-    others = {key: value for key, value in one.tensors.items() if key != first}
+    case = example(name)
+    first = next(iter(case.tensors))
+    others = {key: value for key, value in case.tensors.items() if key != first}
     wrong = {
         "missing": others,
-        "turned": others | {first: one.tensors[first].T.contiguous()},
-        "nan": others | {first: spoilt(one.tensors[first], torch.nan)},
+        "turned": others | {first: case.tensors[first].T.contiguous()},
+        "nan": others | {first: spoilt(case.tensors[first], torch.nan)},
     }
     for what, tensors in wrong.items():
-        source = one.write(tmp_path / what, tensors)
+        source = case.write(tmp_path / what, tensors)
         with pytest.raises(Refusal) as refused:
-            load_sae(source, **one.asked)
+            load_sae(source, **case.asked)
         sentence_of(refused)
 
 
 @pytest.mark.parametrize("name", ["gemma_scope", "saerch"])
 def test_a_zip_whose_members_are_damaged_or_packed_to_burst_is_refused(name, tmp_path):
-    one = example(name)
-    source = one.write(tmp_path / "sae", one.tensors)
+    case = example(name)
+    source = case.write(tmp_path / "sae", case.tensors)
     weights = find_place(source).weights
     with zipfile.ZipFile(weights) as opened:
         members = {entry.filename: opened.read(entry) for entry in opened.infolist()}
@@ -225,7 +225,7 @@ def test_a_zip_whose_members_are_damaged_or_packed_to_burst_is_refused(name, tmp
             for member, held_before in members.items():
                 packed.writestr(member, content if member == largest else held_before)
         with pytest.raises(Refusal) as refused:
-            load_sae(source, **one.asked)
+            load_sae(source, **case.asked)
         sentence_of(refused)
 
 

@@ -1,4 +1,4 @@
-"""Old files of mats_sae_training, written with torch.save from objects of classes that are gone."""
+"""Old files of mats_sae_training, written with torch.save from objects of classes that no longer exist."""
 
 from __future__ import annotations
 
@@ -86,7 +86,9 @@ def test_a_whole_pickled_sae_is_read(mats, tmp_path):
     published(load_sae(tmp_path / "sae.pt"), "B1 standard")
 
 
-@pytest.mark.parametrize("wrapped", [lambda found: found, lambda found: [found], lambda found: found[None]])
+@pytest.mark.parametrize(
+    "wrapped", [lambda densities: densities, lambda densities: [densities], lambda densities: densities[None]]
+)
 def test_the_densities_beside_a_mats_file_are_read(mats, wrapped, tmp_path):
     path = tmp_path / "blocks.8.hook_resid_pre_6.pt"
     torch.save({"cfg": settings(mats), "state_dict": module(mats).state_dict()}, path)

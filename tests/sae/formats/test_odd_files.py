@@ -28,9 +28,9 @@ HUGE = 10**400
 
 
 def refused(source, match, **asked):
-    with pytest.raises(Refusal, match=match) as found:
+    with pytest.raises(Refusal, match=match) as refusal:
         load_sae(source, **asked)
-    sentence = str(found.value)
+    sentence = str(refusal.value)
     assert "\n" not in sentence and "\x1b" not in sentence and sentence.endswith(".")
 
 
@@ -77,7 +77,7 @@ def test_odd_metadata_of_saelens_says_nothing_about_the_sae(metadata, tmp_path):
 )
 def test_a_single_threshold_that_float32_cannot_hold_is_refused(name, key, settings, threshold, tmp_path):
     example = EXAMPLES[name]
-    kept = {one: tensor for one, tensor in example.tensors.items() if "threshold" not in one}
+    kept = {tensor_name: tensor for tensor_name, tensor in example.tensors.items() if "threshold" not in tensor_name}
     source = example.write(tmp_path / "sae", kept | {key: torch.tensor(threshold, dtype=torch.float64)})
     for path in source.glob("*.json"):
         path.write_text(json.dumps(json.loads(path.read_text()) | settings))
@@ -160,10 +160,10 @@ def in_central(place: int, value: int):
 def with_member(content: bytes, *, twice: bool = False):
     def change(path):
         with zipfile.ZipFile(path) as opened:
-            held = {name: opened.read(name) for name in opened.namelist()}
+            members = {name: opened.read(name) for name in opened.namelist()}
         with zipfile.ZipFile(path, "w") as packed, warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            for name, before in held.items():
+            for name, before in members.items():
                 if twice or name != "b_dec.npy":
                     packed.writestr(name, before)
             packed.writestr("b_dec.npy", content)
@@ -172,8 +172,8 @@ def with_member(content: bytes, *, twice: bool = False):
 
 
 def long_doubles(path):
-    with np.load(path) as held:
-        arrays = dict(held)
+    with np.load(path) as archive:
+        arrays = dict(archive)
     np.savez(path, **arrays | {"b_dec": arrays["b_dec"].astype(np.longdouble)})
 
 
@@ -271,10 +271,10 @@ def test_sparse_activations_decode_in_any_order_and_none_outside_the_dictionary(
 
 
 def test_one_dimension_has_no_spread_to_divide_by():
-    one, none = torch.ones(1, 1), torch.zeros(1)
+    matrix, bias = torch.ones(1, 1), torch.zeros(1)
     with pytest.raises(Refusal, match="d_in is 1"):
-        SAE(one, none, one, none, Relu(), norm="layer_norm")
-    SAE(one, none, one, none, Relu())
+        SAE(matrix, bias, matrix, bias, Relu(), norm="layer_norm")
+    SAE(matrix, bias, matrix, bias, Relu())
 
 
 # what inspect says

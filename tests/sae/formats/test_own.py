@@ -70,9 +70,9 @@ def z_and_gates() -> tuple[np.ndarray, dict[str, np.ndarray]]:
         passing = relu[row] > 1.4
         passing[int(relu[row].argmax())] = True
         expected["keepsmax"][row, passing] = relu[row, passing]
-        order = sorted((-relu[row, one], one) for one in range(12) if relu[row, one] > 0.3)
-        for _, one in order[:2]:
-            expected["capped"][row, one] = relu[row, one]
+        order = sorted((-relu[row, feature], feature) for feature in range(12) if relu[row, feature] > 0.3)
+        for _, feature in order[:2]:
+            expected["capped"][row, feature] = relu[row, feature]
     return z, expected
 
 

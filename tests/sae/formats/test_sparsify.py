@@ -118,7 +118,7 @@ def test_a_batchtopk_of_latent_sae_passes_its_threshold_and_keeps_at_most_k(tmp_
     assert read.sae.architecture == "batchtopk" and read.remarks == ()
     at_it = float(relu(read.sae.pre_activations(X64))[0].max())
     on_it = latent(tmp_path / "on", OPEN | {"batchtopk_threshold": torch.tensor(at_it)}, "BATCHTOPK")
-    assert load_sae(on_it).encode(X64)[0].max() == at_it  # not below is enough
+    assert load_sae(on_it).encode(X64)[0].max() == at_it  # at the threshold it fires
 
 
 def test_a_batchtopk_of_latent_sae_that_never_learned_is_a_topk_and_says_so(tmp_path):
@@ -208,7 +208,7 @@ def test_each_tensor_that_is_not_as_it_should_be_is_refused(kind, damage, tmp_pa
         changed = whole | DAMAGE[damage](name, whole[name])
         changed = {key: array.clone().contiguous() for key, array in changed.items() if array is not None}
         if damage == "transposed" and name in ("W_skip", "W_skip.weight"):
-            continue  # square, so that nothing tells
+            continue  # a square matrix, whose transpose has the same shape
         with pytest.raises(Refusal):
             load_sae(write(tmp_path / str(number), changed, **options))
     checkpoint(write(tmp_path / "whole", whole, **options))

@@ -754,12 +754,12 @@ def test_a_flipped_bit_of_the_pickle_gives_a_refusal_or_tensors(whole: Path, tmp
         flipped[drawn.randrange(len(flipped))] ^= 1 << drawn.randrange(8)
         path = packed(tmp_path / "flipped.pt", records | {"data.pkl": bytes(flipped)})
         try:
-            found = read_pickle(path)
+            contents = read_pickle(path)
         except Refusal as refusal:
             assert str(refusal).startswith("flipped.pt ") and "ended the process" not in str(refusal)
         else:
             read += 1
-            assert all(isinstance(tensor, torch.Tensor) for tensor in found.tensors.values())
+            assert all(isinstance(tensor, torch.Tensor) for tensor in contents.tensors.values())
     assert 0 < read < 200
 
 
@@ -780,10 +780,10 @@ def test_a_flipped_bit_of_a_tensor_or_of_the_archive_is_found_by_the_archives_ch
         path = tmp_path / "flipped.pt"
         path.write_bytes(flipped)
         try:
-            found = read_pickle(path)
+            contents = read_pickle(path)
         except Refusal:
             continue
         # a bit of padding, of the version record or of a date changes nothing that is read
         assert not numbers <= place < numbers + entry.file_size
-        assert found.plain == theirs.plain and found.tensors.keys() == theirs.tensors.keys()
-        assert all(same_bits(found.tensors[key], theirs.tensors[key]) for key in theirs.tensors)
+        assert contents.plain == theirs.plain and contents.tensors.keys() == theirs.tensors.keys()
+        assert all(same_bits(contents.tensors[key], theirs.tensors[key]) for key in theirs.tensors)

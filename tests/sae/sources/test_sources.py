@@ -83,14 +83,19 @@ def test_an_sae_on_the_hub_loads_as_it_does_from_its_folder_and_nothing_else_is_
     sources = ["lab/plain", "lab/saes/layer_3/width_192", "hf://lab/saes/layer_4/width_192", "hf://lab/plain@main"]
     sources += ["lab/saes@refs/pr/1/layer_3/width_192"]
     sources += [f"lab/saes/layer_4/width_192/sae_weights.safetensors@{COMMIT}"]
-    told = load(server.url, tmp_path / "hf", *sources)
-    for (weights, activations), seed in zip(told, (5, 1, 2, 5, 1, 2), strict=True):
+    answers = load(server.url, tmp_path / "hf", *sources)
+    for (weights, activations), seed in zip(answers, (5, 1, 2, 5, 1, 2), strict=True):
         np.testing.assert_array_equal(np.float32(activations), random_sae(seed=seed).encode(X).numpy())
         assert Path(weights).is_relative_to(tmp_path / "hf") and f"/snapshots/{COMMIT}/" in weights
     names = {"cfg.json", "sae_weights.safetensors"}
     wanted = {f"layer_{number}/width_192/{name}" for number in (3, 4) for name in names}
-    snapshots = [one for one in (tmp_path / "hf").rglob(COMMIT) if one.parent.name == "snapshots"]
-    fetched = {path.relative_to(one).as_posix() for one in snapshots for path in one.rglob("*") if path.is_file()}
+    snapshots = [snapshot for snapshot in (tmp_path / "hf").rglob(COMMIT) if snapshot.parent.name == "snapshots"]
+    fetched = {
+        path.relative_to(snapshot).as_posix()
+        for snapshot in snapshots
+        for path in snapshot.rglob("*")
+        if path.is_file()
+    }
     assert fetched == names | wanted | {"layer_3/width_192/sparsity.safetensors"}
     assert not any(name.endswith((".py", ".pth", ".pt")) for name in server.sent)
 
@@ -116,9 +121,9 @@ def test_a_build_takes_an_sae_from_the_hub_and_keeps_its_commit(server, planted,
 def test_a_bit_that_flipped_in_the_cache_is_found_by_the_sha256_that_the_hub_told(server, tmp_path):
     weights = Path(load(server.url, tmp_path / "hf", "lab/plain")[0][0])
     blob = weights.resolve()
-    held = bytearray(blob.read_bytes())
-    held[-1] ^= 1
-    blob.write_bytes(held)
+    content = bytearray(blob.read_bytes())
+    content[-1] ^= 1
+    blob.write_bytes(content)
     sentence = load(server.url, tmp_path / "hf", "lab/plain")[0][0]
     assert "sae_weights.safetensors in the cache of the hub is damaged" in sentence
 
@@ -140,8 +145,8 @@ def test_what_cannot_be_had_is_a_sentence_each_without_the_token(server, repo, t
         "lab/saes/../../x": "there is no SAE at",
         "no such thing": "there is no SAE at",
     }
-    told = load(server.url, tmp_path / "hf", *expected, HF_TOKEN="hf_secretsecret")
-    for (sentence, _), pattern in zip(told, expected.values(), strict=True):
+    answers = load(server.url, tmp_path / "hf", *expected, HF_TOKEN="hf_secretsecret")
+    for (sentence, _), pattern in zip(answers, expected.values(), strict=True):
         assert isinstance(sentence, str) and re.search(pattern, sentence), sentence
         assert "secret" not in sentence and sentence.endswith(".") and "\n" not in sentence
     assert server.sent == [] and not list(tmp_path.rglob("*.pt"))
@@ -162,9 +167,9 @@ def test_a_cache_that_may_hold_a_part_only_wants_the_file_to_be_named(server, re
         load(server.url, tmp_path / "hf", "lab/saes/c.safetensors")
     finally:
         (repo / "c.safetensors").unlink()
-    told = load("http://127.0.0.1:9", tmp_path / "hf", "lab/saes", "lab/saes/c.safetensors")
-    assert "name the file that you mean: hf://lab/saes/c.safetensors" in told[0][0]
-    assert "no format that is known" in told[1][0]  # it lies there, without a config
+    answers = load("http://127.0.0.1:9", tmp_path / "hf", "lab/saes", "lab/saes/c.safetensors")
+    assert "name the file that you mean: hf://lab/saes/c.safetensors" in answers[0][0]
+    assert "no format that is known" in answers[1][0]  # it lies there, without a config
 
 
 def test_a_path_on_this_machine_wins_over_a_hub_id(tmp_path, monkeypatch):
@@ -223,8 +228,8 @@ def test_the_weights_of_an_embedder_are_not_taken_for_the_sae_beside_them(tmp_pa
 )
 def test_of_a_list_of_files_those_of_the_sae_are_chosen(names, weights, config, beside):
     choice = choose(Names(names), PurePosixPath())
-    found = [None if path is None else str(path) for path in (choice.weights, choice.config)]
-    assert [*found, list(map(str, choice.densities))] == [weights, config, beside]
+    paths = [None if path is None else str(path) for path in (choice.weights, choice.config)]
+    assert [*paths, list(map(str, choice.densities))] == [weights, config, beside]
 
 
 @pytest.mark.parametrize("name", ["..\\sae.npz", "C:sae.npz", "sae\n.npz", "../sae.npz", "/sae.npz", "a/../sae.npz"])

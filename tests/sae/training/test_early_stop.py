@@ -18,7 +18,7 @@ from tests.sae.training.test_training import write_parts
 
 @pytest.fixture
 def noise_texts(tmp_path):
-    """Texts without any structure: what a dictionary learns of them is by heart, and rebuilds no other text better."""
+    """Texts without any structure: a dictionary can only memorise them, and rebuilds no other text better."""
     draw = np.random.default_rng(5)
     rows = draw.normal(size=(400, 16)).astype(np.float32)
     return write_parts(tmp_path / "train", rows[:100]), write_parts(tmp_path / "aside", rows[100:])
@@ -52,10 +52,10 @@ def test_measurements_count_once_the_l0_is_down_to_k(noise_texts):
 
     def counted(l0: float) -> list[int]:
         state.numbers["l0"].fill_(l0)
-        found = []
+        steps = []
         for state.step in range(1, recipe.steps + 1):
-            found += [state.step] if counts(recipe, state) else []
-        return found
+            steps += [state.step] if counts(recipe, state) else []
+        return steps
 
     on_the_way = [step for step in range(every, recipe.steps, every) if step >= settled]
     assert counted(3.2) == [*on_the_way, *({recipe.steps} - set(on_the_way))]

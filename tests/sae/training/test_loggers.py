@@ -20,7 +20,7 @@ from tests.support.planted import Planted
 def events(folder: Path) -> dict[str, list[tuple[int, float]]]:
     """Steps and values by name, as TensorBoard reads them."""
     read = EventAccumulator(str(folder)).Reload()
-    return {name: [(one.step, one.value) for one in read.Scalars(name)] for name in read.Tags()["scalars"]}
+    return {name: [(event.step, event.value) for event in read.Scalars(name)] for name in read.Tags()["scalars"]}
 
 
 def reading(step: int) -> Reading:
@@ -31,10 +31,10 @@ def test_every_fiftieth_reading_reaches_tensorboard(tmp_path: Path) -> None:
     with open_logger("tensorboard", tmp_path, "try", {}) as logger:
         for step in range(1, 2 * EVERY + 10):
             log_reading(logger, reading(step))
-    found = events(tmp_path)
-    assert found.keys() == {"loss", "fvu", "l0", "dead", "rate"}
-    assert found["loss"] == [(50, pytest.approx(1 / 50)), (100, pytest.approx(1 / 100))]
-    assert found["l0"] == [(50, 3.25), (100, 3.25)] and found["dead"][0] == (50, 2)
+    scalars = events(tmp_path)
+    assert scalars.keys() == {"loss", "fvu", "l0", "dead", "rate"}
+    assert scalars["loss"] == [(50, pytest.approx(1 / 50)), (100, pytest.approx(1 / 100))]
+    assert scalars["l0"] == [(50, 3.25), (100, 3.25)] and scalars["dead"][0] == (50, 2)
 
 
 def test_nobody_watching_leaves_nothing_behind(tmp_path: Path) -> None:
@@ -72,7 +72,7 @@ def test_a_build_logs_beside_its_generations_and_the_weights_do_not_depend_on_it
     facts = watched.done("train").facts
     assert facts == alone.done("train").facts
     assert facts["architecture"] == "gated" and facts["n_set_aside"] == 27 and facts["n_train"] == 513
-    found = events(watched.path.parent / "logs" / watched.name)
-    assert [step for step, _ in found["l0"]] == list(range(50, 50 * len(found["l0"]) + 1, 50))
-    assert found["held_out_fvu"] == [(facts["n_samples"] // 64, pytest.approx(facts["held_out"]["fvu"]))]
+    scalars = events(watched.path.parent / "logs" / watched.name)
+    assert [step for step, _ in scalars["l0"]] == list(range(50, 50 * len(scalars["l0"]) + 1, 50))
+    assert scalars["held_out_fvu"] == [(facts["n_samples"] // 64, pytest.approx(facts["held_out"]["fvu"]))]
     assert not (alone.path.parent / "logs").exists()

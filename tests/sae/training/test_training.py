@@ -28,7 +28,7 @@ N_PLANTED, DIMENSION = 24, 32
 SIZES = {"n_features": 48, "k": 3, "batch": 128, "dead_after": 2_000}
 # L1 brings its features down to three a text slowly: it takes three times the steps of the others.
 RECIPES = {name: tuned(name, **SIZES, n_samples=360_000 if name == "vanilla" else 120_000) for name in ARCHITECTURES}
-SHORTS = {name: replace(one, n_samples=10_000, dead_after=500) for name, one in RECIPES.items()}
+SHORTS = {name: replace(recipe, n_samples=10_000, dead_after=500) for name, recipe in RECIPES.items()}
 every_architecture = pytest.mark.parametrize("architecture", ARCHITECTURES)
 
 
@@ -80,12 +80,12 @@ def undisturbed(corpus):
     return cache(lambda architecture: train(corpus, SHORTS[architecture]))
 
 
-def same(one, other) -> bool:
+def same(sae, other) -> bool:
     """Whether two SAEs are equal to the bit."""
     names = ("W_enc", "b_enc", "W_dec", "b_dec")
-    pairs = [(getattr(one, name), getattr(other, name)) for name in names]
-    pairs += list(zip(one.gate.tensors().values(), other.gate.tensors().values(), strict=True))
-    return type(one.gate) is type(other.gate) and all(torch.equal(*pair) for pair in pairs)
+    pairs = [(getattr(sae, name), getattr(other, name)) for name in names]
+    pairs += list(zip(sae.gate.tensors().values(), other.gate.tensors().values(), strict=True))
+    return type(sae.gate) is type(other.gate) and all(torch.equal(*pair) for pair in pairs)
 
 
 def fvu_of(sae, rows: np.ndarray) -> float:
@@ -206,23 +206,23 @@ def test_the_sae_does_on_raw_embeddings_what_was_trained_on_centred_ones(archite
 
 def test_a_dead_feature_begins_anew_at_what_the_worst_texts_lack(corpus):
     recipe = replace(SHORTS["jumprelu"], noise=0.0)
-    state = Training.begin(corpus, recipe, "cpu", None)
+    training = Training.begin(corpus, recipe, "cpu", None)
     stream = corpus.batches(recipe.batch, seed=0)
     for _ in range(15):
-        state.learn(next(stream))
-    held, rows = state.state, state._centred(next(stream))
-    held.silent[:] = 0
-    held.silent[[5, 9]] = 10**6
-    e = missing(held.parameters, state.method.activate(held.parameters, rows, 3), rows)
-    before = held.parameters["E"].clone()
-    state.method._revive(held, rows)
+        training.learn(next(stream))
+    state, rows = training.state, training._centred(next(stream))
+    state.silent[:] = 0
+    state.silent[[5, 9]] = 10**6
+    e = missing(state.parameters, training.method.activate(state.parameters, rows, 3), rows)
+    before = state.parameters["E"].clone()
+    training.method._revive(state, rows)
     lacking = -e / e.norm(dim=1, keepdim=True)
     for feature in (5, 9):
-        assert float((lacking @ held.parameters["D"][feature]).max()) == pytest.approx(1, abs=1e-5)
-        assert not held.moments["E"][feature].any() and not held.squares["threshold"][feature]
-    others = [one for one in range(48) if one not in (5, 9)]
-    assert torch.equal(held.parameters["E"][others], before[others]) and held.moments["E"][others].any()
-    assert not held.silent.any()
+        assert float((lacking @ state.parameters["D"][feature]).max()) == pytest.approx(1, abs=1e-5)
+        assert not state.moments["E"][feature].any() and not state.squares["threshold"][feature]
+    others = [feature for feature in range(48) if feature not in (5, 9)]
+    assert torch.equal(state.parameters["E"][others], before[others]) and state.moments["E"][others].any()
+    assert not state.silent.any()
 
 
 def test_the_penalty_follows_the_l0():
@@ -233,11 +233,11 @@ def test_the_penalty_follows_the_l0():
     method.begin(parameters, torch.randn(64, DIMENSION, generator=draw))
     state = State.begin(parameters, method.numbers())
     state.step = recipe.steps - 1
-    found = []
+    penalties = []
     for l0 in (30.0, 3.0, 1.0):
         state.numbers["l0"].fill_(l0)
-        found.append(method._penalty(state))
-    assert found[0] > recipe.penalty and found[1] == pytest.approx(found[0]) and found[2] < found[1]
+        penalties.append(method._penalty(state))
+    assert penalties[0] > recipe.penalty and penalties[1] == pytest.approx(penalties[0]) and penalties[2] < penalties[1]
 
 
 def test_batches_go_on_where_they_stopped_whether_or_not_the_corpus_fits_in_memory(tmp_path):
@@ -260,8 +260,8 @@ def test_batches_go_on_where_they_stopped_whether_or_not_the_corpus_fits_in_memo
 @pytest.mark.parametrize(("n_other", "n_features"), [(1, 32), (20, 1)])
 def test_texts_that_are_nearly_all_the_same_are_rebuilt_with_few_features(architecture, n_other, n_features, tmp_path):
     """Their first activations are zero, or rounding errors: neither may set the scale of the encoder."""
-    one, other = planted(2)[0][:, None]
-    rows = np.concatenate([np.repeat(one, 40 - n_other, 0), np.repeat(other, n_other, 0)])
+    row, other = planted(2)[0][:, None]
+    rows = np.concatenate([np.repeat(row, 40 - n_other, 0), np.repeat(other, n_other, 0)])
     k = 1 if n_features == 1 else 4
     recipe = replace(find_recipe(40, DIMENSION, architecture=architecture, n_features=n_features, k=k), n_samples=8_000)
     assert fvu_of(train(write_parts(tmp_path, rows), recipe), rows) < 0.2
