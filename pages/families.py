@@ -11,7 +11,7 @@ from featurelib.ui.kit.coactivation import heat
 from featurelib.ui.kit.columns import ORDERS
 
 PER_PAGE = 10
-SORTS = {
+SORT_NAMES = {
     "size": "number of features",
     "over_shuffled": "ratio over chance",
     "block_ratio": "block ratio",
@@ -41,7 +41,7 @@ with st.container(horizontal=True, vertical_alignment="bottom", key="filters"):
     words = ui.text_box(
         "Search", "q", placeholder="words of the labels of its features", type="search", resets=("page", "family")
     )
-    sort = ui.choice_box("Sort by", "sort", list(SORTS), show=SORTS.get, width=180)
+    sort = ui.choice_box("Sort by", "sort", list(SORT_NAMES), show=SORT_NAMES.get, width=180)
     order = ui.choice_box("Order", "order", list(ORDERS), show=ORDERS.get, width=130)
 n_found = queries.count_families(store, words)
 if n_found == 0:

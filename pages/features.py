@@ -13,7 +13,7 @@ from featurelib.ui.kit import text_ranges
 from featurelib.ui.kit.columns import FEATURES, ORDERS
 
 PER_PAGE = 50
-SORTS = {
+SORT_NAMES = {
     "max_activation": "maximum activation",
     "density": "density",
     "mean_activation": "mean activation",
@@ -24,6 +24,7 @@ SORTS = {
     "gate": "threshold",
     "feature_id": "id",
 }
+"""The orders of the table by name; the first is the one that a bare address shows."""
 SORTING = "Sorts all features; the menu of a column sorts only the page shown."
 STATES = {"all": "all features", "live": "live features", "dead": "dead features"}
 FILTERS = ("least", "most", "low", "high", "state", "cluster", "flag", "auroc", "ap")
@@ -41,7 +42,7 @@ except Refusal as refusal:
 n_filters = sum(name in st.query_params for name in FILTERS)
 with st.container(horizontal=True, vertical_alignment="bottom", key="filters"):
     words = ui.text_box("Search", "q", placeholder="words of labels and keywords, or an id", type="search")
-    sort = ui.choice_box("Sort by", "sort", list(SORTS), show=SORTS.get, width=180, help=SORTING)
+    sort = ui.choice_box("Sort by", "sort", list(SORT_NAMES), show=SORT_NAMES.get, width=180, help=SORTING)
     order = ui.choice_box("Order", "order", list(ORDERS), show=ORDERS.get, width=130)
     with st.popover(f"Filter ({n_filters})" if n_filters else "Filter"):
         state = ui.choice_box("Show", "state", list(STATES), show=STATES.get)

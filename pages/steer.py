@@ -35,7 +35,7 @@ try:
     with st.spinner(navigation.STARTING, show_time=True):
         steered = ui.live().steer(opened.generation.path, text.source, changes)
     knobs = sliders.knobs(store, steered, changes)
-    ranking = rankings.places(store, steered, text.text_id)
+    ranking = rankings.ask_rankings(store, steered, text.text_id)
 except Refusal as refusal:
     ui.stop_with(str(refusal))
 

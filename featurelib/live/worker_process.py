@@ -1,4 +1,4 @@
-"""The worker process as its parent sees it: pipes, time limits, the end of its log."""
+"""The worker process as its parent sees it: pipes, waiting, the end of its log. `client` sets the time limits."""
 
 from __future__ import annotations
 

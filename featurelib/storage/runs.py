@@ -1,6 +1,6 @@
 """Run = corpus × embedder × SAE: one folder in `data/`, its generations, their fingerprints and their manifest.
 
-A run on disk is described in `schema` (tables) and in the README ("A run on disk"). A complete generation is never
+A run on disk is described in `schema` (tables) and in docs/run-on-disk.md. A complete generation is never
 modified; `current` names the one that is read.
 """
 
@@ -151,7 +151,7 @@ class Generation:
             raise files.damaged(path, "bytes and sha256 of every file are expected")
         return listed
 
-    def check_sizes(self) -> dict[str, str]:
+    def missing_or_resized(self) -> dict[str, str]:
         """Compare the files with the manifest by presence and size, cheaply; a sentence for each file that differs."""
         return {name: sentence for name, sentence in self._differences(deep=False) if sentence}
 

@@ -179,7 +179,7 @@ class Store:
     def _check_files(self) -> None:
         if not self.generation.complete:
             return
-        wrong = list(self.generation.check_sizes().values())
+        wrong = list(self.generation.missing_or_resized().values())
         if wrong:
             raise Refusal(f"run '{self._run}' is damaged: {wrong[0]} Build it again, or copy it once more.")
 

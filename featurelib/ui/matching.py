@@ -19,7 +19,7 @@ from featurelib.storage.store import Store
 from featurelib.ui.kit.address import choice_box, feature_link
 from featurelib.ui.kit.elements import Number, count, heading, html, number, percent, sentence, strip, tag
 from featurelib.ui.kit.lists import Line, line_list
-from featurelib.ui.kit.session import Opened, Place, known_runs, place_of, store_at
+from featurelib.ui.kit.session import GenerationPlace, Opened, known_runs, place_of, store_at
 from featurelib.ui.kit.tables import choice_table
 
 KEPT = 4
@@ -107,7 +107,7 @@ def compare(opened: Opened, other: str) -> Compared:
 
 
 @st.cache_resource(max_entries=KEPT, show_spinner="Matching the features of the two runs")
-def _compared(other: str, opened_place: Place, other_place: Place) -> Compared:
+def _compared(other: str, opened_place: GenerationPlace, other_place: GenerationPlace) -> Compared:
     stores = [store_at(*opened_place), store_at(*other_place)]
     pairs = [queries.firing_pairs(store, most=matching.MOST_TEXTS) for store in stores]
     own, others = (incidence([(rows.text_ids, rows.feature_ids)], rows.n_texts, rows.n_features) for rows in pairs)

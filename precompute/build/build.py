@@ -69,7 +69,7 @@ def alone(run: Run) -> Iterator[None]:
 def _from_damage(run: Run, span: Span, say: Say) -> Span:
     """Begin no later than the first stage of which the complete newest generation lacks a file, or a part of one."""
     generations = run.generations()
-    wrong = generations[-1].check_sizes() if generations and generations[-1].complete else {}
+    wrong = generations[-1].missing_or_resized() if generations and generations[-1].complete else {}
     if not wrong:
         return span
     first = min(wrong, key=lambda file: STAGES.index(stage_of(file)))
@@ -247,7 +247,7 @@ def _twin(stage: Stage, expected: dict[str, Expected], data_folder: Path, not_th
     for run in find_runs(data_folder).values():
         for generation in reversed(run.generations()):
             with contextlib.suppress(Refusal):
-                damaged = generation.complete and generation.check_sizes()
+                damaged = generation.complete and generation.missing_or_resized()
                 if generation.path != not_this.path and not damaged and _stands(generation, stage, expected):
                     return generation
     return None

@@ -44,5 +44,5 @@ def _say_generation(run: Run, generation: Generation, say: Say) -> None:
         took = f"  {seconds[stage.name]['seconds']:.1f} s" if stage.name in seconds else ""
         state = "begun" if generation.work(stage.name).is_dir() else "to do"
         say(f"  {stage.name:<{WIDTH}} {done.line + took if done else f'{state}: {stage.makes}'}")
-    for sentence in generation.check_sizes().values() if generation.complete else []:
+    for sentence in generation.missing_or_resized().values() if generation.complete else []:
         say(f"  damaged: {sentence}")

@@ -86,4 +86,4 @@ def test_verify_finds_every_damage_and_size_check_the_coarse_ones(own_data: Path
     if damage != "remove":
         path.write_bytes(content if damage == "flip" else content[:-1])
     assert [name for name, sentence in generation.verify() if sentence] == ["summaries/features.parquet"]
-    assert bool(generation.check_sizes()) is (damage != "flip")
+    assert bool(generation.missing_or_resized()) is (damage != "flip")

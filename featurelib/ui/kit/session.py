@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 OPENED = "opened run"
 STORES = 8
 
-Place: TypeAlias = tuple[str, tuple[tuple[str, int], ...]]
+GenerationPlace: TypeAlias = tuple[str, tuple[tuple[str, int], ...]]
 """The folder of a generation, and the file names and times (ns) that change when its files do."""
 
 _chosen: dict[str, Path] = {"folder": installation.data_folder()}
@@ -82,7 +82,7 @@ def known_runs() -> dict[str, Run]:
     return find_runs(data_folder())
 
 
-def place_of(generation: Generation) -> Place:
+def place_of(generation: Generation) -> GenerationPlace:
     """Where a generation lies, and the times of its manifest or, before there is one, of its markers."""
     manifest = generation.path / "manifest.json"
     stamps = []

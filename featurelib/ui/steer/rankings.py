@@ -29,7 +29,7 @@ REENCODED = (
 
 
 @dataclass(frozen=True)
-class Place:
+class RankedText:
     """One text in the rankings before and after."""
 
     text_id: int
@@ -49,13 +49,13 @@ class Place:
         return f"{moved} new" if self.before > FIRST else moved
 
 
-def places(store: Store, steered: Steered, text_id: int | None) -> list[Place]:
+def ask_rankings(store: Store, steered: Steered, text_id: int | None) -> list[RankedText]:
     """The texts among the first 20 before or after steering, in the order of the ranking after it."""
     rows = search.rankings(store, steered.before, steered.after, limit=FIRST, without=text_id).to_pylist()
-    return [Place(*row.values()) for row in rows]
+    return [RankedText(*row.values()) for row in rows]
 
 
-def steering_strip(steered: Steered, knobs: Sequence[Knob], ranking: Sequence[Place]) -> None:
+def steering_strip(steered: Steered, knobs: Sequence[Knob], ranking: Sequence[RankedText]) -> None:
     """How many features are steered, and the effect on the embedding and on the nearest texts."""
     n_new = sum(place.after <= FIRST < place.before for place in ranking)
     n_steered = sum(not knob.untouched for knob in knobs)
@@ -70,7 +70,7 @@ def steering_strip(steered: Steered, knobs: Sequence[Knob], ranking: Sequence[Pl
     )
 
 
-def ranking_list(store: Store, steered: Steered, ranking: Sequence[Place]) -> None:
+def ranking_list(store: Store, steered: Steered, ranking: Sequence[RankedText]) -> None:
     """The nearest texts after steering with their change of rank, then those that left the first 20."""
     names = names_of(store, [place.text_id for place in ranking])
     lines = [
@@ -86,7 +86,7 @@ def ranking_list(store: Store, steered: Steered, ranking: Sequence[Place]) -> No
         line_list("left", lines, title=f"No longer among the first {FIRST}", names=("place", "cosine"))
 
 
-def _line(place: Place, label: str, change: str) -> Line:
+def _line(place: RankedText, label: str, change: str) -> Line:
     return Line(label, {"text": place.text_id}, (change, number(place.cosine_after)), page="text.py")
 
 

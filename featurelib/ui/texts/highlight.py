@@ -1,8 +1,9 @@
 """A text whose words are coloured by their attributions to a feature, the sum of these, and the effect of deletions.
 
-The hue shows the sign: teal adds, orange with a dotted line subtracts (distinct with any kind of colour blindness).
-The strength shows the size relative to the largest attribution of the text; the number appears on hover. A text is an
-HTML block of its own, so that right-to-left words keep their order and its control characters affect nothing else.
+The hue, set in ui/kit/css/highlight.css, shows the sign: teal adds, orange with a dotted line subtracts (distinct with
+any kind of colour blindness). The strength shows the size relative to the largest attribution of the text; the number
+appears on hover. A text is an HTML block of its own, so that right-to-left words keep their order and its control
+characters affect nothing else.
 """
 
 from __future__ import annotations

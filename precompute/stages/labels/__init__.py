@@ -32,7 +32,7 @@ from featurelib.storage.runs import Generation
 from precompute.build.embedded_strings import EmbeddedStrings
 from precompute.build.job import Job, Made
 from precompute.build.stage import Stage
-from precompute.stages.labels.candidates import BY_KEYWORDS, TOP_TEXTS, Candidates, embed_candidates
+from precompute.stages.labels.candidates import MOST_BY_KEYWORDS, TOP_TEXTS, Candidates, embed_candidates
 from precompute.stages.labels.choices import SHOWN, find_choices
 from precompute.stages.labels.fidelity import (
     BASELINE,
@@ -110,7 +110,7 @@ def _choose_labels(
     alternatives = {feature_id: choice.alternatives for feature_id, choice in choices.items() if choice.alternatives}
     for feature_id, keywords in baseline_keywords.items():
         if feature_id not in alternatives:
-            later = (label_keywords(keywords[start:BY_KEYWORDS]) for start in range(1, BY_KEYWORDS))
+            later = (label_keywords(keywords[start:MOST_BY_KEYWORDS]) for start in range(1, MOST_BY_KEYWORDS))
             names = (label_keywords(keywords), *later)
             alternatives[feature_id] = [(0.0, name) for name in names if name]
     shared_out = share_out(alternatives)

@@ -27,11 +27,12 @@ STRINGS_PER_PART = 4096
 FEATURES_PER_PART = 512
 TEXTS_READ = 400
 """Texts of a feature whose words are counted: all, or this many, evenly spaced in the order of activations."""
-BY_CONTRAST = 40
-BY_PRE_ACTIVATION = 20
+MOST_BY_CONTRAST = 40
+"""Candidates of a feature that contrast may give; the next two numbers are those of the other two sources."""
+MOST_BY_PRE_ACTIVATION = 20
 LOOKED_THROUGH = 400
 """Phrases of a feature, the greatest contrast first, of which those with the largest pre-activation are taken."""
-BY_KEYWORDS = 10
+MOST_BY_KEYWORDS = 10
 TOP_TEXTS, ACTIVE_TEXTS, ENCODER = "top texts", "active texts", "encoder"
 """Where a candidate comes from: the baseline's keywords, contrast, pre-activation."""
 
@@ -57,21 +58,21 @@ class Candidates:
     def by_baseline(self, feature_id: int) -> list[str]:
         """Return the baseline's best keywords and those of its label."""
         keywords = self._baseline_keywords.get(feature_id, [])
-        best = (keyword.keyword for keyword in keywords[:BY_KEYWORDS])
+        best = (keyword.keyword for keyword in keywords[:MOST_BY_KEYWORDS])
         return list(dict.fromkeys([*label_keywords(keywords), *best]))
 
     def of(self, feature_id: int, vectors: EmbeddedStrings | None, sae: SAE | None) -> list[Candidate]:
         """Return all candidates of a feature, each once; without vectors none is found by its pre-activation."""
         origins = {keyword: TOP_TEXTS for keyword in self.by_baseline(feature_id) if not repeats(keyword)}
-        phrases = self.by_contrast(feature_id, LOOKED_THROUGH if vectors else BY_CONTRAST)
+        phrases = self.by_contrast(feature_id, LOOKED_THROUGH if vectors else MOST_BY_CONTRAST)
         # Where phrases that repeat a word are left out, the first 400 give more than the first 40 gave: not embedded.
         phrases = [phrase for phrase in phrases if vectors is None or phrase in vectors]
-        for phrase in phrases[:BY_CONTRAST]:
+        for phrase in phrases[:MOST_BY_CONTRAST]:
             origins.setdefault(phrase, ACTIVE_TEXTS)
-        others = [phrase for phrase in phrases[BY_CONTRAST:] if phrase not in origins]
+        others = [phrase for phrase in phrases[MOST_BY_CONTRAST:] if phrase not in origins]
         if others and vectors and sae:
             order = np.argsort(-_linear_term(sae, vectors.raw(others), feature_id), kind="stable")
-            origins |= {others[place]: ENCODER for place in order[:BY_PRE_ACTIVATION]}
+            origins |= {others[place]: ENCODER for place in order[:MOST_BY_PRE_ACTIVATION]}
         return [Candidate(*pair) for pair in origins.items()]
 
 
@@ -103,7 +104,10 @@ def find_strings(job: Job, candidates: Candidates, n_features: int) -> list[str]
             if not path.is_file():
                 of_part: set[str] = set()
                 for feature_id in ids:
-                    of_part |= {*candidates.by_contrast(feature_id, BY_CONTRAST), *candidates.by_baseline(feature_id)}
+                    of_part |= {
+                        *candidates.by_contrast(feature_id, MOST_BY_CONTRAST),
+                        *candidates.by_baseline(feature_id),
+                    }
                 files.write_json(path, sorted(of_part))
             strings |= set(files.read_json(path))
             bar.advance(len(ids))

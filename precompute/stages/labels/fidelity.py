@@ -22,6 +22,7 @@ from precompute.stages.labels.label_texts import LabelTexts
 MIN_TEXTS = 5
 """Label test texts that must fire, and must not, for a label to be measured."""
 OURS, BASELINE = METHODS = ("ours", "seed")
+# "seed" is the stored word of older runs for the thesis' method; it is not the random seed
 """The values of the column method."""
 RESEMBLES, CONTAINS = "resembles", "contains"
 UNKNOWN = Agreement(np.full(1, np.nan), np.full(1, np.nan))
