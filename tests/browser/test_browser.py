@@ -192,6 +192,8 @@ def test_a_rebuild_under_an_open_page_shows_the_old_generation_whole_then_the_ne
         while building.poll() is None:
             visit.open("/feature?run=tiny&feature=5")
             seen.append(shown_feature(visit, before))
+            # a reader looks at what is shown; without a pause the browser takes the processor from the build
+            visit.page.wait_for_timeout(1000)
         assert building.returncode == 0
         visit.open("/feature?run=tiny&feature=5")
         seen.append(shown_feature(visit, before))
