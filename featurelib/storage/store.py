@@ -70,6 +70,8 @@ class Store:
         self._check_files()
         self._con = duckdb.connect(":memory:", config=_settings(memory_limit, threads, spill))
         self._con.execute(f"set allowed_directories = [{', '.join(_folders(generation))}]")
+        # a moment is shown, compared and linked alike on every server, whatever the time zone of the machine
+        self._con.execute("set global TimeZone = 'UTC'")
         self._con.execute("create schema maybe")
         for table in TABLES:
             self._con.execute(f"create view maybe.{table.view} as {_empty(table)}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import math
+import reprlib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, get_type_hints
@@ -96,6 +97,10 @@ class BuildConfig:
     def __post_init__(self) -> None:
         """Refuse values that contradict each other or their range."""
         check_name(self.name)
+        for name, field_ in fields().items():
+            # an empty prompt means none; any other empty text is a variable of a shell that was not set
+            if field_.default is None and getattr(self, name) == "" and name != "prompt":
+                raise Refusal(f"{flag(name)} is empty; give a value, or leave it out.")
         self._check_ranges()
         if self.features and self.k and self.k > self.features:
             raise Refusal(f"--k is {self.k} but there are only {self.features} features; give a smaller --k.")
@@ -198,7 +203,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
     try:
         keys = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: 2024-02-30, !!int "abc", no UTF-8
         raise Refusal(
             f"{path.name} is not YAML ({' '.join(str(error).split())[:120]}); write one 'key: value' a line."
         ) from error
@@ -223,11 +228,16 @@ def _typed(name: str, value: Any) -> Any:
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if not isinstance(value, kind) or (kind is not bool and isinstance(value, bool)):
-        raise Refusal(f"{name} is {value!r}; a {_WORDS[kind]} is expected.")
+        raise Refusal(f"{name} is {_shown(value)}; a {_WORDS[kind]} is expected.")
     choices = fields()[name].metadata["choices"]
     if choices and value not in choices:
-        raise Refusal(f"{name} is {value!r}; one of {', '.join(choices)} is expected.")
+        raise Refusal(f"{name} is {_shown(value)}; one of {', '.join(choices)} is expected.")
     return value
+
+
+def _shown(value: Any) -> str:
+    """A value in few characters: aliases of aliases in a YAML file would otherwise be written out without end."""
+    return reprlib.repr(value)[:80]
 
 
 _WORDS = {str: "text", int: "whole number", float: "number", bool: "true or false"}

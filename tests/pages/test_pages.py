@@ -312,13 +312,31 @@ def test_a_tag_shows_any_text_and_is_never_broken_by_it(text: str) -> None:
 
 
 def test_the_csv_cannot_run_in_a_spreadsheet_and_parquet_is_exact() -> None:
-    texts = ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "plain", "a=b", None, "café"]
-    rows = pa.table({"label": texts, "n": list(range(10)), "many": [["=1"]] * 10})
-    cells = list(csv.reader(io.StringIO(csv_bytes(rows).decode(), newline="")))
-    assert [row[0] for row in cells[1:]] == [
-        "'" + text if text and text[0] in "=+-@\t\r" else text or "" for text in texts
+    harmless = ["plain", "a=b", None, "café", " spaced", "a\n=b"]
+    formulas = [
+        "=1+1",
+        "+1",
+        "-1",
+        "@SUM(A1)",
+        "\t=1",
+        "\r=1",
+        "  =1",
+        "\n=1",
+        "\u200b=1",
+        "\ufeff@a",
+        "＝1",
+        "＋1",
+        "－1",
+        "＠a",
     ]
-    assert [row[1] for row in cells[1:]] == [str(number) for number in range(10)]
+    texts = harmless + formulas
+    rows = pa.table({"label": texts, "=n": list(range(len(texts))), "many": [["=1"]] * len(texts)})
+    made = csv_bytes(rows)
+    assert made.startswith(b"\xef\xbb\xbf"), "Excel reads UTF-8 by this mark"
+    cells = list(csv.reader(io.StringIO(made.decode("utf-8-sig"), newline="")))
+    assert cells[0] == ["label", "'=n", "many"]
+    assert [row[0] for row in cells[1:]] == [text or "" for text in harmless] + ["'" + text for text in formulas]
+    assert [row[1] for row in cells[1:]] == [str(number) for number in range(len(texts))]
     assert pq.read_table(io.BytesIO(parquet_bytes(rows))).equals(rows)
 
 

@@ -25,6 +25,10 @@ def find_place(source: str | Path) -> Place[Path]:
     path = _on_this_machine(source)
     if not path.exists():
         return _fetch(str(source)) if isinstance(source, str) else _nothing_at(source)
+    if not (path.is_file() or path.is_dir()):
+        raise Refusal(
+            f"{path.name} is no plain file (but a pipe, socket or device); give the file or folder of an SAE."
+        )
     if path.is_file() and path.suffix != ".json":
         return Place(path, config_of(Disk(), path))
     return choose(Disk(), _run_folder(path if path.is_dir() else path.parent))

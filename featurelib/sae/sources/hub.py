@@ -23,6 +23,7 @@ from featurelib.sae.sources.locate import (
 from featurelib.sae.sources.place import P, Place
 from featurelib.schema import Refusal
 from featurelib.storage import files
+from featurelib.storage.hub_id import check_hub_id
 
 SCHEME = "hf://"
 SEGMENT = r"[\w-][\w.-]*"
@@ -76,6 +77,7 @@ def fetch(name: HubName) -> Place[Path]:
 
     The hub is asked first; where it is out of reach, what is in the cache is used as it is. Raises Refusal.
     """
+    check_hub_id(name.repo)
     try:
         place = _download(name)
     except OutOfReach:

@@ -11,17 +11,24 @@ import pyarrow.csv as csv
 import pyarrow.parquet as pq
 import streamlit as st
 
-FORMULA = r"^[=+\-@\t\r]"
+FORMULA = r"^[\s\x{00ad}\x{200b}-\x{200f}\x{2060}-\x{2064}\x{feff}]*[=+\-@\x{ff1d}\x{ff0b}\x{ff0d}\x{ff20}]|^[\t\r\n]"
+"""Texts that a spreadsheet may run: a sign, also a full-width one, behind any blanks and zero-width characters."""
+BOM = b"\xef\xbb\xbf"
+"""Without this mark Excel takes UTF-8 for the encoding of the machine."""
 NOTE = (
     "In the CSV a text that begins with = + - @ is given a leading ' so that no spreadsheet runs it; Parquet is exact."
 )
 
 
 def csv_bytes(table: pa.Table) -> bytes:
-    """The table as UTF-8 CSV; a text that a spreadsheet would run as a formula gets a leading apostrophe."""
-    columns = [_as_cells(table[name]) for name in table.column_names]
-    buffer = io.BytesIO()
-    csv.write_csv(pa.table(dict(zip(table.column_names, columns, strict=True))), buffer)
+    """The table as UTF-8 CSV with a mark for Excel; what a spreadsheet would run as a formula gets an apostrophe.
+
+    That holds for the heads of columns as for their texts.
+    """
+    heads = _guarded(pa.chunked_array([pa.array(table.column_names, pa.string())])).to_pylist()
+    buffer = io.BytesIO(BOM)
+    buffer.seek(0, io.SEEK_END)
+    csv.write_csv(pa.table([_as_cells(column) for column in table.columns], names=heads), buffer)
     return buffer.getvalue()
 
 
@@ -30,7 +37,10 @@ def _as_cells(column: pa.ChunkedArray) -> pa.ChunkedArray:
         column = pa.chunked_array([pa.array([str(value) for value in column.to_pylist()], pa.string())])
     if not (pa.types.is_string(column.type) or pa.types.is_large_string(column.type)):
         return column
-    column = column.cast(pa.string())
+    return _guarded(column.cast(pa.string()))
+
+
+def _guarded(column: pa.ChunkedArray) -> pa.ChunkedArray:
     marked = pc.binary_join_element_wise("'", column, "")
     return pc.if_else(pc.fill_null(pc.match_substring_regex(column, FORMULA), False), marked, column)
 

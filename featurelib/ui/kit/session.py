@@ -125,7 +125,10 @@ def live() -> Live:
 
 
 def fail(error: Exception) -> bool:
-    """Show a sentence in place of a page that failed, and write the traceback to the server's log."""
+    """Show a Refusal as its own sentence; for anything else a sentence, and the traceback in the server's log."""
+    if isinstance(error, Refusal):
+        sentence(str(error))
+        return True
     logging.getLogger(__name__).error("a page failed", exc_info=error)
     sentence("This page has met an error of its own; its traceback is in the server's log. The other pages go on.")
     return True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 import re
 import shutil
 import time
@@ -306,3 +307,9 @@ def test_a_service_that_does_not_answer_is_a_sentence_in_seconds(key, sentence, 
     last = ended.stderr.splitlines()[-1]
     assert "Refusal" in last and sentence in last and "kkkk" not in last, ended.stderr
     assert time.monotonic() - began < 30
+
+
+def test_a_pipe_is_refused_and_nothing_beside_it_is_read(tmp_path):
+    os.mkfifo(tmp_path / "sae.safetensors")
+    with pytest.raises(Refusal, match="sae.safetensors is no plain file"):
+        find_place(tmp_path / "sae.safetensors")
