@@ -47,7 +47,8 @@ ODD_SHARE = 0.2
 """The share of odd characters from which the closest candidates are not to be believed."""
 SUPERSETS = (("cp932", "shift_jis"), ("euc_kr", "cp949"))
 """Pairs that differ in a few signs only, the one that is written today first."""
-_ESCAPES = (b"\x1b$", b"\x1b(", b"~{")
+_ISO_2022 = re.compile(rb"\x1b[$(]")
+_HZ = re.compile(rb"~\{([\x21-\x7e]{2})+~\}")
 _WORD = re.compile(rb'[^\s,;"]*[\x80-\xff][^\s,;"]*')
 _LETTERS = re.compile(r"[^\W\d_]+")
 _OPENING = frozenset("‘“„‚«‹")
@@ -81,7 +82,7 @@ class _Candidate:
 
 def is_escaped(sample: bytes) -> bool:
     """Whether bytes that are ASCII may be ISO-2022 or HZ, which write other scripts in ASCII behind escapes."""
-    return any(escape in sample for escape in _ESCAPES)
+    return bool(_ISO_2022.search(sample) or _HZ.search(sample))
 
 
 def detect_codec(lines: Iterable[bytes]) -> Detection:

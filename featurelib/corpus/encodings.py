@@ -12,6 +12,7 @@ import io
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 from featurelib.corpus.detection import FEWEST, USUAL, Detection, detect_codec, is_escaped
@@ -37,6 +38,8 @@ MAGIC = {
 CHUNK = 1 << 20
 NUL_SHARE = 0.3
 """The share of zero bytes from which a file without a mark is taken for UTF-16 or for no text at all."""
+ESCAPED_LINES = 1000
+"""Lines with escapes by which ISO-2022 and HZ are told from UTF-8."""
 WIDE = ("utf-16", "utf-32", "utf-7", "utf-8-sig", "iso2022", "hz")
 """The codecs that cannot read a line by itself: a byte of a character may be a line end, or a state goes on."""
 _LINE_END = re.compile(r"(?<=\r)(?!\n)|(?<=\n)")
@@ -110,7 +113,7 @@ def find_encoding(path: Path, asked: str | None = None) -> Encoding:
     if head.count(0) > NUL_SHARE * len(head):
         return _checked(path, Encoding("utf-16-le" if head[1::2].count(0) > head[0::2].count(0) else "utf-16-be"))
     if _decodes(path, "utf-8"):
-        return _escaped(path) if is_escaped(head) else Encoding("utf-8")
+        return _escaped(path) or Encoding("utf-8")
     return _foreign(path)
 
 
@@ -144,13 +147,16 @@ def _decodes(path: Path, name: str) -> bool:
     return True
 
 
-def _escaped(path: Path) -> Encoding:
-    """The encoding of an ASCII file with escapes: ISO-2022 or HZ where it reads as one, else UTF-8."""
+def _escaped(path: Path) -> Encoding | None:
+    """ISO-2022 or HZ where an ASCII file reads as one by its lines with escapes; None where it does not."""
     with path.open("rb") as opened:
-        detection = detect_codec(opened)
+        lines = list(islice(filter(is_escaped, opened), ESCAPED_LINES))
+    if not lines or not all(line.isascii() for line in lines):
+        return None
+    detection = detect_codec(lines)
     codec = detection.codec or ""
-    found = codec.startswith(("iso2022", "hz")) and detection.n_characters and _decodes(path, codec)
-    return Encoding(codec, detection=detection) if found else Encoding("utf-8")
+    reads = codec.startswith(("iso2022", "hz")) and detection.n_characters >= FEWEST and _decodes(path, codec)
+    return Encoding(codec, detection=detection) if reads else None
 
 
 def _foreign(path: Path) -> Encoding:

@@ -149,6 +149,16 @@ def test_a_late_foreign_character_decides_as_an_early_one_does(tmp_path):
     assert texts_of(path)[0][-3:] == SENTENCES["ru"]
 
 
+def test_escapes_late_in_an_ascii_file_are_seen_and_latex_is_not_taken_for_hz(tmp_path):
+    path = tmp_path / "x.csv"
+    lines = [b"text", *[b"plain ascii"] * 5000, *(text.encode("iso2022-jp") for text in SENTENCES["ja"])]
+    path.write_bytes(b"\n".join(lines))
+    assert texts_of(path)[0][-3:] == SENTENCES["ja"]
+    latex = [r"see Eq.~{\ref{a}} and~{\it x}~} here", "a \x1b[31mred\x1b[0m word", "~{", "~{ab~}"]
+    path.write_text("\n".join(["text", *latex]))
+    assert texts_of(path)[0] == latex
+
+
 def test_curly_quotes_alone_tell_windows_from_a_mac():
     quotes = "It’s “quoted” – and the dogs’ tails too"
     for codec in ("cp1252", "mac-roman"):
