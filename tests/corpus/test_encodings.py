@@ -162,8 +162,8 @@ def test_escapes_late_in_an_ascii_file_are_seen_and_latex_is_not_taken_for_hz(tm
 def test_curly_quotes_alone_tell_windows_from_a_mac():
     quotes = "It’s “quoted” – and the dogs’ tails too"
     for codec in ("cp1252", "mac-roman"):
-        found = detect_codec([quotes.encode(codec)])
-        assert quotes.encode(codec).decode(found.codec) == quotes
+        detection = detect_codec([quotes.encode(codec)])
+        assert quotes.encode(codec).decode(detection.codec) == quotes
 
 
 def test_a_utf8_file_with_foreign_lines_names_their_encoding(tmp_path):
