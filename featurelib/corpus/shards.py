@@ -116,7 +116,7 @@ def _listed(schema: pa.Schema) -> str:
 
 
 def _take_over(source: ArrowSource | RowSource, shards: Sequence[Any]) -> None:
-    """Say what the first shard says, and how many there are."""
+    """Say how many shards there are, what the first one says, and what those say that are read in another way."""
     names = [shard.name for shard in shards]
     source.facts |= shards[0].facts | {"n_files": len(shards)}
     listed = names[0] if len(names) == 1 else f"{names[0]} to {names[-1]}"
@@ -124,3 +124,6 @@ def _take_over(source: ArrowSource | RowSource, shards: Sequence[Any]) -> None:
         f"{len(shards)} files of {source.name} are read as one corpus, in the order of their names: {listed}."
     )
     source.notes += shards[0].notes
+    for shard in shards[1:]:
+        if shard.facts != shards[0].facts:
+            source.notes += shard.notes

@@ -160,6 +160,15 @@ def test_csv_shards_may_differ_in_the_order_of_their_columns_and_in_types(tmp_pa
     assert rows[0]["year"] == "2001", "one type for the whole column"
 
 
+def test_a_shard_in_another_encoding_is_said(tmp_path):
+    folder = shard(tmp_path / "shards", "csv", [FRAME, FRAME])
+    russian = "id,text,year\n1,Корабль уходит из порта рано утром,2001\n2,Бабушка рассказывает сказки,2002\n"
+    write(folder / "train-00001.csv", russian.encode("cp1251"))
+    rows, source, _ = read(folder)
+    assert rows[-1]["text"] == "Бабушка рассказывает сказки"
+    assert "train-00001.csv is read as cp1251 (guessed from" in " ".join(source.notes)
+
+
 @pytest.mark.parametrize("kind", ["parquet", "csv"])
 def test_shards_with_other_columns_are_refused_by_name(tmp_path, kind):
     folder = shard(tmp_path / "shards", kind, [FRAME, FRAME.rename(columns={"year": "when"})])
