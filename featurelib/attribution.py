@@ -14,6 +14,8 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
+from featurelib.language.characters import UNSPACED_RANGES
+
 QUANTUM = 2.0**-17
 """Stored attributions are multiples of this (7.6e-6); for |z| > 1, of this times the power of two at or below |z|."""
 
@@ -87,12 +89,6 @@ class _Kinds(dict[int, str]):
         return kind
 
 
-UNSPACED = (
-    *((0x0E00, 0x0EFF), (0x1000, 0x109F), (0x1780, 0x17FF), (0x2E80, 0x2FFF), (0x3040, 0x30FF), (0x31F0, 0x31FF)),
-    *((0x3400, 0x4DBF), (0x4E00, 0x9FFF), (0xF900, 0xFAFF), (0xFF66, 0xFF9F), (0x20000, 0x3FFFF)),
-)
-"""Scripts that write no spaces between words: Thai, Lao, Burmese, Khmer, Chinese, Japanese (Unicode's blocks)."""
-
 APART = '—–<>"“”«»|'
 """Signs that divide words even without a space."""
 
@@ -103,7 +99,7 @@ def _kind(character: str) -> str:
         return " "
     if category[0] == "M" or category in ("Cf", "Cc", "Cn"):
         return "M"
-    if category == "So" or any(first <= ord(character) <= last for first, last in UNSPACED):
+    if category == "So" or any(first <= ord(character) <= last for first, last in UNSPACED_RANGES):
         return "A"
     if character in APART:
         return "D"

@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from featurelib.labels.keywords import LABEL_KEYWORDS, SEPARATOR
+from featurelib.labels.keywords import LABEL_KEYWORDS, SEPARATOR, is_short
 from featurelib.labels.words import adds, label_stems
 from featurelib.stats import auroc_and_ap, auroc_of_counts
 
@@ -135,23 +135,26 @@ def _search(keywords: Sequence[str], worth: Callable[[Sequence[Combination]], np
     fits = np.zeros((len(keywords), len(keywords)), bool)
     for first, second in itertools.combinations(range(len(keywords)), 2):
         fits[first, second] = fits[second, first] = adds(keywords[first], [keywords[second]])
-    lengths = [len(keyword.split()) for keyword in keywords]
     level: list[Combination] = [(place,) for place in range(len(keywords))]
     worths: dict[Combination, float] = {}
     while level:
         worths |= dict(zip(level, worth(level).tolist(), strict=True))
         best = sorted(level, key=lambda combination: (-worths[combination], combination))[:BEAM]
-        level = sorted({grown for combination in best for grown in _grow(combination, fits, lengths)} - worths.keys())
+        level = sorted({grown for combination in best for grown in _grow(combination, fits, keywords)} - worths.keys())
     return worths
 
 
-def _grow(combination: Combination, fits: np.ndarray, lengths: Sequence[int]) -> list[Combination]:
+def _grow(combination: Combination, fits: np.ndarray, keywords: Sequence[str]) -> list[Combination]:
     """The combination with each keyword more that adds a word and leaves the label short."""
     if len(combination) == LABEL_KEYWORDS:
         return []
-    room = MOST_WORDS - sum(lengths[place] for place in combination)
-    others = np.flatnonzero(fits[:, combination].all(axis=1))
-    return [tuple(sorted((*combination, place))) for place in others.tolist() if lengths[place] <= room]
+    others = np.flatnonzero(fits[:, combination].all(axis=1)).tolist()
+    grown = [tuple(sorted((*combination, place))) for place in others]
+    return [places for places in grown if _is_glanceable([keywords[place] for place in places])]
+
+
+def _is_glanceable(keywords: Sequence[str]) -> bool:
+    return is_short(keywords) and len(" ".join(keywords).split()) <= MOST_WORDS
 
 
 def _alternatives(

@@ -7,11 +7,15 @@ lookup into embeddings made before, the scores are the same.
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from featurelib.labels.stop_words import stop_words
+from featurelib.language.characters import has_python_words
+from featurelib.language.segmentation import words
 from featurelib.schema import Refusal
 
 Embed = Callable[[Sequence[str]], np.ndarray]
@@ -19,7 +23,10 @@ Embed = Callable[[Sequence[str]], np.ndarray]
 MAX_CANDIDATES = 2000
 """Candidate words of one text: the first ones count, which changes nothing in a text under some 15 kB."""
 MAX_WORD_LENGTH = 64
-"""Longer unbroken strings (hashes, base64, unspaced scripts) are no candidates."""
+"""Longer unbroken strings (hashes, base64) are no candidates."""
+
+_SKLEARN_WORD = re.compile(r"\b\w\w+\b")
+_JOINT = re.compile("[-'’]")
 
 
 class Term(NamedTuple):
@@ -39,26 +46,22 @@ class Candidates(NamedTuple):
     """How many more there were: too long ones, and those after the first 2,000."""
 
 
-@functools.cache
-def _analyzer() -> Callable[[str], list[str]]:
-    from sklearn.feature_extraction.text import CountVectorizer
+def _tokens(text: str) -> list[str]:
+    """Words of two characters or more as scikit-learn divides them, or as `words` does where it would break them.
 
-    analyzer: Callable[[str], list[str]] = CountVectorizer(ngram_range=(1, 1), stop_words="english").build_analyzer()
-    return analyzer
-
-
-def stop_words() -> frozenset[str]:
-    """Return English words that carry no meaning of their own, as scikit-learn lists them."""
-    from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
-
-    return frozenset(ENGLISH_STOP_WORDS)
+    Its own pattern breaks words at the vowel signs of Hindi or Thai, and takes a Chinese clause for one word.
+    """
+    if has_python_words(text):
+        return _SKLEARN_WORD.findall(text)
+    return [token for word in words(text) for token in _JOINT.split(word) if len(token) > 1]
 
 
-def candidates(text: str) -> Candidates:
-    """Return the words of `text` that KeyBERT looks at: lower-cased, two characters or more, no English stop words."""
-    distinct = list(dict.fromkeys(_analyzer()(text)))
-    words = tuple(word for word in distinct if len(word) <= MAX_WORD_LENGTH)[:MAX_CANDIDATES]
-    return Candidates(words, len(distinct) - len(words))
+def candidates(text: str, language: str | None) -> Candidates:
+    """Return the words of `text` that KeyBERT looks at: lower-cased, two characters or more, no stop words."""
+    stop = stop_words(language)
+    distinct = [token for token in dict.fromkeys(_tokens(text.lower())) if token not in stop]
+    usable = tuple(word for word in distinct if len(word) <= MAX_WORD_LENGTH)[:MAX_CANDIDATES]
+    return Candidates(usable, len(distinct) - len(usable))
 
 
 @functools.cache
@@ -70,30 +73,30 @@ def _keybert() -> Any:
 
 
 def text_words(
-    words: Sequence[Sequence[str]], text_vectors: np.ndarray, embed: Embed, n_words: int = 5
+    candidates_of: Sequence[Sequence[str]], text_vectors: np.ndarray, embed: Embed, n_words: int = 5
 ) -> list[list[Term]]:
     """Return the words of each text that are nearest to it, the nearest first, as `KeyBERT.extract_keywords` does.
 
-    `words` are the candidates of each text, `text_vectors` float32 [n, d]. A text without candidates has no words.
+    `candidates_of` are the candidates of each text, `text_vectors` float32 [n, d]. A text without candidates has no words.
     Raises Refusal for embeddings that KeyBERT would pass over in silence (NaN, wrong sizes).
     """
-    vocabulary = sorted(set().union(*words))
+    vocabulary = sorted(set().union(*candidates_of))
     if not vocabulary:
-        return [[] for _ in words]
+        return [[] for _ in candidates_of]
     from sklearn.feature_extraction.text import CountVectorizer
 
     word_vectors = embed(vocabulary)
-    _check_vectors(text_vectors, len(words), "texts")
+    _check_vectors(text_vectors, len(candidates_of), "texts")
     _check_vectors(word_vectors, len(vocabulary), "words")
     extracted = _keybert().extract_keywords(
-        [" ".join(own) for own in words] + [""],
+        [" ".join(own) for own in candidates_of] + [""],
         vectorizer=CountVectorizer(analyzer=str.split, token_pattern=None, vocabulary=vocabulary),
         top_n=n_words,
         doc_embeddings=np.vstack([text_vectors, text_vectors[:1]]),
         word_embeddings=word_vectors,
     )
-    terms = [[Term(word.lower(), score) for word, score in scored] for scored in extracted[: len(words)]]
-    if [len(own) for own in terms] != [min(n_words, len(own)) for own in words]:
+    terms = [[Term(word.lower(), score) for word, score in scored] for scored in extracted[: len(candidates_of)]]
+    if [len(own) for own in terms] != [min(n_words, len(own)) for own in candidates_of]:
         raise RuntimeError("KeyBERT left out words of a text with candidates and gave no reason.")
     return terms
 

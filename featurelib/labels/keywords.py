@@ -21,6 +21,8 @@ from featurelib.labels.keybert import Embed, Term, unit
 LABEL_KEYWORDS = 3
 SEPARATOR = " · "
 """Between the keywords of a label."""
+LONGEST_LABEL = 40
+"""Characters of a label: it must be read at a glance."""
 LABEL_TEXTS = 2
 """Top texts that must contain a keyword of a label: a word of a single text says little about the feature."""
 
@@ -143,6 +145,20 @@ def label_keywords(keywords: Sequence[Keyword]) -> list[str]:
             used |= words
         if len(chosen) == LABEL_KEYWORDS:
             break
+    return chosen
+
+
+def is_short(keywords: Sequence[str]) -> bool:
+    """Whether a label of these keywords has at most 40 characters."""
+    return len(SEPARATOR.join(keywords)) <= LONGEST_LABEL
+
+
+def short_label(keywords: Sequence[str]) -> list[str]:
+    """Return the first keywords that make a label of at most 40 characters together; longer ones are passed over."""
+    chosen: list[str] = []
+    for keyword in keywords:
+        if is_short([*chosen, keyword]):
+            chosen.append(keyword)
     return chosen
 
 

@@ -1,25 +1,27 @@
 """Texts on which a feature fires → words and phrases that may become its label.
 
-A phrase is one to three words that follow each other with nothing but white space between them, such as "dark matter".
+A phrase is one to three words that follow each other with nothing but white space between them, such as "dark matter";
+in scripts without spaces, with nothing between them.
 A candidate's contrast is p·ln(p/q): p is the share of the feature's activation that lies on texts that contain it, q
 the share of all texts that contain it. It is 0 for a phrase that is no more frequent there than elsewhere.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
-from featurelib.labels.words import WORD
+from featurelib.labels.keywords import LONGEST_LABEL
+from featurelib.labels.stop_words import stop_words
+from featurelib.language.guess import Languages
+from featurelib.language.segmentation import joined, word_spans, words
 
 LONGEST_PHRASE = 3
 LONGEST_WORD = 40
-"""Longer unbroken strings (hashes, unspaced scripts) are no words of a label."""
-SHOWN_AT_MOST = 48
-"""Characters of a phrase: a label must be read at a glance."""
+"""Longer unbroken strings, such as hashes, are no words of a label."""
 COMMON = 0.5
 """A word of more than half of the texts begins and ends no phrase."""
 CELLS = 1 << 24
@@ -40,22 +42,28 @@ class TextWords:
     """The words of some texts as numbers, text after text; -1 stands for punctuation between two words."""
 
     words: list[str]
-    """The words by their numbers, lower-cased."""
+    """The words by their numbers, lower-cased; a word that is a stop word in one language only has two numbers."""
+    is_stop_word: np.ndarray
+    """Whether each of `words` is a stop word in the language of its texts, bool [n_words]."""
     numbers: np.ndarray
     """int32 [n_words_in_all]."""
     starts: np.ndarray
     """Where each text begins in `numbers`, int64 [n_texts + 1]."""
 
     @classmethod
-    def read(cls, texts: Iterable[str]) -> TextWords:
-        """Split texts into words."""
-        known: dict[str, int] = {}
+    def read(cls, texts: Iterable[str], languages: Languages) -> TextWords:
+        """Split texts into words; each text has the stop words of its own language."""
+        known: dict[tuple[str, bool], int] = {}
         numbers, starts = [np.empty(0, np.int32)], [0]
         for text in texts:
-            of_text = [-1 if word is None else known.setdefault(word, len(known)) for word in _words(text)]
+            stop = stop_words(languages.of(text))
+            of_text = [
+                -1 if word is None else known.setdefault((word, word in stop), len(known)) for word in _words(text)
+            ]
             numbers.append(np.array(of_text, np.int32))
             starts.append(starts[-1] + len(of_text))
-        return cls(list(known), np.concatenate(numbers), np.array(starts, np.int64))
+        is_stop_word = np.array([is_stop for _, is_stop in known], bool)
+        return cls([word for word, _ in known], is_stop_word, np.concatenate(numbers), np.array(starts, np.int64))
 
     @property
     def n_texts(self) -> int:
@@ -79,22 +87,21 @@ class TextWords:
 
 def _words(text: str) -> Iterable[str | None]:
     """The words of a text; None where anything but white space lies between two."""
-    end = 0
-    for match in WORD.finditer(text.lower()):
-        if end and text[end : match.start()].strip():
+    text, last = text.lower(), 0
+    for start, end in word_spans(text):
+        if last and text[last:start].strip():
             yield None
-        yield match.group()
-        end = match.end()
+        yield text[start:end]
+        last = end
 
 
 class Phrases:
     """Finds candidates in the texts of `words`; how many texts contain each phrase is counted once."""
 
-    def __init__(self, words: TextWords, stop_words: Collection[str]) -> None:
+    def __init__(self, words: TextWords) -> None:
         self._words = words
         self._usable = np.array([_usable(word) for word in words.words] or [False])
-        stop_words = set(stop_words)
-        self._edge = self._usable & ~np.array([word in stop_words for word in words.words] or [False])
+        self._edge = self._usable & ~(words.is_stop_word if len(words.words) else np.array([False]))
         self._edge &= self._shares() <= COMMON
         self._texts_with = np.zeros(CELLS, np.int32)
         for start in range(0, words.n_texts, TEXTS_AT_ONCE):
@@ -157,13 +164,19 @@ class Phrases:
         best = np.flatnonzero((contrast > 0) & (n_here >= min(2, (len(rows) + 1) // 2)))
         best = best[np.argsort(-contrast[best], kind="stable")][: 4 * most]
         numbers, _ = self._words.take(rows)
-        phrases = [Candidate(self._read(numbers, places[begins[place]]), float(contrast[place])) for place in best]
-        phrases = [candidate for candidate in phrases if len(candidate.phrase) <= SHOWN_AT_MOST]
+        contrasts: dict[str, float] = {}
+        for place in best:
+            if phrase := self._read(numbers, places[begins[place]]):
+                contrasts.setdefault(phrase, float(contrast[place]))
+        phrases = [Candidate(*pair) for pair in contrasts.items()]
         return sorted(phrases, key=lambda candidate: (-candidate.contrast, candidate.phrase))[:most]
 
-    def _read(self, numbers: np.ndarray, place: int) -> str:
+    def _read(self, numbers: np.ndarray, place: int) -> str | None:
+        """The phrase at a place; None where it is too long, or would be divided into other words by itself."""
         at, length = divmod(int(place), LONGEST_PHRASE + 1)
-        return " ".join(self._words.words[number] for number in numbers[at : at + length])
+        of_phrase = [self._words.words[number] for number in numbers[at : at + length]]
+        phrase = joined(of_phrase)
+        return phrase if len(phrase) <= LONGEST_LABEL and words(phrase) == of_phrase else None
 
 
 def _usable(word: str) -> bool:

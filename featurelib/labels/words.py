@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import functools
 import itertools
-import re
 from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-WORD = re.compile(r"[^\W_]+(?:[-'’][^\W_]+)*")
+from featurelib.language.segmentation import words
+
 NO_ROWS = np.empty(0, np.int64)
 
 
 def whole_words(text: str) -> set[str]:
     """Return the words of a text, case folded; a word with hyphens counts as a whole and piece by piece."""
-    folded = {word for word in WORD.findall(text.casefold())}
+    folded = set(words(text.casefold()))
     return folded | {piece for word in folded if "-" in word for piece in word.split("-")}
 
 
@@ -24,7 +24,7 @@ class TextsContaining:
 
     def __init__(self, texts: Iterable[str], keywords: Iterable[str]) -> None:
         """Look for the words of `keywords` in the texts, once."""
-        vocabulary = set().union(*(WORD.findall(keyword.casefold()) for keyword in keywords))
+        vocabulary = set().union(*(words(keyword.casefold()) for keyword in keywords))
         rows: dict[str, list[int]] = {}
         self.n_texts = 0
         for row, text in enumerate(texts):
@@ -35,7 +35,7 @@ class TextsContaining:
 
     def __call__(self, keyword: str) -> np.ndarray:
         """Return which texts contain the keyword, bool [n_texts]."""
-        rows = [self._rows.get(word, NO_ROWS) for word in set(WORD.findall(keyword.casefold()))]
+        rows = [self._rows.get(word, NO_ROWS) for word in set(words(keyword.casefold()))]
         contains = np.zeros(self.n_texts, bool)
         if rows:
             contains[functools.reduce(np.intersect1d, rows)] = True
@@ -44,7 +44,7 @@ class TextsContaining:
 
 def label_words(label: str) -> frozenset[str]:
     """Return the words of a label, case folded: two labels with the same words are the same, whatever their order."""
-    return frozenset(WORD.findall(label.casefold()))
+    return frozenset(words(label.casefold()))
 
 
 @functools.lru_cache(maxsize=65_536)
@@ -66,23 +66,25 @@ def alike(first: str, second: str) -> bool:
 
 def adds(keyword: str, label: Sequence[str]) -> bool:
     """Whether a keyword says something beside each of a label's: "galaxies" does not beside "galaxy clusters"."""
-    words = _pieces(keyword)
+    pieces = _pieces(keyword)
     for other in label:
         others = _pieces(other)
-        if all(any(alike(a, b) for b in others) for a in words) or all(any(alike(a, b) for b in words) for a in others):
+        if all(any(alike(a, b) for b in others) for a in pieces):
             return False
-    return bool(words)
+        if all(any(alike(a, b) for b in pieces) for a in others):
+            return False
+    return bool(pieces)
 
 
 def repeats(keyword: str) -> bool:
     """Whether a phrase says a word twice, such as "lidar lidars"."""
-    return any(alike(first, second) for first, second in itertools.combinations(WORD.findall(keyword.casefold()), 2))
+    return any(alike(first, second) for first, second in itertools.combinations(words(keyword.casefold()), 2))
 
 
 @functools.lru_cache(maxsize=65_536)
 def _pieces(keyword: str) -> tuple[str, ...]:
     """Its words, case folded, split at hyphens."""
-    return tuple(piece for word in WORD.findall(keyword.casefold()) for piece in word.split("-"))
+    return tuple(piece for word in words(keyword.casefold()) for piece in word.split("-"))
 
 
 def label_stems(label: str) -> frozenset[str]:

@@ -7,10 +7,11 @@ import re
 import numpy as np
 import pyarrow as pa
 
+from featurelib.language.characters import HAS_UNSPACED
+from featurelib.language.segmentation import words
 from featurelib.schema import Refusal
 from featurelib.storage.store import Store
 
-WORD = re.compile(r"[^\W_]{2,}")
 WORDS = 32
 """Words of a description that are searched for, at most."""
 STOP = frozenset(
@@ -61,16 +62,19 @@ def labels_by_meaning(store: Store, vector: np.ndarray, *, limit: int = 20) -> p
 
 
 def words_of(description: str) -> list[str]:
-    """Return the words of a description to search for: lower case, each once, without very common ones."""
-    words = dict.fromkeys(WORD.findall(description.lower()))
-    return [word for word in words if word not in STOP][:WORDS]
+    """Return the words of a description to search for: lower case, each once, without very common ones.
+
+    A word has two characters or more; those of scripts without spaces are divided from each other.
+    """
+    pieces = (piece for word in words(description.lower()) for piece in re.split("[-'’]", word))
+    return [piece for piece in dict.fromkeys(pieces) if len(piece) > 1 and piece not in STOP][:WORDS]
 
 
 def labels_by_some_words(store: Store, description: str, *, limit: int = 20) -> pa.Table:
     """Return features whose label and keywords contain most words of a description.
 
     Columns: feature_id, label, density, n_words. A word counts where a word of the label or of a keyword begins with
-    it. Of features with equally many, those come first whose label has more of them, then the densest.
+    it; one in a script without spaces, wherever it stands. Of features with equally many, those come first whose label has more of them, then the densest.
     """
     return store.ask(
         r"""
@@ -80,16 +84,16 @@ def labels_by_some_words(store: Store, description: str, *, limit: int = 20) -> 
             group by feature_id
         ), named as (
             select l.feature_id, l.label, f.density,
-                lower(regexp_replace(' ' || l.label, '[^\pL\pN]+', ' ', 'g')) as label_words,
-                lower(regexp_replace(' ' || l.label || ' ' || coalesce(w.keywords, ''), '[^\pL\pN]+', ' ', 'g'))
+                lower(regexp_replace(' ' || l.label, '[^\pL\pN\pM]+', ' ', 'g')) as label_words,
+                lower(regexp_replace(' ' || l.label || ' ' || coalesce(w.keywords, ''), '[^\pL\pN\pM]+', ' ', 'g'))
                     as words
             from maybe.labels l
             left join listed w on w.feature_id = l.feature_id
             left join maybe.features f on f.feature_id = l.feature_id
         ), counted as (
             select feature_id, label, density,
-                len(list_filter($words::varchar[], lambda word: contains(words, ' ' || word))) as n_words,
-                len(list_filter($words::varchar[], lambda word: contains(label_words, ' ' || word))) as n_in_label
+                len(list_filter($words::varchar[], lambda word: contains(words, word))) as n_words,
+                len(list_filter($words::varchar[], lambda word: contains(label_words, word))) as n_in_label
             from named
         )
         select feature_id, label, density, n_words
@@ -97,6 +101,6 @@ def labels_by_some_words(store: Store, description: str, *, limit: int = 20) -> 
         where n_words > 0
         order by n_words desc, n_in_label desc, density desc nulls last, feature_id
         limit $limit""",
-        words=words_of(description),
+        words=[word if HAS_UNSPACED.search(word) else f" {word}" for word in words_of(description)],
         limit=limit,
     )

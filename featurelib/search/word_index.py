@@ -10,6 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from featurelib.language.characters import APART
 from featurelib.schema import KEYWORDS, LABELS, TEXTS
 from featurelib.search import word_index_file
 from featurelib.search.word_query import MARK_END, MARK_START, read_query
@@ -90,13 +91,13 @@ class WordIndex:
             ids=text_ids,
         )
         with contextlib.closing(sqlite3.connect(":memory:")) as con:
-            con.execute(f"create virtual table words using fts5(text, tokenize='{word_index_file.TOKENS}')")
+            con.execute(f'create virtual table words using fts5(text, tokenize="{word_index_file.TOKENS}")')
             con.executemany("insert into words(rowid, text) values (?, ?)", word_index_file.rows_of(rows))
             snippets = con.execute(
                 "select rowid, snippet(words, 0, ?, ?, ' … ', ?) from words where words match ?",
                 (MARK_START, MARK_END, SNIPPET_TOKENS, match),
             )
-            return dict(snippets.fetchall())
+            return {text_id: snippet.replace(APART, "") for text_id, snippet in snippets}
 
 
 def open_words(store: Store, cache_folder: Path) -> WordIndex:

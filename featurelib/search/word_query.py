@@ -6,6 +6,8 @@ import re
 import unicodedata
 from dataclasses import dataclass
 
+from featurelib.language.characters import apart
+
 MARK_START, MARK_END = "\ue000", "\ue001"
 """Characters before and after a match in a snippet; they have no meaning and are removed from texts first."""
 QUERY_LENGTH = 1000
@@ -30,7 +32,7 @@ def read_query(typed: str) -> WordQuery:
     excluded: list[str] = []
     terms = list(TERM.finditer(typed[:QUERY_LENGTH].replace("\x00", " ")))
     for term in terms[:QUERY_TERMS]:
-        words = term["phrase"] if term["phrase"] is not None else term["word"]
+        words = apart(term["phrase"] if term["phrase"] is not None else term["word"])
         star = "*" if term["star"] or (term["word"] or "").endswith("*") else ""
         if any(_is_token(character) for character in words):
             quoted = '"' + words.replace('"', " ") + '"' + star
@@ -51,4 +53,4 @@ def _why_empty(typed: str, only_excluded: bool) -> str:
 
 def _is_token(character: str) -> bool:
     category = unicodedata.category(character)
-    return category[0] in "LN" or category == "Co"
+    return category[0] in "LN"

@@ -63,6 +63,8 @@ def provenance(made: Mapping[str, Any]) -> list[tuple[str, str]]:
     if corpus.get("n_dropped"):
         reasons = ", ".join(f"{n:,} {reason}" for reason, n in (corpus.get("dropped") or {}).items())
         rows.append(("dropped texts", _joined(count(corpus["n_dropped"]), reasons)))
+    if _of(made, "keywords").get("languages"):
+        rows.append(("languages", _languages(_of(made, "keywords"))))
     if embedder:
         rows.append(("embedder", _joined(short_name(embedder.get("name")), _sha(embedder.get("weights_sha256")))))
         rows.append(("reads at most", _reading(embedder)))
@@ -74,6 +76,15 @@ def provenance(made: Mapping[str, Any]) -> list[tuple[str, str]]:
         rows.append(("made with", ", ".join(f"{name} {version}" for name, version in sorted(packages.items()))))
     seed = made.get("seed", sae.get("seed"))
     return rows + ([("seed", str(seed))] if seed is not None else [])
+
+
+def _languages(keywords: Mapping[str, Any]) -> str:
+    """The languages of the texts, with the share of each where there are several, and whether they were guessed."""
+    shares: dict[str, float] = keywords["languages"]
+    several = len(shares) > 1
+    named = ", ".join(f"{code} {percent(share)}" if several else code for code, share in list(shares.items())[:6])
+    more = f" and {len(shares) - 6} more" if len(shares) > 6 else ""
+    return named + more + (" (guessed)" if keywords.get("language_option") == "auto" else "")
 
 
 def _joined(*pieces: object) -> str:

@@ -85,6 +85,9 @@ class BuildConfig:
     pair_at: float = _option(0.4, "cosine to the text from which a pair of words counts as a keyword")
     cluster_at: float = _option(0.75, "cosine at which keywords of a feature are clustered (the baseline: 0.8)")
     keyword_embedder: str | None = _option(None, "embedder of the keywords (default: that of the run)")
+    language: str | None = _option(
+        None, "languages of the texts, such as zh or de,fr, for words and stop words of labels (default: auto)"
+    )
     attributed_texts: int = _option(10, "top texts of a feature of which attributions are stored")
     labeller: str | None = _option(
         None, "address of an OpenAI-compatible server that describes features, such as http://localhost:8000/v1"

@@ -18,7 +18,8 @@ import pyarrow.parquet as pq
 from featurelib.labels import keybert, keywords
 from featurelib.labels.keybert import Embed, Term
 from featurelib.labels.split import NAMING
-from featurelib.schema import FEATURES, KEYWORDS, LABEL_SPLIT, TOP_TEXT_ROWS
+from featurelib.language.guess import AUTO, Languages, find_languages, read_codes
+from featurelib.schema import FEATURES, KEYWORDS, LABEL_SPLIT, TEXTS, TOP_TEXT_ROWS
 from featurelib.storage import files
 from featurelib.storage.embeddings import read_embeddings_of
 from featurelib.storage.runs import Generation
@@ -32,6 +33,8 @@ SECONDS_PER_TOP_TEXT = 0.009
 """Measured on two cores, 1,000 to 8,000 texts."""
 STRINGS_PER_PART = 4096
 TEXTS_PER_PART = 256
+LANGUAGE_TEXTS = 20_000
+"""Texts by which the languages of the corpus are known."""
 COMPARED = 4
 """So many of the longest texts, and as many others, are embedded again to see whether the run's embeddings will do."""
 SAME_NUMBER = 2e-6
@@ -53,7 +56,8 @@ def make_keywords(job: Job) -> Made:
     ranked = _top_texts(job.generation, job.config.keyword_texts)
     text_ids = np.unique(np.concatenate([np.empty(0, np.int64), *ranked.values()]))
     embedder = KeywordEmbedder(job.config)
-    terms, counts = _find_terms(job, embedder, text_ids)
+    languages = find_languages(_spread_texts(job.generation), job.config.language or AUTO)
+    terms, counts = _find_terms(job, embedder, languages, text_ids)
     n_features = pq.read_metadata(job.generation.file(FEATURES)).num_rows
     by_feature = []
     with job.progress(n_features, "features") as bar:
@@ -66,6 +70,7 @@ def make_keywords(job: Job) -> Made:
     ]
     job.generation.write_rows(KEYWORDS, rows)
     n_with = sum(map(bool, by_feature))
+    counts |= {"languages": languages.shares, "language_option": job.config.language or AUTO}
     counts |= {"n_with_keywords": n_with, "n_keywords": sum(map(len, by_feature))}
     counts |= {"keyword_embedder": embedder.facts.name, "weights_sha256": embedder.facts.weights_sha256}
     line = (
@@ -75,17 +80,31 @@ def make_keywords(job: Job) -> Made:
     return Made(line, counts)
 
 
+def _check_language(config: BuildConfig) -> None:
+    if config.language and config.language != AUTO:
+        read_codes(config.language)
+
+
 STAGE = Stage(
     name="keywords",
     makes="keywords of every feature",
     make=make_keywords,
     grounds="top texts and keyword options",
     after=("ingest", "embed", "summarise"),
-    options=("keyword_texts", "merge_at", "pair_at", "cluster_at", "keyword_embedder"),
-    version=3,
+    options=("keyword_texts", "merge_at", "pair_at", "cluster_at", "keyword_embedder", "language"),
+    later_options=("language",),
+    version=4,
+    check=_check_language,
     identity=identity,
     seconds=lambda workload: SECONDS_PER_TOP_TEXT * workload.n_top_texts,
 )
+
+
+def _spread_texts(generation: Generation) -> list[str]:
+    """Up to 20,000 texts, evenly spread over the corpus."""
+    n_texts = pq.read_metadata(generation.need(TEXTS)).num_rows
+    text_ids = np.unique(np.linspace(0, n_texts - 1, min(n_texts, LANGUAGE_TEXTS)).astype(np.int64))
+    return read_texts(generation, text_ids)
 
 
 def _top_texts(generation: Generation, limit: int) -> dict[int, np.ndarray]:
@@ -126,10 +145,12 @@ class _Terms(NamedTuple):
     """From terms to their embeddings, which are all known."""
 
 
-def _find_terms(job: Job, embedder: KeywordEmbedder, text_ids: np.ndarray) -> tuple[_Terms, dict[str, Any]]:
+def _find_terms(
+    job: Job, embedder: KeywordEmbedder, languages: Languages, text_ids: np.ndarray
+) -> tuple[_Terms, dict[str, Any]]:
     """The terms of the texts with these ids, and counts of what was embedded and left out."""
     texts = read_texts(job.generation, text_ids)
-    candidates = [keybert.candidates(text) for text in texts]
+    candidates = [keybert.candidates(text, languages.of(text)) for text in texts]
     words_of_texts = [of_text.words for of_text in candidates]
     vectors = _text_vectors(job, embedder, text_ids, texts)
     distinct_words = _by_length(set().union(*words_of_texts))

@@ -21,7 +21,7 @@ from tests.support.import_graph import (
     syntax,
 )
 
-GROUND = {"schema", "stats", "storage", "installation"}
+GROUND = {"schema", "stats", "storage", "language", "installation"}
 SUBJECTS = {
     "corpus", "embedder", "sae", "summaries", "labels", "layout", "guard", "charts", "classification", "llm",
     "attribution", "families", "steering", "audit", "matching",
@@ -38,6 +38,7 @@ MAY_IMPORT = {
     "schema": set(),
     "stats": {"schema"},
     "installation": set(),
+    "language": {"schema"},
     "storage": {"schema", "stats", "installation"},
     "queries": GROUND,
     "search": GROUND,
@@ -61,6 +62,9 @@ DOORS = {
     "sklearn": {"layout", "labels", "classification", "families"},
     "scipy": {"stats", "storage", "families", "classification"},
     "openai": {"llm"},
+    "icu4py": {"language"},
+    "py3langid": {"language"},
+    "stopwordsiso": {"labels"},
     "datasets": {"corpus"},
     "duckdb": {"storage"},
     "streamlit": {"ui", "pages", "app"},

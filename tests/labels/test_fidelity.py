@@ -17,6 +17,8 @@ from benchmarks import fidelity as benchmark
 from featurelib import queries
 from featurelib.embedder import load_embedder
 from featurelib.labels import choice, phrases, words
+from featurelib.labels.keywords import LONGEST_LABEL
+from featurelib.language.guess import Languages
 from featurelib.schema import (
     BY_FEATURE,
     BY_TEXT,
@@ -49,8 +51,8 @@ WRITTEN = (LABELS, FIDELITY, KEYWORD_EVIDENCE, LABEL_VECTORS)
 
 
 def phrases_of(texts: Sequence[str], rows: Sequence[int], weights: Sequence[float], most: int = 50) -> dict[str, float]:
-    words = phrases.TextWords.read(texts)
-    index = phrases.Phrases(words, {"the", "of", "and"})
+    words = phrases.TextWords.read(texts, Languages({"en": 1.0}))
+    index = phrases.Phrases(words)
     listed = index.candidates(np.array(rows), np.array(weights, np.float32), most)
     assert [phrase.contrast for phrase in listed] == sorted((phrase.contrast for phrase in listed), reverse=True)
     return dict(listed)
@@ -79,9 +81,7 @@ def test_no_phrase_runs_over_a_mark_or_into_another_text_or_begins_with_a_stop_w
 
 @pytest.mark.parametrize("texts", [[""], ["", "!!! ... 12 3"], ["x" * 5000], ["类星体观测" * 20], ["\u202eabc\u200b"]])
 def test_texts_without_words_give_no_error(texts: list[str]) -> None:
-    assert all(
-        len(phrase) <= phrases.SHOWN_AT_MOST for phrase in phrases_of(texts, range(len(texts)), [1.0] * len(texts))
-    )
+    assert all(len(phrase) <= LONGEST_LABEL for phrase in phrases_of(texts, range(len(texts)), [1.0] * len(texts)))
 
 
 def test_a_text_holds_a_keyword_when_it_holds_all_its_words_whole() -> None:

@@ -76,7 +76,7 @@ def keywords_of(texts: Sequence[str], embed: Callable[[Sequence[str]], np.ndarra
     if not texts:
         return []
     vectors = embed(texts)
-    best = keybert.text_words([keybert.candidates(text).words for text in texts], vectors, embed)
+    best = keybert.text_words([keybert.candidates(text, "en").words for text in texts], vectors, embed)
     merged = [keywords.merge(words, embed, 0.9) for words in best]
     terms = [keywords.text_terms(words, vector, embed, 0.4) for words, vector in zip(merged, vectors, strict=True)]
     return keywords.feature_keywords(terms, embed, 0.75)
@@ -149,17 +149,17 @@ def test_a_pair_counts_from_the_cosine_on_and_keeps_all_its_decimals() -> None:
         ("   \n\t", ()),
         ("a b c 1 2 ! $x$ the of and", ()),
         ("The Star, the STAR; x-ray p53 α β", ("star", "ray", "p53")),
-        ("类星体 观测 很远", ("类星体", "观测", "很远")),
+        ("类星体 观测 很远", ("类星体", "观测")),
         (r"$\alpha_{\rm QCD}$ naïve", ("alpha_", "rm", "qcd", "naïve")),
         ("x" * 80_000, ()),
     ],
 )
 def test_candidates_are_distinct_lower_cased_words_of_two_characters_or_more(text: str, words: tuple[str, ...]) -> None:
-    assert keybert.candidates(text).words == words
+    assert keybert.candidates(text, "en").words == words
 
 
 def test_a_huge_text_is_cut_to_its_first_2000_words_and_what_is_left_out_is_counted() -> None:
-    huge = keybert.candidates(" ".join(f"w{number}" for number in range(5000)) + " " + "y" * 65)
+    huge = keybert.candidates(" ".join(f"w{number}" for number in range(5000)) + " " + "y" * 65, "en")
     assert len(huge.words) == keybert.MAX_CANDIDATES
     assert huge.words[-1] == "w1999"
     assert huge.left_out == 3001

@@ -13,14 +13,18 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
-from featurelib.schema import Refusal, RunNotReady
+from featurelib.language.characters import HAS_UNSPACED
+from featurelib.schema import TEXTS, Refusal, RunNotReady
 from featurelib.search import MARK_END, MARK_START, WordIndex, open_words, read_query, texts_by_meaning, word_index_file
 from featurelib.storage.runs import Run
 from featurelib.storage.store import open_store
+from tests.language.test_language import SENTENCES
 from tests.support import ROOT
-from tests.support.numpy_run import D_IN, HOSTILE, N_TEXTS, NumpyRun, make_run
+from tests.support.numpy_run import D_IN, HOSTILE, N_TEXTS, NumpyRun, finish, make_run
 
 
 @pytest.fixture(scope="module")
@@ -82,6 +86,46 @@ def test_a_query_without_a_word_to_look_for_finds_nothing_and_says_why(words: Wo
         assert words.texts(typed).num_rows == 0 and words.count(typed) == 0 and read_query(typed).note
     assert read_query("galaxy").note == "" and "first" in read_query("a " * 100).note
     assert words.texts("").schema.names == words.texts("galaxy").schema.names == ["text_id", "score", "snippet"]
+
+
+@pytest.fixture(scope="module")
+def many_scripts(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[str], WordIndex]:
+    """The index of a run whose first texts are those of tests/language."""
+    folder = tmp_path_factory.mktemp("scripts")
+    own = make_run(folder / "small")
+    texts = [text for sentences in SENTENCES.values() for text in sentences]
+    path = own.generation.file(TEXTS)
+    columns = pq.read_table(path)
+    written = texts + columns["text"].to_pylist()[len(texts) :]
+    place = columns.schema.get_field_index("text")
+    pq.write_table(columns.set_column(place, columns.schema.field(place), pa.array(written)), path)
+    finish(own.generation)
+    return texts, open_words(open_store(own.generation), folder / "cache")
+
+
+def test_every_word_of_every_script_is_found_also_in_the_middle_of_a_chinese_clause(
+    many_scripts: tuple[list[str], WordIndex],
+) -> None:
+    texts, words = many_scripts
+    for row, text in enumerate(texts):
+        for word in re.findall(r"[^\s.,。、！？।]+", text):
+            if word.isascii() or not HAS_UNSPACED.search(word):
+                assert row in ids(words, f'"{word}"'), word
+            for start in range(len(word) - 1) if HAS_UNSPACED.search(word) else ():
+                # where a vowel sign follows, the letter before it would be another one
+                if not any(unicodedata.category(c) == "Mn" for c in word[start : start + 3]):
+                    assert row in ids(words, word[start : start + 2]), word[start : start + 2]
+
+
+def test_what_does_not_stand_in_a_text_is_not_found_and_snippets_are_the_texts_own(
+    many_scripts: tuple[list[str], WordIndex],
+) -> None:
+    texts, words = many_scripts
+    assert ids(words, "桥小") == set() == ids(words, "सर्दि")
+    zh = texts.index("工程师们在河上建了一座小桥。")
+    assert ids(words, "小桥 河上") == {zh} == ids(words, "小桥 -橋")
+    snippet = words.texts("小桥")["snippet"][0].as_py()
+    assert snippet == f"工程师们在河上建了一座{MARK_START}小桥{MARK_END}。"
 
 
 def test_the_order_is_total_and_pages_fit_together(words: WordIndex) -> None:

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 
 from featurelib.labels.choice import Choice, Weighed, share_out
 from featurelib.labels.keybert import unit
-from featurelib.labels.keywords import Keyword, label_keywords
+from featurelib.labels.keywords import Keyword, label_keywords, short_label
 from featurelib.labels.keywords import label as keyword_label
 from featurelib.labels.split import TESTING
 from featurelib.sae.checkpoints import load_sae
@@ -80,6 +80,7 @@ STAGE = Stage(
     grounds="keywords, texts and SAE",
     after=("embed", "train", "summarise", "keywords"),
     options=("seed",),
+    version=2,
     seconds=lambda workload: SECONDS_PER_TOP_TEXT * workload.n_top_texts,
 )
 
@@ -111,7 +112,7 @@ def _choose_labels(
     for feature_id, keywords in baseline_keywords.items():
         if feature_id not in alternatives:
             later = (label_keywords(keywords[start:MOST_BY_KEYWORDS]) for start in range(1, MOST_BY_KEYWORDS))
-            names = (label_keywords(keywords), *later)
+            names = map(short_label, (label_keywords(keywords), *later))
             alternatives[feature_id] = [(0.0, name) for name in names if name]
     shared_out = share_out(alternatives)
     labels = []

@@ -12,10 +12,10 @@ from collections.abc import Callable
 import numpy as np
 
 from featurelib.labels.choice import Candidate
-from featurelib.labels.keybert import stop_words
-from featurelib.labels.keywords import Keyword, label_keywords
+from featurelib.labels.keywords import Keyword, is_short, label_keywords
 from featurelib.labels.phrases import Phrases, TextWords
 from featurelib.labels.words import repeats
+from featurelib.language.guess import AUTO, Languages, find_languages
 from featurelib.sae.model import SAE
 from featurelib.storage import files
 from featurelib.storage.texts import read_texts
@@ -42,8 +42,8 @@ class Candidates:
 
     def __init__(self, job: Job, naming: TextSample, baseline_keywords: dict[int, list[Keyword]]) -> None:
         self._naming, self._baseline_keywords = naming, baseline_keywords
-        words = TextWords.read(read_texts(job.generation, naming.text_ids))
-        self._phrases = Phrases(words, stop_words())
+        texts = read_texts(job.generation, naming.text_ids)
+        self._phrases = Phrases(TextWords.read(texts, _languages(job, texts)))
 
     def by_contrast(self, feature_id: int, most: int) -> list[str]:
         """Return the phrases that set a feature's texts apart, the greatest contrast first."""
@@ -63,7 +63,8 @@ class Candidates:
 
     def of(self, feature_id: int, vectors: EmbeddedStrings | None, sae: SAE | None) -> list[Candidate]:
         """Return all candidates of a feature, each once; without vectors none is found by its pre-activation."""
-        origins = {keyword: TOP_TEXTS for keyword in self.by_baseline(feature_id) if not repeats(keyword)}
+        baseline = (keyword for keyword in self.by_baseline(feature_id) if is_short([keyword]) and not repeats(keyword))
+        origins = dict.fromkeys(baseline, TOP_TEXTS)
         phrases = self.by_contrast(feature_id, LOOKED_THROUGH if vectors else MOST_BY_CONTRAST)
         # Where phrases that repeat a word are left out, the first 400 give more than the first 40 gave: not embedded.
         phrases = [phrase for phrase in phrases if vectors is None or phrase in vectors]
@@ -74,6 +75,14 @@ class Candidates:
             order = np.argsort(-_linear_term(sae, vectors.raw(others), feature_id), kind="stable")
             origins |= {others[place]: ENCODER for place in order[:MOST_BY_PRE_ACTIVATION]}
         return [Candidate(*pair) for pair in origins.items()]
+
+
+def _languages(job: Job, texts: list[str]) -> Languages:
+    """The languages that the stage keywords has found; those of `texts` in a run whose keywords are older."""
+    keywords = job.generation.done("keywords")
+    if keywords and "languages" in keywords.facts:
+        return Languages(keywords.facts["languages"])
+    return find_languages(texts, job.config.language or AUTO)
 
 
 def _linear_term(sae: SAE, x: np.ndarray, feature_id: int) -> np.ndarray:
