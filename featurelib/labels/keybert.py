@@ -77,7 +77,7 @@ def text_words(
 ) -> list[list[Term]]:
     """Return the words of each text that are nearest to it, the nearest first, as `KeyBERT.extract_keywords` does.
 
-    `candidates_of` are the candidates of each text, `text_vectors` float32 [n, d]. A text without candidates has no words.
+    `candidates_of` are the candidates of each text, `text_vectors` float32 [n, d]. A text without any has no words.
     Raises Refusal for embeddings that KeyBERT would pass over in silence (NaN, wrong sizes).
     """
     vocabulary = sorted(set().union(*candidates_of))

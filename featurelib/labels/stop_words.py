@@ -40,5 +40,5 @@ def stop_words(language: str | None) -> StopWords:
         return StopWords(frozenset(ENGLISH_STOP_WORDS))
     import stopwordsiso
 
-    known = language and stopwordsiso.has_lang(language)
-    return StopWords(frozenset(stopwordsiso.stopwords(language) if known else ()), language == JAPANESE)
+    listed = stopwordsiso.stopwords(language) if language and stopwordsiso.has_lang(language) else ()
+    return StopWords(frozenset(listed), language == JAPANESE)

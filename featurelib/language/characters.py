@@ -28,7 +28,7 @@ HAS_UNSPACED = re.compile(f"[{UNSPACED}]")
 
 
 APART = "\u2063"
-"""Unicode's invisible separator, put between the characters of scripts without spaces, so that each of them is indexed; removed from texts first."""
+"""Unicode's invisible separator: put between the letters of scripts without spaces, so that each is indexed."""
 _BETWEEN_UNSPACED = re.compile(rf"(?<=[{UNSPACED}])(?=\w)|(?<=\w)(?=[{UNSPACED}])(?=\w)")
 
 
@@ -44,7 +44,7 @@ def marks() -> str:
 
 
 def has_python_words(text: str) -> bool:
-    """Whether Python's \\w finds whole words in a text: it holds no marks and no script without spaces."""
+    """Whether the class of letters of Python's patterns finds whole words in a text without marks and unspaced scripts."""
     return text.isascii() or not (HAS_UNSPACED.search(text) or _has_marks().search(text))
 
 

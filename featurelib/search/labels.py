@@ -74,7 +74,8 @@ def labels_by_some_words(store: Store, description: str, *, limit: int = 20) -> 
     """Return features whose label and keywords contain most words of a description.
 
     Columns: feature_id, label, density, n_words. A word counts where a word of the label or of a keyword begins with
-    it; one in a script without spaces, wherever it stands. Of features with equally many, those come first whose label has more of them, then the densest.
+    it; one in a script without spaces, wherever it stands. Of features with equally many, those come first whose label
+    has more of them, then the densest.
     """
     return store.ask(
         r"""

@@ -22,7 +22,7 @@ SENTENCES = {
     "fr": ["Les ingénieurs ont construit un petit pont sur la rivière.", "Nos hivers étaient plus longs que nos étés."],
     "pl": [
         "Inżynierowie zbudowali mały most nad rzeką.",
-        "Nasze zimy były dłuższe niż lata, dlatego zostaliśmy w domu.",
+        "Nasze zimy były dłuższe niż nasze lata.",
     ],
     "ru": ["Инженеры построили небольшой мост через реку.", "Наши зимы были длиннее, чем лето, и мы сидели дома."],
     "hi": ["इंजीनियरों ने नदी पर एक छोटा पुल बनाया है।", "हमारी सर्दियाँ गर्मियों से लंबी थीं।"],
