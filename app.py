@@ -24,7 +24,7 @@ app = st.App(
         Middleware(
             guard.Guard,
             allowed_hosts=lambda: st.get_option("server.allowedHosts"),
-            shell=SHELL.read_text(encoding="utf-8"),
+            shell=SHELL.read_text(encoding="utf-8") + ui.script_element(),
         )
     ],
 )

@@ -8,24 +8,23 @@ import streamlit as st
 from featurelib import queries, ui
 from featurelib.schema import Refusal
 from featurelib.ui import audit
+from featurelib.ui.kit.tables import feature_table, id_column, number_column, order_of_address, text_column
 
 PER_PAGE = 50
 ALL = "all"
 COLUMNS = {
-    "feature_id": st.column_config.NumberColumn("id", width=50, format="%d"),
-    "label": st.column_config.TextColumn("feature", width=270),
-    "check": st.column_config.TextColumn("check", width=90),
-    "value": st.column_config.NumberColumn(
-        "value", width=70, format="%.3f", help="AUROC for length, a share of texts for every other check."
+    "feature_id": id_column("id", sort="feature_id", phone=False),
+    "label": text_column("feature", sort="label"),
+    "check": text_column("check", sort="check"),
+    "value": number_column("value", 3, sort="value", help="AUROC for length, a share of texts for every other check."),
+    "low": number_column("95 % from", 3, sort="low", phone=False, help="The lower end of its interval."),
+    "high": number_column("to", 3, sort="high", phone=False, help="The upper end of its interval."),
+    "expected": number_column(
+        "expected", 3, sort="expected", phone=False, help="0.5 for length; the corpus's share for every other check."
     ),
-    "low": st.column_config.NumberColumn("95 % from", width=75, format="%.3f", help="The lower end of its interval."),
-    "high": st.column_config.NumberColumn("to", width=65, format="%.3f", help="The upper end of its interval."),
-    "expected": st.column_config.NumberColumn(
-        "expected", width=75, format="%.3f", help="0.5 for length; the corpus's share for every other check."
-    ),
-    "n_texts": st.column_config.NumberColumn("texts", width=60, format="localized", help="Texts it was measured on."),
-    "flagged": st.column_config.CheckboxColumn("flag", width=50),
-    "detail": st.column_config.TextColumn("detail", width=420),
+    "n_texts": number_column("texts", sort="n_texts", phone=False, help="Texts it was measured on."),
+    "flagged": text_column("flag", show=lambda flagged: "flag" if flagged else "", sort="flagged", phone=False),
+    "detail": text_column("detail", sort="detail", phone=False, longest=160),
 }
 
 run = ui.open_run()
@@ -59,13 +58,16 @@ chosen, flagged = None if check == ALL else check, not every
 
 def all_found() -> pa.Table:
     """The whole selection, for a download."""
-    return queries.audit_rows(store, chosen, flagged=flagged, limit=None)
+    return queries.audit_rows(store, chosen, flagged=flagged, sort=order.sort, descending=order.descending, limit=None)
+
+
+order = order_of_address(queries.AUDIT_SORTS, rising=("label", "check", "feature_id"))
 
 
 n_found = queries.count_audit_rows(store, chosen, flagged=flagged)
 with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute", key="above-table"):
     kind = ("flag" if flagged else "measurement") + ("" if n_found == 1 else "s")
-    what = f"{n_found:,} {kind}, largest deviation first"
+    what = f"{n_found:,} {kind}" + (", largest deviation first" if order.sort == queries.AUDIT_SORTS[0] else "")
     ui.html(ui.tag("span", what, cls="muted"), width="content")
     ui.download(f"{run.name}-audit", all_found, key="audit", what="Download")
 if n_found:
@@ -73,9 +75,17 @@ if n_found:
     with st.container(horizontal=True, horizontal_alignment="center", key="below-table"):
         offset = ui.pager(n_found, PER_PAGE)
     with above:
-        rows = queries.audit_rows(store, chosen, flagged=flagged, limit=PER_PAGE, offset=offset)
+        rows = queries.audit_rows(
+            store,
+            chosen,
+            flagged=flagged,
+            sort=order.sort,
+            descending=order.descending,
+            limit=PER_PAGE,
+            offset=offset,
+        )
         shown = {name: column for name, column in COLUMNS.items() if name != "flagged" or not flagged}
-        ui.feature_table(rows, key=f"audit {check} {every} {offset}", columns=shown)
+        feature_table(rows, page="audit.py", key="audit", columns=shown, order=order)
 else:
     ui.sentence("no feature is flagged." if chosen is None else f"no feature is flagged by {chosen}.")
 ui.heading("What is checked")

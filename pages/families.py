@@ -8,15 +8,19 @@ from featurelib import queries, ui
 from featurelib.schema import Refusal
 from featurelib.ui import families as pieces
 from featurelib.ui.kit.coactivation import heat
-from featurelib.ui.kit.columns import ORDERS
+from featurelib.ui.kit.tables import FALLING, ORDERS, Order
 
 PER_PAGE = 10
 SORT_NAMES = {
     "size": "number of features",
     "over_shuffled": "ratio over chance",
     "block_ratio": "block ratio",
+    "shuffled_ratio": "block ratio by chance",
+    "n_active": "texts of the root",
     "density": "density of the root",
     "depth": "depth",
+    "r_parent_child": "texts shared with the root",
+    "r_children": "texts shared by children",
     "label": "name of the root",
 }
 LEAD = (
@@ -49,13 +53,15 @@ if n_found == 0:
 above = st.container()
 with st.container(horizontal=True, horizontal_alignment="center", key="below-table"):
     offset = ui.pager(n_found, PER_PAGE)
-rows = queries.families(store, words, sort=sort, descending=order == "falling", limit=PER_PAGE, offset=offset)
-with above:
-    pieces.family_table(rows, key=f"families {opened.name} {offset} {sort} {order} {words}")
-
+sorting = Order(sort, order == FALLING)
+rows = queries.families(store, words, sort=sort, descending=sorting.descending, limit=PER_PAGE, offset=offset)
 asked = ui.whole_number_param("family")
+shown = rows["family_id"][0].as_py() if asked is None else asked
+with above:
+    pieces.family_table(rows, sorting, shown)
+
 with ui.section():
-    family = queries.family(store, rows["family_id"][0].as_py() if asked is None else asked)
+    family = queries.family(store, shown)
     members = queries.family_members(store, family.family_id)
     pieces.family_head(family)
     pieces.family_strip(family)

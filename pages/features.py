@@ -10,12 +10,14 @@ import streamlit as st
 from featurelib import queries, ui
 from featurelib.schema import Refusal
 from featurelib.ui.kit import text_ranges
-from featurelib.ui.kit.columns import FEATURES, ORDERS
+from featurelib.ui.kit.columns import FEATURES
+from featurelib.ui.kit.tables import FALLING, ORDERS, Order, feature_table
 
 PER_PAGE = 50
 SORT_NAMES = {
     "max_activation": "maximum activation",
     "density": "density",
+    "n_active": "number of texts",
     "mean_activation": "mean activation",
     "label": "name",
     "auroc": "fidelity (AUROC)",
@@ -25,7 +27,7 @@ SORT_NAMES = {
     "feature_id": "id",
 }
 """The orders of the table by name; the first is the one that a bare address shows."""
-SORTING = "Sorts all features; the menu of a column sorts only the page shown."
+SORTING = "Sorts all features, as the heads of the table do."
 STATES = {"all": "all features", "live": "live features", "dead": "dead features"}
 FILTERS = ("least", "most", "low", "high", "state", "cluster", "flag", "auroc", "ap")
 FLAGS = {"all": "any or none", "any": "any flag"}
@@ -33,7 +35,7 @@ FLAGS = {"all": "any or none", "any": "any flag"}
 
 run = ui.open_run()
 store = run.store
-ui.page("Features", "All features of the SAE. Click a row to open one.")
+ui.page("Features", "All features of the SAE. A row opens its feature, a head sorts the table.")
 try:
     counted = queries.counts(store)
 except Refusal as refusal:
@@ -76,12 +78,12 @@ if flag != "all":
     which = replace(which, ids=queries.flagged_ids(store, None if flag == "any" else flag))
 n_found = queries.count_features(store, which)
 how_many = f"{n_found:,} of {counted.n_features:,} features"
-descending = order == "falling"
+sorting = Order(sort, order == FALLING)
 
 
 def all_found() -> pa.Table:
     """The whole selection, for a download."""
-    return queries.features(store, which, sort=sort, descending=descending, limit=None)
+    return queries.features(store, which, sort=sort, descending=sorting.descending, limit=None)
 
 
 with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute", key="above-table"):
@@ -93,9 +95,9 @@ above = st.container()
 with st.container(horizontal=True, horizontal_alignment="center", key="below-table"):
     offset = ui.pager(n_found, PER_PAGE)
 with above:
-    rows = queries.features(store, which, sort=sort, descending=descending, limit=PER_PAGE, offset=offset)
+    rows = queries.features(store, which, sort=sort, descending=sorting.descending, limit=PER_PAGE, offset=offset)
     # A column is left out where all features have the same threshold, as after BatchTopK, or no number is known.
     silent = {name for name in ("auroc", "ap") if rows[name].null_count == rows.num_rows}
     silent |= {"gate"} if len(rows["gate"].unique()) == 1 else set()
     shown = {name: column for name, column in FEATURES.items() if name not in silent}
-    ui.feature_table(rows, key=f"table {offset}", columns=shown)
+    feature_table(rows, page="features.py", key="features", columns=shown, order=sorting)

@@ -28,6 +28,7 @@ NAMED = [page for section in MENU.values() for page in section] + HIDDEN
 
 st.set_page_config(page_title="Feature browser", layout="wide")
 ui.style()
+ui.follow_links()
 pages = [st.Page(file, title=title, default=file == "overview.py") for file, title in NAMED]
 shown = st.navigation(pages, position="hidden")
 ui.sidebar(MENU, f"{shown.url_path or 'overview'}.py")

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import streamlit as st
+
 from featurelib import ui
 from featurelib.ui import matching
 from featurelib.ui.kit.session import known_runs
+from featurelib.ui.kit.tables import order_of_address, sorted_rows
 
 LEAD = (
     "How the features of this run correspond to those of another run on the same texts and embedder: a larger SAE "
@@ -21,13 +24,17 @@ with ui.section():
     compared = matching.compare(opened, other)
     matching.fates(compared)
     fate = matching.fate_box()
-    rows = matching.overview(compared, fate)
-    if rows.num_rows:
-        matching.fate_table(rows, key=f"fates {opened.name} {other} {fate}")
-    else:
-        ui.sentence("No feature matches.")
+    order = order_of_address(matching.SORTS, rising=("label", "fate", "other"))
+    rows = sorted_rows(matching.overview(compared, fate), order.sort, order)
     asked = ui.whole_number_param("feature")
-    if asked is not None or rows.num_rows:
-        shown = rows["feature_id"][0].as_py() if asked is None else asked
+    if not rows.num_rows:
+        ui.sentence("No feature matches.")
+    if rows.num_rows or asked is not None:
+        above = st.container()
+        with st.container(horizontal=True, horizontal_alignment="center", key="below-table"):
+            offset = ui.pager(rows.num_rows, matching.PER_PAGE)
+        shown = rows["feature_id"][offset].as_py() if asked is None else asked
+        with above:
+            matching.fate_table(rows.slice(offset, matching.PER_PAGE), order, shown)
         with ui.section():
             matching.feature_fate(compared, shown)

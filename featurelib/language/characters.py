@@ -44,7 +44,7 @@ def marks() -> str:
 
 
 def has_python_words(text: str) -> bool:
-    """Whether the class of letters of Python's patterns finds whole words in a text without marks and unspaced scripts."""
+    """Whether Python's patterns find whole words in a text: it holds no marks and no script without spaces."""
     return text.isascii() or not (HAS_UNSPACED.search(text) or _has_marks().search(text))
 
 

@@ -5,6 +5,7 @@ Every `order by` is total. Values are bound by name; column names come from clos
 
 from featurelib.queries.attribution import contributions, no_words_reason
 from featurelib.queries.audit import (
+    AUDIT_SORTS,
     audit_checks,
     audit_counts,
     audit_rows,

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from featurelib.storage.store import Store
+from featurelib.schema import Refusal
+from featurelib.storage.store import Store, quoted
 
 ORDER = "list_position(['length', 'truncation', 'language', 'script', 'boilerplate', 'copies'], a.\"check\")"
 
 DEVIATION = "if(a.\"check\" = 'length', greatest(a.low - a.expected, a.expected - a.high), a.low - a.expected)"
 """How far the nearer end of the interval is from the expected value."""
+
+AUDIT_SORTS = (
+    "deviation", "feature_id", "label", "check", "value", "low", "high", "expected", "n_texts", "flagged", "detail",
+)  # fmt: skip
+"""What `audit_rows` sorts by."""
 
 MATCHING = """
 where ($check::varchar is null or a."check" = $check::varchar) and (a.flagged or not $flagged) and a.value is not null
@@ -41,13 +47,27 @@ def audit_checks(store: Store) -> list[str]:
 
 
 def audit_rows(
-    store: Store, check: str | None = None, *, flagged: bool = True, limit: int | None = 50, offset: int = 0
+    store: Store,
+    check: str | None = None,
+    *,
+    flagged: bool = True,
+    sort: str = "deviation",
+    descending: bool = True,
+    limit: int | None = 50,
+    offset: int = 0,
 ) -> pa.Table:
     """Return features and their measurements by a check (all where `check` is None), only flagged ones if `flagged`.
 
-    Flags come first, then the largest deviation from the expected value (for shares: above it). Columns:
-    feature_id, label, check, value, low, high, expected, n_texts, flagged, detail.
+    By "deviation" flags come first, then the largest deviation from the expected value (for shares: above it).
+    Columns: feature_id, label, check, value, low, high, expected, n_texts, flagged, detail. Refusal for a `sort` that
+    is none of AUDIT_SORTS.
     """
+    if sort not in AUDIT_SORTS:
+        raise Refusal(f"the audit cannot be sorted by '{str(sort)[:40]}'; use one of {', '.join(AUDIT_SORTS)}.")
+    direction = "desc" if descending else "asc"
+    first = f"{quoted(sort)} {direction} nulls last," if sort != "deviation" else ""
+    # the ends of the two orders of deviations are each other's, flags first or last
+    deviation = direction if sort == "deviation" else "desc"
     return store.ask(
         f"""
         select a.feature_id, coalesce(l.label, 'feature ' || a.feature_id) as label, a."check", a.value, a.low, a.high,
@@ -55,7 +75,7 @@ def audit_rows(
         from audit a
         left join maybe.labels l on l.feature_id = a.feature_id
         {MATCHING}
-        order by a.flagged desc, {DEVIATION} desc, a.feature_id, a."check"
+        order by {first} a.flagged {deviation}, {DEVIATION} {deviation}, a.feature_id, a."check"
         limit $limit::bigint offset $offset::bigint""",
         check=check,
         flagged=flagged,

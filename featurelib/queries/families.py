@@ -13,6 +13,8 @@ FAMILY_SORTS = (
     "size",
     "over_shuffled",
     "block_ratio",
+    "shuffled_ratio",
+    "n_active",
     "r_parent_child",
     "r_children",
     "density",

@@ -23,6 +23,7 @@ from featurelib.ui.kit.address import (
     toggle,
     whole_number_param,
 )
+from featurelib.ui.kit.anchors import follow_links, script_element
 from featurelib.ui.kit.downloads import download
 from featurelib.ui.kit.elements import (
     Number,
@@ -55,5 +56,4 @@ from featurelib.ui.kit.session import (
     use_data_folder,
 )
 from featurelib.ui.kit.sidebar import sidebar
-from featurelib.ui.kit.tables import feature_table
 from featurelib.ui.kit.theme import colours, style

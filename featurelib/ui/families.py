@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from html import escape
 from typing import Any
 
 import pyarrow as pa
 import streamlit as st
 
 from featurelib.queries import Family
-from featurelib.ui.kit.address import address, feature_link
+from featurelib.ui.kit.address import feature_link, kept_params
+from featurelib.ui.kit.anchors import link
 from featurelib.ui.kit.elements import Html, Number, count, heading, html, number, percent, strip, tag
-from featurelib.ui.kit.tables import choice_table
+from featurelib.ui.kit.tables import Order, number_column, table, text_column
 
 Rows = Sequence[Mapping[str, Any]]
 
@@ -35,23 +35,29 @@ OUTSIDE = (
 ORDER = "In the order of the tree with all its branches open: a branch that holds together is a block on the diagonal."
 LIMIT = "No family may hold more than a tenth of the features: weaker links that would join such a one are left out."
 COLUMNS = {
-    "label": st.column_config.TextColumn("root", width=320, help="The feature in which all others are nested."),
-    "size": st.column_config.NumberColumn("features", width=72, help="Members, the root included."),
-    "depth": st.column_config.NumberColumn("depth", width=60, help="The greatest number of steps up to the root."),
-    "n_active": st.column_config.NumberColumn(
-        "texts", width=66, format="localized", help="Texts on which the root fires."
-    ),
-    "over_shuffled": st.column_config.NumberColumn("× chance", width=84, format="%.1f", help=OVER_SHUFFLED),
-    "block_ratio": st.column_config.NumberColumn("block ratio", width=86, format="%.2f", help=RATIO),
-    "shuffled_ratio": st.column_config.NumberColumn("by chance", width=84, format="%.2f", help=SHUFFLED),
-    "r_parent_child": st.column_config.NumberColumn("parent–child", width=96, format="%.1f", help=R_PC),
-    "r_children": st.column_config.NumberColumn("children", width=76, format="%.1f", help=R_CHILDREN),
+    "label": text_column("root", sort="label", help="The feature in which all others are nested."),
+    "size": number_column("features", sort="size", help="Members, the root included."),
+    "depth": number_column("depth", sort="depth", phone=False, help="The greatest number of steps up to the root."),
+    "n_active": number_column("texts", sort="n_active", phone=False, help="Texts on which the root fires."),
+    "over_shuffled": number_column("× chance", 1, sort="over_shuffled", help=OVER_SHUFFLED),
+    "block_ratio": number_column("block ratio", 2, sort="block_ratio", phone=False, help=RATIO),
+    "shuffled_ratio": number_column("by chance", 2, sort="shuffled_ratio", phone=False, help=SHUFFLED),
+    "r_parent_child": number_column("parent–child", 1, sort="r_parent_child", phone=False, help=R_PC),
+    "r_children": number_column("children", 1, sort="r_children", phone=False, help=R_CHILDREN),
 }
 
 
-def family_table(rows: pa.Table, *, key: str) -> None:
-    """Families as a table; a click anywhere in a row opens its family below."""
-    choice_table(rows, "family", "family_id", key=key, columns=COLUMNS)
+def family_table(rows: pa.Table, order: Order, shown: int) -> None:
+    """Families as a table; a row opens its family below. `shown` is the one that is open."""
+    table(
+        rows,
+        COLUMNS,
+        page="families.py",
+        opens=lambda row: ("families.py", kept_params("family") | {"family": row["family_id"]}),
+        key="families",
+        order=order,
+        chosen=lambda row: row["family_id"] == shown,
+    )
 
 
 def counts_sentence(facts: Mapping[str, Any]) -> None:
@@ -156,7 +162,7 @@ def _node(row: Mapping[str, Any], n_children: int) -> Html:
     root = row["parent_id"] is None
     return tag(
         "div",
-        tag("span", link_to("feature.py", row["label"], feature=row["feature_id"]), _counted(n_children), cls="name"),
+        tag("span", link("feature.py", row["label"], feature=row["feature_id"]), _counted(n_children), cls="name"),
         tag("span", count(row["n_active"]), cls="n"),
         tag("span", "" if root else percent(row["conditional"]), cls="n"),
         tag("span", "" if root else percent(row["share_of_parent"]), cls="n"),
@@ -166,8 +172,3 @@ def _node(row: Mapping[str, Any], n_children: int) -> Html:
 
 def _counted(n_children: int) -> Html:
     return tag("small", f" {n_children}") if n_children else Html("")
-
-
-def link_to(page: str, label: object, **values: object) -> Html:
-    """A link inside other HTML; it loads the page anew, so lists of links are drawn by `lists` instead."""
-    return Html(f'<a href="{escape(address(page, **values).lstrip("/"))}">{tag("span", label)}</a>')

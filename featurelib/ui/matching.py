@@ -16,11 +16,11 @@ from featurelib.schema import Refusal
 from featurelib.storage.activation_rows import incidence
 from featurelib.storage.runs import Generation
 from featurelib.storage.store import Store
-from featurelib.ui.kit.address import choice_box, feature_link
+from featurelib.ui.kit.address import choice_box, feature_link, kept_params
 from featurelib.ui.kit.elements import Number, count, heading, html, number, percent, sentence, strip, tag
 from featurelib.ui.kit.lists import Line, line_list
 from featurelib.ui.kit.session import GenerationPlace, Opened, known_runs, place_of, store_at
-from featurelib.ui.kit.tables import choice_table
+from featurelib.ui.kit.tables import Order, number_column, share_column, table, text_column
 
 KEPT = 4
 SHOWN = 12
@@ -36,23 +36,26 @@ INSIDE = "The share of its own texts that lie inside this feature's texts; 100 %
 COVERS = "The share of this feature's texts on which it fires."
 COSINE = "Cosine between the two directions (decoder rows)."
 COLUMNS = {
-    "label": st.column_config.TextColumn("feature", width=300),
-    "fate": st.column_config.TextColumn("became", width=80),
-    "n_nested": st.column_config.NumberColumn(
-        "nested in it", width=84, help="Features of the other SAE that fire mostly inside it."
+    "label": text_column("feature", sort="label"),
+    "fate": text_column("became", sort="fate"),
+    "n_nested": number_column(
+        "nested in it", sort="n_nested", help="Features of the other SAE that fire mostly inside it."
     ),
-    "covered": st.column_config.NumberColumn(
-        "covered",
-        width=76,
-        format="percent",
-        help="The share of its texts on which a feature nested in it fires.",
+    "covered": share_column(
+        "covered", sort="covered", phone=False, help="The share of its texts on which a feature nested in it fires."
     ),
-    "n_active": st.column_config.NumberColumn("texts", width=66, format="localized"),
-    "jaccard": st.column_config.NumberColumn(
-        "best overlap", width=92, format="%.2f", help="Jaccard with the feature of the other SAE that is most like it."
+    "n_active": number_column("texts", sort="n_active", phone=False),
+    "jaccard": number_column(
+        "best overlap",
+        2,
+        sort="jaccard",
+        phone=False,
+        help="Jaccard with the feature of the other SAE that is most like it.",
     ),
-    "other": st.column_config.TextColumn("most like it", width=260),
+    "other": text_column("most like it", sort="other", phone=False),
 }
+SORTS = ("n_nested", *(name for name in COLUMNS if name != "n_nested"))
+PER_PAGE = 10
 
 
 @dataclass(frozen=True)
@@ -141,12 +144,12 @@ def fates(compared: Compared) -> None:
 
 
 def overview(compared: Compared, fate: str) -> pa.Table:
-    """A row for each feature with this fate ("" for all): most nested features first, then most texts."""
+    """A row for each feature with this fate ("" for all), those with most texts first."""
     matches, pairs = compared.matches, compared.matches.pairs
     first = np.unique(pairs.feature, return_index=True)
     best = dict(zip(first[0].tolist(), first[1].tolist(), strict=True))
     ids = np.flatnonzero(matches.fate == FATES.index(fate)) if fate in FATES else np.arange(len(matches.fate))
-    ids = ids[np.lexsort((ids, -compared.n_active[ids], -matches.n_nested[ids]))].tolist()
+    ids = ids[np.lexsort((ids, -compared.n_active[ids]))].tolist()
     others = [compared.other_labels[pairs.other[best[feature_id]]] if feature_id in best else "" for feature_id in ids]
     return pa.table(
         {
@@ -162,10 +165,17 @@ def overview(compared: Compared, fate: str) -> pa.Table:
     )
 
 
-def fate_table(rows: pa.Table, *, key: str) -> None:
-    """The overview; a click anywhere in a row shows what became of its feature."""
-    height = 390 if rows.num_rows > 10 else "content"
-    choice_table(rows, "feature", "feature_id", key=key, columns=COLUMNS, height=height)
+def fate_table(rows: pa.Table, order: Order, shown: int) -> None:
+    """The overview; a row shows what became of its feature. `shown` is the feature that is shown below."""
+    table(
+        rows,
+        COLUMNS,
+        page="splitting.py",
+        opens=lambda row: ("splitting.py", kept_params("feature") | {"feature": row["feature_id"]}),
+        key="fates",
+        order=order,
+        chosen=lambda row: row["feature_id"] == shown,
+    )
 
 
 def fate_box() -> str:

@@ -102,6 +102,56 @@ def test_a_click_on_a_feature_opens_it_and_back_leads_back(visit: Visit) -> None
     visit.page.get_by_text("How often features fire").first.wait_for()
 
 
+FIRST_IDS = """() => [...document.querySelectorAll('.rows tbody a')]
+    .map(link => +new URL(link.href).searchParams.get('feature'))"""
+"""The ids of the features in the table that is shown."""
+OUTLINE = """() => getComputedStyle(document.activeElement,
+    document.activeElement.closest('td') ? '::after' : null).outlineStyle"""
+"""How the element that has focus is outlined; a row by what covers it."""
+SORTED_BY = {
+    "id": "feature_id",
+    "texts": "n_active",
+    "density": "density",
+    "maximum": "max_activation",
+    "mean": "mean_activation",
+}
+"""Heads of numbers in the table of all features, and the columns that they sort by."""
+
+
+def test_every_head_sorts_the_whole_table_and_opens_nothing(visit: Visit, tiny_data: Path) -> None:
+    rows = featurelib.open(tiny_data / "tiny").features()
+    visit.open("/features?run=tiny")
+    for head, column in SORTED_BY.items():
+        for descending in (True, False):
+            visit.page.locator(".rows th a", has_text=re.compile(f"^{head}")).click()
+            direction = "descending" if descending else "ascending"
+            visit.page.wait_for_selector(f'.rows th[aria-sort="{direction}"]:has-text("{head}")')
+            wanted = rows.sort_values([column, "feature_id"], ascending=[not descending, True])["feature_id"].tolist()
+            visit.expect(lambda: visit.page.evaluate(FIRST_IDS), wanted[:50])
+            assert visit.page.locator("h1").inner_text() == "Features" and "/features?" in visit.page.url
+
+
+def test_a_table_is_walked_by_keyboard_and_only_enter_opens(visit: Visit) -> None:
+    visit.open("/features?run=tiny")
+    before = visit.page.url
+    visit.page.locator(".rows th a").first.focus()
+    for _ in range(15):
+        visit.page.keyboard.press("Tab")
+        assert visit.page.evaluate(OUTLINE) == "solid"
+    visit.settle()
+    assert visit.page.url == before
+    label = visit.page.evaluate("document.activeElement.innerText")
+    visit.page.keyboard.press("Enter")
+    visit.expect(lambda: visit.page.locator("h1").inner_text(), label)
+    assert "/feature?run=tiny&feature=" in visit.page.url
+    visit.page.go_back()
+    visit.expect(lambda: visit.page.locator("h1").inner_text(), "Features")
+    with visit.page.context.expect_page() as tab:
+        visit.page.locator(".rows tbody a").first.click(modifiers=["Control"])
+    assert "/feature?run=tiny&feature=" in tab.value.url and visit.page.locator("h1").inner_text() == "Features"
+    tab.value.close()
+
+
 def test_a_lasso_on_the_map_lists_features_under_the_policy(visit: Visit) -> None:
     visit.open("/map?run=tiny&drag=lasso")
     plot = visit.page.locator(".js-plotly-plot .nsewdrag").first

@@ -20,7 +20,7 @@ from featurelib.storage.store import open_store
 from featurelib.ui.feature import flags, samples, top_texts
 from precompute.stages.near_misses import find_near_misses
 from tests.support.numpy_run import DEAD, N_FEATURES, NumpyRun, QuietJob, make_run
-from tests.support.page import UseData, bodies, page_of, param, words
+from tests.support.page import UseData, bodies, page_of, param, table, words
 
 HOSTILE = "![x](http://evil/x.png) <img src=x onerror=alert(1)> **bold** \u202e"
 FACTS = {
@@ -62,13 +62,10 @@ def folder(made: NumpyRun, use_data: UseData) -> None:
 @pytest.mark.usefixtures("folder")
 def test_the_page_lists_the_flags_and_says_what_each_check_is() -> None:
     app = page_of("audit.py", {})
-    table = app.dataframe[0].value
-    assert table["feature_id"].tolist() == [4, 4, 8] and table["check"].tolist() == [
-        "boilerplate",
-        "length",
-        "boilerplate",
-    ]
-    assert table["detail"][0] == HOSTILE and app.dataframe[0].proto.id
+    shown = table(app)
+    assert shown.opened("feature") == [4, 4, 8]
+    assert [row["check"] for row in shown.rows] == ["boilerplate", "length", "boilerplate"]
+    assert shown.rows[0]["detail"] == HOSTILE
     said = words(app)
     assert "3 flags, largest deviation first" in said and "1 length · of 2" in said and "2 boilerplate · of 2" in said
     assert "flagged from 0.85 on, or up to 0.15" in said and "Bonferroni" in said
@@ -78,20 +75,20 @@ def test_the_page_lists_the_flags_and_says_what_each_check_is() -> None:
 @pytest.mark.usefixtures("folder")
 def test_the_address_chooses_a_check_and_all_features() -> None:
     lengths = page_of("audit.py", {"check": "length"})
-    assert lengths.dataframe[0].value["feature_id"].tolist() == [4]
+    assert table(lengths).opened("feature") == [4]
     every = page_of("audit.py", {"check": "length", "every": "yes"})
-    assert every.dataframe[0].value["feature_id"].tolist() == [4, 7] and "2 measurements" in words(every)
+    assert table(every).opened("feature") == [4, 7] and "2 measurements" in words(every)
     none = page_of("audit.py", {"check": "copies"})
-    assert not none.dataframe and "No feature is flagged by copies." in words(none)
+    assert "<table>" not in "".join(bodies(none)) and "No feature is flagged by copies." in words(none)
     odd = page_of("audit.py", {"check": "<b>x"})
-    assert "all, length, boilerplate, copies are known" in words(odd) and len(odd.dataframe[0].value) == 3
+    assert "all, length, boilerplate, copies are known" in words(odd) and len(table(odd).rows) == 3
 
 
 @pytest.mark.usefixtures("folder")
 def test_the_page_of_features_is_narrowed_by_a_flag() -> None:
-    assert page_of("features.py", {"flag": "length"}).dataframe[0].value["feature_id"].tolist() == [4]
-    flagged = page_of("features.py", {"flag": "any", "sort": "feature_id", "order": "rising"}).dataframe[0].value
-    assert flagged["feature_id"].tolist() == [4, 8]
+    assert table(page_of("features.py", {"flag": "length"})).opened("feature") == [4]
+    flagged = page_of("features.py", {"flag": "any", "sort": "feature_id", "order": "rising"})
+    assert table(flagged).opened("feature") == [4, 8]
     assert "No feature matches" in words(page_of("features.py", {"flag": "copies"}))
 
 
@@ -99,7 +96,7 @@ def test_a_run_without_an_audit_says_so(tmp_path: Path, use_data: UseData) -> No
     make_run(tmp_path / "early", upto="keywords")
     use_data(tmp_path)
     assert "has no audit yet: its stage 'audit' is not done" in words(page_of("audit.py", {}))
-    assert len(page_of("features.py", {}).dataframe[0].value) == N_FEATURES
+    assert len(table(page_of("features.py", {})).rows) == N_FEATURES
 
 
 def feature_page(monkeypatch: pytest.MonkeyPatch, draw, feature_id: int, **params: object) -> AppTest:

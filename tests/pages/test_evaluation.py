@@ -21,7 +21,7 @@ from featurelib.storage.runs import Generation, Run
 from featurelib.storage.store import open_store
 from featurelib.ui.evaluation import sae as evaluation
 from tests.support.numpy_run import N_FEATURES, finish, make_run, weights
-from tests.support.page import Open, UseData, addresses, bodies, page_of, text_of, words
+from tests.support.page import Open, UseData, addresses, bodies, page_of, table, text_of, words
 
 
 @pytest.fixture
@@ -82,15 +82,17 @@ def test_the_quantiles_stand_under_their_charts(page: AppTest, tiny: Run) -> Non
 
 
 def test_the_table_holds_every_row_with_its_formula(page: AppTest, tiny: Run) -> None:
-    shown, written = page.main.dataframe[0].value, pq.read_table(tiny.current().file(EVALUATION)).to_pandas()
-    keys = ["metric", "split", "value", "space", "n_texts", "formula"]
-    assert shown["split"].iloc[0] == "held_out"
-    pd.testing.assert_frame_equal(
-        shown[keys].sort_values(keys[:2], ignore_index=True), written[keys].sort_values(keys[:2], ignore_index=True)
-    )
-    fvu = shown[(shown.metric == "fvu") & (shown.split == "train")].iloc[0]
-    assert fvu.interval == f"{ui.number(fvu.low)} – {ui.number(fvu.high)}"
-    assert (shown[shown.split == "weights"].interval == "").all()
+    shown, written = table(page), pq.read_table(tiny.current().file(EVALUATION)).to_pandas()
+    assert shown.rows[0]["split"] == "held_out"
+    read = {(row["metric"], row["split"]): row for row in shown.rows}
+    assert len(read) == len(shown.rows) == len(written)
+    for row in written.to_dict("records"):
+        cells = read[row["metric"], row["split"]]
+        assert cells["value"] == ui.number(row["value"], 4) and cells["formula"] == row["formula"]
+        assert (cells["space"], cells["texts"]) == (row["space"], ui.count(row["n_texts"]))
+    fvu = written[(written.metric == "fvu") & (written.split == "train")].iloc[0]
+    assert read["fvu", "train"]["95 % interval"] == f"{ui.number(fvu.low)} – {ui.number(fvu.high)}"
+    assert all(row["95 % interval"] == "" for row in shown.rows if row["split"] == "weights")
 
 
 def test_the_overview_leads_to_it(open_tiny: Open) -> None:

@@ -30,7 +30,7 @@ from featurelib.ui.kit.address import MARKDOWN, label_of
 from featurelib.ui.kit.downloads import csv_bytes, parquet_bytes
 from tests.support import ROOT
 from tests.support.numpy_run import DEAD, N_FEATURES, N_TEXTS, NumpyRun, make_run
-from tests.support.page import NAVIGATION, Open, UseData, addresses, links, names, page_of, param, text_of, words
+from tests.support.page import NAVIGATION, Open, UseData, addresses, links, names, page_of, param, table, text_of, words
 
 PAGES = [
     *("overview.py", "features.py", "feature.py", "map.py", "families.py", "search.py", "try.py", "steer.py"),
@@ -80,8 +80,9 @@ def peaking(made: NumpyRun, which: np.ndarray) -> list[int]:
     return sorted(which.tolist(), key=lambda feature_id: (-peak[feature_id], feature_id))
 
 
-def table(app: AppTest) -> list[int]:
-    return app.main.dataframe[0].value["feature_id"].tolist()
+def in_table(app: AppTest) -> list[int]:
+    """The ids of the features in the table."""
+    return table(app).opened("feature")
 
 
 @pytest.mark.parametrize("file", PAGES)
@@ -118,7 +119,7 @@ def test_choosing_another_run_leaves_nothing_of_the_old_one_in_the_address(use_d
     assert app.sidebar.selectbox[0].options == ["first", "second"]
     app.sidebar.selectbox[0].select("second").run()
     assert {name: param(app, name) for name in app.query_params} == {"run": "second"}
-    assert table(app) == peaking(second, np.arange(N_FEATURES)) != peaking(first, np.arange(N_FEATURES))
+    assert in_table(app) == peaking(second, np.arange(N_FEATURES)) != peaking(first, np.arange(N_FEATURES))
 
 
 @pytest.mark.parametrize(
@@ -154,7 +155,7 @@ def test_a_range_of_densities_in_the_address_lists_its_features(
     inside = peaking(made, np.flatnonzero((counts >= low) & (counts <= high)))
     assert re.search(rf"\b{len(inside)} features? fires? on", words(app.main))
     assert listed(app) == strongest(made, np.array(inside))[:10]
-    assert table(show("features.py", **given)) == inside[:50]
+    assert in_table(show("features.py", **given)) == inside[:50]
 
 
 FILTERS = [
@@ -174,14 +175,14 @@ def test_the_table_shows_the_features_that_numpy_finds(
 ) -> None:
     inside = np.flatnonzero(rule(densities(made), made.activations.max(axis=0), N_FEATURES))
     app = show("features.py", **params)
-    assert table(app) == peaking(made, inside)
+    assert in_table(app) == peaking(made, inside)
     assert f"{len(inside)} of {N_FEATURES} features" in words(app.main)
 
 
 def test_the_table_is_sorted_by_what_the_address_says(show: Open, made: NumpyRun) -> None:
     peak = made.activations.max(axis=0)
     expected = sorted(range(N_FEATURES), key=lambda feature_id: (peak[feature_id], feature_id))
-    assert table(show("features.py", sort="max_activation", order="rising")) == expected
+    assert in_table(show("features.py", sort="max_activation", order="rising")) == expected
 
 
 def test_a_search_box_writes_the_address_and_a_page_of_none_is_said(show: Open, made: NumpyRun) -> None:
@@ -194,17 +195,21 @@ def test_a_search_box_writes_the_address_and_a_page_of_none_is_said(show: Open, 
     searched = {
         feature_id: f"{made.labels[feature_id]} {known.get(feature_id, '')}" for feature_id in range(N_FEATURES)
     }
-    assert sorted(table(app)) == [
+    assert sorted(in_table(app)) == [
         feature_id for feature_id, text in searched.items() if "galaxy" in text and "key8" in text
     ]
 
 
-def test_a_click_on_a_row_opens_its_feature(show: Open, made: NumpyRun) -> None:
-    app = show("features.py")
-    app.session_state["table 0"] = {"selection": {"rows": [], "columns": [], "cells": [(2, "label")]}}
-    app.run()
-    assert param(app, "feature") == str(peaking(made, np.arange(N_FEATURES))[2])
-    assert "q" not in app.query_params
+def test_a_row_leads_to_its_feature_and_a_head_to_the_whole_table_sorted_by_it(show: Open, made: NumpyRun) -> None:
+    shown = table(show("features.py", q="galaxy", page="1"))
+    assert all(re.fullmatch(r"/feature\?run=small&feature=\d+", address) for address in shown.opens)
+    assert shown.order == {"maximum": "descending"}
+    assert shown.sorts["maximum"] == "/features?run=small&q=galaxy&sort=max_activation&order=rising"
+    assert shown.sorts["density"] == "/features?run=small&q=galaxy&sort=density&order=falling"
+    assert shown.sorts["feature"] == "/features?run=small&q=galaxy&sort=label&order=rising"
+    density = made.activations.astype(bool).mean(axis=0)
+    rising = sorted(range(N_FEATURES), key=lambda feature_id: (density[feature_id], feature_id))
+    assert in_table(show("features.py", sort="density", order="rising")) == rising[:50]
 
 
 WRONG = [
@@ -283,9 +288,9 @@ def test_a_page_keeps_to_one_generation_and_the_next_rerun_shows_the_new_one(use
     use_data(tmp_path)
     app = page_of("features.py", {"run": "again"})
     new = make_run(tmp_path / "again", seed=3)
-    assert table(app) == peaking(old, np.arange(N_FEATURES))
+    assert in_table(app) == peaking(old, np.arange(N_FEATURES))
     app.run()
-    assert table(app) == peaking(new, np.arange(N_FEATURES)) != peaking(old, np.arange(N_FEATURES))
+    assert in_table(app) == peaking(new, np.arange(N_FEATURES)) != peaking(old, np.arange(N_FEATURES))
     assert Run(tmp_path / "again").current().name == "g0002"
 
 

@@ -26,10 +26,10 @@ from featurelib.storage.runs import Generation, Run
 from featurelib.storage.store import open_store
 from featurelib.ui.kit.elements import number
 from featurelib.ui.texts import text_input
-from featurelib.ui.try_text.lines import lines_of
+from featurelib.ui.try_text.lines import lines_of, rows_of
 from tests.conftest import STAND_IN
 from tests.support.numpy_run import NumpyRun, make_run
-from tests.support.page import Open, UseData, bodies, links, page_of, param, text_of, words
+from tests.support.page import Open, UseData, bodies, links, page_of, param, table, text_of, words
 
 DESCRIPTION = "galaxy and quasar near a telescope"
 
@@ -374,8 +374,12 @@ def test_lines_become_a_table_whose_rows_are_the_lines_alone(opened: OpenRun, op
     texts = opened.ask("select text from texts order by text_id")["text"].tolist()[:3]
     pasted = f"{texts[0]}\n\n  \n{texts[1]}\ngalaxy <b>x</b>"
     app = open_tiny("try.py", t=pasted, lines="yes")
-    rows = app.dataframe[0].value
-    assert rows["line"].tolist() == [1, 4, 5] and rows["text"].tolist() == [texts[0], texts[1], "galaxy <b>x</b>"]
+    shown = table(app)
+    assert [row["line"] for row in shown.rows] == ["1", "4", "5"]
+    assert shown.opens == [f"/try?{urlencode({'run': 'tiny', 't': text})}" for text in lines_texts(pasted)]
+    lines = lines_of(pasted)
+    rows = rows_of(opened.store, lines, live.try_lines(opened.generation.path, [text for _, text in lines])).to_pandas()
+    assert rows["text"].tolist() == [texts[0], texts[1], "galaxy <b>x</b>"] == lines_texts(pasted)
     labels = opened.ask("select label from labels order by feature_id")["label"]
     for text, row in zip(rows["text"], rows.to_dict("records"), strict=True):
         alone = live.try_text(opened.generation.path, text)
@@ -388,11 +392,20 @@ def test_lines_become_a_table_whose_rows_are_the_lines_alone(opened: OpenRun, op
             for feature_id, value in zip(alone.feature_ids, alone.activations, strict=True)
         ]
         assert row["strongest"] == ";  ".join(named[:3])
+    for row, read in zip(rows.to_dict("records"), shown.rows, strict=True):
+        assert read["strongest features"] == row["strongest"] and read["cosine"] == f"{row['cosine']:.3f}"
+        assert read["explained"] == f"{100 * row['explained']:.2f} %" and read["truncated"] == "no"
+    by_cosine = open_tiny("try.py", t=pasted, lines="yes", sort="cosine", order="rising")
+    assert table(by_cosine).numbers("cosine") == sorted(shown.numbers("cosine"))
+
+
+def lines_texts(pasted: str) -> list[str]:
+    return [text for _, text in lines_of(pasted)]
 
 
 def test_the_table_of_lines_names_what_it_leaves_out(open_tiny: Open) -> None:
     app = open_tiny("try.py", lines="yes")
     app.text_area(key="address t").set_value("\n".join(["galaxy"] * 203 + ["x" * 20_001])).run()
     assert "Lines longer than 20,000 characters are left out: 204." in words(app)
-    assert "The first 200 of 203 lines are tried" in words(app) and len(app.dataframe[0].value) == 200
+    assert "The first 200 of 203 lines are tried" in words(app) and len(table(app).rows) == 200
     assert lines_of("a\n \n\tb\n") == [(1, "a"), (3, "\tb")]

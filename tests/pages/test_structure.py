@@ -13,7 +13,7 @@ from featurelib import ui
 from featurelib.storage.runs import Done
 from tests.queries.test_structure import vectors
 from tests.support.numpy_run import N_TEXTS, NumpyRun, make_run
-from tests.support.page import Open, UseData, addresses, bodies, names, page_of, param, text_of, words
+from tests.support.page import Open, UseData, addresses, bodies, names, page_of, table, text_of, words
 from tests.support.structure_run import ALWAYS, CHILDREN, GRANDCHILD, ROOT, SPLIT_INTO, planted, split, structure_run
 
 
@@ -36,11 +36,11 @@ def labelled_links(app: AppTest) -> list[tuple[str, str]]:
 
 def test_the_families_page_shows_the_planted_family_as_a_tree(show: Open, made: NumpyRun) -> None:
     app = show("families.py")
-    assert app.main.dataframe[0].value["label"].tolist() == [made.labels[ROOT]]
+    assert [row["root"] for row in table(app).rows] == [made.labels[ROOT]]
     said = words(app)
     assert "1 family" in said and "4 features, 2 steps deep" in said and "10.0 % of 40 features are in one" in said
     tree = next(body for body in bodies(app) if 'class="tree"' in body)
-    hrefs = [int(feature_id) for feature_id in re.findall(r'href="feature\?run=planted&amp;feature=(\d+)"', tree)]
+    hrefs = [int(feature_id) for feature_id in re.findall(r'href="/feature\?run=planted&amp;feature=(\d+)"', tree)]
     assert hrefs == [ROOT, CHILDREN[0], GRANDCHILD, CHILDREN[1]]
     rows = [" ".join(text_of(row, " ").split()) for row in tree.split('<div class="tree-row">')[1:]]
     assert rows[1].endswith("14 100 % 50.0 %") and rows[2].endswith("7 100 % 50.0 %")
@@ -49,19 +49,19 @@ def test_the_families_page_shows_the_planted_family_as_a_tree(show: Open, made: 
 
 def test_the_families_page_searches_sorts_and_says_what_is_not_there(show: Open, made: NumpyRun) -> None:
     assert "No family matches" in words(show("families.py", q="label20"))
-    assert show("families.py", q=f"label{GRANDCHILD}", sort="label", order="rising").main.dataframe
+    named = show("families.py", q=f"label{GRANDCHILD}", sort="label", order="rising")
+    assert table(named).order == {"root": "ascending"}
     assert "there is no family 99; this run's families are 0 to 0" in words(show("families.py", family=99)).lower()
     assert "a whole number is expected" in words(show("families.py", family="x"))
     assert "The address says sort=nope" in words(show("families.py", sort="nope", heat="nope"))
 
 
-def test_a_click_in_the_list_opens_its_family(show: Open) -> None:
-    app = show("families.py")
-    assert param(app, "family") is None
-    key = f"families {param(app, 'run')} 0 size falling "
-    app.session_state[key] = {"selection": {"rows": [], "columns": [], "cells": [(0, "size")]}}
-    app.run()
-    assert param(app, "family") == "0"
+def test_a_row_of_the_list_leads_to_its_family_in_the_same_order(show: Open) -> None:
+    assert table(show("families.py")).opens == ["/families?run=planted&family=0"]
+    sorted_anew = table(show("families.py", sort="depth", q="label"))
+    assert sorted_anew.opens == ["/families?run=planted&sort=depth&q=label&family=0"]
+    assert sorted_anew.sorts["depth"] == "/families?run=planted&q=label&sort=depth&order=rising"
+    assert sorted_anew.sorts["root"] == "/families?run=planted&q=label&sort=label&order=rising"
 
 
 def test_a_run_without_families_says_so(use_data: UseData, tmp_path: Path) -> None:
@@ -117,14 +117,16 @@ def test_the_same_feature_in_both_lists_is_refused(show: Open) -> None:
 
 def test_the_splitting_page_tells_what_became_of_the_root(show: Open, made: NumpyRun) -> None:
     app = show("splitting.py", feature=ROOT)
-    said, rows = words(app), app.main.dataframe[0].value.set_index("feature_id")
-    assert rows.loc[ROOT, "fate"] == "split" and rows.loc[ROOT, "n_nested"] == 3
-    assert rows.loc[CHILDREN[1], "fate"] == "stayed" and rows.loc[CHILDREN[1], "jaccard"] == 1
+    said, shown = words(app), table(show("splitting.py", fate="split", feature=ROOT))
+    assert shown.rows[0]["became"] == "split" and shown.rows[0]["nested in it"] == "3"
+    stayed = table(show("splitting.py", fate="stayed", sort="jaccard"))
+    child = stayed.rows[stayed.opened("feature").index(CHILDREN[1])]
+    assert child["became"] == "stayed" and child["best overlap"] == "1.00"
     assert f"{made.labels[ROOT]} feature {ROOT} · 28 texts" in said and "split : two or more features" in said
     there = [query for query in addresses(app) if query.startswith("run=other&")]
     assert {f"run=other&feature={feature_id}" for feature_id in SPLIT_INTO} <= set(there)
     assert "1 split" in words(show("splitting.py", fate="split"))
-    assert show("splitting.py", fate="split").main.dataframe[0].value["feature_id"].tolist() == [ROOT]
+    assert shown.opened("feature") == [ROOT]
     assert "there is no feature 4000" in words(show("splitting.py", feature=4000)).lower()
     former = show("splitting.py", fate="absorbed")
     assert words(former) == words(show("splitting.py", fate="nested")) and "The address says" not in words(former)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import html
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 from streamlit.testing.v1 import AppTest
 
@@ -36,8 +38,9 @@ def _main(block: Any) -> Any:
 
 
 def bodies(block: Any) -> list[str]:
-    """The HTML of a page (or of its sidebar), piece by piece, without style sheets."""
-    return [element.proto.body for element in _main(block).get("html") if "<style>" not in element.proto.body]
+    """The HTML of a page (or of its sidebar), piece by piece, without style sheets and the script."""
+    every = [element.proto.body for element in _main(block).get("html")]
+    return [body for body in every if "<style>" not in body and not body.startswith("<script>")]
 
 
 def text_of(markup: str, gap: str = "") -> str:
@@ -48,6 +51,45 @@ def text_of(markup: str, gap: str = "") -> str:
 def words(block: Any) -> str:
     """All that a page draws as HTML, without its tags, one space between words."""
     return " ".join(" ".join(text_of(body, " ") for body in bodies(block)).split())
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A table as it is read on a page."""
+
+    heads: list[str]
+    """The names of its columns."""
+    rows: list[dict[str, str]]
+    """The cells of each row by head."""
+    opens: list[str]
+    """The address that each row leads to; empty where rows lead nowhere."""
+    sorts: dict[str, str]
+    """The address that each head leads to."""
+    order: dict[str, str]
+    """The heads that the table is sorted by: ascending or descending."""
+
+    def numbers(self, head: str) -> list[float]:
+        """The numbers of a column, without their signs."""
+        return [float(row[head].replace(",", "").replace(" %", "")) for row in self.rows]
+
+    def opened(self, name: str) -> list[int]:
+        """A parameter of the addresses that the rows lead to."""
+        return [int(parse_qs(urlsplit(address).query)[name][0]) for address in self.opens]
+
+
+def table(block: Any) -> Shown:
+    """The one table of a page; AssertionError when there is none, or another."""
+    (markup,) = [body for body in bodies(block) if "<table>" in body]
+    head, *lines = re.findall(r"<tr.*?</tr>", markup)
+    cells = re.findall(r"<th(.*?)>(.*?)</th>", head)
+    heads = [re.sub("[▾▴]$", "", text_of(inner)) for _, inner in cells]
+    sorts = {name: html.unescape(address) for name, (_, inner) in zip(heads, cells, strict=True)
+             for address in re.findall(r'href="([^"]*)"', inner)}  # fmt: skip
+    order = {name: word for name, (attributes, _) in zip(heads, cells, strict=True)
+             for word in re.findall(r'aria-sort="(\w+ending)"', attributes)}  # fmt: skip
+    rows = [dict(zip(heads, map(text_of, re.findall(r"<td.*?>(.*?)</td>", line)), strict=True)) for line in lines]
+    opens = [html.unescape(address) for line in lines for address in re.findall(r'href="([^"]*)"', line)]
+    return Shown(heads, rows, opens, sorts, order)
 
 
 def links(block: Any, page: str = "") -> list[str]:

@@ -14,6 +14,7 @@ from featurelib.ui.kit.downloads import download
 from featurelib.ui.kit.elements import Html, count, heading, html, number, percent, strip, tag
 from featurelib.ui.kit.metrics import SPLITS, metric_help, metric_number
 from featurelib.ui.kit.session import Opened
+from featurelib.ui.kit.tables import Column, number_column, order_of_address, sorted_rows, table, text_column
 
 FIRST = ("held_out", "unknown", "all", "train")
 """The splits, those first whose numbers may be trusted most."""
@@ -39,13 +40,13 @@ SHARES = ("dead_share", "dense_share_10", "dense_share_50")
 QUANTILES = ("05", "25", "50", "75", "95")
 
 COLUMNS = {
-    "metric": st.column_config.TextColumn("metric", width=135),
-    "value": st.column_config.NumberColumn("value", width=80, format="%.4g"),
-    "interval": st.column_config.TextColumn("95 % interval", width=130),
-    "split": st.column_config.TextColumn("split", width=80),
-    "space": st.column_config.TextColumn("space", width=105),
-    "n_texts": st.column_config.NumberColumn("texts", width=70, format="localized"),
-    "formula": st.column_config.TextColumn("formula", width=900),
+    "metric": text_column("metric", sort="metric"),
+    "value": Column("value", show=lambda value: number(value, 4), sort="value"),
+    "interval": text_column("95 % interval", sort="interval", phone=False),
+    "split": text_column("split", sort="split"),
+    "space": text_column("space", sort="space", phone=False),
+    "n_texts": number_column("texts", sort="n_texts", phone=False),
+    "formula": text_column("formula", sort="formula", phone=False),
 }
 
 
@@ -160,8 +161,15 @@ def all_rows(run: Opened) -> None:
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute", key="all-rows"):
         heading("Every number", f"{rows.num_rows} rows, each with its formula")
         download(f"{run.name}-evaluation", lambda: rows, key="evaluation", what="Download")
+    order = order_of_address(["table", *COLUMNS], rising=("metric", "split", "space", "formula", "interval"))
     shown = _with_intervals(rows)
-    st.dataframe(shown, key="every", hide_index=True, column_order=list(COLUMNS), column_config=COLUMNS, height=420)
+    table(
+        shown if order.sort == "table" else sorted_rows(shown, order.sort, order),
+        COLUMNS,
+        page="evaluation.py",
+        key="every",
+        order=order,
+    )
 
 
 def _with_intervals(rows: pa.Table) -> pa.Table:

@@ -104,6 +104,11 @@ def set_params(**values: object) -> None:
         st.query_params.from_dict(wanted)
 
 
+def kept_params(*but: str) -> dict[str, str]:
+    """The parameters of the address but the run and those named, for a link that changes them."""
+    return {name: value for name, value in st.query_params.to_dict().items() if name not in ("run", *but)}
+
+
 def with_run(values: Mapping[str, object]) -> dict[str, str]:
     """Parameters for another page: the run first, then `values` without the empty ones."""
     run = {"run": _raw("run")} if _raw("run") else {}
@@ -111,8 +116,10 @@ def with_run(values: Mapping[str, object]) -> dict[str, str]:
 
 
 def address(page: str, **values: object) -> str:
-    """The address of a page below the server's, to be copied: /feature?run=demo&feature=7."""
-    return f"/{page.removesuffix('.py').replace('overview', '')}?{urlencode(with_run(values))}"
+    """The address of a page on this server, with the path that a proxy gives it: /feature?run=demo&feature=7."""
+    root = str(st.get_option("server.baseUrlPath") or "").strip("/")
+    path = "/".join(piece for piece in (root, page.removesuffix(".py").replace("overview", "")) if piece)
+    return f"/{path}?{urlencode(with_run(values))}"
 
 
 def go(page: str, **values: object) -> NoReturn:

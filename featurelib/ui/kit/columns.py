@@ -1,38 +1,37 @@
-"""The columns of the table of all features: heads, widths, formats, what each number is."""
+"""The columns of the table of all features: heads, formats, what each number is."""
 
 from __future__ import annotations
 
-import streamlit as st
+from featurelib.ui.kit.tables import id_column, number_column, share_column, text_column
 
-ORDERS = {"falling": "descending", "rising": "ascending"}
-"""The orders of a table as addresses have named them from the first version on, and the words for them."""
+
+def cluster_name(cluster: int) -> str:
+    """A cluster of the map by its number; HDBSCAN's −1 is no cluster."""
+    return "none" if cluster < 0 else str(cluster)
+
+
 FEATURES = {
-    "feature_id": st.column_config.NumberColumn("id", width=50, format="%d"),
-    "label": st.column_config.TextColumn("feature", width=320),
-    "keywords": st.column_config.TextColumn("keywords", width=160),
-    "auroc": st.column_config.NumberColumn(
+    "feature_id": id_column("id", sort="feature_id", phone=False),
+    "label": text_column("feature", sort="label"),
+    "keywords": text_column("keywords", phone=False, one_line=True, longest=120),
+    "auroc": number_column(
         "AUROC",
-        width=66,
-        format="%.2f",
+        2,
+        sort="auroc",
+        phone=False,
         help="How well a text's similarity to the name predicts firing, on label test texts: 0.5 is chance, 1 perfect.",
     ),
-    "ap": st.column_config.NumberColumn(
-        "AP", width=52, format="%.2f", help="Average precision of the same; chance is the density."
+    "ap": number_column("AP", 2, sort="ap", phone=False, help="Average precision of the same; chance is the density."),
+    "n_active": number_column("texts", sort="n_active", phone=False, help="The number of texts on which it fires."),
+    "density": share_column("density", sort="density", help="The share of texts on which it fires."),
+    "max_activation": number_column("maximum", 3, sort="max_activation", help="Its largest activation."),
+    "mean_activation": number_column(
+        "mean", 3, sort="mean_activation", phone=False, help="Its mean activation where it fires."
     ),
-    "n_active": st.column_config.NumberColumn(
-        "texts", width=62, format="localized", help="The number of texts on which it fires."
+    "gate": number_column(
+        "threshold", 3, sort="gate", phone=False, help="The feature fires where its pre-activation exceeds it."
     ),
-    "density": st.column_config.NumberColumn(
-        "density", width=72, format="percent", help="The share of texts on which it fires."
-    ),
-    "max_activation": st.column_config.NumberColumn("maximum", width=80, format="%.3f", help="Its largest activation."),
-    "mean_activation": st.column_config.NumberColumn(
-        "mean", width=70, format="%.3f", help="Its mean activation where it fires."
-    ),
-    "gate": st.column_config.NumberColumn(
-        "threshold", width=76, format="%.3f", help="The feature fires where its pre-activation exceeds it."
-    ),
-    "cluster": st.column_config.NumberColumn(
-        "cluster", width=65, format="%d", help="Its cluster on the map; −1 is none."
+    "cluster": text_column(
+        "cluster", show=cluster_name, sort="cluster", phone=False, help="Its cluster of directions on the map."
     ),
 }

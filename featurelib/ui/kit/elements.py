@@ -48,10 +48,15 @@ def plain(text: str) -> str:
     return UNSHOWABLE.sub("�", text.replace("\r\n", "\n").replace("\r", "\n"))
 
 
-def tag(name: str, *children: object, cls: str = "", style: str = "", help: str = "") -> Html:
-    """An element around `children`: Html stays as it is, all else is escaped and isolated (`<bdi>`)."""
+def tag(name: str, *children: object, cls: str = "", style: str = "", help: str = "", **others: str) -> Html:
+    """An element around `children`: Html stays as it is, all else is escaped and isolated (`<bdi>`).
+
+    `others` are further attributes, which the caller names and no text of a corpus does; "_" stands for "-".
+    """
     inner = "".join(child if isinstance(child, Html) else _text(child) for child in children)
-    attributes = {"class": cls, "style": style, "data-help": plain(help), "tabindex": "0" if help else ""}
+    focus = {"tabindex": "0"} if help and name != "a" else {}
+    attributes = {"class": cls, "style": style, "data-help": plain(help)} | focus
+    attributes |= {key.replace("_", "-"): value for key, value in others.items()}
     written = "".join(f' {key}="{escaping.escape(value)}"' for key, value in attributes.items() if value)
     return Html(f"<{name}{written}>{inner}</{name}>")
 

@@ -34,8 +34,8 @@ DARK = Colours(
 
 FOLDER = Path(__file__).with_name("css")
 SHEETS = (
-    "base", "reading", "highlight", "text_input", "audit", "fidelity", "evaluation", "families", "matching", "similar",
-    "steering", "textmap",
+    "base", "tables", "reading", "highlight", "text_input", "audit", "fidelity", "evaluation", "families", "matching",
+    "similar", "steering", "textmap",
 )  # fmt: skip
 """The files of the folder css, in the order of the cascade: what all pages have first, then one for each subject."""
 

@@ -27,7 +27,7 @@ LONGEST_ONE = LONGEST_TEXT
 """Characters of one text that the embedder is given."""
 REFUSED = 4_000_000
 """A longer paste is refused by the browser, so that no message is too large for the server."""
-MOST_STORED = 20
+MOST_STORED = 220
 """Long texts that a session stores."""
 STORED = "typed texts that are kept"
 CUT = "characters that were pasted"

@@ -11,27 +11,41 @@ from featurelib import queries
 from featurelib.live.client import LONGEST_TEXT, MOST_LINES
 from featurelib.live.results import TriedText
 from featurelib.storage.store import Store
-from featurelib.ui.kit.address import go
 from featurelib.ui.kit.downloads import download
 from featurelib.ui.kit.elements import count, html, sentence, tag
 from featurelib.ui.kit.navigation import EXPLAINED, RECONSTRUCTED
 from featurelib.ui.kit.session import OPENED, Opened, live
+from featurelib.ui.kit.tables import (
+    id_column,
+    number_column,
+    order_of_address,
+    share_column,
+    sorted_rows,
+    table,
+    text_column,
+)
 from featurelib.ui.texts.text_input import in_address
 
 STRONGEST = 3
 REMEMBERED = "tried lines"
 COLUMNS = {
-    "line": st.column_config.NumberColumn("line", width=45, format="%d"),
-    "text": st.column_config.TextColumn("text", width=330),
-    "strongest": st.column_config.TextColumn(
-        "strongest features", width=380, help="The three most strongly active features, with their activations."
+    "line": id_column("line", sort="line", phone=False),
+    "text": text_column("text", sort="text", longest=160),
+    "strongest": text_column(
+        "strongest features",
+        sort="strongest",
+        help="The three most strongly active features, with their activations.",
     ),
-    "n_active": st.column_config.NumberColumn("active", width=60, help="The number of features that fire."),
-    "explained": st.column_config.NumberColumn("explained", width=80, format="percent", help=EXPLAINED),
-    "cosine": st.column_config.NumberColumn("cosine", width=65, format="%.3f", help=RECONSTRUCTED),
-    "n_tokens": st.column_config.NumberColumn("tokens", width=60, help="Prompt and special tokens included."),
-    "truncated": st.column_config.CheckboxColumn(
-        "truncated", width=75, help="Whether the embedder stopped before the end of the text."
+    "n_active": number_column("active", sort="n_active", phone=False, help="The number of features that fire."),
+    "explained": share_column("explained", sort="explained", phone=False, help=EXPLAINED),
+    "cosine": number_column("cosine", 3, sort="cosine", phone=False, help=RECONSTRUCTED),
+    "n_tokens": number_column("tokens", sort="n_tokens", phone=False, help="Prompt and special tokens included."),
+    "truncated": text_column(
+        "truncated",
+        show=lambda truncated: "yes" if truncated else "no",
+        sort="truncated",
+        phone=False,
+        help="Whether the embedder stopped before the end of the text.",
     ),
 }
 
@@ -57,8 +71,7 @@ def tried_lines(opened: Opened, text: str) -> None:
     if not lines:
         sentence("All lines are empty.")
         return
-    rows = table(opened.store, lines, _tried(opened, [line for _, line in lines]))
-    _draw(opened, rows, [line for _, line in lines])
+    _draw(opened, rows_of(opened.store, lines, _tried(opened, [line for _, line in lines])))
 
 
 def _tried(opened: Opened, texts: Sequence[str]) -> Sequence[TriedText]:
@@ -71,7 +84,7 @@ def _tried(opened: Opened, texts: Sequence[str]) -> Sequence[TriedText]:
     return remembered[1]
 
 
-def table(store: Store, lines: Sequence[tuple[int, str]], tried: Sequence[TriedText]) -> pa.Table:
+def rows_of(store: Store, lines: Sequence[tuple[int, str]], tried: Sequence[TriedText]) -> pa.Table:
     """One row a line: line, text, strongest, n_active, explained, cosine, n_tokens, truncated, features, activations.
 
     explained = 1 − FVU of this text; features and activations are lists, the most strongly active first.
@@ -99,19 +112,15 @@ def _strongest(answer: TriedText, labels: Mapping[int, str]) -> str:
     return ";  ".join(f"{labels.get(feature_id, f'feature {feature_id}')} {value:.2f}" for feature_id, value in pairs)
 
 
-def _draw(opened: Opened, rows: pa.Table, lines: Sequence[str]) -> None:
-    event = st.dataframe(
-        rows,
-        key="tried lines table",
-        hide_index=True,
-        column_order=list(COLUMNS),
-        column_config=COLUMNS,
-        on_select="rerun",
-        selection_mode="single-cell",
-        lazy=False,
+def _draw(opened: Opened, rows: pa.Table) -> None:
+    order = order_of_address(list(COLUMNS), rising=("line", "text", "strongest", "truncated"))
+    table(
+        sorted_rows(rows, order.sort, order),
+        COLUMNS,
+        page="try.py",
+        opens=lambda row: ("try.py", in_address(row["text"])),
+        key="lines",
+        order=order,
     )
-    html(tag("p", "A click on a row opens that line alone.", cls="muted"))
+    html(tag("p", "A row opens its line alone.", cls="muted"))
     download(f"{opened.name}-tried", lambda: rows, key="tried", what="Download")
-    cells = event["selection"]["cells"]
-    if cells and cells[0][0] < len(lines):
-        go("try.py", **in_address(lines[cells[0][0]]))

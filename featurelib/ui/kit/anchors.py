@@ -1,0 +1,32 @@
+"""Links inside HTML: many of them in one element, such as a table, and none of them loads the page anew.
+
+A plain link in HTML would load the whole application again. The one script of this project hands a click on it to
+Streamlit's own handling of the Back button. Streamlit runs it (st.html with unsafe_allow_javascript), and the server's
+content policy admits it by its hash (`guard`) and no other.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+import streamlit as st
+
+from featurelib.ui.kit.address import address
+from featurelib.ui.kit.elements import Html, tag
+
+
+@cache
+def script_element() -> str:
+    """Return the script as HTML, for the page and for the hash in the server's policy."""
+    return f"<script>{Path(__file__).with_name('js').joinpath('anchors.js').read_text(encoding='utf-8')}</script>"
+
+
+def follow_links() -> None:
+    """Let links in HTML change the page; the navigation does so once on every page."""
+    st.html(script_element(), unsafe_allow_javascript=True)
+
+
+def link(page: str, label: object, **values: object) -> Html:
+    """A link to a page, with the run and `values` in its address."""
+    return tag("a", label, cls="in-app", href=address(page, **values))
