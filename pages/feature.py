@@ -9,9 +9,9 @@ import streamlit as st
 
 from featurelib import queries, ui
 from featurelib.schema import MIN_BOTH, Refusal
-from featurelib.ui.feature import explanation, fidelity, flags, header, relatives, samples, top_texts
+from featurelib.ui.feature import drawing, explanation, fidelity, flags, header, relatives, samples, top_texts
 from featurelib.ui.kit import coactivation, lists, navigation
-from featurelib.ui.texts import text_list
+from featurelib.ui.texts import text_list, word_colours
 
 BESIDE = 8
 SUPPORTS = [str(MIN_BOTH), "10", "20", "50"]
@@ -54,14 +54,15 @@ with ui.section():
 with ui.section():
     flags.flags(queries.feature_audit(store, feature_id).to_pylist())
 header.feature_strip(feature)
+later: list[text_list.ShownText] = []
 texts, beside = st.columns([2.1, 1], gap="large")
 
 with texts, ui.section():
     if feature.dead:
         ui.sentence(header.DEAD.format(ui.count(feature.n_texts)))
-        samples.near_misses(store, feature)
+        samples.near_misses(drawing.Drawing(opened, feature, colours=False))
     else:
-        top_texts.texts(store, feature, columns)
+        later = top_texts.texts(opened, feature, columns)
 
 with beside:
     if not feature.dead:
@@ -90,3 +91,4 @@ with beside:
             by = ui.param("column") if ui.param("column") in columns else columns[0]
             rows = queries.metadata_values(store, feature_id, by, limit=BESIDE)
             header.values_list(feature_id, by, rows.to_pylist())
+word_colours.ask_later(opened, feature, later)

@@ -86,9 +86,13 @@ def draw(run: ui.Opened) -> None:
 
 
 def choose(selection: dict[str, Any]) -> None:
-    """Write the feature that was clicked into the address."""
+    """Write the feature that was clicked into the address; a lasso leaves the address, and with it the figure, as it is.
+
+    The browser forgets a lasso when the figure changes, as it would with the ring around a feature chosen before.
+    """
     ids = charts.chosen_ids(selection)
-    ui.set_params(feature=ids[0] if len(ids) == 1 else None)
+    if len(ids) < 2:
+        ui.set_params(feature=ids[0] if ids else None)
 
 
 run = ui.open_run()

@@ -41,7 +41,7 @@ def navigator(run: ui.Opened) -> None:
     total = queries.count_features(run.store, which)
     lines = [
         lists.feature_line(
-            row["feature_id"], row["label"], ui.percent(row["density"]), ui.number(row["max_activation"])
+            row["feature_id"], row["label"], ui.density(row["density"]), ui.number(row["max_activation"])
         )
         for row in listed
     ]

@@ -50,6 +50,8 @@ def texts() -> None:
         first = ui.pager(len(nearest), PER_PAGE)
         shown = by_id.texts_of(store, nearest[first : first + PER_PAGE])
     with place:
+        if typed.strip() and by == "words" and not n_texts:
+            finding.nothing_found(index, typed)
         text_list.text_list(by, text_list.with_features(shown, store))
 
 

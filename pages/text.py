@@ -84,8 +84,8 @@ with beside, ui.section():
                 row["feature_id"],
                 row["label"],
                 ui.number(row["activation"]),
-                ui.percent(row["density"]),
-                share=row["activation"] / row["max_activation"] if row["max_activation"] else 0.0,
+                ui.density(row["density"]),
+                share=row["activation"] / rows[0]["activation"],
             )
             for row in rows
         ],

@@ -63,7 +63,7 @@ def draw(run: ui.Opened) -> None:
         with narrow, ui.section():
             if len(ids) > 1:
                 pairs = places["text_id"].filter(fires).to_pylist(), activations.values.drop_null().to_pylist()
-                textmap.texts_listed(run, ids, dict(zip(*pairs, strict=True)))
+                textmap.texts_listed(run, ids, dict(zip(*pairs, strict=True)), feature.label)
             elif text_id is not None:
                 textmap.text_beside(store, text_id)
             else:
@@ -80,9 +80,10 @@ def note(run: ui.Opened, n_placed: int) -> None:
 
 
 def choose(selection: dict[str, Any]) -> None:
-    """Write the text that was clicked into the address."""
+    """Write the text that was clicked into the address; a lasso leaves the address, and so the figure, as it is."""
     ids = charts.chosen_ids(selection)
-    ui.set_params(text=ids[0] if len(ids) == 1 else None)
+    if len(ids) < 2:
+        ui.set_params(text=ids[0] if ids else None)
 
 
 run = ui.open_run()

@@ -32,7 +32,7 @@ def draw_one_text() -> None:
         fired, missed = tried.feature_ids.tolist(), tried.missed_ids[: one_text.BELOW].tolist()
         ids = [*fired, *missed, *([] if chosen is None else [chosen])]
         known = firing.known_features(store, ids)
-        one_text.warnings(typed.text, tried)
+        one_text.warnings(store, typed.text, tried)
         one_text.features(tried, known, typed, chosen)
     if tried is None:
         return

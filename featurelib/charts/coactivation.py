@@ -19,6 +19,7 @@ HEIGHT = 400
 """Pixels at the most, about what a column beside a list is wide."""
 LONGEST = 34
 """Characters of a name that are shown at the left edge."""
+AXIS = "features, in the order of the list"
 NAMED = 26
 """Up to so many features have their names at the left edge; with more, names are shown on hover only."""
 
@@ -53,11 +54,15 @@ def coactivation_heatmap(
         )
     )
     labelled = named and len(shown) <= NAMED
-    quiet(figure, int(np.clip(100 + 14 * len(shown), 240, HEIGHT)), left=230 if labelled else 0, bottom=4)
+    quiet(figure, int(np.clip(100 + 14 * len(shown), 240, HEIGHT)), left=230 if labelled else 22, bottom=22)
     figure.update_layout(plot_bgcolor=CLEAR)
-    figure.update_xaxes(visible=False, constrain="domain")
+    figure.update_xaxes(
+        constrain="domain", title={"text": AXIS, "font": {"size": 11}, "standoff": 4}, showticklabels=False,
+        showgrid=False, zeroline=False, ticks="",
+    )  # fmt: skip
     figure.update_yaxes(
-        visible=labelled,
+        title=None if labelled else {"text": AXIS, "font": {"size": 11}, "standoff": 4},
+        showticklabels=labelled,
         scaleanchor="x",
         constrain="domain",
         constraintoward="top",

@@ -96,6 +96,12 @@ class Live:
         answers = self._ask("attributions", generation, text, feature_ids=ids)
         return [from_json(Attribution, answer) for answer in answers]
 
+    def attributions_of(self, generation: Path, texts: Sequence[str], feature_id: int) -> list[Attribution]:
+        """Return the same for one feature and several texts, in their order; Refusal as for one."""
+        checked = [_checked(text[:LONGEST_TEXT]) for text in texts]
+        answers = self._answer("attributions_of", generation, texts=checked, feature_id=int(feature_id))
+        return [from_json(Attribution, answer) for answer in answers]
+
     def without_words(self, generation: Path, text: str, feature_id: int, *, most: int = MOST_WORDS) -> Deletions:
         """Return how much lower a feature's pre-activation is without each of the first `most` words of `text`.
 

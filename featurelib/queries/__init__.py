@@ -19,6 +19,7 @@ from featurelib.queries.evaluation import (
     Metric,
     alignment_bins,
     evaluation,
+    fvu_quantile,
     metric,
     metrics,
     nearest_bins,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from featurelib.queries.overview import equal_bins
-from featurelib.schema import Refusal
+from featurelib.schema import TEXT_SUMMARIES, Refusal
 from featurelib.storage.store import Store
 
 TEXT_COLUMNS = ("cosine", "fvu", "n_active")
@@ -150,6 +150,21 @@ def alignment_bins(store: Store, n_bins: int = 40) -> pa.Table:
             "with --from encode."
         )
     return equal_bins(store, "gates", "alignment", "n_features", n_bins)
+
+
+def fvu_quantile(store: Store, share: float) -> float | None:
+    """Return the FVU that so large a share of the texts stays below; None before the stage encode. Asked once."""
+    if not store.has(TEXT_SUMMARIES):
+        return None
+
+    def ask() -> float | None:
+        rows = store.ask(
+            "select quantile_cont(fvu, $share::double) as fvu from text_summaries where isfinite(fvu)", share=share
+        )
+        value: float | None = rows["fvu"][0].as_py()
+        return value
+
+    return store.once(f"fvu_quantile {share}", ask)
 
 
 def nearest_bins(store: Store, n_bins: int = 40) -> pa.Table:

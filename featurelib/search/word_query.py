@@ -22,6 +22,8 @@ class WordQuery:
 
     match: str
     """The FTS5 expression; empty when there is no word to search for."""
+    required: tuple[str, ...]
+    """The words and phrases that must all occur, each as it was typed."""
     note: str
     """A sentence for the reader when there is no word to search for, or when some were left out; else empty."""
 
@@ -29,6 +31,7 @@ class WordQuery:
 def read_query(typed: str) -> WordQuery:
     """Return a query of words (all must occur), "phrases", prefix* and -exclusions; there are no syntax errors."""
     required: list[str] = []
+    typed_terms: list[str] = []
     excluded: list[str] = []
     terms = list(TERM.finditer(typed[:QUERY_LENGTH].replace("\x00", " ")))
     for term in terms[:QUERY_TERMS]:
@@ -37,12 +40,13 @@ def read_query(typed: str) -> WordQuery:
         if any(_is_token(character) for character in words):
             quoted = '"' + words.replace('"', " ") + '"' + star
             (excluded if term["minus"] else required).append(quoted)
+            typed_terms += [] if term["minus"] else [term.group()]
     if not required:
-        return WordQuery("", _why_empty(typed, bool(excluded)))
+        return WordQuery("", (), _why_empty(typed, bool(excluded)))
     match = "(" + " AND ".join(required) + ")" + (f" NOT ({' OR '.join(excluded)})" if excluded else "")
     left_out = len(terms) > QUERY_TERMS or len(typed) > QUERY_LENGTH
     note = f"Only the first {QUERY_TERMS} words or {QUERY_LENGTH:,} characters were looked for." if left_out else ""
-    return WordQuery(match, note)
+    return WordQuery(match, tuple(typed_terms), note)
 
 
 def _why_empty(typed: str, only_excluded: bool) -> str:

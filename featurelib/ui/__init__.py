@@ -29,6 +29,7 @@ from featurelib.ui.kit.elements import (
     Number,
     chart,
     count,
+    density,
     facts,
     heading,
     html,

@@ -15,7 +15,7 @@ from featurelib.storage.store import Store
 from featurelib.ui.kit.address import choice_box, page_link
 from featurelib.ui.kit.coactivation import heat
 from featurelib.ui.kit.downloads import download
-from featurelib.ui.kit.elements import chip, chips, count, facts, heading, html, number, percent, sentence, tag
+from featurelib.ui.kit.elements import chip, chips, count, density, facts, heading, html, number, percent, sentence, tag
 from featurelib.ui.kit.lists import feature_line, line_list
 from featurelib.ui.kit.session import Opened
 from featurelib.ui.texts.text_list import text_list, text_of
@@ -56,7 +56,7 @@ def listed(run: Opened, ids: list[int], title: str, key: str) -> None:
     which = queries.FeatureFilter(ids=tuple(ids))
     heading(title, "densest first" if len(ids) > 1 else "")
     rows = queries.features(run.store, which, limit=LISTED).to_pylist()
-    line_list(key, [feature_line(row["feature_id"], row["label"], percent(row["density"])) for row in rows])
+    line_list(key, [feature_line(row["feature_id"], row["label"], density(row["density"])) for row in rows])
     if len(ids) > LISTED:
         sentence(f"{len(ids) - LISTED:,} more are in the download.")
 
@@ -108,7 +108,7 @@ def cluster_beside(run: Opened, kind: str, cluster: int, rows: pa.Table) -> None
     heat(together, key="cluster")
     heading("Features", "densest first")
     shown = rows.to_pylist()[:CLUSTER_LISTED]
-    line_list("cluster", [feature_line(row["feature_id"], row["label"], percent(row["density"])) for row in shown])
+    line_list("cluster", [feature_line(row["feature_id"], row["label"], density(row["density"])) for row in shown])
     if len(ids) > CLUSTER_LISTED:
         sentence(f"{len(ids) - CLUSTER_LISTED:,} more are in the download.")
 

@@ -12,7 +12,7 @@ from featurelib.charts import Colouring, kind_colours
 from featurelib.storage.store import Store
 from featurelib.ui.kit.address import page_link
 from featurelib.ui.kit.downloads import download
-from featurelib.ui.kit.elements import Html, count, heading, html, number, opening, percent, sentence, tag
+from featurelib.ui.kit.elements import Html, count, density, heading, html, number, opening, sentence, tag
 from featurelib.ui.kit.lists import Line, feature_line, inline_list, line_list
 from featurelib.ui.kit.session import Opened
 from featurelib.ui.kit.theme import Colours
@@ -67,10 +67,12 @@ def text_beside(store: Store, text_id: int) -> None:
     )
 
 
-def texts_listed(run: Opened, ids: Sequence[int], values: Mapping[int, float]) -> None:
-    """The texts in a lasso, by `values` and then by id, what they have in common, and their download."""
+def texts_listed(run: Opened, ids: Sequence[int], values: Mapping[int, float], label: str) -> None:
+    """The texts in a lasso, by the `values` of the feature called `label`, what they have in common, their download."""
     ordered = sorted(ids, key=lambda text_id: (-values.get(text_id, 0.0), text_id))
-    heading(f"{len(ids):,} texts in the lasso", "strongest first" if any(text_id in values for text_id in ids) else "")
+    fires = any(text_id in values for text_id in ids)
+    heading(f"{len(ids):,} texts in the lasso")
+    sentence(f"Sorted by the activation of “{label}”." if fires else f"“{label}” fires on none of them.")
     title = title_column(run.store)
     lines = [
         Line(
@@ -89,7 +91,7 @@ def texts_listed(run: Opened, ids: Sequence[int], values: Mapping[int, float]) -
     line_list(
         "among",
         [
-            feature_line(row["feature_id"], row["label"], percent(row["share"]), f"×{number(row['lift'], 2)}")
+            feature_line(row["feature_id"], row["label"], density(row["share"]), f"×{number(row['lift'], 2)}")
             for row in among
         ],
         title="What they have in common",

@@ -50,6 +50,7 @@ def _questions() -> dict[str, Callable[..., Any]]:
         "steer": steering.steer,
         "similarity": steering.similarity,
         "attributions": attribution.attributions,
+        "attributions_of": attribution.attributions_of,
         "without_words": attribution.without_words,
     }
 

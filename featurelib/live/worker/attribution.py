@@ -59,6 +59,11 @@ def attributions(generation: Path, text: str, feature_ids: Sequence[int]) -> lis
     ]
 
 
+def attributions_of(generation: Path, texts: Sequence[str], feature_id: int) -> list[Attribution]:
+    """Return what each word of some texts adds to the pre-activation of one feature."""
+    return [attributions(generation, text, [feature_id])[0] for text in texts]
+
+
 def without_words(generation: Path, text: str, feature_id: int, most: int) -> Deletions:
     """Return how much lower a feature's pre-activation is without each of the first `most` words of a text."""
     sae, embedder = open_sae(generation), open_embedder(generation)

@@ -10,7 +10,20 @@ import streamlit as st
 from featurelib.live.results import FeatureOnText
 from featurelib.queries import Feature
 from featurelib.ui.kit.address import choice_box, param, text_box
-from featurelib.ui.kit.elements import Number, chip, count, heading, html, number, page, percent, sentence, strip, tag
+from featurelib.ui.kit.elements import (
+    Number,
+    apart,
+    chip,
+    count,
+    heading,
+    html,
+    number,
+    page,
+    percent,
+    sentence,
+    strip,
+    tag,
+)
 from featurelib.ui.kit.lists import Line, feature_line, line_list
 from featurelib.ui.kit.navigation import moves
 
@@ -118,10 +131,8 @@ def test_line() -> str:
 
 def verdict(tested: FeatureOnText) -> None:
     """Whether the feature fires on a tested sentence, and how far it is from its threshold."""
-    threshold = number(tested.threshold)
-    words = f"{number(tested.activation)}, threshold {threshold}"
-    if not tested.fires:
-        words = f"{number(tested.pre_activation)} is below the threshold {threshold}"
+    reached, threshold = apart(tested.activation if tested.fires else tested.pre_activation, tested.threshold)
+    words = f"{reached}, threshold {threshold}" if tested.fires else f"{reached} is below the threshold {threshold}"
     html(tag("p", tag("b", "fires: " if tested.fires else "does not fire: "), words, cls="read-verdict"))
 
 

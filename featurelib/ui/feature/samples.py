@@ -1,4 +1,4 @@
-"""Texts of a feature beside its top texts: near misses, random texts, copies that are not shown."""
+"""Texts of a feature beside its top texts: near misses, random texts."""
 
 from __future__ import annotations
 
@@ -11,36 +11,32 @@ import streamlit as st
 from featurelib import queries
 from featurelib.queries import Feature
 from featurelib.storage.store import Store
+from featurelib.ui.feature.drawing import Drawing, with_copies
 from featurelib.ui.kit.address import count_param, set_params
-from featurelib.ui.kit.elements import count, html, number, percent, sentence, tag
-from featurelib.ui.texts.text_list import ShownText, text_list, text_of, with_features
+from featurelib.ui.kit.elements import apart, count, html, number, percent, sentence, tag
+from featurelib.ui.texts.text_list import ShownText, text_of
 
 DRAWN = 10
 FAR = 0.5
 """A dead feature that reaches less than this share of what it needs stays far below it."""
 
 
-def with_copies(shown: ShownText, row: Mapping[str, Any]) -> ShownText:
-    """A text that says for how many copies and near copies it stands."""
-    n = row.get("n_copies") or 0
-    note = f"shown for {count(n)} more {'copy' if n == 1 else 'copies'} among these texts"
-    return dataclasses.replace(shown, about=(*shown.about, note)) if n else shown
-
-
-def near_misses(store: Store, feature: Feature) -> None:
+def near_misses(drawing: Drawing) -> None:
     """The texts just below a feature's threshold, and what fires on them instead; a dead feature has them too."""
+    store, feature = drawing.opened.store, drawing.feature
     rows = queries.near_misses(store, feature.feature_id).to_pylist()
     if not rows:
         sentence("It fires on every text, so there are no near misses.")
         return
     html(tag("p", _how_near(store, feature, rows[0]), cls="muted"))
     shown = [_missed(row, store) for row in rows]
-    text_list("near-misses", with_features(shown, store, without=feature.feature_id), before="fires instead:")
+    drawing.draw("near-misses", shown, before="fires instead:")
 
 
 def _missed(row: Mapping[str, Any], store: Store) -> ShownText:
     shown = with_copies(text_of(row, store), row)
-    short = f"threshold {number(row['needed'], 4)}, {number(row['needed'] - row['pre_activation'], 2)} short"
+    _, threshold = apart(row["pre_activation"], row["needed"])
+    short = f"threshold {threshold}, {number(row['needed'] - row['pre_activation'], 2)} short"
     return dataclasses.replace(
         shown, value=row["pre_activation"], maximum=row["needed"] or 1.0, about=(short, *shown.about)
     )
@@ -60,8 +56,9 @@ def _how_near(store: Store, feature: Feature, nearest: Mapping[str, Any]) -> str
     return f"Its nearest text reaches {percent(reached)} of the threshold, so {verdict}. {words}"
 
 
-def random_texts(store: Store, feature: Feature) -> None:
+def random_texts(drawing: Drawing) -> None:
     """Texts drawn from all on which a feature fires, each with the same chance; the draw lives in the address."""
+    store, feature = drawing.opened.store, drawing.feature
     draw = count_param("draw", 0) or 0
     rows = queries.random_texts(store, feature.feature_id, limit=DRAWN, seed=draw).to_pylist()
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
@@ -71,4 +68,4 @@ def random_texts(store: Store, feature: Feature) -> None:
             set_params(draw=draw + 1)
             st.rerun()
     shown = [text_of(row, store, feature.max_activation) for row in rows]
-    text_list("random", with_features(shown, store, without=feature.feature_id), before="also active:")
+    drawing.draw("random", shown, before="also active:")

@@ -20,13 +20,18 @@ MOST_LEFT = 50
 MOST_NAMED = 12
 """Choices that are named where the address asks for none of them."""
 WHOLE = re.compile(r"[0-9]{1,12}", re.ASCII)
+ADDRESS = re.compile(r"(https?\\?:|www|@)", re.IGNORECASE)
+"""What the addresses begin with, or hold, that become links by themselves."""
 MARKDOWN = re.compile(r"([!-/:-@\[-`{-~])")
 
 
 def label_of(text: object) -> str:
-    """Text as a label of a Streamlit link or button: on one line, every Markdown character escaped."""
+    """Text as a label of a Streamlit link, button or slider: on one line, every Markdown character escaped, no link.
+
+    Streamlit makes links of addresses after it has read the Markdown, so a word joiner, which has no width, parts them.
+    """
     line = " ".join(plain(str(text)).split()) or "(empty)"
-    return MARKDOWN.sub(r"\\\1", line[:200])
+    return ADDRESS.sub("\\1\u2060", MARKDOWN.sub(r"\\\1", line[:200]))
 
 
 def _raw(name: str) -> str:

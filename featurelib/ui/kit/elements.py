@@ -85,6 +85,12 @@ def number(value: float | None, digits: int = 3) -> str:
     return f"{value:.{digits - 1}e}"
 
 
+def apart(value: float, limit: float, most: int = 7) -> tuple[str, str]:
+    """Two numbers with as many significant digits, from three on, as tell them apart."""
+    digits = next((digits for digits in range(3, most) if number(value, digits) != number(limit, digits)), most)
+    return number(value, digits), number(limit, digits)
+
+
 def percent(share: float | None) -> str:
     """A share from 0 to 1 as a percentage with two or three significant digits."""
     if share is None or not math.isfinite(share):
@@ -92,8 +98,16 @@ def percent(share: float | None) -> str:
     return "0 %" if share == 0 else f"{number(100 * share, 2 if share < 0.1 else 3)} %"
 
 
+def density(share: float | None) -> str:
+    """A density as a percentage with two decimals, so that those of a list can be compared at a glance."""
+    if share is None or not math.isfinite(share):
+        return "–"
+    return "< 0.01 %" if 0 < share < 0.00005 else f"{100 * share:.2f} %"
+
+
 def page(title: str, lead: object = "", *, crumbs: str = "") -> None:
-    """The head of a page: its title, and one sentence under it."""
+    """The head of a page, its title also that of the browser's tab, and one sentence under it."""
+    st.set_page_config(page_title=f"{' '.join(plain(title).split())[:80]} · Feature browser")
     html(
         tag("div", crumbs, cls="crumbs") if crumbs else "",
         tag("h1", title),

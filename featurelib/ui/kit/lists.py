@@ -15,7 +15,7 @@ from featurelib.ui.kit.address import label_of, with_run
 from featurelib.ui.kit.elements import Html, count, html, number, tag
 
 BAR = (
-    "The bar is the activation's share of the greatest that the feature has on this corpus. "
+    "The bar is as long as the activation, that of the feature most active on this text being full. "
     "Density is the share of the texts of the corpus on which the feature fires."
 )
 

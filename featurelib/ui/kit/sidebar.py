@@ -15,6 +15,7 @@ from featurelib.ui.kit.session import choose_run, data_folder, known_runs, open_
 
 REMEMBERED = "run last shown"
 PICKER = "run picker"
+DEMO = "demo"
 FIRST_STEPS = ("build texts.csv --name mine", "serve")
 
 
@@ -58,14 +59,18 @@ def _menu(menu: Mapping[str, Sequence[tuple[str, str]]], current: str) -> None:
 
 
 def _run_of_address(runs: Mapping[str, Run]) -> str | None:
-    """The run of the address, else the one last shown, else the first complete one; None when that one is unknown."""
+    """The run of the address, else the one last shown, else the demo, else the first complete one.
+
+    None when that of the address is unknown.
+    """
     named = st.query_params.get("run")
     if named is not None:
         return named if named in runs else None
     last = st.session_state.get(REMEMBERED)
     if last in runs:
         return last
-    return next((name for name, run in runs.items() if _is_complete(run)), next(iter(runs), None))
+    complete = [name for name, run in runs.items() if _is_complete(run)]
+    return DEMO if DEMO in complete else next(iter([*complete, *runs]), None)
 
 
 def _is_complete(run: Run) -> bool:

@@ -17,7 +17,7 @@ import streamlit as st
 
 from featurelib.ui.kit.address import choice_param, kept_params
 from featurelib.ui.kit.anchors import link
-from featurelib.ui.kit.elements import Html, count, html, number, tag
+from featurelib.ui.kit.elements import Html, count, density, html, number, tag
 
 FALLING, RISING = "falling", "rising"
 ORDERS = {FALLING: "descending", RISING: "ascending"}
@@ -75,8 +75,8 @@ def id_column(head: str, **options: Any) -> Column:
 
 
 def share_column(head: str, **options: Any) -> Column:
-    """A column of shares from 0 to 1, as percentages with two decimals."""
-    return Column(head, show=lambda share: f"{100 * share:.2f} %", **options)
+    """A column of shares, as percentages with two decimals."""
+    return Column(head, show=density, **options)
 
 
 def decimals(digits: int) -> Callable[[float], str]:

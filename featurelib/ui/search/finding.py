@@ -10,6 +10,7 @@ import streamlit as st
 from featurelib import search
 from featurelib.search import MARK_END, MARK_START
 from featurelib.storage.store import Store
+from featurelib.ui.kit.address import page_link
 from featurelib.ui.kit.elements import Html, sentence, tag
 from featurelib.ui.kit.navigation import STARTING
 from featurelib.ui.kit.session import Opened, live
@@ -28,6 +29,19 @@ def by_words(opened: Opened, typed: str) -> search.WordIndex:
     if note:
         sentence(note)
     return index
+
+
+def nothing_found(index: search.WordIndex, typed: str) -> None:
+    """Say which of the words no text contains, or that no text contains them together; offer a search by meaning."""
+    required = search.read_query(typed).required
+    missing = [word for word in required if not index.count(word)]
+    if missing:
+        sentence(f"No text contains {', '.join(f'“{word}”' for word in missing)}.")
+    elif len(required) > 1:
+        sentence("Each of these words stands in some text, but no text contains them all.")
+    if required:
+        with st.container(key="read-near"):
+            page_link("search.py", "search for texts by its meaning ›", by="meaning", q=typed)
 
 
 def texts_with_words(store: Store, index: search.WordIndex, typed: str, *, limit: int, offset: int) -> list[ShownText]:

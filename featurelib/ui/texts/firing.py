@@ -9,7 +9,7 @@ from featurelib import queries
 from featurelib.live.results import TriedClosely
 from featurelib.queries import FeatureFilter
 from featurelib.storage.store import Store
-from featurelib.ui.kit.elements import number, percent
+from featurelib.ui.kit.elements import apart, density, number
 from featurelib.ui.kit.lists import Line, feature_line
 
 BELOW_TITLE = "Just below the threshold"
@@ -26,14 +26,15 @@ def known_features(store: Store, ids: Sequence[int]) -> dict[int, Mapping[str, A
 def strength_lines(
     known: Mapping[int, Mapping[str, Any]], ids: Sequence[int], activations: Sequence[float]
 ) -> list[Line]:
-    """Lines of features with activation and density; a bar shows the share of the feature's maximum."""
+    """Lines of features with activation and density; a bar is as long as its activation, the largest one's being full."""
+    largest = max(activations, default=0.0) or 1.0
     return [
         feature_line(
             feature_id,
             known[feature_id]["label"],
             number(activation),
-            percent(known[feature_id]["density"]),
-            share=activation / known[feature_id]["max_activation"] if known[feature_id]["max_activation"] else 1.0,
+            density(known[feature_id]["density"]),
+            share=activation / largest,
         )
         for feature_id, activation in zip(ids, activations, strict=False)
     ]
@@ -43,6 +44,6 @@ def missed_lines(known: Mapping[int, Mapping[str, Any]], tried: TriedClosely, li
     """Lines of the features that come closest to firing, with pre-activation and threshold (`BELOW_NAMES`)."""
     rows = zip(tried.missed_ids[:limit].tolist(), tried.missed_pre_activations, tried.missed_thresholds, strict=False)
     return [
-        feature_line(feature_id, known[feature_id]["label"], number(float(pre_activation)), number(float(threshold)))
+        feature_line(feature_id, known[feature_id]["label"], *apart(float(pre_activation), float(threshold)))
         for feature_id, pre_activation, threshold in rows
     ]

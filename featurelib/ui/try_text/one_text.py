@@ -8,9 +8,11 @@ from typing import Any
 
 import streamlit as st
 
+from featurelib import queries
 from featurelib.live.results import TriedClosely
+from featurelib.storage.store import Store
 from featurelib.ui.kit.address import count_param, page_link, toggle
-from featurelib.ui.kit.elements import count, heading, sentence
+from featurelib.ui.kit.elements import count, heading, number, sentence
 from featurelib.ui.kit.lists import BAR, Line, line_list
 from featurelib.ui.kit.navigation import tried_strip
 from featurelib.ui.kit.session import Opened
@@ -22,6 +24,8 @@ from featurelib.ui.texts.text_list import text_list, with_features
 FIRST = 14
 """Features that are listed before a click on “all”."""
 BELOW = 5
+UNLIKE = 0.99
+"""The share of the corpus's texts that must be rebuilt better for a text to count as unlike them."""
 NEAREST = 5
 STRENGTHS = BAR + " A click shows what each word adds to the feature."
 NEAREST_HELP = "Cosine between the embedding of your text and those of the corpus's texts; all are compared."
@@ -33,8 +37,8 @@ def chosen_feature(tried: TriedClosely) -> int | None:
     return count_param("feature", strongest)
 
 
-def warnings(text: str, tried: TriedClosely) -> None:
-    """Say where the embedder did not read the whole text, or found no token in it."""
+def warnings(store: Store, text: str, tried: TriedClosely) -> None:
+    """Say where the embedder did not read the whole text, found no token in it, or the SAE does not know its like."""
     if tried.wordless:
         sentence(
             "The embedder finds no token in this text (perhaps it has only invisible characters), so the page shows "
@@ -42,6 +46,12 @@ def warnings(text: str, tried: TriedClosely) -> None:
         )
     if tried.truncated:
         sentence(f"Truncated after {count(tried.cut)} of {count(len(text))} characters.")
+    worst = queries.fvu_quantile(store, UNLIKE)
+    if worst is not None and tried.fvu > worst:
+        sentence(
+            f"This text is unlike the corpus: its embedding is rebuilt worse than {UNLIKE:.0%} of the corpus's texts "
+            f"(FVU {number(tried.fvu)}; theirs are up to {number(worst)}), so its features say little about it."
+        )
 
 
 def features(tried: TriedClosely, known: Mapping[int, Mapping[str, Any]], typed: Typed, chosen: int | None) -> None:
