@@ -86,7 +86,7 @@ def draw(run: ui.Opened) -> None:
 
 
 def choose(selection: dict[str, Any]) -> None:
-    """Write the feature that was clicked into the address; a lasso leaves the address, and with it the figure, as it is.
+    """Write the feature that was clicked into the address; a lasso leaves the address and the figure as they are.
 
     The browser forgets a lasso when the figure changes, as it would with the ring around a feature chosen before.
     """

@@ -18,6 +18,8 @@ from featurelib.storage import files
 from featurelib.storage.runs import Done
 from featurelib.storage.store import open_store
 from featurelib.ui.feature import flags, samples, top_texts
+from featurelib.ui.feature.drawing import Drawing
+from featurelib.ui.kit.session import Opened
 from precompute.stages.near_misses import find_near_misses
 from tests.support.numpy_run import DEAD, N_FEATURES, NumpyRun, QuietJob, make_run
 from tests.support.page import UseData, bodies, page_of, param, table, words
@@ -100,8 +102,13 @@ def test_a_run_without_an_audit_says_so(tmp_path: Path, use_data: UseData) -> No
 
 
 def feature_page(monkeypatch: pytest.MonkeyPatch, draw, feature_id: int, **params: object) -> AppTest:
-    """The page of a feature with `draw` in the place of its texts."""
-    monkeypatch.setattr(top_texts, "texts", lambda store, feature, columns: draw(store, feature))
+    """The page of a feature with `draw` in the place of its texts, their words plain."""
+
+    def texts(opened: Opened, feature: queries.Feature, _columns: object) -> list[object]:
+        draw(Drawing(opened, feature, colours=False))
+        return []
+
+    monkeypatch.setattr(top_texts, "texts", texts)
     return page_of("feature.py", {"feature": feature_id, **params})
 
 
@@ -150,8 +157,8 @@ def test_drawn_texts_and_another_draw(made: NumpyRun, monkeypatch: pytest.Monkey
 def test_flags_are_chips_that_escape_what_was_found(made: NumpyRun, monkeypatch: pytest.MonkeyPatch) -> None:
     store = open_store(made.generation)
 
-    def draw(store, feature) -> None:
-        flags.flags(queries.feature_audit(store, feature.feature_id).to_pylist())
+    def draw(drawing: Drawing) -> None:
+        flags.flags(queries.feature_audit(store, drawing.feature.feature_id).to_pylist())
 
     app = feature_page(monkeypatch, draw, 4)
     body = next(body for body in " ".join(bodies(app)).split('<div class="fb">') if "audit-flags" in body)

@@ -8,10 +8,11 @@ import pandas as pd
 import pyarrow.parquet as pq
 
 from featurelib import ui
+from featurelib.live.client import Live
 from featurelib.schema import ATTRIBUTIONS, NEAR_MISSES, TEXT_WORDS, TEXTS, TOP_TEXT_ROWS
 from featurelib.storage.runs import Run
 from featurelib.ui.texts.highlight import FAINT, signed
-from tests.support.page import Open, bodies, links, text_of, words
+from tests.support.page import Open, addresses, bodies, links, text_of, words
 
 WORD = re.compile(r'<i class="(?:up|down)" style="--p:\d+" data-attribution="([^"]+)">(.*?)</i>')
 
@@ -59,6 +60,31 @@ def test_the_views_show_near_misses_and_random_texts(open_tiny: Open, tiny: Run)
     assert ui.number(nearest["pre_activation"]) in said and f"threshold {ui.number(nearest['needed'], 4)}" in said
     drawn = open_tiny("feature.py", feature=feature_id, view="random")
     assert "drawn at random, strongest first" in words(drawn) and not drawn.exception
+
+
+def test_the_words_of_every_view_are_coloured_by_what_the_worker_says(open_tiny: Open, tiny: Run, live: Live) -> None:
+    feature_id = live_feature(tiny)
+    stored_texts = table(tiny, ATTRIBUTIONS).query("feature_id == @feature_id")["text_id"].tolist()
+    texts = table(tiny, TEXTS).set_index("text_id")["text"]
+    for view in ("bands", "random", "near"):
+        app = open_tiny("feature.py", feature=feature_id, view=view)
+        cards = [body for body in bodies(app) if 'class="card' in body]
+        assert len(cards) >= 5 and all('class="words"' in card for card in cards)
+        ids = [int(re.search(r"text=(\d+)", query)[1]) for query in addresses(app, "text") if "text=" in query]
+        others = [text_id for text_id in dict.fromkeys(ids) if text_id not in stored_texts]
+        assert others
+        said = live.attributions_of(tiny.current().path, [texts[text_id] for text_id in others[:2]], feature_id)
+        for text_id, attribution in zip(others[:2], said, strict=True):
+            largest = max(abs(attribution.by_word))
+            wanted = [
+                (signed(part), texts[text_id][start:end])
+                for start, end, part in zip(attribution.starts, attribution.ends, attribution.by_word, strict=True)
+                if abs(part) >= FAINT * largest
+            ]
+            shown = [
+                [(part, text_of(word)) for part, word in WORD.findall(card.split("</summary>")[1])] for card in cards
+            ]
+            assert wanted in shown
 
 
 def test_the_page_of_a_text_takes_one_feature_apart(open_tiny: Open, tiny: Run) -> None:

@@ -304,8 +304,20 @@ def test_what_is_alive_is_frozen_after_a_page_was_drawn(show: Open) -> None:
 @given(st.text(max_size=40))
 def test_a_link_s_label_is_the_text_with_every_mark_escaped(text: str) -> None:
     label = label_of(text)
-    assert re.sub(r"\\(.)", r"\1", label) == (" ".join(ui.plain(text).split()) or "(empty)")
+    shown = re.sub(r"\\(.)", r"\1", label).replace("\u2060", "")
+    assert shown == (" ".join(ui.plain(text).split()) or "(empty)").replace("\u2060", "")
     assert not MARKDOWN.search(re.sub(r"\\.", "", label)) and "\n" not in label
+
+
+@pytest.mark.parametrize(
+    "typed",
+    ["see http://evil.example/x", "HTTPS://evil.example", "www.evil.example", "mail a@evil.example", "xhttp://e"],
+)
+def test_no_part_of_a_label_is_an_address_that_becomes_a_link(typed: str) -> None:
+    # what mdast-util-gfm-autolink-literal makes links of, once the Markdown has been read
+    read = re.sub(r"\\(.)", r"\1", label_of(typed))
+    assert not re.search(r"(https?://|www(?=\.))([-.\w]+)", read, re.IGNORECASE)
+    assert not re.search(r"[-.\w+]+@[-\w]+(\.[-\w]+)+", read) and read.replace("\u2060", "") == typed
 
 
 @settings(max_examples=200)

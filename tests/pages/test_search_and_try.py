@@ -262,7 +262,7 @@ def test_a_tried_text_shows_its_features_its_words_and_the_nearest_texts(opened:
     order = np.lexsort((np.arange(len(activations)), -activations))[: np.count_nonzero(activations)]
     labels = opened.ask("select label from labels order by feature_id")["label"]
     assert labels_in(app)[: len(order)] == [
-        (labels[feature_id], number(float(activations[feature_id])), ui.percent(float(density_of(opened, feature_id))))
+        (labels[feature_id], number(float(activations[feature_id])), ui.density(float(density_of(opened, feature_id))))
         for feature_id in order
     ]
     assert f"feature {order[0]}" in words(app) and "What each word adds to the pre-activation" in words(app)

@@ -13,7 +13,7 @@ from featurelib.queries import Feature
 from featurelib.storage.store import Store
 from featurelib.ui.feature.drawing import Drawing, with_copies
 from featurelib.ui.kit.address import count_param, set_params
-from featurelib.ui.kit.elements import apart, count, html, number, percent, sentence, tag
+from featurelib.ui.kit.elements import count, html, number, percent, sentence, tag
 from featurelib.ui.texts.text_list import ShownText, text_of
 
 DRAWN = 10
@@ -35,8 +35,7 @@ def near_misses(drawing: Drawing) -> None:
 
 def _missed(row: Mapping[str, Any], store: Store) -> ShownText:
     shown = with_copies(text_of(row, store), row)
-    _, threshold = apart(row["pre_activation"], row["needed"])
-    short = f"threshold {threshold}, {number(row['needed'] - row['pre_activation'], 2)} short"
+    short = f"threshold {number(row['needed'], 4)}, {number(row['needed'] - row['pre_activation'], 2)} short"
     return dataclasses.replace(
         shown, value=row["pre_activation"], maximum=row["needed"] or 1.0, about=(short, *shown.about)
     )

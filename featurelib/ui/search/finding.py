@@ -40,7 +40,7 @@ def nothing_found(index: search.WordIndex, typed: str) -> None:
     elif len(required) > 1:
         sentence("Each of these words stands in some text, but no text contains them all.")
     if required:
-        with st.container(key="read-near"):
+        with st.container(key="onward meaning"):
             page_link("search.py", "search for texts by its meaning ›", by="meaning", q=typed)
 
 

@@ -26,7 +26,7 @@ def known_features(store: Store, ids: Sequence[int]) -> dict[int, Mapping[str, A
 def strength_lines(
     known: Mapping[int, Mapping[str, Any]], ids: Sequence[int], activations: Sequence[float]
 ) -> list[Line]:
-    """Lines of features with activation and density; a bar is as long as its activation, the largest one's being full."""
+    """Lines of features with activation and density; bars are as long as activations."""
     largest = max(activations, default=0.0) or 1.0
     return [
         feature_line(
