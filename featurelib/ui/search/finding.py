@@ -40,8 +40,8 @@ def nothing_found(index: search.WordIndex, typed: str) -> None:
     elif len(required) > 1:
         sentence("Each of these words stands in some text, but no text contains them all.")
     if required:
-        with st.container(key="onward meaning"):
-            page_link("search.py", "search for texts by its meaning ›", by="meaning", q=typed)
+        with st.container(key="read-near meaning"):
+            page_link("search.py", "search by meaning instead ›", by="meaning", q=typed)
 
 
 def texts_with_words(store: Store, index: search.WordIndex, typed: str, *, limit: int, offset: int) -> list[ShownText]:
