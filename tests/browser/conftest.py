@@ -1,8 +1,14 @@
-"""The browser tests can be run several times in one session, to see whether they always pass."""
+"""Chromium for the browser tests, which can be run several times in one session, to see whether they always pass."""
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
+from typing import Any
+
 import pytest
+
+from tests.support.server import CHROMIUM_FLAGS, find_chromium
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -16,3 +22,19 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if times > 1:
         metafunc.fixturenames.append("round_number")
         metafunc.parametrize("round_number", range(1, times + 1), scope="session")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """Chromium; without one the tests are skipped, unless REQUIRE_BROWSER is set."""
+    chromium = find_chromium()
+    if chromium is None:
+        if os.environ.get("REQUIRE_BROWSER"):
+            pytest.fail("no Chromium was found, and REQUIRE_BROWSER is set; install it, e.g. apt-get install chromium")
+        pytest.skip("no Chromium or Chrome was found; install one, e.g. apt-get install chromium")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=chromium, args=CHROMIUM_FLAGS)
+        yield started
+        started.close()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
 import sys
@@ -19,7 +18,7 @@ from featurelib.storage.runs import Generation, Run
 from tests.conftest import TINY_FLAGS
 from tests.support import ROOT
 from tests.support.planted import Planted
-from tests.support.server import CHROMIUM_FLAGS, find_chromium, serve
+from tests.support.server import serve
 from tests.support.visit import TEXT_IDS, Visit
 
 pytestmark = pytest.mark.browser
@@ -35,22 +34,6 @@ def address(tiny_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     """The address of a server on the tiny data folder."""
     with serve(tiny_data, tmp_path_factory.mktemp("server") / "log.txt") as (served, _):
         yield served
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    """Chromium; without one the tests are skipped, unless REQUIRE_BROWSER is set."""
-    chromium = find_chromium()
-    if chromium is None:
-        if os.environ.get("REQUIRE_BROWSER"):
-            pytest.fail("no Chromium was found, and REQUIRE_BROWSER is set; install it, e.g. apt-get install chromium")
-        pytest.skip("no Chromium or Chrome was found; install one, e.g. apt-get install chromium")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=chromium, args=CHROMIUM_FLAGS)
-        yield started
-        started.close()
 
 
 @pytest.fixture
