@@ -13,6 +13,7 @@ import numpy as np
 from featurelib.embedder import token_states as states
 from featurelib.embedder.facts import EmbedderFacts, TokenCounts, TokenStates
 from featurelib.embedder.lookup import EmbedderFiles
+from featurelib.embedder.positions import count_positions
 from featurelib.schema import Refusal
 
 BATCH_TOKENS = {"cpu": 2048, "cuda": 131_072}
@@ -259,17 +260,17 @@ def _load(model_files: EmbedderFiles, device: str) -> Any:
 
 
 def _limit(model: Any, name: str, max_seq_length: int | None) -> None:
-    """Set the number of tokens that is read; Refusal when the model has no positions for so many."""
+    """Set the number of tokens that is read: at most as many as the model has positions for; Refusal for more."""
+    room = count_positions(model, name)
     if max_seq_length is None:
+        own = model.max_seq_length
+        if room is not None and (own is None or own > room):
+            model.max_seq_length = room
         return
-    for place, module in model.named_modules():
-        if place.endswith("position_embeddings") and hasattr(module, "num_embeddings"):
-            room = module.num_embeddings - (0 if module.padding_idx is None else module.padding_idx + 1)
-            if max_seq_length > room:
-                raise Refusal(
-                    f"--max-seq-length is {max_seq_length} but {name} has positions for {room} tokens; "
-                    "give at most that."
-                )
+    if room is not None and max_seq_length > room:
+        raise Refusal(
+            f"--max-seq-length is {max_seq_length} but {name} has positions for {room} tokens; give at most that."
+        )
     model.max_seq_length = max_seq_length
 
 
