@@ -237,8 +237,8 @@ def edit_bytes(change):
     [
         (edit_config(architecture="batchtopk"), "names the architecture 'batchtopk'"),
         (edit_config(architecture="standard"), "also holds threshold"),
-        (edit_config(hidden_scale=3), "key 'hidden_scale', unknown"),
-        (edit_config(k=8), "key 'k', unknown"),
+        (edit_config(hidden_scale=3), "says hidden_scale = 3, a key that is not known"),
+        (edit_config(k=8), "says k = 8, a key that is not known"),
         (edit_config(dtype=...), "dtype = None"),
         (edit_config(d_in=96), "d_in 96"),
         (edit_config(d_in=True), "d_in = True"),

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from featurelib.sae.formats.checkpoint import Checkpoint, LoadOptions
+from featurelib.sae.formats.unknown_keys import check_unknown_keys
 from featurelib.sae.sources.locate import CONFIG_NAMES, WEIGHT_NAMES
 from featurelib.sae.weights.settings import LARGEST
 from featurelib.schema import Refusal
@@ -29,6 +30,8 @@ TENSORS = {
 }
 """What gates hold of their own."""
 FLAGS = ("subtract_b_dec", "shift_back")
+KEYS = {"architecture", "gate", "k", "d_in", "d_sae", "dtype", "norm", "trained_as", "target_k", *FLAGS}
+"""What `save_own` writes."""
 
 
 def matches(contents: Contents) -> bool:
@@ -60,7 +63,7 @@ def read(contents: Contents, options: LoadOptions) -> Checkpoint:
         target_k=config.get("target_k"),
     )
     contents.says(d_in=sae.d_in, d_sae=sae.n_features)
-    return Checkpoint(sae, NAME)
+    return Checkpoint(sae, NAME, check_unknown_keys(contents.config_file, config, KEYS))
 
 
 def _check_origin(config: dict[str, Any]) -> None:

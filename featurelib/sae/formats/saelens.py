@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from featurelib.sae.formats.checkpoint import Checkpoint, LoadOptions
+from featurelib.sae.formats.unknown_keys import check_unknown_keys
 from featurelib.sae.weights.density import saelens_density
 from featurelib.sae.weights.folding import lengths, scaled_activations
 from featurelib.sae.weights.settings import LARGEST
@@ -60,7 +61,7 @@ def read(contents: Contents, options: LoadOptions) -> Checkpoint:
     from featurelib.sae.model import SAE
 
     config = contents.config
-    check_config(contents.config_file, config)
+    remarks = check_config(contents.config_file, config)
     _check_tensors(contents)
     tensors = {name: contents.floats(name) for name in contents.tensors}
     trained_as, target_k = _trained(config.get("metadata") or {})
@@ -77,7 +78,7 @@ def read(contents: Contents, options: LoadOptions) -> Checkpoint:
     )
     if config["architecture"] == "topk" and config.get("rescale_acts_by_decoder_norm", False):
         sae = scaled_activations(sae, lengths(sae))
-    return Checkpoint(sae, NAME, log_density=saelens_density(contents.path, sae.n_features))
+    return Checkpoint(sae, NAME, remarks, log_density=saelens_density(contents.path, sae.n_features))
 
 
 def expressible(sae: SAE) -> bool:
@@ -119,8 +120,11 @@ def save_saelens(sae: SAE, folder: Path) -> None:
     files.write_json(folder / CONFIG_FILE, config)
 
 
-def check_config(file: str, config: dict[str, Any]) -> None:
-    """Refuse a cfg.json with a key that is unknown, missing, or asks for something that we would do wrong."""
+def check_config(file: str, config: dict[str, Any]) -> tuple[str, ...]:
+    """Refuse a cfg.json with a key that is missing, or asks for something that we would do wrong.
+
+    Return a remark about the keys that are unknown, if there are any.
+    """
     architecture = config.get("architecture")
     if str(architecture) not in TENSORS:
         raise Refusal(
@@ -128,12 +132,8 @@ def check_config(file: str, config: dict[str, Any]) -> None:
             " (SAELens' save_inference_model writes BatchTopK and Matryoshka as jumprelu with their threshold)."
         )
     known = COMMON_KEYS | (TOPK_KEYS if architecture == "topk" else set())
-    unknown = sorted(config.keys() - known)
-    if unknown:
-        raise Refusal(
-            f"{file} has the key '{unknown[0]}', unknown for '{architecture}'; remove it if it means nothing."
-        )
     _check_values(file, config)
+    return check_unknown_keys(file, config, known)
 
 
 def _check_values(name: str, config: dict[str, Any]) -> None:

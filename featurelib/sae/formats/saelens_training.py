@@ -19,7 +19,6 @@ from featurelib.sae.weights.without_threshold import without_threshold
 from featurelib.schema import Refusal
 
 if TYPE_CHECKING:
-    from featurelib.sae.model import SAE
     from featurelib.sae.weights.contents import Contents
 
 NAME = "SAELens, mid-training"
@@ -79,7 +78,7 @@ def _settled(contents: Contents) -> tuple[Contents, float]:
 
     As SAE.fold_activation_norm_scaling_factor does: b_enc and the thresholds of jumprelu stay.
     """
-    from featurelib.sae.weights.contents import read_json
+    from featurelib.sae.weights.json_file import read_json
 
     path = contents.path.with_name(SCALER_FILE)
     factor = read_json(path).get("scaling_factor") if path.is_file() else None
@@ -101,12 +100,13 @@ def _batch_topk(contents: Contents, options: LoadOptions, scale: float) -> Check
         raise Refusal(f"{contents.config_file} says k = {k!r}; expected a number from 1.")
     contents.only((*saelens.TENSORS["standard"], THRESHOLD))
     threshold = single_float(contents, THRESHOLD)
-    sae = _as_standard(contents, options)
+    checkpoint = _as_standard(contents, options)
+    sae = checkpoint.sae
     if rescaled:
         # BatchTopKTrainingSAE.fold_activation_norm_scaling_factor: the threshold is in the unit of z·‖W_dec‖.
         sae, threshold = scaled_activations(sae, lengths(sae)), threshold / scale
     sae = replace(sae, trained_as=saelens.TRAINED_AS[config["architecture"]])
-    waiting = without_threshold(sae, round(k), NAME)
+    waiting = replace(without_threshold(sae, round(k), NAME), remarks=checkpoint.remarks)
     if threshold < 0:
         raise Refusal(f"{THRESHOLD} in {contents.path.name} is {threshold}; expected a number from 0: fetch it again.")
     if threshold == 0:  # where it starts, before the first step
@@ -114,7 +114,7 @@ def _batch_topk(contents: Contents, options: LoadOptions, scale: float) -> Check
     return replace(waiting, sae=with_threshold(waiting.sae, threshold), lacks_threshold_for=None)
 
 
-def _as_standard(contents: Contents, options: LoadOptions) -> SAE:
+def _as_standard(contents: Contents, options: LoadOptions) -> Checkpoint:
     tensors = {name: tensor for name, tensor in contents.tensors.items() if name != THRESHOLD}
     config = {key: value for key, value in contents.config.items() if key not in TRAINING_KEYS}
-    return saelens.read(replace(contents, tensors=tensors, config=config | {"architecture": "standard"}), options).sae
+    return saelens.read(replace(contents, tensors=tensors, config=config | {"architecture": "standard"}), options)

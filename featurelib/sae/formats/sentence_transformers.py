@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from featurelib.sae.formats.checkpoint import Checkpoint, LoadOptions
-from featurelib.sae.weights.contents import read_json
+from featurelib.sae.weights.json_file import read_json
 from featurelib.sae.weights.settings import LAST_SEEN, check_counters, flag
 from featurelib.schema import Refusal
 

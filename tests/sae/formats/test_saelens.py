@@ -170,7 +170,7 @@ def test_other_trainings_are_read_in_the_middle_too(arrays, changes, name, tmp_p
         (held(-1.0), {}, "topk_threshold in .* is -1"),
         (held(1.5), {"k": 0}, "k = 0"),
         (held(1.5), {"k": 7}, "k is 7 but the SAE has 6"),
-        (held(1.5), {"hidden": 1}, "key 'hidden', unknown"),
+        (held(1.5), {"hidden_bias": 1}, "says hidden_bias = 1, a key that is not known"),
         (held(1.5), {"architecture": "standard"}, "also holds topk_threshold"),
         (held(1.5), {"architecture": ["batchtopk"]}, "names the architecture"),
         (held(1.5), {"rescale_acts_by_decoder_norm": "no"}, "rescale_acts_by_decoder_norm = 'no'"),
