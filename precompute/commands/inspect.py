@@ -9,9 +9,8 @@ from featurelib.sae.checkpoints import interpret
 from featurelib.sae.checks.self_check import SelfCheck, check_sae
 from featurelib.sae.formats import saelens
 from featurelib.sae.formats.checkpoint import Checkpoint, LoadOptions
-from featurelib.sae.sources.find import find_place, name_source
+from featurelib.sae.sources.find import find_place, name_source, weights_sha256
 from featurelib.sae.sources.place import Place
-from featurelib.storage import files
 from precompute.build.job import Say
 
 if TYPE_CHECKING:
@@ -62,8 +61,9 @@ def _say_all(say: Say, lines: Iterator[tuple[str, str]]) -> None:
 
 def _of_files(source: str, place: Place[Path]) -> Iterator[tuple[str, str]]:
     yield "source", name_source(source, place)
-    yield "file", f"{place.weights.name}, {place.weights.stat().st_size:,} bytes"
-    yield "sha256", files.sha256_file(place.weights)
+    for path in (*place.shards, place.weights):
+        yield "file", f"{path.name}, {path.stat().st_size:,} bytes"
+    yield "sha256", weights_sha256(place)
     yield "config", place.config.name if place.config else "none beside it"
 
 

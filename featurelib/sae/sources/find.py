@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 from pathlib import Path
 
 from featurelib.sae.sources import hub, wandb_artifact
-from featurelib.sae.sources.locate import Disk, candidates, choose, config_of
+from featurelib.sae.sources.locate import SHARD, Disk, candidates, choose, complete_place, config_of
 from featurelib.sae.sources.place import Place
+from featurelib.sae.weights.sharded_safetensors import INDEX_SUFFIX
 from featurelib.schema import Refusal
+from featurelib.storage import files
 
 GENERATION = re.compile(r"g\d{4,}")
 """What a generation is called; another name in `current` could lead anywhere."""
@@ -29,9 +32,19 @@ def find_place(source: str | Path) -> Place[Path]:
         raise Refusal(
             f"{path.name} is no plain file (but a pipe, socket or device); give the file or folder of an SAE."
         )
+    if path.is_file() and (path.name.endswith(INDEX_SUFFIX) or SHARD.fullmatch(path.name)):
+        return complete_place(Disk(), path)
     if path.is_file() and path.suffix != ".json":
         return Place(path, config_of(Disk(), path))
     return choose(Disk(), _run_folder(path if path.is_dir() else path.parent))
+
+
+def weights_sha256(place: Place[Path]) -> str:
+    """Return the sha256 of the weights; of shards and their index, that of the list which sha256sum makes of them."""
+    if not place.shards:
+        return files.sha256_file(place.weights)
+    lines = [f"{files.sha256_file(path)}  {path.name}\n" for path in (*place.shards, place.weights)]
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
 def name_source(source: str, place: Place[Path]) -> str:

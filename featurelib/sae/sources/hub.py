@@ -117,7 +117,12 @@ def _download(name: HubName) -> Place[Path]:
         raise _refusal(name, error, doing="broke off while it was fetched") from error
     if any(f"/snapshots/{repository.sha}/" not in path.as_posix() for path in paths):
         raise Refusal(f"the SAE {name} was changed on the hub while it was fetched; give the same command again.")
-    return Place(paths[-1], paths[0] if remote.config else None)
+    fetched = dict(zip(remote.in_order, paths, strict=True))
+    return Place(
+        fetched[remote.weights],
+        fetched[remote.config] if remote.config else None,
+        *(tuple(fetched[path] for path in group) for group in (remote.densities, remote.shards)),
+    )
 
 
 def _choose(listing: Listing, name: HubName, root: P) -> Place[P]:
@@ -147,7 +152,8 @@ def _cached(name: HubName) -> Place[Path] | None:
         place = _choose(Disk(), name, root)
     except (LocalEntryNotFoundError, FileNotFoundError, Refusal):
         return None
-    if place.weights.name not in WEIGHT_NAMES and place.weights.name != name.folder.name:
+    # An index is fetched after its shards.
+    if place.weights.name.removesuffix(".index.json") not in WEIGHT_NAMES and place.weights.name != name.folder.name:
         raise OutOfReach(
             f"the hub cannot be reached, and of {name} the cache may hold a part only; "
             f"name the file that you mean: {SCHEME}{name.repo}/{place.weights.relative_to(root).as_posix()}."

@@ -8,6 +8,7 @@ from pathlib import Path, PurePath, PurePosixPath
 from typing import Protocol
 
 from featurelib.sae.sources.place import P, Place
+from featurelib.sae.weights.sharded_safetensors import INDEX_SUFFIX, shard_pattern
 from featurelib.schema import Refusal
 
 CONFIG_NAMES = ("cfg.json", "config.json", "hyperparams.json")
@@ -22,6 +23,8 @@ WEIGHT_NAMES = (
 )
 """The names that formats give to their weights; the first that is there counts."""
 SUFFIXES = (".safetensors", ".npz", ".pt", ".pth", ".pkl", ".bin", ".gz")
+SHARD = re.compile(r".+-\d{1,6}-of-\d{1,6}\.(safetensors|bin)", re.ASCII)
+"""A file that holds a part of the tensors."""
 DENSITIES = ("sparsity.safetensors", "_log_feature_sparsity.pt")
 """The densities of the features: SAELens' file beside the weights, and how its predecessor's file ends."""
 BESIDE = ("sparsity.safetensors", "log_feature_sparsity", "activations_store_state", "trainer_state", "optimizer")
@@ -81,6 +84,7 @@ def choose(listing: Listing, folder: P, called: str | None = None) -> Place[P]:
         usual = [name for name in WEIGHT_NAMES if name in names]
         if usual or len(names) == 1:
             return complete_place(listing, likely / (usual or names)[0])
+        _refuse_shards(called, names)
         if names:
             raise Refusal(
                 f"'{called}' holds {len(names)} files that may be SAEs ({', '.join(names[:5])}); name one of them."
@@ -95,14 +99,39 @@ def choose(listing: Listing, folder: P, called: str | None = None) -> Place[P]:
     raise Refusal(f"'{called}' holds no weights (expected a file ending in {', '.join(SUFFIXES)}); {mend}.")
 
 
+def _refuse_shards(called: str, names: list[str]) -> None:
+    """Refuse shards that no index of safetensors names."""
+    shards = [name for name in names if SHARD.fullmatch(name)]
+    if not shards:
+        return
+    if shards[0].endswith(".safetensors"):
+        index = shards[0].rpartition("-of-")[0].rpartition("-")[0] + INDEX_SUFFIX
+        mend = f"their index {index}, which says what lies where, is not: fetch it too"
+    else:
+        mend = "only those of safetensors are read: save the SAE in one file, or with safe_serialization=True"
+    raise Refusal(f"of '{called}' the shards are there ({', '.join(shards[:5])}), but {mend}.")
+
+
 def complete_place(listing: Listing, weights: P) -> Place[P]:
-    """Return a file of weights with the config and the densities that belong to it."""
-    stem = weights.name
+    """Return a file of weights with what belongs to it: its config, its densities, the shards of an index.
+
+    A shard that an index beside it may name stands for all of them.
+    """
+    names = listing.files(weights.parent)
+    index = next((name for name in names if _is_of(name, weights.name)), weights.name)
+    weights = weights.parent / index
+    shards = tuple(weights.parent / name for name in names if _is_of(index, name))
+    stem = weights.name.removesuffix(INDEX_SUFFIX)
     while stem.endswith(SUFFIXES):
         stem = stem.rpartition(".")[0]
     wanted = (DENSITIES[0], stem + DENSITIES[1])
-    densities = tuple(weights.parent / name for name in listing.files(weights.parent) if name in wanted)
-    return Place(weights, config_of(listing, weights), densities)
+    densities = tuple(weights.parent / name for name in names if name in wanted)
+    return Place(weights, config_of(listing, weights), densities, shards)
+
+
+def _is_of(index: str, name: str) -> bool:
+    """Whether `index` is an index and `name` one of its shards."""
+    return index.endswith(INDEX_SUFFIX) and shard_pattern(index).fullmatch(name) is not None
 
 
 def check_size(called: str, n_bytes: int) -> None:
@@ -122,9 +151,15 @@ def _likely_folders(listing: Listing, folder: P) -> list[P]:
 
 
 def candidates(listing: Listing, folder: PurePath) -> list[str]:
-    """Return the names of the files in a folder that may be weights."""
+    """Return the names of the files in a folder that may be weights; an index stands for its shards."""
+    names = listing.files(folder)
+    indexes = [name for name in names if name.endswith(INDEX_SUFFIX)]
     return [
-        name for name in listing.files(folder) if name.endswith(SUFFIXES) and not any(word in name for word in BESIDE)
+        name
+        for name in names
+        if name.endswith((*SUFFIXES, INDEX_SUFFIX))
+        and not any(word in name for word in BESIDE)
+        and not any(_is_of(index, name) for index in indexes)
     ]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import lzma
 import tokenize
 import zipfile
@@ -12,7 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from featurelib.sae.pickles.values import shown
-from featurelib.sae.weights.safetensors_file import once, read_tensors
+from featurelib.sae.weights.json_file import read_json
+from featurelib.sae.weights.safetensors_file import read_tensors
+from featurelib.sae.weights.sharded_safetensors import INDEX_SUFFIX, read_shards
+from featurelib.sae.weights.wrappers import without_wrappers
 from featurelib.schema import Refusal
 
 if TYPE_CHECKING:
@@ -20,7 +22,6 @@ if TYPE_CHECKING:
 
     from featurelib.sae.sources.place import Place
 
-MAX_CONFIG = 1 << 20
 MOST_NAMES = 8
 UNZIPPING = (
     *(ValueError, OSError, EOFError, KeyError, MemoryError, OverflowError, RuntimeError),
@@ -116,30 +117,26 @@ def read_contents(place: Place[Path]) -> Contents:
     weights = place.weights
     config = read_json(place.config) if place.config else {}
     kind = _kind(weights)
+    tensors, plain = _read(weights, kind)
+    return Contents(weights, without_wrappers(weights.name, tensors), config, place.config, plain, kind)
+
+
+def _read(weights: Path, kind: str) -> tuple[dict[str, torch.Tensor], Any]:
+    """Return the tensors of a file, or of the shards of an index, and what else is in it."""
+    if weights.name.endswith(INDEX_SUFFIX):
+        return read_shards(weights), None
     if kind == "pickle":
         from featurelib.sae.weights.pickle_file import read_pickle
 
         pickled = read_pickle(weights)
-        return Contents(weights, pickled.tensors, config, place.config, pickled.plain, kind)
-    tensors = read_tensors(weights) if kind == "safetensors" else _read_npz(weights)
-    return Contents(weights, tensors, config, place.config, kind=kind)
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """Return the JSON object in a file of at most 1 MiB."""
-    if path.stat().st_size > MAX_CONFIG:
-        raise Refusal(f"{path.name} has {path.stat().st_size} bytes; the config of an SAE is short: fetch it again.")
-    try:
-        config = json.loads(path.read_bytes(), object_pairs_hook=once)
-    except (ValueError, RecursionError) as error:
-        raise Refusal(f"{path.name} is not JSON ({shown(error)}); fetch or save this SAE again.") from error
-    if not isinstance(config, dict):
-        raise Refusal(f"{path.name} holds no JSON object; fetch or save this SAE again.")
-    return config
+        return pickled.tensors, pickled.plain
+    return read_tensors(weights) if kind == "safetensors" else _read_npz(weights), None
 
 
 def _kind(path: Path) -> str:
-    """Tell by its first bytes, not by its name, what a file is."""
+    """Tell by its first bytes, not by its name, what a file is; an index stands for its safetensors files."""
+    if path.name.endswith(INDEX_SUFFIX):
+        return "safetensors"
     with path.open("rb") as opened:
         start = opened.read(9)
     if start[:4] == b"PK\x03\x04" and zipfile.is_zipfile(path):

@@ -13,7 +13,7 @@ from featurelib.sae.checkpoints import save_sae
 from featurelib.sae.evaluation import measure_sae
 from featurelib.sae.formats.own import FOREIGN
 from featurelib.sae.formats.saelens import WEIGHTS_FILE, expressible
-from featurelib.sae.sources.find import find_place
+from featurelib.sae.sources.find import find_place, weights_sha256
 from featurelib.sae.training.loggers import log_reading, open_logger
 from featurelib.schema import EMBEDDINGS, SAE_SPLIT, Refusal
 from featurelib.storage import files
@@ -51,6 +51,7 @@ def identity(config: BuildConfig) -> dict[str, Any]:
         return {}
     place = find_place(config.sae)
     paths = [place.weights, place.weights.parent.parent / SAE_SPLIT.path, *([place.config] if place.config else [])]
+    paths += place.shards
     return {path.name: files.sha256_file(path) for path in paths if path.is_file()}
 
 
@@ -144,7 +145,7 @@ def _take(job: Job, source: str, parts: tuple[Path, ...], n_texts: int) -> Made:
     facts = _facts(job.generation, sae, pretrained.name) | {
         "format": pretrained.checkpoint.format,
         "remarks": list(pretrained.checkpoint.remarks),
-        "source_sha256": files.sha256_file(pretrained.place.weights),
+        "source_sha256": weights_sha256(pretrained.place),
         "n_train": int((split == "train").sum()),
     }
     return _measure(job, sae, parts, split == "held_out", facts, "cpu")
