@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import IO, Any
 
 PROJECT = Path(__file__).resolve().parent.parent.parent
 LOG_LINES = 100
@@ -38,6 +38,7 @@ class Worker:
         self._numbers = itertools.count()
         self._log: collections.deque[str] = collections.deque(maxlen=LOG_LINES)
         self._lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+        self._questions: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
         self._child = subprocess.Popen(
             [sys.executable, "-m", "featurelib.live.worker"],
             stdin=subprocess.PIPE,
@@ -49,7 +50,8 @@ class Worker:
             encoding="utf-8",
             errors="replace",
         )
-        self._questions = cast(IO[str], self._child.stdin)
+        # a pipe that is not read takes no more than some 64 KiB, so whoever waits for an answer must not write itself
+        threading.Thread(target=self._send, args=(self._child.stdin,), daemon=True).start()
         threading.Thread(target=self._keep_lines, args=(self._child.stdout,), daemon=True).start()
         threading.Thread(target=self._keep_log, args=(self._child.stderr,), daemon=True).start()
         atexit.register(self.stop)
@@ -71,22 +73,17 @@ class Worker:
         return self._child.pid
 
     def exchange(self, question: dict[str, Any], seconds: float) -> dict[str, Any]:
-        """Send a question and return the reply that comes within `seconds`; raises WorkerDied or TimeoutError."""
+        """Return the reply to a question; raises WorkerDied, or TimeoutError after `seconds`, sending it included."""
         number = next(self._numbers)
-        try:
-            self._questions.write(json.dumps({"number": number, **question}) + "\n")
-            self._questions.flush()
-        except OSError as error:
-            raise WorkerDied(self._end_of_log()) from error
+        self._questions.put(json.dumps({"number": number, **question}).encode() + b"\n")
         return self._await(number, seconds)
 
     def stop(self) -> None:
-        """Kill it, if it has not ended, and let go of its pipes."""
+        """Kill it, if it has not ended; its threads let go of its pipes then, even one that is writing."""
         atexit.unregister(self.stop)
-        with contextlib.suppress(OSError):
-            self._questions.close()
         self._child.kill()
         self._child.wait()
+        self._questions.put(None)
 
     def _await(self, number: int | str, seconds: float) -> dict[str, Any]:
         until = time.monotonic() + seconds
@@ -103,6 +100,15 @@ class Worker:
                 raise WorkerDied(f"it wrote {line[:80]!r}") from error
             if reply.get("number") == number:
                 return reply
+
+    def _send(self, stdin: IO[str]) -> None:
+        # a dead worker is seen by the end of its answers
+        with contextlib.suppress(OSError):
+            while (question := self._questions.get()) is not None:
+                sent = 0
+                while sent < len(question):
+                    sent += os.write(stdin.fileno(), question[sent:])
+        stdin.close()
 
     def _keep_lines(self, stdout: IO[str]) -> None:
         for line in stdout:

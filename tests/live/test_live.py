@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 
 import numpy as np
@@ -202,6 +202,66 @@ def test_a_worker_that_hangs_is_stopped_in_time_and_the_next_question_is_answere
     assert time.monotonic() - began < 3 and ended(pid)
     monkeypatch.setattr(live, "_answer_seconds", 60.0)
     assert len(live.embed(generation.path, "black holes")) == 64
+
+
+WIDE = "🙂" * 20_000
+"""A text of which a line of JSON takes 240 KB; a pipe that nobody reads takes some 64 KB."""
+
+
+def test_a_stopped_worker_that_is_being_written_to_holds_nobody(live, generation, monkeypatch):
+    expected = live.embed(generation.path, "black holes")
+    pid = live._worker.pid
+    os.kill(pid, signal.SIGSTOP)
+    monkeypatch.setattr(live, "_answer_seconds", 3.0)
+    with ThreadPoolExecutor(3) as pool:
+        writer = pool.submit(live.try_lines, generation.path, [WIDE] * 4)  # 80,000 characters
+        while not live._asking.locked():
+            time.sleep(0.01)
+        others = [pool.submit(live.embed, generation.path, "black holes") for _ in range(2)]
+        if not wait([writer], timeout=60).done:
+            os.kill(pid, signal.SIGKILL)  # or this test would be held too
+        with pytest.raises(Refusal, match=r"no answer came within 3 seconds, so the worker .* was stopped"):
+            writer.result()
+        monkeypatch.setattr(live, "_answer_seconds", 60.0)
+        for other in others:
+            _answered_or_told(other, expected)
+    assert ended(pid) and live._worker.pid != pid
+    assert (live.embed(generation.path, "black holes") == expected).all()
+
+
+def _answered_or_told(other, expected):
+    """A reader that waited for its turn gets its answer, or the sentence that the worker was stopped."""
+    try:
+        assert (other.result(timeout=120) == expected).all()
+    except Refusal as refusal:
+        assert "no answer came within" in str(refusal)
+
+
+def test_a_worker_that_is_killed_while_it_is_written_to_is_started_again_and_asked_once_more(live, generation):
+    expected = live.try_lines(generation.path, [WIDE])
+    pid = live._worker.pid
+    os.kill(pid, signal.SIGSTOP)
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(live.try_lines, generation.path, [WIDE])
+        while not live._asking.locked() or not live._worker._questions.empty():
+            time.sleep(0.01)
+        os.kill(pid, signal.SIGKILL)
+        again = waiting.result(timeout=120)
+    assert again[0].feature_ids.tolist() == expected[0].feature_ids.tolist() and live._worker.pid != pid
+
+
+def test_a_worker_can_be_closed_while_it_is_written_to_and_its_threads_end(live, generation):
+    live.embed(generation.path, "black holes")
+    worker, before = live._worker, threading.active_count()
+    os.kill(worker.pid, signal.SIGSTOP)
+    with pytest.raises(TimeoutError):
+        worker.exchange({"question": "embed", "generation": str(generation.path), "text": WIDE}, 0.5)
+    worker.stop()
+    assert ended(worker.pid)
+    until = time.monotonic() + 10
+    while threading.active_count() > before - 3 and time.monotonic() < until:
+        time.sleep(0.05)
+    assert threading.active_count() <= before - 3
 
 
 def test_the_worker_ends_when_its_parent_is_killed(generation):
