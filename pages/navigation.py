@@ -32,5 +32,6 @@ ui.follow_links()
 pages = [st.Page(file, title=title, default=file == "overview.py") for file, title in NAMED]
 shown = st.navigation(pages, position="hidden")
 ui.sidebar(MENU, f"{shown.url_path or 'overview'}.py")
+ui.say_if_being_built()
 shown.run()
 ui.settle(shown.title)

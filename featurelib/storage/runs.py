@@ -12,9 +12,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from featurelib import installation
 from featurelib.schema import FORMAT_VERSION, FORMERLY, RENAMED, STAGES, Refusal, RunNotReady, Table
 from featurelib.storage import files
+from featurelib.storage.progress import say_how_to_build
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 GENERATION = re.compile(r"g[0-9]{4,}")
@@ -68,12 +68,12 @@ class Generation:
         return any(f"{name}/".startswith(f"{table.path}/") for name in self._manifest())
 
     def need(self, table: Table) -> Path:
-        """Return where `table` lies, or raise RunNotReady with the command that makes it."""
+        """Return where `table` lies, or raise RunNotReady: it is being made now, or by which command it can be."""
         if not self.has(table):
             older = "" if self.done(table.stage) is None else " as it is now, only by an older version"
             raise RunNotReady(
                 f"run '{self.path.parent.name}' has no {table.view} yet: its stage '{table.stage}' is not done{older}; "
-                f"give its build command once more ({installation.command(f'build … --name {self.path.parent.name}')})."
+                f"{say_how_to_build(self.path.parent, table.stage)}"
             )
         return self.file(table)
 

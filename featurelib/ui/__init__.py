@@ -53,6 +53,7 @@ from featurelib.ui.kit.session import (
     lifespan,
     live,
     open_run,
+    say_if_being_built,
     settle,
     use_data_folder,
 )

@@ -12,7 +12,9 @@ from pathlib import Path
 from featurelib import installation
 from featurelib.schema import STAGES, Refusal
 from featurelib.storage import files
+from featurelib.storage.progress import LOCK_FILE
 from featurelib.storage.runs import WORK_FOLDER, Done, Generation, Run, find_runs
+from precompute.build.build_progress import report_progress
 from precompute.build.config import BuildConfig
 from precompute.build.estimate import say_estimate
 from precompute.build.job import Job, Say
@@ -22,6 +24,8 @@ from precompute.build.stage_selection import Span
 from precompute.build.stage_table import PIPELINE, Expected, difference, expect, readers_of, stage_of
 
 KEPT_GENERATIONS = 2
+LOCK_SECONDS = 1.0
+"""Whoever looks whether a run is being built holds its lock for a moment."""
 FIRST_LONG = "embed"
 """The stage before which it is checked whether later ones can work, and said how long the build will take."""
 FROM = "from.json"
@@ -36,7 +40,7 @@ def build(config: BuildConfig, data_folder: Path, span: Span, say: Say) -> Gener
     """
     run = Run(data_folder / config.name)
     expected = expect(config)
-    with alone(run):
+    with alone(run), report_progress(run.path, list(filter(span.allows, STAGES))) as reported:
         span = _from_damage(run, span, say)
         generation = _generation_to_build(run, expected, span)
         if generation is None:
@@ -44,7 +48,7 @@ def build(config: BuildConfig, data_folder: Path, span: Span, say: Say) -> Gener
         before = {stage.name: _done_before(generation, stage.name) for stage in PIPELINE}
         _forget(generation, expected, span)
         for stage in PIPELINE:
-            job = Job(generation, config, say)
+            job = Job(generation, config, say, reported)
             _advance(stage, job, expected, span, data_folder, before[stage.name])
         files.remove(generation.path / WORK_FOLDER / FROM)
         _finish(run, generation, expected, say)
@@ -58,7 +62,7 @@ def alone(run: Run) -> Iterator[None]:
 
     run.path.mkdir(parents=True, exist_ok=True)
     try:
-        with FileLock(run.path / ".lock", timeout=0):
+        with FileLock(run.path / LOCK_FILE, timeout=LOCK_SECONDS):
             yield
     except Timeout as error:
         raise Refusal(
@@ -226,6 +230,7 @@ def _make(stage: Stage, job: Job, expected: Expected) -> None:
         for later in PIPELINE:
             later.check(job.config)
         say_estimate(job)
+    job.reported.begin(name)
     started = time.monotonic()
     made = stage.make(job)
     seconds = round(time.monotonic() - started, 2)

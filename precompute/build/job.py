@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from featurelib.storage.runs import Generation
+from precompute.build.build_progress import BuildProgress
 from precompute.build.config import BuildConfig
 
 
@@ -34,6 +35,8 @@ class Job:
     """What the build was asked for."""
     say: Say
     """Tells the user one sentence."""
+    reported: BuildProgress = field(default_factory=BuildProgress)
+    """What everybody else can see of the build."""
 
     @contextmanager
     def progress(self, total: int, unit: str, start: int = 0) -> Iterator[Bar]:
@@ -41,15 +44,18 @@ class Job:
         from tqdm import tqdm
 
         with tqdm(total=total, initial=start, unit=f" {unit}", leave=False, mininterval=0.5, dynamic_ncols=True) as bar:
-            yield _TqdmBar(bar)
+            yield _TqdmBar(bar, self.reported)
+        self.reported.set_share(None)
 
 
 class _TqdmBar:
-    def __init__(self, bar: Any) -> None:
-        self._bar = bar
+    def __init__(self, bar: Any, reported: BuildProgress) -> None:
+        self._bar, self._reported = bar, reported
+        self.advance(0)
 
     def advance(self, n: int = 1) -> None:
         self._bar.update(n)
+        self._reported.set_share(self._bar.n / self._bar.total if self._bar.total else None)
 
     def note(self, text: str) -> None:
         self._bar.set_postfix_str(text)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from featurelib import installation
 from featurelib.schema import STAGES, Refusal
+from featurelib.storage.progress import find_progress
 from featurelib.storage.runs import Generation, Run, find_run, find_runs
 from precompute.build.job import Say
 from precompute.build.stage_table import PIPELINE
@@ -36,13 +37,16 @@ def _shown(run: Run) -> list[Generation]:
 
 
 def _say_generation(run: Run, generation: Generation, say: Say) -> None:
-    state = "complete" if generation.complete else "being built"
-    say(f"{run.name} · {generation.name} · {state}")
+    progress = None if generation.complete else find_progress(run.path)
+    state = progress.sentence if progress else "unfinished, and nobody is building it"
+    say(f"{run.name} · {generation.name} · {'complete' if generation.complete else state}")
     seconds = generation.volatile()
     for stage in PIPELINE:
         done = generation.done(stage.name)
         took = f"  {seconds[stage.name]['seconds']:.1f} s" if stage.name in seconds else ""
         state = "begun" if generation.work(stage.name).is_dir() else "to do"
+        if progress and progress.stage == stage.name:
+            state = f"now{', ' if progress.percent else ''}{progress.percent}"
         say(f"  {stage.name:<{WIDTH}} {done.line + took if done else f'{state}: {stage.makes}'}")
     for sentence in generation.missing_or_resized().values() if generation.complete else []:
         say(f"  damaged: {sentence}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from featurelib.schema import STAGES, Refusal
+from featurelib.storage.progress import say_how_to_build
 from featurelib.storage.runs import find_run
 from precompute.build.job import Say
 from precompute.build.stage_table import stage_of
@@ -24,6 +25,7 @@ def verify(data_folder: Path, name: str, say: Say) -> int:
             f"copy the run again, or give its build command with --from {first}."
         )
     if wrong:
-        raise Refusal(f"run '{name}' has nothing to compare with yet; give its build command once more.")
+        mend = say_how_to_build(generation.path.parent, STAGES[-1])
+        raise Refusal(f"run '{name}' has nothing to compare with yet; {mend}")
     say(f"run '{name}' ({generation.name}): {len(checked)} files, all as they were built.")
     return 0

@@ -16,6 +16,7 @@ from featurelib.sae.model import SAE
 from featurelib.schema import EMBEDDINGS, Refusal, RunNotReady
 from featurelib.storage import files
 from featurelib.storage.embeddings import read_embeddings
+from featurelib.storage.progress import say_how_to_build
 
 EMBEDDERS = 2
 SAES = 4
@@ -37,7 +38,9 @@ def embedder_facts(generation: Path) -> dict[str, Any]:
     path = generation / "run.json"
     facts: dict[str, Any] | None = files.read_json(path).get("embedder") if path.is_file() else None
     if facts is None:
-        raise RunNotReady(f"run '{generation.parent.name}' has no embeddings yet; give its build command once more.")
+        raise RunNotReady(
+            f"run '{generation.parent.name}' has no embeddings yet; {say_how_to_build(generation.parent, 'embed')}"
+        )
     return facts
 
 
@@ -111,7 +114,9 @@ def _local_folder(generation: Path) -> str:
 def open_sae(generation: Path) -> SAE:
     """Return the SAE of a run, loaded again only when its files change; RunNotReady when there is none yet."""
     if not (generation / "done" / "train.json").is_file():
-        raise RunNotReady(f"run '{generation.parent.name}' has no SAE yet; give its build command once more.")
+        raise RunNotReady(
+            f"run '{generation.parent.name}' has no SAE yet; {say_how_to_build(generation.parent, 'train')}"
+        )
     return _load_sae(generation, stamp(generation / "sae"))
 
 

@@ -17,6 +17,7 @@ import streamlit as st
 
 from featurelib import installation
 from featurelib.schema import STAGES, Refusal
+from featurelib.storage.progress import find_progress
 from featurelib.storage.runs import Generation, Run, find_runs
 from featurelib.storage.store import Store, open_store
 from featurelib.ui.kit.elements import sentence, stop_with
@@ -114,6 +115,16 @@ def open_run() -> Opened:
         return Opened(name, Run(generation.path.parent), generation, store_at(path, stamp))
     except Refusal as refusal:
         stop_with(str(refusal))
+
+
+def say_if_being_built() -> None:
+    """Say above a page of an unfinished run how far its build is, if it is going on."""
+    if OPENED not in st.session_state:
+        return
+    generation = Generation(Path(st.session_state[OPENED][1]))
+    progress = None if generation.complete else find_progress(generation.path.parent)
+    if progress:
+        sentence(f"this run is {progress.sentence}.")
 
 
 @st.cache_resource(max_entries=1, show_spinner=False)
