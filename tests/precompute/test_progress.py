@@ -186,19 +186,19 @@ def test_looking_at_a_free_lock_neither_takes_it_from_a_build_nor_seems_to_hold_
         while not stopped.is_set():
             seen.append(find_progress(run.path) is not None)
 
-    readers = [threading.Thread(target=look) for _ in range(4)]
+    readers = [threading.Thread(target=look, daemon=True) for _ in range(4)]
     for reader in readers:
         reader.start()
-    until = time.monotonic() + 20
-    while len(seen) < 2000 and time.monotonic() < until:
-        time.sleep(0.01)
-    assert seen and not any(seen)
-    for _ in range(30):
-        with alone(run):
-            assert find_progress(run.path) is not None
-    stopped.set()
-    for reader in readers:
-        reader.join()
+    try:
+        until = time.monotonic() + 20
+        while len(seen) < 2000 and time.monotonic() < until:
+            time.sleep(0.01)
+        assert seen and not any(seen)
+        for _ in range(30):
+            with alone(run):
+                assert find_progress(run.path) is not None
+    finally:
+        stopped.set()
 
 
 def test_the_last_share_is_written_without_being_asked_for(tmp_path):
