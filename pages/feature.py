@@ -11,7 +11,7 @@ from featurelib import queries, ui
 from featurelib.schema import MIN_BOTH, Refusal
 from featurelib.ui.feature import drawing, explanation, fidelity, flags, header, relatives, samples, top_texts
 from featurelib.ui.kit import coactivation, lists, navigation
-from featurelib.ui.texts import text_list, word_colours
+from featurelib.ui.texts import metadata, text_list, word_colours
 
 BESIDE = 8
 SUPPORTS = [str(MIN_BOTH), "10", "20", "50"]
@@ -34,7 +34,7 @@ except Refusal as refusal:
 feature_id = feature.feature_id
 st.session_state[f"last seen in {opened.name}"] = feature_id
 navigation.begin_at_top(feature_id, ui.param("page"), ui.param("column"), ui.param("value"))
-columns = text_list.filter_columns(store)
+columns = metadata.offered_columns(store, ui.param("column"))
 
 
 @st.fragment

@@ -9,7 +9,7 @@ import streamlit as st
 from featurelib import queries, ui
 from featurelib.schema import BY_TEXT, Refusal
 from featurelib.ui.kit import lists, navigation
-from featurelib.ui.texts import text_list, word_attributions
+from featurelib.ui.texts import metadata, text_list, word_attributions
 
 NONE = "none"
 
@@ -71,8 +71,7 @@ with words:
         ui.page_link("similar.py", "explain a similarity ›", a=number)
         ui.page_link("steer.py", "steer its features ›", text=number)
         ui.page_link("textmap.py", "on the text map ›", text=number)
-    ui.heading("About this text")
-    ui.facts(text_list.text_facts(text, store))
+    metadata.about_text(text, store)
 with beside, ui.section():
     opened.generation.need(BY_TEXT)
     if not rows:

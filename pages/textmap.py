@@ -9,7 +9,7 @@ import streamlit as st
 from featurelib import charts, queries, ui
 from featurelib.schema import Refusal
 from featurelib.ui import textmap
-from featurelib.ui.texts import text_list
+from featurelib.ui.texts import metadata, text_list
 
 FEATURE = "the feature"
 DRAGS = {"pan": "Move", "lasso": "Lasso"}
@@ -37,10 +37,11 @@ def coloured_by(run: ui.Opened, feature: queries.Feature, n_coloured: int, n_pla
 def draw(run: ui.Opened) -> None:
     """The controls, the map and what is chosen in it."""
     store = run.store
-    columns = text_list.filter_columns(store)
+    columns = metadata.offered_columns(store, ui.param("colour"))
     with st.container(horizontal=True, vertical_alignment="bottom", key="map-controls"):
         ui.text_box("Find a feature", "q", placeholder="words of labels and keywords", type="search")
         by = ui.choice_box("Colour by", "colour", [FEATURE, *columns], resets=(), width=160)
+        metadata.how_many_offered(store, address="colour")
         drag = ui.segments("Drag to", "drag", list(DRAGS), show=DRAGS.get, resets=())
     with ui.section():
         textmap.feature_links(run.store, ui.param("q"))

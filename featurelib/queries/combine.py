@@ -65,7 +65,7 @@ def count_combined(store: Store, present: Sequence[int], absent: Sequence[int] =
     n_matching = store.count(count, **values)
     present_alone = values | {"absent": [], "named": values["present"]}
     n_present = store.count(count, **present_alone) if absent else n_matching
-    return CombinedCounts(store.count("select count(*) from texts"), n_present, n_matching)
+    return CombinedCounts(store.n_texts, n_present, n_matching)
 
 
 def densities(store: Store, ids: Iterable[int]) -> dict[int, float]:

@@ -186,7 +186,7 @@ def feature(store: Store, feature_id: int) -> Feature:
         """
         select f.feature_id, coalesce(l.label, 'feature ' || f.feature_id) as label,
             coalesce(l.source, if(exists(from maybe.labels), 'none', 'not yet')) as label_source, f.n_active,
-            (select count(*) from texts) as n_texts, f.density, f.log10_density, f.max_activation, f.mean_activation,
+            $n_texts as n_texts, f.density, f.log10_density, f.max_activation, f.mean_activation,
             f.dead, g.gate as threshold, p.cluster, q.auroc, q.ap
         from features f
         left join maybe.labels l on l.feature_id = f.feature_id
@@ -195,6 +195,7 @@ def feature(store: Store, feature_id: int) -> Feature:
         left join maybe.fidelity q on q.feature_id = f.feature_id and q.method = 'ours' and q.predictor = 'resembles'
         where f.feature_id = $feature_id::hugeint""",
         feature_id=int(feature_id),
+        n_texts=store.n_texts,
     ).to_pylist()
     if not rows:
         last = store.ask("select max(feature_id) as last from features")["last"][0].as_py()

@@ -49,9 +49,7 @@ def _fingerprint(generation: Generation, stage: str) -> str:
 
 def firing_pairs(store: Store, *, most: int) -> FiringPairs:
     """Return which features fire on the first `most` texts; Refusal when one is missing in the table of features."""
-    sizes = store.ask(
-        "select (select count(*) from texts) as n_texts, (select count(*) from features) as n_features"
-    ).to_pylist()[0]
+    n_texts, n_features = store.n_texts, store.count("select count(*) from features")
     rows = store.ask(
         """
         select text_id, feature_id
@@ -61,9 +59,9 @@ def firing_pairs(store: Store, *, most: int) -> FiringPairs:
         most=most,
     )
     feature_ids = rows["feature_id"].to_numpy()
-    if len(feature_ids) and feature_ids.max() >= sizes["n_features"]:
-        raise Refusal(f"feature {feature_ids.max()} fires but the run has {sizes['n_features']}; build the run again.")
-    return FiringPairs(rows["text_id"].to_numpy(), feature_ids, min(most, sizes["n_texts"]), sizes["n_features"])
+    if len(feature_ids) and feature_ids.max() >= n_features:
+        raise Refusal(f"feature {feature_ids.max()} fires but the run has {n_features}; build the run again.")
+    return FiringPairs(rows["text_id"].to_numpy(), feature_ids, min(most, n_texts), n_features)
 
 
 def texts_per_feature(store: Store) -> pa.Table:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import pyarrow as pa
 
-from featurelib.schema import TEXTS, Refusal
+from featurelib.schema import Refusal
 from featurelib.stats import wilson
+from featurelib.storage.metadata import FEW_VALUES, column_summaries
 from featurelib.storage.store import Store, quoted
 
 FIXED = {
@@ -16,6 +18,10 @@ FIXED = {
     *("n_copies", "pre_activation", "needed", "strength"),
 }
 """Columns of answers; a metadata column of the same name gets another one."""
+MOST_COLUMNS = 30
+"""Columns that lists of texts show, and columns that are offered as filters, at most."""
+MOST_NAMED = 12
+"""Columns that a sentence names."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +33,12 @@ class MetadataColumn:
     type: str
     """Its type in DuckDB, such as VARCHAR, BIGINT or VARCHAR[]."""
     n_distinct: int
-    """The number of its different values; of a list, of its members."""
+    """The number of its different values; of a list, of its members. Exact up to 300; of a corpus of more than 20,000
+    texts, of so many of them."""
+    filled: float
+    """The share of texts that have a value."""
+    telling: float
+    """The share of texts that have one of its values from the second to the eighth commonest."""
 
     @property
     def shown_name(self) -> str:
@@ -46,40 +57,85 @@ def shown_name(name: str) -> str:
 
 
 def metadata_columns(store: Store) -> list[MetadataColumn]:
-    """Return the source's own columns in their order; read from the files once per generation."""
+    """Return the source's own columns in their order, however many; read once per generation."""
     return store.once("metadata_columns", lambda: _metadata_columns(store))
 
 
 def _metadata_columns(store: Store) -> list[MetadataColumn]:
-    known = {field.name for field in TEXTS.schema}
-    types = {
-        row["column_name"]: row["column_type"]
-        for row in store.ask("select column_name, column_type from (describe texts)").to_pylist()
-        if row["column_name"] not in known
-    }
-    if not types:
-        return []
-    counted = ", ".join(f"({_count(name, kind)}) as {quoted(name)}" for name, kind in types.items())
-    distinct = store.ask(f"select {counted}").to_pylist()[0]
-    return [MetadataColumn(name, kind, distinct[name]) for name, kind in types.items()]
+    described = store.ask("select column_name, column_type from (describe texts)").to_pylist()
+    types = {row["column_name"]: row["column_type"] for row in described}
+    summaries = column_summaries(store.generation)
+    return [
+        MetadataColumn(name, types[name], summary.n_distinct, summary.filled, summary.telling)
+        for name, summary in summaries.items()
+    ]
 
 
-def _count(name: str, kind: str) -> str:
-    value = f"unnest({quoted(name)})" if kind.endswith("[]") else quoted(name)
-    return f"select count(distinct v) from (select {value} as v from texts)"
+def title_column(store: Store) -> str | None:
+    """Return the column that stands before each text, None when there is none."""
+    return store.once("title_column", lambda: _title_column(store))
 
 
-def own_columns(store: Store) -> str:
-    """Return SQL for a select list: the source's own columns of `texts t`, each after a comma."""
-    return "".join(f", t.{quoted(column.name)} as {quoted(column.shown_name)}" for column in metadata_columns(store))
+def _title_column(store: Store) -> str | None:
+    done = store.generation.done("ingest")
+    return (done.facts.get("columns") or {}).get("title") if done else None
+
+
+def filter_columns(store: Store) -> list[MetadataColumn]:
+    """Return the columns, in their order, whose values are few enough to choose from: 2 to 300, without the title."""
+    title = title_column(store)
+    return [
+        column for column in metadata_columns(store) if 1 < column.n_distinct <= FEW_VALUES and column.name != title
+    ]
+
+
+def telling_columns(store: Store) -> list[MetadataColumn]:
+    """Return the 30 most telling of the columns to filter by, in their order.
+
+    The most telling ones are those of which few values cover most texts, without the commonest value, which tells
+    nothing when nearly all texts have it: see `MetadataColumn.telling`.
+    """
+    return _first(filter_columns(store), lambda column: column.telling)
+
+
+def listed_columns(store: Store) -> list[MetadataColumn]:
+    """Return the columns that a list of texts has: all up to 30, else the title's and the 30 that most texts have.
+
+    Each text of a list would bring thousands of values otherwise, and a list shows four of them.
+    """
+    return store.once("listed_columns", lambda: _listed_columns(store))
+
+
+def _listed_columns(store: Store) -> list[MetadataColumn]:
+    columns, title = metadata_columns(store), title_column(store)
+    if len(columns) <= MOST_COLUMNS:
+        return columns
+    others = [column for column in columns if column.n_distinct > 1 and column.name != title]
+    chosen = {column.name for column in _first(others, lambda column: column.filled)}
+    return [column for column in columns if column.name in chosen or column.name == title]
+
+
+def _first(columns: list[MetadataColumn], measure: Callable[[MetadataColumn], float]) -> list[MetadataColumn]:
+    """The columns with the highest measure, in their order; of equal ones the first."""
+    best = {column.name for column in sorted(columns, key=lambda column: -measure(column))[:MOST_COLUMNS]}
+    return [column for column in columns if column.name in best]
+
+
+def own_columns(store: Store, *, every: bool = False) -> str:
+    """Return SQL for a select list: the `listed_columns` of `texts t`, or every own column, each after a comma."""
+    columns = metadata_columns(store) if every else listed_columns(store)
+    return "".join(f", t.{quoted(column.name)} as {quoted(column.shown_name)}" for column in columns)
 
 
 def metadata_column(store: Store, name: str) -> MetadataColumn:
     """Return one column by name; Refusal with the known names when there is none."""
-    for column in metadata_columns(store):
+    columns = metadata_columns(store)
+    for column in columns:
         if column.name == name:
             return column
-    known = ", ".join(column.name for column in metadata_columns(store)) or "none"
+    known = ", ".join(column.name for column in columns[:MOST_NAMED]) or "none"
+    if len(columns) > MOST_NAMED:
+        known += f" and {len(columns) - MOST_NAMED:,} more"
     raise Refusal(f"the texts have no column '{str(name)[:64]}'; their own columns are: {known}.")
 
 
@@ -111,7 +167,7 @@ def metadata_values(store: Store, feature_id: int, column: str, *, limit: int = 
             where value is not null
             group by value
         ), shares as (
-            select value, n_texts, n, n_texts / n as share, n_corpus / (select count(*) from texts) as corpus_share
+            select value, n_texts, n, n_texts / n as share, n_corpus / $n_all as corpus_share
             from here
             join everywhere using (value)
         )
@@ -121,6 +177,7 @@ def metadata_values(store: Store, feature_id: int, column: str, *, limit: int = 
         limit $limit""",
         feature_id=feature_id,
         limit=limit,
+        n_all=store.n_texts,
     )
     low, high = wilson(rows["n_texts"].to_numpy(), rows["n"].to_numpy())
     columns = {**{name: rows[name] for name in ("value", "n_texts", "share")}, "low": low, "high": high}

@@ -45,18 +45,19 @@ class OpenRun:
         ).to_pandas()
 
     def top_texts(self, feature_id: int, *, limit: int = 10) -> pd.DataFrame:
-        """A feature's strongest texts, up to 100; Refusal when there is no such feature."""
+        """A feature's strongest texts, up to 100, with all own columns; Refusal when there is no such feature."""
         feature(self.store, feature_id)
-        return top_texts(self.store, feature_id, limit=limit).to_pandas()
+        return top_texts(self.store, feature_id, limit=limit, every_column=True).to_pandas()
 
     def keywords(self, feature_id: int) -> pd.DataFrame:
         """A feature's keywords with their scores; Refusal when there is no such feature."""
         feature(self.store, feature_id)
         return keywords(self.store, feature_id).to_pandas()
 
-    def ask(self, sql: str, **values: Any) -> pd.DataFrame:
+    def ask(self, sql: str, *, seconds: float | None = None, **values: Any) -> pd.DataFrame:
         """The answer to one SELECT over the run's views; `values` fill its $names.
 
-        At most 100,000 rows and 10 seconds; Refusal for anything else than one SELECT.
+        At most 100,000 rows; with `seconds`, a question that takes longer is ended. Refusal for anything else than one
+        SELECT.
         """
-        return self.store.select(sql, **values).to_pandas()
+        return self.store.select(sql, seconds=seconds, **values).to_pandas()

@@ -29,13 +29,13 @@ def counts(store: Store) -> Counts:
     """Count texts, features and activations."""
     row = store.ask(
         """
-        select (select count(*) from texts) as n_texts, count(*) as n_features,
+        select count(*) as n_features,
             count_if(dead)::bigint as n_dead,
             count_if(density > $dense)::bigint as n_dense, coalesce(sum(n_active), 0)::bigint as n_activations
         from features""",
         dense=DENSE,
     ).to_pylist()[0]
-    return Counts(**row)
+    return Counts(n_texts=store.n_texts, **row)
 
 
 def density_bins(store: Store, n_bins: int = 40) -> pa.Table:

@@ -91,7 +91,7 @@ def coactivations(
         ), measured as (
             select c.feature_id, c.n_both, c.n_both / (own.n + f.n_active - c.n_both) as jaccard,
                 c.n_both / own.n as conditional,
-                (c.n_both * (select count(*) from texts))::double / (own.n * f.n_active)::double as lift
+                (c.n_both * $n_texts)::double / (own.n * f.n_active)::double as lift
             from counted c
             join features f on f.feature_id = c.feature_id
             cross join own
@@ -104,6 +104,7 @@ def coactivations(
         limit $limit""",
         **values,
         min_both=min_both,
+        n_texts=store.n_texts,
     )
 
 

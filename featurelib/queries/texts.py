@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
 
-from featurelib.queries.metadata import metadata_columns, own_columns
+from featurelib.queries.metadata import metadata_columns, own_columns, title_column
 from featurelib.schema import Refusal
 from featurelib.storage.store import Store, quoted
 
 
 @dataclass(frozen=True)
 class TextRow:
-    """One text of the corpus with all that is known of it."""
+    """One text of the corpus with all that is known of it but the source's own columns (see `text_metadata`)."""
 
     text_id: int
     source_id: str | None
@@ -23,8 +23,6 @@ class TextRow:
     text: str
     title: str | None
     """The value of the run's title column, None when it has none."""
-    metadata: dict[str, Any]
-    """The source's own columns, by name."""
     n_active: int | None
     """The number of features that fire on it; None before the stage encode."""
     fvu: float | None
@@ -42,30 +40,45 @@ class TextRow:
 
 def text(store: Store, text_id: int) -> TextRow:
     """Return one text; Refusal naming the range when there is none with this id."""
-    columns = metadata_columns(store)
-    own = "".join(f', t.{quoted(column.name)} as "own {number}"' for number, column in enumerate(columns))
+    column = title_column(store)
+    title = f"t.{quoted(column)}::varchar" if column else "null"
     rows = store.ask(
         f"""
-        select t.text_id, t.source_id, t.source_row, t.text,
-            s.n_active, s.fvu, s.cosine, s.n_tokens, s.truncated, s.cut, s.sae_split{own}
+        select t.text_id, t.source_id, t.source_row, t.text, {title} as title,
+            s.n_active, s.fvu, s.cosine, s.n_tokens, s.truncated, s.cut, s.sae_split
         from texts t
         left join maybe.text_summaries s on s.text_id = t.text_id
         where t.text_id = $text_id::hugeint""",
         text_id=int(text_id),
     ).to_pylist()
     if not rows:
-        n_texts = store.count("select count(*) from texts")
-        raise Refusal(f"there is no text {text_id}; this run's texts are 0 to {n_texts - 1}.")
-    row = rows[0]
-    metadata = {column.name: row.pop(f"own {number}") for number, column in enumerate(columns)}
-    return TextRow(**row, title=_title(store, metadata), metadata=metadata)
+        raise Refusal(f"there is no text {text_id}; this run's texts are 0 to {store.n_texts - 1}.")
+    return TextRow(**rows[0])
+
+
+def text_metadata(store: Store, text_id: int, names: Sequence[str] | None = None) -> dict[str, Any]:
+    """Return the values of one text in the source's own columns `names` (None: in all of them), by name.
+
+    Refusal when there is no such text or column.
+    """
+    columns = [column.name for column in metadata_columns(store)] if names is None else list(names)
+    unknown = set(columns) - {column.name for column in metadata_columns(store)}
+    if unknown:
+        raise Refusal(f"the texts have no column '{min(unknown)[:64]}'.")
+    if not columns:
+        return {}
+    listed = ", ".join(f'{quoted(name)} as "own {number}"' for number, name in enumerate(columns))
+    rows = store.ask(f"select {listed} from texts where text_id = $text_id::hugeint", text_id=int(text_id)).to_pylist()
+    if not rows:
+        raise Refusal(f"there is no text {text_id}; this run's texts are 0 to {store.n_texts - 1}.")
+    return dict(zip(columns, rows[0].values(), strict=True))
 
 
 def texts(store: Store, text_ids: Iterable[int]) -> pa.Table:
     """Return some texts in the order of the ids as given, each once; an unknown id gives no row.
 
-    Columns: text_id, text, source_id, n_tokens, truncated, cut, sae_split, then the source's own as
-    `MetadataColumn.shown_name`.
+    Columns: text_id, text, source_id, n_tokens, truncated, cut, sae_split, then the source's own that
+    lists have (`listed_columns`) as `MetadataColumn.shown_name`.
     """
     ids = list(dict.fromkeys(int(text_id) for text_id in text_ids))
     return store.ask(
@@ -77,13 +90,6 @@ def texts(store: Store, text_ids: Iterable[int]) -> pa.Table:
         order by list_position($ids::bigint[], t.text_id)""",
         ids=ids,
     )
-
-
-def _title(store: Store, metadata: dict[str, Any]) -> str | None:
-    done = store.generation.done("ingest")
-    column = (done.facts.get("columns") or {}).get("title") if done else None
-    value = metadata.get(column) if column else None
-    return None if value is None else str(value)
 
 
 def text_features(store: Store, text_id: int) -> pa.Table:

@@ -19,6 +19,7 @@ def top_texts(
     column: str | None = None,
     value: str | None = None,
     collapse: bool = False,
+    every_column: bool = False,
 ) -> pa.Table:
     """Return a feature's texts, the strongest first.
 
@@ -26,7 +27,8 @@ def top_texts(
     holds lists) from all texts on which the feature fires, ranked among those that match. With `collapse` only the
     strongest of each group of copies and near copies is listed (`limit` and `offset` count such groups) and n_copies
     counts the others; ranks stay, with gaps. Columns: rank, text_id, activation, text, source_id, n_tokens,
-    truncated, cut, sae_split, n_copies, then the source's own as `MetadataColumn.shown_name`.
+    truncated, cut, sae_split, n_copies, then the source's own as `MetadataColumn.shown_name`: those that lists have
+    (`listed_columns`), or with `every_column` all.
     """
     ranked, values = _ranked(store, column, value)
     return store.ask(
@@ -39,7 +41,7 @@ def top_texts(
             limit $limit offset $offset
         )
         select p.rank, p.text_id, p.activation, t.text, t.source_id, s.n_tokens, s.truncated, s.cut, s.sae_split,
-            if($collapse, p.n_copies, 0) as n_copies{own_columns(store)}
+            if($collapse, p.n_copies, 0) as n_copies{own_columns(store, every=every_column)}
         from page p
         join texts t on t.text_id = p.text_id
         left join maybe.text_summaries s on s.text_id = p.text_id

@@ -20,6 +20,7 @@ import pyarrow as pa
 from featurelib import installation
 from featurelib.schema import TABLES, Refusal, Table
 from featurelib.storage.runs import Generation
+from featurelib.storage.time_limits import limited
 
 Fact = TypeVar("Fact")
 
@@ -27,8 +28,6 @@ READABLE = {table.view: table for table in TABLES}
 MEMORY_LIMIT = "2GB"
 ROW_CAP = 100_000
 """The rows that `select` returns at most: fetched rows are not counted in DuckDB's memory limit."""
-SECONDS = 10.0
-"""How long `select` may take."""
 
 
 def quoted(name: str) -> str:
@@ -57,13 +56,17 @@ class Store:
         memory_limit: str = MEMORY_LIMIT,
         threads: int | None = None,
         spill: Path | None = None,
+        seconds: float | None = None,
     ) -> None:
         """Open the generation's tables as views; Refusal when a file of a complete one is missing or has another size.
 
         What does not fit into `memory_limit` goes to the folder `spill` (None: one in the system's temporary folder).
+        A question that takes longer than `seconds` is ended (None: none is).
         """
         self.generation = generation
+        self.seconds = seconds
         self._facts: dict[str, Any] = {}
+        self._making: dict[str, threading.RLock] = {}
         self._lock = threading.Lock()
         self._settled = False
         self._missing = frozenset(READABLE)
@@ -87,41 +90,33 @@ class Store:
     def ask(self, sql: str, **values: Any) -> pa.Table:
         """Answer one question as an Arrow table; `values` fill the $names of the SQL.
 
-        Raises RunNotReady with the stage's sentence when a table has not been made, Refusal when a file cannot be read.
+        Raises RunNotReady with the stage's sentence when a table has not been made, Refusal when a file cannot be read
+        or the question takes longer than the store's limit.
         """
-        if self._missing:
-            self._find_tables()
-        cursor = self._cursor()
-        try:
-            return self._answer(cursor, sql, values)
-        finally:
-            self._close(cursor)
+        return self._ask(sql, values, self.seconds)
 
     def count(self, sql: str, **values: Any) -> int:
         """Answer a question whose answer is one whole number, such as how many texts there are."""
         return int(self.ask(sql, **values)[0][0].as_py())
 
-    def select(self, sql: str, *, row_cap: int = ROW_CAP, seconds: float = SECONDS, **values: Any) -> pa.Table:
-        """Answer a SELECT written by a user, within a time and a number of rows.
+    @property
+    def n_texts(self) -> int:
+        """The number of texts; RunNotReady before they are there.
+
+        Counted once, for each question about texts that have thousands of columns costs 0.2 s.
+        """
+        return self.once("n_texts", lambda: self.count("select count(*) from texts"))
+
+    def select(self, sql: str, *, row_cap: int = ROW_CAP, seconds: float | None = None, **values: Any) -> pa.Table:
+        """Answer a SELECT written by a user, within a number of rows and, if `seconds` is given, a time.
 
         Raises Refusal for anything but one SELECT, for SQL that DuckDB refuses, and when a limit is exceeded.
         """
         _check_select(sql)
-        if self._missing:
-            self._find_tables()
-        cursor = self._cursor()
-        alarm = threading.Timer(seconds, cursor.interrupt)
-        alarm.start()
         try:
-            rows = self._answer(cursor, sql, values, row_cap=row_cap)
-        except duckdb.InterruptException as stopped:
-            raise Refusal(f"the question took longer than {seconds:g} seconds; narrow it, or add a limit.") from stopped
+            return self._ask(sql, values, self.seconds if seconds is None else seconds, row_cap=row_cap)
         except duckdb.Error as refused:
             raise Refusal(f"DuckDB refuses this SQL: {' '.join(str(refused).split())}") from refused
-        finally:
-            alarm.cancel()
-            self._close(cursor)
-        return rows
 
     def has(self, table: Table) -> bool:
         """Return whether the table has been made."""
@@ -130,9 +125,16 @@ class Store:
         return table.view not in self._missing
 
     def once(self, key: str, make: Callable[[], Fact]) -> Fact:
-        """Return what `make` returned the first time; for small facts that do not change within a generation."""
+        """Return what `make` returned the first time; for small facts that do not change within a generation.
+
+        While one thread makes a fact, others that ask for it wait instead of making it too.
+        """
         if key not in self._facts:
-            self._facts[key] = make()
+            with self._lock:
+                making = self._making.setdefault(key, threading.RLock())
+            with making:
+                if key not in self._facts:
+                    self._facts[key] = make()
         fact: Fact = self._facts[key]
         return fact
 
@@ -147,6 +149,20 @@ class Store:
     def _close(self, cursor: duckdb.DuckDBPyConnection) -> None:
         if cursor is not self._con:
             cursor.close()
+
+    def _ask(self, sql: str, values: dict[str, Any], seconds: float | None, *, row_cap: int | None = None) -> pa.Table:
+        if self._missing:
+            self._find_tables()
+        cursor = self._cursor()
+        try:
+            with limited(seconds, cursor.interrupt):
+                return self._answer(cursor, sql, values, row_cap=row_cap)
+        except duckdb.InterruptException as stopped:
+            if seconds is None:
+                raise
+            raise too_long(seconds) from stopped
+        finally:
+            self._close(cursor)
 
     def _answer(
         self, cursor: duckdb.DuckDBPyConnection, sql: str, values: dict[str, Any], *, row_cap: int | None = None
@@ -222,9 +238,17 @@ class Store:
 def open_store(generation: Generation, **limits: Any) -> Store:
     """Open a generation for questions; what has not been made yet raises RunNotReady when it is asked for.
 
-    `limits` are the Store's own: memory_limit, threads, spill.
+    `limits` are the Store's own: memory_limit, threads, spill, seconds.
     """
     return Store(generation, **limits)
+
+
+def too_long(seconds: float) -> Refusal:
+    """The Refusal of a question that was ended because it took too long."""
+    return Refusal(
+        f"the question took longer than {seconds:g} seconds, so it was ended; narrow it, or ask again when the machine "
+        "is less busy."
+    )
 
 
 def _folders(generation: Generation) -> list[str]:

@@ -16,7 +16,7 @@ from featurelib.ui.kit.elements import Html, count, density, heading, html, numb
 from featurelib.ui.kit.lists import Line, feature_line, inline_list, line_list
 from featurelib.ui.kit.session import Opened
 from featurelib.ui.kit.theme import Colours
-from featurelib.ui.texts.text_list import after_title, cut_text, title_column
+from featurelib.ui.texts.text_list import after_title, cut_text
 
 FOUND = 8
 LISTED = 25
@@ -73,7 +73,7 @@ def texts_listed(run: Opened, ids: Sequence[int], values: Mapping[int, float], l
     fires = any(text_id in values for text_id in ids)
     heading(f"{len(ids):,} texts in the lasso")
     sentence(f"Sorted by the activation of “{label}”." if fires else f"“{label}” fires on none of them.")
-    title = title_column(run.store)
+    title = queries.title_column(run.store)
     lines = [
         Line(
             opening(row.get(title) or row["text"], length=90) if title else opening(row["text"], length=90),

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from featurelib import installation
 from featurelib.schema import STAGES, Refusal
-from featurelib.storage import files
+from featurelib.storage import files, metadata
 from featurelib.storage.progress import LOCK_FILE
 from featurelib.storage.runs import WORK_FOLDER, Done, Generation, Run, find_runs
 from precompute.build.build_progress import report_progress
@@ -266,6 +266,7 @@ def _finish(run: Run, generation: Generation, expected: dict[str, Expected], say
     files.remove(generation.path / WORK_FOLDER)
     write_manifest(generation)
     run.point_to(generation)
+    metadata.column_summaries(generation)  # kept in the run's cache, so that the first reader need not wait for it
     for old in run.generations()[:-KEPT_GENERATIONS]:
         files.remove(old.path)
     say(f"run '{run.name}' is complete ({generation.name}); look at it with: {installation.command('serve')}")

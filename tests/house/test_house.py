@@ -73,7 +73,7 @@ DOORS = {
 BANNED = {"data", "info", "result", "item", "process", "handle", "manager", "helper", "utils"}
 SHARED_SUBJECTS = {
     "attribution", "attributions", "audit", "coactivation", "combine", "evaluation", "explanations", "export",
-    "families", "features", "fidelity", "keywords", "labels", "layout", "map", "matching", "metrics",
+    "families", "features", "fidelity", "keywords", "labels", "layout", "map", "matching", "metadata", "metrics",
     "navigation", "near_misses", "overview", "relations", "similar", "steering", "textmap", "texts", "top_texts",
 }  # fmt: skip
 """One subject in several layers: file names that may stand in more than one room."""

@@ -368,7 +368,8 @@ def test_one_text(store: Store, made: NumpyRun) -> None:
     text = queries.text(store, 5)
     assert text.text == HOSTILE and text.title == "title 5" and text.source_id == "s5" and text.source_row == 6
     own = {"title": "title 5", "group": "g1", "year": 2005, "labels": ["l2", "m0"], ODD_COLUMN: "o1"}
-    assert text.metadata == own | dict.fromkeys(CLASHING, "r1")
+    assert queries.text_metadata(store, 5) == own | dict.fromkeys(CLASHING, "r1")
+    assert queries.text_metadata(store, 5, ["year", ODD_COLUMN]) == {"year": 2005, ODD_COLUMN: "o1"}
     assert text.n_active == (made.activations[5] > 0).sum() and text.cut == -1
 
 

@@ -22,7 +22,8 @@ from featurelib.ui.kit.address import pager, segments, toggle
 from featurelib.ui.kit.elements import html, sentence, tag
 from featurelib.ui.kit.session import Opened
 from featurelib.ui.texts import highlight
-from featurelib.ui.texts.text_list import MOST_VALUES, ShownText, text_of
+from featurelib.ui.texts.metadata import MOST_VALUES, how_many_offered
+from featurelib.ui.texts.text_list import ShownText, text_of
 
 PER_PAGE = 10
 VIEWS = {"top": "Top texts", "bands": "Bands", "random": "Random", "near": "Near misses"}
@@ -52,6 +53,7 @@ def texts(opened: Opened, feature: Feature, columns: Sequence[str]) -> list[Show
 def _narrowed(store: Store, feature: Feature, columns: Sequence[str]) -> tuple[str | None, str | None]:
     """The metadata column and value that the top texts are narrowed to."""
     column = column_box(columns) if columns else None
+    how_many_offered(store)
     if column is None or column not in columns:
         return None, None
     rows = queries.metadata_values(store, feature.feature_id, column, limit=MOST_VALUES).to_pylist()

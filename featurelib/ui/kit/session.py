@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 OPENED = "opened run"
 STORES = 8
+PAGE_SECONDS = 20.0
+"""How long a question of a page may take: nobody waits longer, and what goes on without a reader slows all others."""
 
 GenerationPlace: TypeAlias = tuple[str, tuple[tuple[str, int], ...]]
 """The folder of a generation, and the file names and times (ns) that change when its files do."""
@@ -96,7 +98,7 @@ def place_of(generation: Generation) -> GenerationPlace:
 @st.cache_resource(max_entries=STORES, show_spinner=False)
 def store_at(path: str, stamp: tuple[tuple[str, int], ...]) -> Store:
     """The tables of the generation at `path`, opened once for all sessions as long as its stamp is the same."""
-    return open_store(Generation(Path(path)))
+    return open_store(Generation(Path(path)), seconds=PAGE_SECONDS)
 
 
 def choose_run(name: str) -> None:

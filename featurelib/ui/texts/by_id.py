@@ -11,7 +11,7 @@ import numpy as np
 from featurelib import queries, search
 from featurelib.storage.store import Store
 from featurelib.ui.kit.elements import opening
-from featurelib.ui.texts.text_list import ShownText, count_texts, text_of, title_column
+from featurelib.ui.texts.text_list import ShownText, count_texts, text_of
 
 
 def name_of(store: Store, text_id: int) -> str:
@@ -49,7 +49,7 @@ def shown_texts(store: Store, text_ids: Sequence[int]) -> list[ShownText]:
 
 def names_of(store: Store, text_ids: Sequence[int]) -> dict[int, str]:
     """The name of each text: its title, or its beginning."""
-    title = title_column(store)
+    title = queries.title_column(store)
     rows = queries.texts(store, text_ids).to_pylist()
     return {row["text_id"]: _name(row, title) for row in rows}
 

@@ -12,27 +12,19 @@ from typing import Any
 import streamlit as st
 
 from featurelib import queries
-from featurelib.queries import TextRow
 from featurelib.storage.store import Store
 from featurelib.ui.kit.elements import Html, count, html, tag
 from featurelib.ui.kit.lists import Line, feature_line, link
 from featurelib.ui.kit.tables import activation_bar
+from featurelib.ui.texts.metadata import notes, split_tag
 
 OPENING = 260
 """Characters of a text that a list shows before a click."""
 WHOLE = 6_000
 """Characters of a text that a list shows after a click."""
-MOST_VALUES = 300
-"""A metadata column with more different values is not offered as a filter."""
-LONGEST_NOTE = 60
-MOST_NOTES = 4
 LONGEST = 20_000
 """Characters of a text that its own page shows."""
 CUT = "Truncated here: the rest did not influence any feature."
-SPLITS = {
-    "train": ("training text", "The SAE was trained on this text, so firing here proves little."),
-    "held_out": ("held-out text", "The SAE was not trained on this text."),
-}
 
 
 @dataclass(frozen=True)
@@ -63,44 +55,15 @@ class ShownText:
     """Shown after a click in place of the whole text; together with `opening`, which then has the title in it."""
 
 
-def title_column(store: Store) -> str | None:
-    """The column that stands before each text, None when there is none."""
-    done = store.generation.done("ingest")
-    return (done.facts.get("columns") or {}).get("title") if done else None
-
-
 def count_texts(store: Store) -> int:
     """The number of texts of the run, as its stage ingest counted them."""
     done = store.generation.done("ingest")
     return int(done.facts["n_texts"]) if done else 0
 
 
-def filter_columns(store: Store) -> list[str]:
-    """The metadata columns whose values are few enough to choose from."""
-    title = title_column(store)
-    return [
-        column.name
-        for column in queries.metadata_columns(store)
-        if 1 < column.n_distinct <= MOST_VALUES and column.name != title
-    ]
-
-
-def about(row: Mapping[str, Any], store: Store) -> list[str]:
-    """The notes of a text in a list: its short metadata, without what all texts share and without repetitions."""
-    title = title_column(store)
-    notes: list[str] = []
-    for column in queries.metadata_columns(store):
-        words = _words(row.get(column.shown_name))
-        if not words or len(words) > LONGEST_NOTE or column.n_distinct <= 1 or column.name == title:
-            continue
-        if not any(words in note for note in notes):
-            notes = [note for note in notes if note not in words] + [words]
-    return notes[:MOST_NOTES]
-
-
 def text_of(row: Mapping[str, Any], store: Store, maximum: float | None = None) -> ShownText:
     """A row of `queries` as a list shows it; with the feature's `maximum` its activation is shown with a bar."""
-    title = title_column(store)
+    title = queries.title_column(store)
     return ShownText(
         row["text_id"],
         row["text"],
@@ -108,7 +71,7 @@ def text_of(row: Mapping[str, Any], store: Store, maximum: float | None = None) 
         row.get("cut"),
         row["activation"] if maximum is not None else None,
         maximum or 1.0,
-        about(row, store),
+        notes(row, store),
         row.get("sae_split") or "",
     )
 
@@ -158,14 +121,6 @@ def dotted(pieces: Sequence[object]) -> Html:
     return Html(" · ".join(piece if isinstance(piece, Html) else tag("span", piece) for piece in pieces if str(piece)))
 
 
-def split_tag(split: str | None) -> Html:
-    """Whether the SAE was trained on a text, with what that means on hover; nothing when it is not known."""
-    if split not in SPLITS:
-        return Html("")
-    word, meaning = SPLITS[split]
-    return tag("span", word, cls="term", help=meaning)
-
-
 def text_html(shown: ShownText) -> Html:
     """One text of a list: number and bar, title, beginning (all of it on click), what is known of it."""
     bar = activation_bar(shown.value, shown.maximum) if shown.value is not None else Html("")
@@ -209,16 +164,3 @@ def with_features(
     for row in queries.active_features(store, list(also), per_text=per_text, without=without).to_pylist():
         also[row["text_id"]].append(feature_line(row["feature_id"], row["label"]))
     return [(shown, also[shown.text_id]) for shown in texts]
-
-
-def _words(value: Any) -> str:
-    return ", ".join(map(str, value)) if isinstance(value, list) else "" if value is None else str(value)
-
-
-def text_facts(text: TextRow, store: Store) -> list[tuple[str, object]]:
-    """Names and values of a text: its place in the source, its metadata, whether the SAE was trained on it."""
-    title = title_column(store)
-    own = [(name, _words(value)) for name, value in text.metadata.items() if _words(value) and name != title]
-    split = [("in the SAE's training", split_tag(text.sae_split))] if text.sae_split in SPLITS else []
-    number = [("id in the source", text.source_id)] if text.source_id else []
-    return [*number, ("row of the source", str(text.source_row)), *own, *split]
