@@ -39,6 +39,7 @@ def names(run: ui.Opened, ids: list[int]) -> list[str] | None:
 
 
 @st.fragment
+@ui.section()
 def draw(run: ui.Opened) -> None:
     """The controls, the map and what is chosen in it."""
     with st.container(horizontal=True, vertical_alignment="bottom", key="map-controls"):

@@ -32,6 +32,8 @@ ui.follow_links()
 pages = [st.Page(file, title=title, default=file == "overview.py") for file, title in NAMED]
 shown = st.navigation(pages, position="hidden")
 ui.sidebar(MENU, f"{shown.url_path or 'overview'}.py")
+ui.warn_of_damage()
 ui.say_if_being_built()
-shown.run()
+with ui.section():  # Streamlit logs the traceback of what reaches it, and a Refusal is no error of ours
+    shown.run()
 ui.settle(shown.title)

@@ -34,6 +34,7 @@ def coloured_by(run: ui.Opened, feature: queries.Feature, n_coloured: int, n_pla
 
 
 @st.fragment
+@ui.section()
 def draw(run: ui.Opened) -> None:
     """The controls, the map and what is chosen in it."""
     store = run.store

@@ -7,7 +7,7 @@ modified; `current` names the one that is read.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -153,13 +153,16 @@ class Generation:
 
     def missing_or_resized(self) -> dict[str, str]:
         """Compare the files with the manifest by presence and size, cheaply; a sentence for each file that differs."""
-        return {name: sentence for name, sentence in self._differences(deep=False) if sentence}
+        return {name: sentence for name, sentence in self._compared(None) if sentence}
 
-    def verify(self) -> Iterator[tuple[str, str | None]]:
-        """Hash every file of the manifest; yield its name and None, or a sentence that says what is wrong with it."""
-        yield from self._differences(deep=True, also_equal=True)
+    def verify(self, sha256: Callable[[Path], str] = files.sha256_file) -> Iterator[tuple[str, str | None]]:
+        """Hash every file of the manifest; yield its name and None, or a sentence that says what is wrong with it.
 
-    def _differences(self, *, deep: bool, also_equal: bool = False) -> Iterator[tuple[str, str | None]]:
+        `sha256` hashes a file, or remembers what it is.
+        """
+        yield from self._compared(sha256)
+
+    def _compared(self, sha256: Callable[[Path], str] | None) -> Iterator[tuple[str, str | None]]:
         if not self.complete:
             yield "manifest.json", f"{self.path.parent.name}/{self.name} has no manifest: its build has not finished."
             return
@@ -169,9 +172,9 @@ class Generation:
                 yield name, f"{name} is missing; the manifest lists it with {expected['bytes']} bytes."
             elif path.stat().st_size != expected["bytes"]:
                 yield name, f"{name} has {path.stat().st_size} bytes; the manifest says {expected['bytes']}."
-            elif deep and files.sha256_file(path) != expected["sha256"]:
+            elif sha256 is not None and sha256(path) != expected["sha256"]:
                 yield name, f"{name} has changed: its sha256 is not the one in the manifest."
-            elif also_equal:
+            else:
                 yield name, None
 
 

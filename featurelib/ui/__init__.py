@@ -56,6 +56,7 @@ from featurelib.ui.kit.session import (
     say_if_being_built,
     settle,
     use_data_folder,
+    warn_of_damage,
 )
 from featurelib.ui.kit.sidebar import sidebar
 from featurelib.ui.kit.theme import colours, style

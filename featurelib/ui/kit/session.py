@@ -20,6 +20,7 @@ from featurelib.schema import STAGES, Refusal
 from featurelib.storage.progress import find_progress
 from featurelib.storage.runs import Generation, Run, find_runs
 from featurelib.storage.store import Store, open_store
+from featurelib.storage.watch import FileWatch
 from featurelib.ui.kit.elements import sentence, stop_with
 
 if TYPE_CHECKING:
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
 OPENED = "opened run"
 STORES = 8
+MOST_NAMED = 3
+"""Changed files that a page names."""
 PAGE_SECONDS = 20.0
 """How long a question of a page may take: nobody waits longer, and what goes on without a reader slows all others."""
 
@@ -101,10 +104,31 @@ def store_at(path: str, stamp: tuple[tuple[str, int], ...]) -> Store:
     return open_store(Generation(Path(path)), seconds=PAGE_SECONDS)
 
 
+@st.cache_resource(show_spinner=False)
+def file_watch() -> FileWatch:
+    """The server's watch over the files of the runs that are read."""
+    return FileWatch()
+
+
 def choose_run(name: str) -> None:
     """Pin this session to the current generation of run `name` until the next rerun of the whole page."""
     generation = known_runs()[name].current()
     st.session_state[OPENED] = (name, *place_of(generation))
+
+
+def warn_of_damage() -> None:
+    """Say at the top of a page which files of its run are not as they were built, where that is known."""
+    if OPENED in st.session_state:
+        name, path, _ = st.session_state[OPENED]
+        wrong = list(file_watch().read(Generation(Path(path))))
+        n_more = len(wrong) - MOST_NAMED
+        named = ", ".join(wrong[:MOST_NAMED]) + (f" and {n_more:,} more files" if n_more > 0 else "")
+        built = "is not as it was built" if len(wrong) == 1 else "are not as they were built"
+        if wrong:
+            sentence(
+                f"Run '{name}' is damaged, so this page may be wrong: {named} {built}. "
+                "Build it again, or copy it once more."
+            )
 
 
 def open_run() -> Opened:

@@ -68,6 +68,7 @@ def split_tag(split: str | None) -> Html:
 
 
 @st.fragment
+@section()
 def about_text(text: TextRow, store: Store) -> None:
     """Draw what is known of a text: its place in the source, its metadata, whether the SAE was trained on it.
 
@@ -80,16 +81,13 @@ def about_text(text: TextRow, store: Store) -> None:
     if len(names) > MOST_FACTS:
         hint = f"{count(len(names))} columns: search by name"
         words = text_box("Find a column", "about", resets=(), placeholder=hint, label_visibility="collapsed")
-    with section():
-        own = _filled(store, text.text_id, [name for name in names if words.casefold() in name.casefold()])
-        shown = own[:MOST_FACTS]
-        facts(shown if words else [*_place(text), *shown, *_split(text)])
-        if words and not own:
-            sentence(f"No column with “{words}” in its name has a value here.")
-        if len(own) > MOST_FACTS:
-            sentence(
-                f"{MOST_FACTS} of {count(len(names))} columns, the first that have a value here; search for others."
-            )
+    own = _filled(store, text.text_id, [name for name in names if words.casefold() in name.casefold()])
+    shown = own[:MOST_FACTS]
+    facts(shown if words else [*_place(text), *shown, *_split(text)])
+    if words and not own:
+        sentence(f"No column with “{words}” in its name has a value here.")
+    if len(own) > MOST_FACTS:
+        sentence(f"{MOST_FACTS} of {count(len(names))} columns, the first that have a value here; search for others.")
 
 
 def _filled(store: Store, text_id: int, names: Sequence[str]) -> list[tuple[str, object]]:
