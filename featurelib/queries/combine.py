@@ -87,8 +87,8 @@ def combined_texts(
     """Return the texts on which all of `present` fire and none of `absent`, by descending strength.
 
     A feature's strength on a text is its activation over its maximum on the corpus; `strength` is the smallest one of
-    those of `present`, null when nothing must fire. Columns: text_id, text, strength, cut, sae_split, then the source's
-    own.
+    those of `present`, null when nothing must fire. Columns: text_id, text, strength, cut, sae_split, then the
+    `listed_columns`.
     """
     return store.ask(
         f"""{MATCHING}, page as (

@@ -13,7 +13,7 @@ def near_misses(store: Store, feature_id: int, *, limit: int = 10) -> pa.Table:
 
     The nearest comes first. Of copies and near copies only the nearest is listed, and n_copies counts the others.
     Columns: rank (among the stored ones, from 1), text_id, pre_activation, needed (the threshold), text, source_id,
-    n_tokens, truncated, cut, sae_split, n_copies, then the source's own as `MetadataColumn.shown_name`.
+    n_tokens, truncated, cut, sae_split, n_copies, then the `listed_columns` as `MetadataColumn.shown_name`.
     """
     return store.ask(
         f"""

@@ -107,7 +107,7 @@ def random_texts(store: Store, feature_id: int, *, limit: int = 10, seed: int = 
     """Return texts drawn at random by `seed` from all on which a feature fires, the strongest first.
 
     Columns: rank (among the feature's texts), text_id, activation, text, source_id, n_tokens, truncated, cut,
-    sae_split, then the source's own as `MetadataColumn.shown_name`.
+    sae_split, then the `listed_columns` as `MetadataColumn.shown_name`.
     """
     n_active = _n_active(store, feature_id)
     ranks = random.Random(f"random:{seed}:{feature_id}").sample(range(1, n_active + 1), min(limit, n_active))
@@ -147,7 +147,7 @@ def bands(store: Store, feature_id: int, *, n_bands: int = 4, per_band: int = 3,
 
     Columns: band (from 1), low, high (its lowest and highest activation), n_band (its texts; the bands are equally
     large, or differ by one), rank (among the feature's texts), text_id, activation, text, source_id, n_tokens,
-    truncated, cut, sae_split, then the source's own as `MetadataColumn.shown_name`.
+    truncated, cut, sae_split, then the `listed_columns` as `MetadataColumn.shown_name`.
     """
     return store.ask(
         f"""
