@@ -20,7 +20,6 @@ import os
 import random
 import shutil
 import statistics
-import sys
 import tempfile
 import time
 from collections import Counter
@@ -125,7 +124,7 @@ def look(wire: Wire, runs: list[str], flips: list[Flip], tally: Tally) -> bool:
 
 
 def report(tally: Tally) -> float:
-    """Print what was noticed; return the share that was, within a minute."""
+    """Print what was noticed so far; return the share that was, within a minute."""
     for kind, flips in (
         ("all", tally.flips),
         ("with a new time", [flip for flip in tally.flips if not flip.keeps_time]),
@@ -185,8 +184,7 @@ def main() -> int:
             with serve(folder / "data", folder / "server.log") as (address, _):
                 while len(tally.flips) < given.flips:
                     round_of(address, runs, names, draw, tally)
-                    print(f"{len(tally.flips)} flips", file=sys.stderr, flush=True)
-            share = report(tally)
+                    share = report(tally)
             print(f"tracebacks in the server's log: {(folder / 'server.log').read_text().count('Traceback')}")
         if given.visits:
             cost(Run(given.run), folder, given.visits)

@@ -14,7 +14,8 @@ from featurelib.language.characters import APART
 from featurelib.schema import KEYWORDS, LABELS, TEXTS
 from featurelib.search import word_index_file
 from featurelib.search.word_query import MARK_END, MARK_START, read_query
-from featurelib.storage.store import Store
+from featurelib.storage.store import Store, too_long
+from featurelib.storage.time_limits import limited
 
 SNIPPET_TOKENS = 32
 
@@ -43,6 +44,7 @@ class WordIndex:
             order by bm25(words), rowid
             limit ? offset ?""",
             match and (match, limit, offset),
+            self.store.seconds,
         )
         snippets = self._snippets([row[0] for row in rows], match)
         return pa.table(
@@ -56,7 +58,8 @@ class WordIndex:
     def count(self, query: str) -> int:
         """Return the number of texts that match."""
         match = read_query(query).match
-        rows = _ask(self.texts_file, "select count(*) from words where words match ?", match and (match,))
+        sql = "select count(*) from words where words match ?"
+        rows = _ask(self.texts_file, sql, match and (match,), self.store.seconds)
         return rows[0][0] if rows else 0
 
     def features(self, query: str, *, limit: int = 20) -> pa.Table:
@@ -73,6 +76,7 @@ class WordIndex:
             order by bm25(words, 2.0, 1.0), rowid
             limit ?""",
             match and (match, limit),
+            self.store.seconds,
         )
         return pa.table(
             {
@@ -118,11 +122,20 @@ def open_words(store: Store, cache_folder: Path) -> WordIndex:
     return WordIndex(store, texts_file, features_file)
 
 
-def _ask(path: Path, sql: str, values: tuple[object, ...] | str) -> list[tuple[Any, ...]]:
-    """Return the rows of one query, asked on a connection of its own; none without values to bind."""
+def _ask(path: Path, sql: str, values: tuple[object, ...] | str, seconds: float | None) -> list[tuple[Any, ...]]:
+    """Return the rows of one query, asked on a connection of its own; none without values to bind.
+
+    Refusal when it takes longer than `seconds`.
+    """
     if not values:
         return []
     # immutable: the file never changes once it has its name, and may lie where SQLite cannot lock.
     address = f"{path.absolute().as_uri()}?mode=ro&immutable=1"
     with contextlib.closing(sqlite3.connect(address, uri=True)) as con:
-        return con.execute(sql, values).fetchall()
+        try:
+            with limited(seconds, con.interrupt):
+                return con.execute(sql, values).fetchall()
+        except sqlite3.OperationalError as stopped:
+            if seconds is None or "interrupted" not in str(stopped):
+                raise
+            raise too_long(seconds) from stopped
