@@ -5,11 +5,13 @@ from __future__ import annotations
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
 import featurelib
 from featurelib.schema import Refusal
+from featurelib.search import open_words, word_index
 from featurelib.storage.store import Store, open_store
 from featurelib.storage.time_limits import limited
 from tests.support.numpy_run import NumpyRun, make_run
@@ -56,6 +58,16 @@ def test_a_run_in_a_notebook_has_a_limit_where_one_is_asked_for(made: NumpyRun) 
     with pytest.raises(Refusal, match=r"longer than 0\.3 seconds"):
         run.ask(ENDLESS, seconds=0.3)
     assert run.ask("select count(*) as n from texts")["n"].tolist() == [300]
+
+
+def test_a_search_of_words_is_ended_too(made: NumpyRun, tmp_path: Path) -> None:
+    index = open_words(open_store(made.generation), tmp_path).texts_file
+    counted = (
+        "with recursive n(i) as (select 1 union all select i + 1 from n) select count(*) from n, words where i > ?"
+    )
+    with pytest.raises(Refusal, match=r"longer than 0\.3 seconds"):
+        word_index._ask(index, counted, (0,), 0.3)
+    assert word_index._ask(index, "select count(*) from words where words match ?", ("galaxy",), 0.3)[0][0] > 0
 
 
 def test_nothing_is_interrupted_after_its_block_and_many_blocks_need_one_thread() -> None:
