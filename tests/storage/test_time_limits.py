@@ -62,9 +62,7 @@ def test_a_run_in_a_notebook_has_a_limit_where_one_is_asked_for(made: NumpyRun) 
 
 def test_a_search_of_words_is_ended_too(made: NumpyRun, tmp_path: Path) -> None:
     index = open_words(open_store(made.generation), tmp_path).texts_file
-    counted = (
-        "with recursive n(i) as (select 1 union all select i + 1 from n) select count(*) from n, words where i > ?"
-    )
+    endless = "with recursive n(i) as (select 1 union all select i + 1 from n) select count(*) from n where i > ?"
     with pytest.raises(Refusal, match=r"longer than 0\.3 seconds"):
         word_index._ask(index, endless, (0,), 0.3)
     assert word_index._ask(index, "select count(*) from words where words match ?", ("galaxy",), 0.3)[0][0] > 0
