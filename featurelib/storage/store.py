@@ -101,10 +101,7 @@ class Store:
 
     @property
     def n_texts(self) -> int:
-        """The number of texts; RunNotReady before they are there.
-
-        Counted once, for each question about texts that have thousands of columns costs 0.2 s.
-        """
+        """The number of texts, counted once; RunNotReady before they are there."""
         return self.once("n_texts", lambda: self.count("select count(*) from texts"))
 
     def select(self, sql: str, *, row_cap: int = ROW_CAP, seconds: float | None = None, **values: Any) -> pa.Table:
