@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -9,7 +10,7 @@ import pyarrow as pa
 
 from featurelib.schema import Refusal
 from featurelib.stats import wilson
-from featurelib.storage.metadata import FEW_VALUES, column_summaries
+from featurelib.storage.metadata import FEW_VALUES, column_summaries, time_zones
 from featurelib.storage.store import Store, quoted
 
 FIXED = {
@@ -18,6 +19,8 @@ FIXED = {
     *("n_copies", "pre_activation", "needed", "strength"),
 }
 """Columns of answers; a metadata column of the same name gets another one."""
+OFFSET = re.compile(r"([+-])(\d{2}):?(\d{2})", re.ASCII)
+"""A time zone that is an offset, such as +05:30."""
 MOST_COLUMNS = 30
 """Columns that lists of texts show, and columns that are offered as filters, at most."""
 MOST_NAMED = 12
@@ -39,6 +42,16 @@ class MetadataColumn:
     """The share of texts that have a value."""
     telling: float
     """The share of texts that have one of its values from the second to the eighth commonest."""
+    zone: str = ""
+    """The time zone in which the source wrote its moments, such as Asia/Shanghai or +05:30; empty for all else."""
+
+    def sql(self, table: str = "") -> str:
+        """Return the SQL of its value in a row of `table`, an alias of texts: moments as text, as the source wrote them.
+
+        Moments would else be shown in UTC, the zone of the session.
+        """
+        value = f"{table}.{quoted(self.name)}" if table else quoted(self.name)
+        return _in_zone(value, self.zone) if self.zone else value
 
     @property
     def shown_name(self) -> str:
@@ -65,10 +78,27 @@ def _metadata_columns(store: Store) -> list[MetadataColumn]:
     described = store.ask("select column_name, column_type from (describe texts)").to_pylist()
     types = {row["column_name"]: row["column_type"] for row in described}
     summaries = column_summaries(store.generation)
+    known = set(store.ask("select name from pg_timezone_names()")["name"].to_pylist())
+    zones = {
+        name: zone for name, zone in time_zones(store.generation).items() if zone in known or OFFSET.fullmatch(zone)
+    }
     return [
-        MetadataColumn(name, types[name], summary.n_distinct, summary.filled, summary.telling)
+        MetadataColumn(name, types[name], summary.n_distinct, summary.filled, summary.telling, zones.get(name, ""))
         for name, summary in summaries.items()
     ]
+
+
+def _in_zone(moment: str, zone: str) -> str:
+    """The SQL of a moment as text in a time zone, with its offset there: 2024-04-01 07:30:00+08:00."""
+    utc = f"timezone('UTC', {moment})"
+    if offset := OFFSET.fullmatch(zone):
+        minutes = int(f"{offset[1]}1") * (60 * int(offset[2]) + int(offset[3]))
+        local = f"{utc} + to_minutes({minutes})"
+    else:
+        local = f"timezone('{zone}', {moment})"
+    ahead = f"date_diff('minute', {utc}, {local})"
+    offset_text = f"printf('%s%02d:%02d', if({ahead} < 0, '-', '+'), abs({ahead}) // 60, abs({ahead}) % 60)"
+    return f"(({local})::varchar || {offset_text})"
 
 
 def title_column(store: Store) -> str | None:
@@ -124,7 +154,7 @@ def _first(columns: list[MetadataColumn], measure: Callable[[MetadataColumn], fl
 def own_columns(store: Store, *, every: bool = False) -> str:
     """Return SQL for a select list: the `listed_columns` of `texts t`, or every own column, each after a comma."""
     columns = metadata_columns(store) if every else listed_columns(store)
-    return "".join(f", t.{quoted(column.name)} as {quoted(column.shown_name)}" for column in columns)
+    return "".join(f", {column.sql('t')} as {quoted(column.shown_name)}" for column in columns)
 
 
 def metadata_column(store: Store, name: str) -> MetadataColumn:
@@ -146,7 +176,8 @@ def metadata_values(store: Store, feature_id: int, column: str, *, limit: int = 
     interval of Wilson (JASA 22, 1927, 209); corpus_share = the value's texts / all texts; lift = share / corpus_share.
     Texts without a value are in no row, but count in both denominators.
     """
-    value = f"unnest(list_distinct({quoted(column)}))" if metadata_column(store, column).is_list else quoted(column)
+    described = metadata_column(store, column)
+    value = f"unnest(list_distinct({described.sql()}))" if described.is_list else described.sql()
     rows = store.ask(
         f"""
         with valued as (

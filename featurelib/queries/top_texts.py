@@ -7,7 +7,7 @@ import random
 import pyarrow as pa
 
 from featurelib.queries.metadata import metadata_column, own_columns
-from featurelib.storage.store import Store, quoted
+from featurelib.storage.store import Store
 
 
 def top_texts(
@@ -92,7 +92,7 @@ def _ranked(store: Store, column: str | None, value: str | None) -> tuple[str, d
     if column is None:
         return _STORED, {}
     is_list = metadata_column(store, column).is_list
-    name = f"m.{quoted(column)}"
+    name = metadata_column(store, column).sql("m")
     matches = f"list_contains({name}::varchar[], $value::varchar)" if is_list else f"{name}::varchar = $value"
     sql = f"""
         select (row_number() over (order by a.activation desc, a.text_id))::integer as rank, a.text_id, a.activation

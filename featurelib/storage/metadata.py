@@ -49,6 +49,14 @@ def own_names(generation: Generation) -> list[str]:
         return [name for name in opened.schema_arrow.names if name not in TEXTS.schema.names]
 
 
+def time_zones(generation: Generation) -> dict[str, str]:
+    """Return the time zones that the file of texts gives for its own columns of moments, by column; UTC is left out."""
+    with _reading(generation.need(TEXTS)) as opened:
+        types = {field.name: field.type for field in opened.schema_arrow if field.name not in TEXTS.schema.names}
+    moments = {name: kind.tz for name, kind in types.items() if pa.types.is_timestamp(kind) and kind.tz}
+    return {name: zone for name, zone in moments.items() if zone.upper() not in ("UTC", "Z", "+00:00", "ETC/UTC")}
+
+
 def column_summaries(generation: Generation) -> dict[str, ColumnSummary]:
     """Return what each of the source's own columns holds, by name in their order, from the run's cache or the texts."""
     names = own_names(generation)
