@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tokenize
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ from featurelib.storage import files
 
 PRECOMPUTED = "precomputed"
 BATCH_ROWS = 4096
+MOST_NAMED = 12
+"""Columns that an error names."""
 _FORM = "give --embeddings FILE.npy or FILE.parquet:COLUMN"
 
 
@@ -144,8 +147,12 @@ def _place(name: str) -> tuple[Path, str | None]:
     if path.suffix != ".parquet":
         raise Refusal(f"{path.name} is not a Parquet file, so it has no column '{column}'; {_FORM}.")
     if column not in _columns(path):
-        raise Refusal(f"{path.name} has no column '{column}'; its columns are {', '.join(_columns(path))}.")
+        raise Refusal(f"{path.name} has no column '{column}'; its columns are {_listed(_columns(path))}.")
     return path, column
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(names[:MOST_NAMED]) + (f" and {len(names) - MOST_NAMED:,} more" * (len(names) > MOST_NAMED))
 
 
 def _columns(path: Path) -> list[str]:
@@ -158,7 +165,7 @@ def _columns(path: Path) -> list[str]:
 def _from_npy(path: Path) -> np.ndarray:
     try:
         matrix = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (ValueError, EOFError) as error:
+    except (ValueError, EOFError, OverflowError, tokenize.TokenError) as error:  # the last two: a header that lies
         raise Refusal(
             f"{path.name} is not an npy file of numbers ({' '.join(str(error).split())[:100]}); "
             "save it with numpy.save(file, matrix), a float matrix [texts, dimensions]."

@@ -18,6 +18,8 @@ from featurelib.sae.training.registry import ARCHITECTURES
 from featurelib.schema import TOP_TEXTS, Refusal
 from featurelib.storage.runs import check_name
 
+MOST_BRACKETS = 500
+"""Brackets in a YAML file: a build needs none, and thousands inside each other take seconds to refuse."""
 SEEDS = 2**32
 """The number of seeds that every library accepts."""
 NO_THRESHOLD = {
@@ -205,7 +207,10 @@ def read_yaml(path: Path) -> dict[str, Any]:
     import yaml
 
     try:
-        keys = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
+        text = path.read_text(encoding="utf-8-sig")
+        if text.count("[") + text.count("{") > MOST_BRACKETS:
+            raise ValueError(f"it has more than {MOST_BRACKETS} brackets")
+        keys = yaml.safe_load(text)
     except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: 2024-02-30, !!int "abc", no UTF-8
         raise Refusal(
             f"{path.name} is not YAML ({' '.join(str(error).split())[:120]}); write one 'key: value' a line."

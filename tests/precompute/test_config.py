@@ -45,6 +45,22 @@ def test_an_empty_value_is_refused(name: str) -> None:
     assert BuildConfig(source="x.csv", name="x", prompt="").prompt == "", "an empty prompt means none"
 
 
+@pytest.mark.parametrize("shape", [b"(-3, 16), }  ", b"(9**9, 16), }", b"(3, 16        ", b"(10**30, 16)}"])
+def test_an_npy_file_whose_header_lies_is_a_sentence(tmp_path: Path, shape: bytes) -> None:
+    np.save(tmp_path / "x.npy", np.zeros((3, 16), np.float32))
+    content = (tmp_path / "x.npy").read_bytes()
+    right = content[content.index(b"(3, 16)") :][: len(shape)]
+    (tmp_path / "x.npy").write_bytes(content.replace(right, shape))
+    with pytest.raises(Refusal, match=r"x.npy is not an npy file of numbers \(.+\); save it with numpy.save"):
+        open_precomputed(str(tmp_path / "x.npy"), tmp_path)
+
+
+def test_thousands_of_brackets_are_refused_before_they_are_read(tmp_path: Path) -> None:
+    (tmp_path / "x.yaml").write_text("source: " + "[" * 5000)
+    with pytest.raises(Refusal, match=r"x.yaml is not YAML \(it has more than 500 brackets\)"):
+        read_yaml(tmp_path / "x.yaml")
+
+
 def test_embeddings_under_another_name_transposed_or_bfloat16_say_how_to_mend(tmp_path: Path) -> None:
     np.savez(tmp_path / "x.npz", a=np.zeros((3, 16), np.float32))
     (tmp_path / "x.npz").rename(tmp_path / "x.npy")
