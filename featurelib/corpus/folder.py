@@ -23,6 +23,8 @@ FILE = "file"
 UNREADABLE = "unreadable file"
 
 
+ABOUT = ("readme", "license", "licence", "notice", "changelog", "citation")
+"""Names of .txt files that tell about shards beside them, and are no texts of the corpus."""
 SHARDS = (".parquet", ".jsonl", ".ndjson", ".csv", ".tsv")
 """The kinds of files of which a folder can be one corpus, besides .txt, those first that are looked for first."""
 
@@ -40,7 +42,9 @@ class Listing:
 
 
 def list_folder(folder: Path) -> Listing:
-    """List the files below `folder` that are its corpus: the .txt files, or where there are none those of another kind.
+    """List the files below `folder` that are its corpus: the .txt files, or where there are none the shards of a kind.
+
+    A README.txt beside shards is none. Refusal where there are several kinds.
 
     Links that lead out of the folder, folders that are links, hidden files, files that are no plain file (a pipe, a
     device) and other kinds of files are left out. Raises Refusal where there is nothing to read or several kinds are.
@@ -72,10 +76,11 @@ def _reason_to_leave_out(path: Path, root: Path) -> str:
 
 
 def _kind_of_corpus(folder: Path, by_kind: dict[str, list[Path]]) -> str:
-    if ".txt" in by_kind:
-        return ".txt"
     kinds = [kind for kind in SHARDS if kind in by_kind]
-    if len(kinds) == 1:
+    n_texts = sum(path.stem.lower() not in ABOUT for path in by_kind.get(".txt", []))
+    if n_texts > sum(len(by_kind[kind]) for kind in kinds) or (".txt" in by_kind and not kinds):
+        return ".txt"
+    if len(kinds) == 1 and not n_texts:
         return kinds[0]
     name = repair(folder.resolve().name)
     listed = ", ".join(f"{len(paths)} {kind or 'without ending'}" for kind, paths in sorted(by_kind.items()))

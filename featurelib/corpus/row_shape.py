@@ -72,9 +72,11 @@ def find_shape(source: str, header: Sequence[str], rows: Sequence[Sequence[str]]
     short = [row for row in trimmed if len(row) < len(names) and shape.fit(row)]
     if short:
         missing = ", ".join(names[min(map(len, short)) :])
+        first = next(number for number, row in enumerate(trimmed, 1) if row is short[0])
         notes.append(
             f"{len(short):,} of the first {len(rows):,} rows of {source} leave off their last fields ({missing}); "
-            "these are left empty."
+            "these are left empty. If a line end inside a text has torn them in two (the first is row "
+            f"{first} below the header), write the texts in quotes."
         )
     return RowShape(shape.names, shape.numeric, tuple(notes))
 

@@ -22,28 +22,27 @@ class ParquetShards(ArrowSource):
         """Compare their columns; Refusal where they differ."""
         super().__init__(name, sum(shard.size for shard in shards))
         self._shards = shards
-        first = shards[0]
+        self._schema = shards[0].schema()
         for shard in shards[1:]:
-            if _kinds(shard.schema()) != _kinds(first.schema()):
-                raise Refusal(
-                    f"the columns of {shard.name} ({_listed(shard.schema())}) are not those of {first.name} "
-                    f"({_listed(first.schema())}); shards of one corpus have the same columns and types."
-                )
+            self._schema = _common_schema(self._schema, shards[0], shard)
         _take_over(self, shards)
 
     def schema(self) -> pa.Schema:
-        """The columns of the first."""
-        return self._shards[0].schema()
+        """The columns of the first, in types that hold the values of all."""
+        return self._schema
 
     def peek(self) -> pa.Table:
         """The first rows of the first."""
-        return self._shards[0].peek()
+        peeked = self._shards[0].peek()
+        return peeked.cast(pa.schema([self._schema.field(name) for name in peeked.column_names]))
 
     def batches(self, columns: list[str] | None, size: int = BATCH_ROWS) -> Iterator[pa.RecordBatch]:
         """Yield the batches of all."""
         for shard in self._shards:
             shard.repaired.clear()
-            yield from shard.batches(columns, size)
+            for batch in shard.batches(columns, size):
+                wanted = pa.schema([self._schema.field(name) for name in batch.schema.names])
+                yield batch if batch.schema.equals(wanted) else _in_types(batch, wanted, shard.name)
             self.repaired.update(shard.repaired)
 
 
@@ -107,8 +106,30 @@ def _compare_headers(first: RowSource, shard: RowSource) -> None:
         )
 
 
-def _kinds(schema: pa.Schema) -> list[tuple[str, pa.DataType]]:
-    return [(column.name, column.type) for column in schema]
+def _common_schema(known: pa.Schema, first: ParquetSource, shard: ParquetSource) -> pa.Schema:
+    """The types that hold `known` and those of a shard: whole numbers beside decimals, columns that are all empty."""
+    own = shard.schema()
+    try:
+        if set(own.names) != set(known.names):
+            raise pa.ArrowInvalid("other columns")
+        unified = pa.unify_schemas([known.remove_metadata(), own.remove_metadata()], promote_options="permissive")
+    except (pa.ArrowInvalid, pa.ArrowTypeError) as differing:
+        raise Refusal(
+            f"the columns of {shard.name} ({_listed(own)}) are not those of {first.name} "
+            f"({_listed(first.schema())}); shards of one corpus have the same columns and types."
+        ) from differing
+    return pa.schema([unified.field(name) for name in known.names])
+
+
+def _in_types(batch: pa.RecordBatch, wanted: pa.Schema, name: str) -> pa.RecordBatch:
+    try:
+        columns = [batch.column(field.name).cast(field.type) for field in wanted]
+    except pa.ArrowInvalid as unfit:
+        raise Refusal(
+            f"a value of {name} does not fit the type that another shard gives its column ({unfit}); write all shards "
+            "with the same types."
+        ) from unfit
+    return pa.RecordBatch.from_arrays(columns, schema=wanted)
 
 
 def _listed(schema: pa.Schema) -> str:

@@ -49,6 +49,8 @@ def count_positions(model: Any, name: str) -> int | None:
         }
         with torch.inference_mode(), Watch():
             model(features)
+    except torch.OutOfMemoryError:
+        raise
     except FAILURES as error:
         reason = " ".join(str(error).split())[:120]
         raise Refusal(

@@ -15,7 +15,7 @@ import numpy as np
 
 from featurelib.labels.stop_words import stop_words
 from featurelib.language.characters import has_python_words
-from featurelib.language.segmentation import words
+from featurelib.language.segmentation import says_something, words
 from featurelib.schema import Refusal
 
 Embed = Callable[[Sequence[str]], np.ndarray]
@@ -47,17 +47,17 @@ class Candidates(NamedTuple):
 
 
 def _tokens(text: str) -> list[str]:
-    """Words of two characters or more as scikit-learn divides them, or as `words` does where it would break them.
+    """Words of two letters or more as scikit-learn divides them, or as `words` does where it would break them.
 
     Its own pattern breaks words at the vowel signs of Hindi or Thai, and takes a Chinese clause for one word.
     """
     if has_python_words(text):
         return _SKLEARN_WORD.findall(text)
-    return [token for word in words(text) for token in _JOINT.split(word) if len(token) > 1]
+    return [token for word in words(text) for token in _JOINT.split(word) if says_something(token)]
 
 
 def candidates(text: str, language: str | None) -> Candidates:
-    """Return the words of `text` that KeyBERT looks at: lower-cased, two characters or more, no stop words."""
+    """Return the words of `text` that KeyBERT looks at: lower-cased, long enough, no stop words."""
     stop = stop_words(language)
     distinct = [token for token in dict.fromkeys(_tokens(text.lower())) if token not in stop]
     usable = tuple(word for word in distinct if len(word) <= MAX_WORD_LENGTH)[:MAX_CANDIDATES]

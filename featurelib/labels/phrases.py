@@ -17,7 +17,7 @@ import numpy as np
 from featurelib.labels.keywords import LONGEST_LABEL
 from featurelib.labels.stop_words import stop_words
 from featurelib.language.guess import Languages
-from featurelib.language.segmentation import joined, word_spans, words
+from featurelib.language.segmentation import joined, says_something, word_spans, words
 
 LONGEST_PHRASE = 3
 LONGEST_WORD = 40
@@ -180,8 +180,8 @@ class Phrases:
 
 
 def _usable(word: str) -> bool:
-    """Whether it can be a word of a label: two characters or more, not too long, with a letter."""
-    return 2 <= len(word) <= LONGEST_WORD and any(character.isalpha() for character in word)
+    """Whether it can be a word of a label: long enough, not too long, with a letter."""
+    return says_something(word) and len(word) <= LONGEST_WORD and any(character.isalpha() for character in word)
 
 
 def _mixed(keys: np.ndarray) -> np.ndarray:

@@ -28,7 +28,9 @@ class StopWords:
         """Whether a word is one, or made of such words and single letters, as "d'un" and "it's" are."""
         if self.short_hiragana and _SHORT_HIRAGANA.fullmatch(word):
             return True
-        return word in self.listed or all(len(piece) == 1 or piece in self.listed for piece in _JOINT.split(word))
+        pieces = _JOINT.split(word)
+        joined = len(pieces) > 1 and all(len(piece) == 1 or piece in self.listed for piece in pieces)
+        return word in self.listed or joined
 
 
 @functools.cache

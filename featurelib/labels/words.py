@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
+from featurelib.language.characters import HAS_UNSPACED
 from featurelib.language.segmentation import words
 
 NO_ROWS = np.empty(0, np.int64)
@@ -56,7 +57,12 @@ def stem(word: str) -> str:
 
 
 def alike(first: str, second: str) -> bool:
-    """Whether two words are forms of one: equal but for a plural, or with the same first five letters or more."""
+    """Whether two words are forms of one: equal but for a plural, or with the same first five letters or more.
+
+    Words of scripts without spaces have no such forms: they must be equal.
+    """
+    if HAS_UNSPACED.search(first + second):
+        return first == second
     first, second = stem(first), stem(second)
     longest = max(len(first), len(second))
     differing = (at for at, (a, b) in enumerate(zip(first, second, strict=False)) if a != b)

@@ -27,14 +27,18 @@ HAS_UNSPACED = re.compile(f"[{UNSPACED}]")
 """Finds a character of a script without spaces."""
 
 
-APART = "\u2063"
+DIVIDER = "\u2063"
 """Unicode's invisible separator: put between the letters of scripts without spaces, so that each is indexed."""
+_SELECTORS = re.compile("[\ufe00-\ufe0f\u20e3]")
 _BETWEEN_UNSPACED = re.compile(rf"(?<=[{UNSPACED}])(?=\w)|(?<=\w)(?=[{UNSPACED}])(?=\w)")
 
 
-def apart(text: str) -> str:
-    """Return a text with APART around each letter of a script without spaces that stands beside another letter."""
-    return text if text.isascii() else _BETWEEN_UNSPACED.sub(APART, text)
+def divided(text: str) -> str:
+    """Return a text with DIVIDER around each letter of a script without spaces that stands beside another letter.
+
+    The selectors that give the character before them another look (❤️, 1️⃣) are left out: no word differs by them.
+    """
+    return text if text.isascii() else _BETWEEN_UNSPACED.sub(DIVIDER, _SELECTORS.sub("", text))
 
 
 @functools.cache

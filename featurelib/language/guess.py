@@ -53,7 +53,8 @@ def find_languages(texts: Sequence[str], asked: str = AUTO) -> Languages:
 
 def read_codes(asked: str) -> tuple[str, ...]:
     """Return the language codes of an option such as "de,fr"; Refusal for one that is not known."""
-    codes = tuple(dict.fromkeys(code.strip().lower() for code in asked.split(",") if code.strip()))
+    typed = [code.strip().lower() for code in asked.split(",") if code.strip()]
+    codes = tuple(dict.fromkeys(SAME.get(code, code) for code in typed))
     known = set(_identifier(()).labels)
     unknown = [code for code in codes if code not in known]
     if unknown or not codes:

@@ -40,6 +40,11 @@ def words(text: str) -> list[str]:
     return [text[start:end] for start, end in word_spans(text)]
 
 
+def says_something(word: str) -> bool:
+    """Whether a word is long enough to name something: two letters, or one of a script without spaces, such as 猫."""
+    return len(word) > 1 or HAS_UNSPACED.match(word) is not None
+
+
 def joined(words: list[str]) -> str:
     """Return words that follow each other as a text writes them: no space between two of a script without spaces."""
     text = ""

@@ -45,8 +45,8 @@ class MetadataColumn:
     zone: str = ""
     """The time zone in which the source wrote its moments, such as Asia/Shanghai or +05:30; empty for all else."""
 
-    def sql(self, table: str = "") -> str:
-        """Return the SQL of its value in a row of `table`, an alias of texts: moments as text, as the source wrote them.
+    def expression(self, table: str = "") -> str:
+        """Return the SQL of its value in a row of `table`, an alias of texts: moments as the source wrote them.
 
         Moments would else be shown in UTC, the zone of the session.
         """
@@ -154,7 +154,7 @@ def _first(columns: list[MetadataColumn], measure: Callable[[MetadataColumn], fl
 def own_columns(store: Store, *, every: bool = False) -> str:
     """Return SQL for a select list: the `listed_columns` of `texts t`, or every own column, each after a comma."""
     columns = metadata_columns(store) if every else listed_columns(store)
-    return "".join(f", {column.sql('t')} as {quoted(column.shown_name)}" for column in columns)
+    return "".join(f", {column.expression('t')} as {quoted(column.shown_name)}" for column in columns)
 
 
 def metadata_column(store: Store, name: str) -> MetadataColumn:
@@ -177,7 +177,7 @@ def metadata_values(store: Store, feature_id: int, column: str, *, limit: int = 
     Texts without a value are in no row, but count in both denominators.
     """
     described = metadata_column(store, column)
-    value = f"unnest(list_distinct({described.sql()}))" if described.is_list else described.sql()
+    value = f"unnest(list_distinct({described.expression()}))" if described.is_list else described.expression()
     rows = store.ask(
         f"""
         with valued as (

@@ -87,7 +87,7 @@ def layout_kind_of(store: Store, column: str, values: list[str]) -> pa.Table:
 
 def _value(store: Store, column: str) -> str:
     described = metadata_column(store, column)
-    return described.sql("t") + ("[1]" if described.is_list else "")
+    return described.expression("t") + ("[1]" if described.is_list else "")
 
 
 def features_among(store: Store, text_ids: Iterable[int], *, limit: int = 8, least: float = 0.1) -> pa.Table:

@@ -68,7 +68,7 @@ def text_metadata(store: Store, text_id: int, names: Sequence[str] | None = None
     if not columns:
         return {}
     described = {column.name: column for column in metadata_columns(store)}
-    listed = ", ".join(f'{described[name].sql()} as "own {number}"' for number, name in enumerate(columns))
+    listed = ", ".join(f'{described[name].expression()} as "own {number}"' for number, name in enumerate(columns))
     rows = store.ask(f"select {listed} from texts where text_id = $text_id::hugeint", text_id=int(text_id)).to_pylist()
     if not rows:
         raise Refusal(f"there is no text {text_id}; this run's texts are 0 to {store.n_texts - 1}.")

@@ -92,7 +92,7 @@ def _ranked(store: Store, column: str | None, value: str | None) -> tuple[str, d
     if column is None:
         return _STORED, {}
     is_list = metadata_column(store, column).is_list
-    name = metadata_column(store, column).sql("m")
+    name = metadata_column(store, column).expression("m")
     matches = f"list_contains({name}::varchar[], $value::varchar)" if is_list else f"{name}::varchar = $value"
     sql = f"""
         select (row_number() over (order by a.activation desc, a.text_id))::integer as rank, a.text_id, a.activation

@@ -8,10 +8,12 @@ import numpy as np
 import pyarrow as pa
 
 from featurelib.language.characters import HAS_UNSPACED
-from featurelib.language.segmentation import words
+from featurelib.language.segmentation import says_something, words
 from featurelib.schema import Refusal
 from featurelib.storage.store import Store
 
+BETWEEN = r"[^\pL\pN\pM\x{200C}\x{200D}]+"
+"""What stands between words, in DuckDB's patterns: neither letter, digit, mark nor joiner."""
 WORDS = 32
 """Words of a description that are searched for, at most."""
 STOP = frozenset(
@@ -64,10 +66,10 @@ def labels_by_meaning(store: Store, vector: np.ndarray, *, limit: int = 20) -> p
 def words_of(description: str) -> list[str]:
     """Return the words of a description to search for: lower case, each once, without very common ones.
 
-    A word has two characters or more; those of scripts without spaces are divided from each other.
+    A word has two letters or more; those of scripts without spaces are divided from each other.
     """
     pieces = (piece for word in words(description.lower()) for piece in re.split("[-'’]", word))
-    return [piece for piece in dict.fromkeys(pieces) if len(piece) > 1 and piece not in STOP][:WORDS]
+    return [piece for piece in dict.fromkeys(pieces) if says_something(piece) and piece not in STOP][:WORDS]
 
 
 def labels_by_some_words(store: Store, description: str, *, limit: int = 20) -> pa.Table:
@@ -85,9 +87,8 @@ def labels_by_some_words(store: Store, description: str, *, limit: int = 20) -> 
             group by feature_id
         ), named as (
             select l.feature_id, l.label, f.density,
-                lower(regexp_replace(' ' || l.label, '[^\pL\pN\pM]+', ' ', 'g')) as label_words,
-                lower(regexp_replace(' ' || l.label || ' ' || coalesce(w.keywords, ''), '[^\pL\pN\pM]+', ' ', 'g'))
-                    as words
+                lower(regexp_replace(' ' || l.label, $between, ' ', 'g')) as label_words,
+                lower(regexp_replace(' ' || l.label || ' ' || coalesce(w.keywords, ''), $between, ' ', 'g')) as words
             from maybe.labels l
             left join listed w on w.feature_id = l.feature_id
             left join maybe.features f on f.feature_id = l.feature_id
@@ -102,6 +103,7 @@ def labels_by_some_words(store: Store, description: str, *, limit: int = 20) -> 
         where n_words > 0
         order by n_words desc, n_in_label desc, density desc nulls last, feature_id
         limit $limit""",
+        between=BETWEEN,
         words=[word if HAS_UNSPACED.search(word) else f" {word}" for word in words_of(description)],
         limit=limit,
     )

@@ -10,7 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from featurelib.language.characters import APART
+from featurelib.language.characters import DIVIDER
 from featurelib.schema import KEYWORDS, LABELS, TEXTS
 from featurelib.search import word_index_file
 from featurelib.search.word_query import MARK_END, MARK_START, read_query
@@ -101,7 +101,7 @@ class WordIndex:
                 "select rowid, snippet(words, 0, ?, ?, ' … ', ?) from words where words match ?",
                 (MARK_START, MARK_END, SNIPPET_TOKENS, match),
             )
-            return {text_id: snippet.replace(APART, "") for text_id, snippet in snippets}
+            return {text_id: snippet.replace(DIVIDER, "") for text_id, snippet in snippets}
 
 
 def open_words(store: Store, cache_folder: Path) -> WordIndex:

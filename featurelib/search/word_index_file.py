@@ -16,14 +16,14 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from featurelib.language.characters import APART, apart
+from featurelib.language.characters import DIVIDER, divided
 from featurelib.schema import LABELS, TEXTS, Refusal
 from featurelib.search.word_query import MARK_END, MARK_START
 from featurelib.storage import files
 from featurelib.storage.runs import Generation, Run
 from featurelib.storage.store import Store
 
-VERSION = 2
+VERSION = 3
 """To be raised when the layout of the index changes."""
 TOKENS = "unicode61 remove_diacritics 2 categories 'L* N* M*'"
 """With marks, which unicode61 leaves out by itself: it would divide the words of Hindi at their vowel signs."""
@@ -154,13 +154,13 @@ def _writing(path: Path) -> Iterator[sqlite3.Connection]:
 
 
 def rows_of(table: pa.Table) -> Iterable[tuple[object, ...]]:
-    """Return rows for SQLite: without the characters that have a meaning here, and with APART where it belongs.
+    """Return rows for SQLite: without the characters that have a meaning here, and with DIVIDER where it belongs.
 
     NUL becomes a space: SQLite would end a text there.
     """
-    removed = {ord(MARK_START): None, ord(MARK_END): None, ord(APART): None, 0: " "}
+    removed = {ord(MARK_START): None, ord(MARK_END): None, ord(DIVIDER): None, 0: " "}
     columns = [
-        [apart(value.translate(removed)) if isinstance(value, str) else value for value in column.to_pylist()]
+        [divided(value.translate(removed)) if isinstance(value, str) else value for value in column.to_pylist()]
         for column in table.columns
     ]
     return zip(*columns, strict=True)

@@ -6,7 +6,7 @@ import re
 import unicodedata
 from dataclasses import dataclass
 
-from featurelib.language.characters import apart
+from featurelib.language.characters import divided
 
 MARK_START, MARK_END = "\ue000", "\ue001"
 """Characters before and after a match in a snippet; they have no meaning and are removed from texts first."""
@@ -35,7 +35,7 @@ def read_query(typed: str) -> WordQuery:
     excluded: list[str] = []
     terms = list(TERM.finditer(typed[:QUERY_LENGTH].replace("\x00", " ")))
     for term in terms[:QUERY_TERMS]:
-        words = apart(term["phrase"] if term["phrase"] is not None else term["word"])
+        words = divided(term["phrase"] if term["phrase"] is not None else term["word"])
         star = "*" if term["star"] or (term["word"] or "").endswith("*") else ""
         if any(_is_token(character) for character in words):
             quoted = '"' + words.replace('"', " ") + '"' + star

@@ -70,7 +70,7 @@ def remove_progress(run_folder: Path) -> None:
 def find_progress(run_folder: Path) -> Progress | None:
     """Return how far the build of a run is; None when nobody builds it, or when that cannot be told."""
     place = run_folder / PROGRESS_FILE
-    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError, RecursionError):
         changed, size = place.stat().st_mtime, place.stat().st_size
         idle = max(time.time() - changed, 0.0)
         if size <= LARGEST and _is_locked(run_folder / LOCK_FILE, idle):
@@ -90,7 +90,8 @@ def _parsed(content: dict[str, object], idle: float) -> Progress:
     stage, share, stages = content["stage"], content["share"], content["stages"]
     if not (stage is None or isinstance(stage, str)) or not isinstance(stages, list):
         raise ValueError("this is no progress of a build")
-    return Progress(stage, float(share) if isinstance(share, int | float) else None, tuple(map(str, stages)), idle)
+    known = float(share) if isinstance(share, int | float) and 0 <= share <= 1 else None
+    return Progress(stage, known, tuple(map(str, stages)), idle)
 
 
 def _is_locked(lock: Path, idle: float) -> bool:

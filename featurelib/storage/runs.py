@@ -147,7 +147,9 @@ class Generation:
     def _manifest(self) -> dict[str, dict[str, Any]]:
         path = self.path / "manifest.json"
         listed = _read_object(path).get("files")
-        if not isinstance(listed, dict) or not all({"bytes", "sha256"} <= set(entry) for entry in listed.values()):
+        if not isinstance(listed, dict) or not all(
+            isinstance(entry, dict) and {"bytes", "sha256"} <= entry.keys() for entry in listed.values()
+        ):
             raise files.damaged(path, "bytes and sha256 of every file are expected")
         return listed
 
@@ -167,15 +169,22 @@ class Generation:
             yield "manifest.json", f"{self.path.parent.name}/{self.name} has no manifest: its build has not finished."
             return
         for name, expected in self._manifest().items():
-            path = self.path / name
-            if not path.is_file():
+            try:
+                yield name, self._difference(name, expected, sha256)
+            except FileNotFoundError:
                 yield name, f"{name} is missing; the manifest lists it with {expected['bytes']} bytes."
-            elif path.stat().st_size != expected["bytes"]:
-                yield name, f"{name} has {path.stat().st_size} bytes; the manifest says {expected['bytes']}."
-            elif sha256 is not None and sha256(path) != expected["sha256"]:
-                yield name, f"{name} has changed: its sha256 is not the one in the manifest."
-            else:
-                yield name, None
+            except OSError as error:
+                yield name, f"{name} cannot be read ({error.strerror or error}); the disk may be damaged."
+
+    def _difference(self, name: str, expected: dict[str, Any], sha256: Callable[[Path], str] | None) -> str | None:
+        """What is wrong with one file; FileNotFoundError where it is missing."""
+        path = self.path / name
+        size = path.stat().st_size
+        if size != expected["bytes"]:
+            return f"{name} has {size} bytes; the manifest says {expected['bytes']}."
+        if sha256 is not None and sha256(path) != expected["sha256"]:
+            return f"{name} has changed: its sha256 is not the one in the manifest."
+        return None
 
 
 @dataclass(frozen=True)

@@ -162,7 +162,7 @@ def _node(row: Mapping[str, Any], n_children: int) -> Html:
     root = row["parent_id"] is None
     return tag(
         "div",
-        tag("span", link("feature.py", row["label"], feature=row["feature_id"]), _counted(n_children), cls="name"),
+        tag("span", link("feature.py", row["label"], {"feature": row["feature_id"]}), _counted(n_children), cls="name"),
         tag("span", count(row["n_active"]), cls="n"),
         tag("span", "" if root else percent(row["conditional"]), cls="n"),
         tag("span", "" if root else percent(row["share_of_parent"]), cls="n"),

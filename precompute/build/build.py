@@ -266,7 +266,8 @@ def _finish(run: Run, generation: Generation, expected: dict[str, Expected], say
     files.remove(generation.path / WORK_FOLDER)
     write_manifest(generation)
     run.point_to(generation)
-    metadata.column_summaries(generation)  # kept in the run's cache, so that the first reader need not wait for it
+    with contextlib.suppress(Refusal):  # kept in the run's cache, so that the first reader need not wait for it
+        metadata.column_summaries(generation)
     for old in run.generations()[:-KEPT_GENERATIONS]:
         files.remove(old.path)
     say(f"run '{run.name}' is complete ({generation.name}); look at it with: {installation.command('serve')}")

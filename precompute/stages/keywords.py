@@ -92,7 +92,6 @@ STAGE = Stage(
     grounds="top texts and keyword options",
     after=("ingest", "embed", "summarise"),
     options=("keyword_texts", "merge_at", "pair_at", "cluster_at", "keyword_embedder", "language"),
-    later_options=("language",),
     version=4,
     check=_check_language,
     identity=identity,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import numpy as np
 import pandas as pd
@@ -57,7 +58,9 @@ def test_last_fields_left_off_are_null_and_counted(tmp_path):
         ("whole again", "", 4),
     ]
     assert not dropped and source.counts() == {"rows_with_fields_left_off": 2}
-    assert "2 of the first 4 rows of x.csv leave off their last fields (note, stars)" in " ".join(source.notes)
+    notes = " ".join(source.notes)
+    assert "2 of the first 4 rows of x.csv leave off their last fields (note, stars)" in notes
+    assert re.search(r"torn them in two \(the first is row [1-4] below the header\)", notes)
 
 
 def test_the_halves_of_a_torn_row_are_no_rows_with_fields_left_off(tmp_path):
@@ -167,6 +170,25 @@ def test_a_shard_in_another_encoding_is_said(tmp_path):
     rows, source, _ = read(folder)
     assert rows[-1]["text"] == "Бабушка рассказывает сказки"
     assert "train-00001.csv is read as cp1251 (guessed from" in " ".join(source.notes)
+
+
+def test_parquet_shards_may_be_empty_in_a_column_or_have_whole_numbers_beside_decimals(tmp_path):
+    second = FRAME.assign(year=[2001.5, 2002.0, None][: len(FRAME)])
+    folder = shard(tmp_path / "shards", "parquet", [FRAME.assign(note=None), second.assign(note="x")])
+    rows, _, _ = read(folder)
+    assert [row["note"] for row in rows] == [None] * len(FRAME) + ["x"] * len(FRAME)
+    assert [row["year"] for row in rows][: len(FRAME)] == [float(year) for year in FRAME["year"]]
+    assert rows[len(FRAME)]["year"] == 2001.5
+
+
+def test_a_readme_beside_shards_is_no_text_and_other_texts_make_two_kinds(tmp_path):
+    folder = shard(tmp_path / "shards", "parquet", [FRAME, FRAME])
+    write(folder / "README.txt", "This folder holds the shards.")
+    rows, source, _ = read(folder)
+    assert len(rows) == 2 * len(FRAME) and source.facts["left_out_files"] == {"not .parquet": 1}
+    write(folder / "a text.txt", "A text.")
+    with pytest.raises(Refusal, match=r"several kinds of files \(2 .parquet, 2 .txt\)"):
+        open_source(str(folder))
 
 
 @pytest.mark.parametrize("kind", ["parquet", "csv"])

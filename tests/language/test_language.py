@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 
 from featurelib.labels.keybert import candidates
+from featurelib.labels.keywords import is_short, short_label
 from featurelib.labels.phrases import Phrases, TextWords
 from featurelib.labels.stop_words import stop_words
-from featurelib.labels.words import TextsContaining
-from featurelib.language.characters import APART, apart, has_python_words
+from featurelib.labels.words import TextsContaining, alike
+from featurelib.language.characters import DIVIDER, divided, has_python_words
 from featurelib.language.guess import Languages, find_languages, read_codes
 from featurelib.language.segmentation import joined, words
 from featurelib.schema import Refusal
@@ -57,6 +58,7 @@ def test_texts_without_a_language_have_none() -> None:
 def test_languages_that_are_named_are_taken_and_unknown_ones_refused() -> None:
     languages = find_languages(SENTENCES["de"] + SENTENCES["fr"], "DE, fr")
     assert languages.shares == {"de": 0.5, "fr": 0.5}
+    assert read_codes("yue, wuu,en") == ("zh", "en")
     for typed in ("german", "de,klingon", ",", "../de"):
         with pytest.raises(Refusal, match="ISO 639 codes such as en"):
             read_codes(typed)
@@ -86,9 +88,9 @@ def test_words_are_joined_as_a_text_writes_them() -> None:
 
 
 def test_each_letter_of_an_unspaced_script_stands_apart_and_marks_stay_with_theirs() -> None:
-    assert apart("机器DNA x") == f"机{APART}器{APART}DNA x"
-    assert apart("ไม่มี").split(APART) == ["ไ", "ม่", "มี"]
-    assert apart("naïve हिन्दी") == "naïve हिन्दी"
+    assert divided("机器DNA x") == f"机{DIVIDER}器{DIVIDER}DNA x"
+    assert divided("ไม่มี").split(DIVIDER) == ["ไ", "ม่", "มี"]
+    assert divided("naïve हिन्दी") == "naïve हिन्दी"
 
 
 @pytest.mark.parametrize(
@@ -97,6 +99,7 @@ def test_each_letter_of_an_unspaced_script_stands_apart_and_marks_stay_with_thei
         ("de", "Die Brücke über den Fluss", {"brücke", "fluss"}, {"die", "über", "den"}),
         ("zh", "我们的机器学习模型", {"机器", "学习", "模型"}, {"我们", "的"}),
         ("ja", "この橋は大学の前にあります", {"大学"}, {"この", "あり", "ます"}),
+        ("zh", "我家的猫和狗喜欢吃鱼", {"猫", "狗", "鱼"}, {"的", "和"}),
         ("hi", "नदी पर एक छोटा पुल", {"नदी", "छोटा", "पुल"}, {"पर", "एक"}),
         ("ru", "мост через реку и они", {"мост", "реку"}, {"через", "они"}),
         (None, "the bridge", {"the", "bridge"}, set()),
@@ -120,6 +123,24 @@ def test_a_word_is_a_stop_word_only_in_the_language_that_has_it() -> None:
 
     assert "die" in phrases([0, 1, 2]) and "dogs die" in phrases([0, 1, 2])
     assert "die" not in phrases([3, 4, 5]) and "hunde" in phrases([3, 4, 5])
+
+
+def test_a_word_of_one_letter_can_be_a_label_in_chinese_and_not_in_english() -> None:
+    index = Phrases(TextWords.read(["我家的猫", "猫吃鱼", "一只猫"] + ["今天天气很好"] * 9, Languages({"zh": 1.0})))
+    assert "猫" in {candidate.phrase for candidate in index.candidates(np.arange(3), np.ones(3, np.float32), 50)}
+    index = Phrases(TextWords.read(["type A"] * 3 + ["other words"] * 9, Languages({"en": 1.0})))
+    assert "a" not in {candidate.phrase for candidate in index.candidates(np.arange(3), np.ones(3, np.float32), 50)}
+
+
+def test_thai_words_with_the_same_beginning_are_no_forms_of_one() -> None:
+    assert not alike("ความสุข", "ความสามารถ") and alike("ความสุข", "ความสุข") and alike("galaxy", "galaxies")
+
+
+def test_a_short_label_keeps_what_fits_in_forty_characters() -> None:
+    long = "x" * 41
+    assert short_label([long, "dark matter", "y" * 30, "stars"]) == ["dark matter", "stars"]
+    assert len(" · ".join(short_label(["a" * 20, "b" * 17, "c"]))) == 40 and is_short(["a" * 20, "b" * 17])
+    assert not is_short(["a" * 20, "b" * 18]) and short_label([long]) == []
 
 
 def test_words_with_an_apostrophe_between_stop_words_and_letters_begin_no_phrase() -> None:

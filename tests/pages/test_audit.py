@@ -13,7 +13,7 @@ from streamlit.testing.v1 import AppTest
 
 from featurelib import queries, ui
 from featurelib.audit import checks
-from featurelib.schema import AUDIT, COPIES, NEAR_MISSES
+from featurelib.schema import AUDIT, COPIES, NEAR_MISSES, Refusal
 from featurelib.storage import files
 from featurelib.storage.runs import Done
 from featurelib.storage.store import open_store
@@ -84,6 +84,23 @@ def test_the_address_chooses_a_check_and_all_features() -> None:
     assert "<table>" not in "".join(bodies(none)) and "No feature is flagged by copies." in words(none)
     odd = page_of("audit.py", {"check": "<b>x"})
     assert "all, length, boilerplate, copies are known" in words(odd) and len(table(odd).rows) == 3
+
+
+@pytest.mark.parametrize("sort", queries.AUDIT_SORTS[1:])
+def test_the_audit_is_sorted_by_each_column_both_ways_with_missing_values_last(made: NumpyRun, sort: str) -> None:
+    store = open_store(made.generation)
+    truth = pq.read_table(made.generation.file(AUDIT)).to_pandas().query("value == value")
+    labels = queries.labels(store, truth["feature_id"])
+    truth["label"] = truth["feature_id"].map(labels)
+    wanted = sorted(truth[sort].tolist(), key=lambda value: value.encode() if isinstance(value, str) else value)
+    for descending in (False, True):
+        rows = queries.audit_rows(store, flagged=False, sort=sort, descending=descending)
+        assert rows[sort].to_pylist() == (wanted[::-1] if descending else wanted)
+
+
+def test_the_audit_is_sorted_by_its_columns_alone(made: NumpyRun) -> None:
+    with pytest.raises(Refusal, match="the audit cannot be sorted by 'value; drop view texts'"):
+        queries.audit_rows(open_store(made.generation), sort="value; drop view texts")
 
 
 @pytest.mark.usefixtures("folder")

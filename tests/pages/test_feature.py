@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import re
+import time
 
 import pandas as pd
 import pyarrow.parquet as pq
+import pytest
 
 from featurelib import ui
 from featurelib.live.client import Live
-from featurelib.schema import ATTRIBUTIONS, NEAR_MISSES, TEXT_WORDS, TEXTS, TOP_TEXT_ROWS
+from featurelib.schema import ATTRIBUTIONS, NEAR_MISSES, TEXT_WORDS, TEXTS, TOP_TEXT_ROWS, Refusal
 from featurelib.storage.runs import Run
+from featurelib.ui.texts import word_colours
 from featurelib.ui.texts.highlight import FAINT, signed
 from tests.support.page import Open, addresses, bodies, links, text_of, words
 
@@ -85,6 +88,32 @@ def test_the_words_of_every_view_are_coloured_by_what_the_worker_says(open_tiny:
                 [(part, text_of(word)) for part, word in WORD.findall(card.split("</summary>")[1])] for card in cards
             ]
             assert wanted in shown
+
+
+def test_a_worker_in_trouble_is_a_sentence_is_asked_again_and_hides_no_stored_colours(
+    open_tiny: Open, tiny: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    feature_id = live_feature(tiny)
+    asked: list[int] = []
+
+    def trouble(_live: Live, _generation: object, texts: list[str], _feature_id: int) -> None:
+        asked.append(len(texts))
+        raise Refusal("too many texts are being tried at once; try again in a minute.")
+
+    word_colours._answers.clear()
+    with monkeypatch.context() as patched:
+        patched.setattr(Live, "attributions_of", trouble)
+        app = open_tiny("feature.py", feature=feature_id, view="random")
+        assert "Some words are not coloured: too many texts are being tried at once" in words(app)
+        app.run()
+        assert len(asked) == 1 and asked[0] <= word_colours.AT_ONCE, "for a minute it is not asked again"
+        assert any('class="words"' in body for body in bodies(open_tiny("feature.py", feature=feature_id)))
+    monkeypatch.setattr(word_colours, "REFUSED_SECONDS", 0.0)
+    later = time.monotonic() + 61
+    monkeypatch.setattr(word_colours.time, "monotonic", lambda: later)
+    app = open_tiny("feature.py", feature=feature_id, view="random")
+    cards = [body for body in bodies(app) if 'class="card' in body]
+    assert all('class="words"' in card for card in cards) and "not coloured" not in words(app)
 
 
 def test_the_page_of_a_text_takes_one_feature_apart(open_tiny: Open, tiny: Run) -> None:

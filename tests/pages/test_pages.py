@@ -30,7 +30,20 @@ from featurelib.ui.kit.address import MARKDOWN, label_of
 from featurelib.ui.kit.downloads import csv_bytes, parquet_bytes
 from tests.support import ROOT
 from tests.support.numpy_run import DEAD, N_FEATURES, N_TEXTS, NumpyRun, make_run
-from tests.support.page import NAVIGATION, Open, UseData, addresses, links, names, page_of, param, table, text_of, words
+from tests.support.page import (
+    NAVIGATION,
+    Open,
+    UseData,
+    addresses,
+    bodies,
+    links,
+    names,
+    page_of,
+    param,
+    table,
+    text_of,
+    words,
+)
 
 PAGES = [
     *("overview.py", "features.py", "feature.py", "map.py", "families.py", "search.py", "try.py", "steer.py"),
@@ -200,13 +213,22 @@ def test_a_search_box_writes_the_address_and_a_page_of_none_is_said(show: Open, 
     ]
 
 
+@pytest.mark.parametrize("file", ["features.py", "audit.py", "families.py", "evaluation.py"])
+def test_parameters_of_an_address_may_be_called_anything(show: Open, file: str) -> None:
+    names = ("page", "label", "help", "width", "cls", "values", "key", "<b>x")
+    app = show(file, run="small", **dict.fromkeys(names, "1"))
+    assert not app.exception and not app.error
+    said = table(app).sorts if "<table>" in "".join(bodies(app)) else {}
+    assert all("label=1" in address and "page=" not in address for address in said.values())
+
+
 def test_a_row_leads_to_its_feature_and_a_head_to_the_whole_table_sorted_by_it(show: Open, made: NumpyRun) -> None:
     shown = table(show("features.py", q="galaxy", page="1"))
-    assert all(re.fullmatch(r"/feature\?run=small&feature=\d+", address) for address in shown.opens)
+    assert all(re.fullmatch(r"feature\?run=small&feature=\d+", address) for address in shown.opens)
     assert shown.order == {"maximum": "descending"}
-    assert shown.sorts["maximum"] == "/features?run=small&q=galaxy&sort=max_activation&order=rising"
-    assert shown.sorts["density"] == "/features?run=small&q=galaxy&sort=density&order=falling"
-    assert shown.sorts["feature"] == "/features?run=small&q=galaxy&sort=label&order=rising"
+    assert shown.sorts["maximum"] == "features?run=small&q=galaxy&sort=max_activation&order=rising"
+    assert shown.sorts["density"] == "features?run=small&q=galaxy&sort=density&order=falling"
+    assert shown.sorts["feature"] == "features?run=small&q=galaxy&sort=label&order=rising"
     density = made.activations.astype(bool).mean(axis=0)
     rising = sorted(range(N_FEATURES), key=lambda feature_id: (density[feature_id], feature_id))
     assert in_table(show("features.py", sort="density", order="rising")) == rising[:50]

@@ -376,7 +376,7 @@ def test_lines_become_a_table_whose_rows_are_the_lines_alone(opened: OpenRun, op
     app = open_tiny("try.py", t=pasted, lines="yes")
     shown = table(app)
     assert [row["line"] for row in shown.rows] == ["1", "4", "5"]
-    assert shown.opens == [f"/try?{urlencode({'run': 'tiny', 't': text})}" for text in lines_texts(pasted)]
+    assert shown.opens == [f"try?{urlencode({'run': 'tiny', 't': text})}" for text in lines_texts(pasted)]
     lines = lines_of(pasted)
     rows = rows_of(opened.store, lines, live.try_lines(opened.generation.path, [text for _, text in lines])).to_pandas()
     assert rows["text"].tolist() == [texts[0], texts[1], "galaxy <b>x</b>"] == lines_texts(pasted)

@@ -11,6 +11,7 @@ from streamlit.testing.v1 import AppTest
 
 from featurelib import ui
 from featurelib.storage.runs import Done
+from featurelib.ui import matching
 from tests.queries.test_structure import vectors
 from tests.support.numpy_run import N_TEXTS, NumpyRun, make_run
 from tests.support.page import Open, UseData, addresses, bodies, names, page_of, table, text_of, words
@@ -40,7 +41,7 @@ def test_the_families_page_shows_the_planted_family_as_a_tree(show: Open, made: 
     said = words(app)
     assert "1 family" in said and "4 features, 2 steps deep" in said and "10.0 % of 40 features are in one" in said
     tree = next(body for body in bodies(app) if 'class="tree"' in body)
-    hrefs = [int(feature_id) for feature_id in re.findall(r'href="/feature\?run=planted&amp;feature=(\d+)"', tree)]
+    hrefs = [int(feature_id) for feature_id in re.findall(r'href="feature\?run=planted&amp;feature=(\d+)"', tree)]
     assert hrefs == [ROOT, CHILDREN[0], GRANDCHILD, CHILDREN[1]]
     rows = [" ".join(text_of(row, " ").split()) for row in tree.split('<div class="tree-row">')[1:]]
     assert rows[1].endswith("14 100 % 50.0 %") and rows[2].endswith("7 100 % 50.0 %")
@@ -57,11 +58,22 @@ def test_the_families_page_searches_sorts_and_says_what_is_not_there(show: Open,
 
 
 def test_a_row_of_the_list_leads_to_its_family_in_the_same_order(show: Open) -> None:
-    assert table(show("families.py")).opens == ["/families?run=planted&family=0"]
+    assert table(show("families.py")).opens == ["families?run=planted&family=0"]
     sorted_anew = table(show("families.py", sort="depth", q="label"))
-    assert sorted_anew.opens == ["/families?run=planted&sort=depth&q=label&family=0"]
-    assert sorted_anew.sorts["depth"] == "/families?run=planted&q=label&sort=depth&order=rising"
-    assert sorted_anew.sorts["root"] == "/families?run=planted&q=label&sort=label&order=rising"
+    assert sorted_anew.opens == ["families?run=planted&sort=depth&q=label&family=0"]
+    assert sorted_anew.sorts["depth"] == "families?run=planted&q=label&sort=depth&order=rising"
+    assert sorted_anew.sorts["root"] == "families?run=planted&q=label&sort=label&order=rising"
+
+
+def test_a_second_page_of_each_table_opens(show: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = table(show("splitting.py"))
+    second = table(show("splitting.py", page=2, other="other"))
+    assert len(first.rows) == matching.PER_PAGE and not set(first.opens) & set(second.opens)
+    assert all("page=2" in address for address in second.opens)
+    assert all("page=" not in address for address in second.sorts.values())
+    monkeypatch.setattr("streamlit.pagination", lambda *_, **__: None)
+    families = table(show("families.py", page=1, label="x"))
+    assert families.opens == ["families?run=planted&page=1&label=x&family=0"]
 
 
 def test_a_run_without_families_says_so(use_data: UseData, tmp_path: Path) -> None:

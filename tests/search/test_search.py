@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from featurelib.language.characters import HAS_UNSPACED
+from featurelib.language.characters import HAS_UNSPACED, divided
 from featurelib.schema import TEXTS, Refusal, RunNotReady
 from featurelib.search import MARK_END, MARK_START, WordIndex, open_words, read_query, texts_by_meaning, word_index_file
 from featurelib.storage.runs import Run
@@ -115,6 +115,10 @@ def test_every_word_of_every_script_is_found_also_in_the_middle_of_a_chinese_cla
                 # where a vowel sign follows, the letter before it would be another one
                 if not any(unicodedata.category(c) == "Mn" for c in word[start : start + 3]):
                     assert row in ids(words, word[start : start + 2]), word[start : start + 2]
+
+
+def test_signs_that_only_change_how_a_character_looks_make_no_difference() -> None:
+    assert divided("love❤\ufe0f you 1\ufe0f\u20e3") == "love❤ you 1" and divided("naïve") == "naïve"
 
 
 def test_what_does_not_stand_in_a_text_is_not_found_and_snippets_are_the_texts_own(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import time
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+import featurelib.storage.watch as watch_module
 from featurelib.storage.runs import Generation, Run
 from featurelib.storage.watch import FileWatch, Pace
 from tests.support.numpy_run import NumpyRun, make_run
@@ -63,6 +65,24 @@ def test_each_file_is_hashed_once_and_one_that_changes_once_more(copied: Generat
     time.sleep(0.3)  # some ten looks
     assert watch.n_hashed == n_files(copied) + 1
     assert watch.read(copied)["summaries/labels.parquet"].startswith("summaries/labels.parquet has changed: its sha256")
+
+
+def test_a_file_that_cannot_be_read_is_named_and_hides_no_other(
+    copied: Generation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hashed = watch_module._hashed
+
+    def broken(path: Path) -> str:
+        if path.name == "run.json":
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return hashed(path)
+
+    monkeypatch.setattr(watch_module, "_hashed", broken)
+    flip(copied.path / "summaries/labels.parquet")
+    watch = FileWatch(QUICK)
+    wait(lambda: set(watch.read(copied)) == {"run.json", "summaries/labels.parquet"})
+    said = watch.read(copied)["run.json"]
+    assert said == "run.json cannot be read (Input/output error); the disk may be damaged."
 
 
 def test_a_file_that_is_mended_is_named_no_longer(made: NumpyRun, copied: Generation) -> None:

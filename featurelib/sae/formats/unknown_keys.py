@@ -10,14 +10,15 @@ from featurelib.sae.weights.contents import some_names
 from featurelib.schema import Refusal
 
 COMPUTING = re.compile(
-    r"^k$|norm|scal|cent(er|re)|bias|thresh|activation_f|act_f|relu|gate|temperature|whiten|rotat|mean|std|subtract|shift"
-    r"|clip|clamp|top_?k|quant|fold|transform|skip|apply|multipl"
+    r"^k$|norm|scal|cent(er|re)|bias|thresh|activation(_f|$)|act_f|hidden_act|nonlinear|relu|gate|temperature|whiten"
+    r"|rotat|mean|std|subtract|shift|clip|clamp|top_?k|quant|fold|transform|skip|apply|multipl|tied|square|sqrt|power"
 )
 """In a key, the words for what an encoder or decoder may do with its numbers."""
 TRAINING = re.compile(
-    r"loss|init|coefficient|warm_?up|train|penalty|regulari[sz]|optimi[sz]|dead|bandwidth|(^|_)lr(_|$)"
+    r"(^|_)(loss|init|initiali[sz]ation|coefficient|coeff?|warm_?up|penalty|regulari[sz]ation|optimi[sz]er|dead(?!.*relu)"
+    r"|bandwidth|lr|l0)(_|$)"
 )
-"""Words for what only a training does."""
+"""Whole words for what only a training does, or what was measured of it."""
 OFF: tuple[Any, ...] = (None, False, "", "none", [], {})
 """Values with which a key says that it does nothing."""
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from featurelib.queries import Feature
-from featurelib.schema import Refusal
 from featurelib.ui.kit.elements import count, sentence
 from featurelib.ui.kit.session import Opened
 from featurelib.ui.texts import word_colours
@@ -27,17 +26,19 @@ class Drawing:
     """Whether words are to be coloured."""
     later: list[ShownText] = field(default_factory=list)
     """The texts that are drawn plain until the worker has been asked."""
+    told: bool = False
+    """Whether the reason why some stay plain has been said."""
 
     def draw(self, key: str, shown: Sequence[ShownText], *, before: str) -> None:
         """Draw a list of texts, each with the other features that fire on it after the words `before`."""
         texts = list(shown)
         if self.colours:
-            try:
-                texts, later = word_colours.coloured(self.opened, self.feature, texts)
-                self.later += later
-            except Refusal as refusal:
-                self.colours = False
-                sentence(f"The words are not coloured: {refusal}")
+            coloured = word_colours.coloured(self.opened, self.feature, texts)
+            texts = coloured.texts
+            self.later += coloured.later
+            if coloured.reason and not self.told:
+                self.told = True
+                sentence(f"Some words are not coloured: {coloured.reason}")
         with_others = with_features(texts, self.opened.store, without=self.feature.feature_id)
         text_list(key, with_others, before=before, feature_id=self.feature.feature_id)
 

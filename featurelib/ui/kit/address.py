@@ -120,11 +120,12 @@ def with_run(values: Mapping[str, object]) -> dict[str, str]:
     return run | {name: str(value) for name, value in values.items() if value not in (None, "")}
 
 
-def address(page: str, **values: object) -> str:
-    """The address of a page on this server, with the path that a proxy gives it: /feature?run=demo&feature=7."""
-    root = str(st.get_option("server.baseUrlPath") or "").strip("/")
-    path = "/".join(piece for piece in (root, page.removesuffix(".py").replace("overview", "")) if piece)
-    return f"/{path}?{urlencode(with_run(values))}"
+def address(page: str, values: Mapping[str, object]) -> str:
+    """The address of a page, from any other page: feature?run=demo&feature=7.
+
+    It is relative, so that it stays below the path that a proxy may put in front; all pages lie beside each other.
+    """
+    return f"{page.removesuffix('.py').replace('overview', './')}?{urlencode(with_run(values))}"
 
 
 def go(page: str, **values: object) -> NoReturn:

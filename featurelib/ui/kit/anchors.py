@@ -7,6 +7,7 @@ content policy admits it by its hash (`guard`) and no other.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
@@ -27,6 +28,6 @@ def follow_links() -> None:
     st.html(script_element(), unsafe_allow_javascript=True)
 
 
-def link(page: str, label: object, **values: object) -> Html:
+def link(page: str, label: object, values: Mapping[str, object]) -> Html:
     """A link to a page, with the run and `values` in its address."""
-    return tag("a", label, cls="in-app", href=address(page, **values))
+    return tag("a", label, cls="in-app", href=address(page, values))

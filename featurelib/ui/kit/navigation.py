@@ -24,7 +24,7 @@ RECONSTRUCTED = "Cosine between the embedding and its reconstruction, in the emb
 def begin_at_top(*shown: object) -> None:
     """Scroll to the top of the page when `shown` is not what was shown before.
 
-    Streamlit keeps the scroll position when a link leads to the same page, and no script may run here. An animation
+    Streamlit keeps the scroll position when a link leads to the same page. An animation
     with a new name gives the page no height for one frame, which sets the scroll position back to 0.
     """
     name = f"top{zlib.crc32(repr(shown).encode()):08x}"

@@ -134,7 +134,7 @@ def table(
 
 def _row_link(row: Mapping[str, Any], shown: str, opens: Opens) -> Html:
     page, values = opens(row)
-    return link(page, shown or "(empty)", **values)
+    return link(page, shown or "(empty)", values)
 
 
 def _shown(column: Column, value: Any) -> str:
@@ -163,7 +163,7 @@ def _head(column: Column, page: str, order: Order | None) -> Html:
     descending = not order.descending if is_sorted else not column.words
     arrow = ("▾" if order.descending else "▴") if is_sorted else ""
     where = kept_params("sort", "order", "page") | {"sort": column.sort, "order": FALLING if descending else RISING}
-    sorting = link(page, Html(name + tag("span", arrow, cls="arrow")), **where)
+    sorting = link(page, Html(name + tag("span", arrow, cls="arrow")), where)
     state = (ORDERS[FALLING] if order.descending else ORDERS[RISING]) if is_sorted else "none"
     return tag("th", sorting, cls=_class(column), scope="col", aria_sort=state)
 

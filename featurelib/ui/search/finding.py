@@ -17,6 +17,8 @@ from featurelib.ui.kit.session import Opened, live
 from featurelib.ui.texts.by_id import nearest_texts, shown_texts
 from featurelib.ui.texts.text_list import ShownText, after_title
 
+CHECKED = 8
+"""Words of a query of which it is told that no text contains them."""
 NEAREST = 50
 """Texts that a search by meaning returns."""
 
@@ -34,7 +36,7 @@ def by_words(opened: Opened, typed: str) -> search.WordIndex:
 def nothing_found(index: search.WordIndex, typed: str) -> None:
     """Say which of the words no text contains, or that no text contains them together; offer a search by meaning."""
     required = search.read_query(typed).required
-    missing = [word for word in required if not index.count(word)]
+    missing = [word for word in required[:CHECKED] if not index.count(word)]
     if missing:
         sentence(f"No text contains {', '.join(f'“{word}”' for word in missing)}.")
     elif len(required) > 1:

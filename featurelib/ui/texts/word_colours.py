@@ -7,9 +7,10 @@ embedder that has to start. What the worker has answered is remembered for all s
 from __future__ import annotations
 
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import streamlit as st
 
@@ -24,23 +25,47 @@ from featurelib.ui.texts.text_list import OPENING, ShownText
 
 REMEMBERED = 5_000
 """Attributions of the worker that the server remembers, some kilobytes each."""
+REFUSED_SECONDS = 60.0
+"""How long a refusal of the worker is remembered: it may have been busy, or have been started anew since."""
+AT_ONCE = 4
+"""Texts of one question to the worker, so that each stays within its time and other readers need not wait for all."""
+
+
+@dataclass(frozen=True)
+class Coloured:
+    """The texts of a list with their words coloured as far as that is known."""
+
+    texts: list[ShownText]
+    """All of them, in their order."""
+    later: list[ShownText]
+    """Those that are plain until the worker has been asked."""
+    reason: str
+    """Why some stay plain; empty where none does."""
+
+
+@dataclass(frozen=True)
+class _Refused:
+    reason: str
+    until: float
 
 
 class _Answers:
-    """What the worker said of (generation, feature, text): attributions, or the reason why there are none."""
+    """What the worker said of (generation, feature, text): attributions, or for a minute why there are none."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._answers: OrderedDict[object, Attribution | str] = OrderedDict()
+        self._answers: OrderedDict[object, Attribution | _Refused] = OrderedDict()
 
-    def get(self, key: object) -> Attribution | str | None:
-        """The answer to a question that was put before, else None."""
+    def get(self, key: object) -> Attribution | _Refused | None:
+        """The answer to a question that was put before and still holds, else None."""
         with self._lock:
-            if key in self._answers:
-                self._answers.move_to_end(key)
-            return self._answers.get(key)
+            answer = self._answers.pop(key, None)
+            if answer is None or (isinstance(answer, _Refused) and time.monotonic() > answer.until):
+                return None
+            self._answers[key] = answer
+            return answer
 
-    def put(self, key: object, answer: Attribution | str) -> None:
+    def put(self, key: object, answer: Attribution | _Refused) -> None:
         """Remember an answer."""
         with self._lock:
             self._answers[key] = answer
@@ -57,36 +82,37 @@ def _key(opened: Opened, feature: Feature, text_id: int) -> object:
     return place_of(opened.generation), feature.feature_id, text_id
 
 
-def coloured(opened: Opened, feature: Feature, shown: Sequence[ShownText]) -> tuple[list[ShownText], list[ShownText]]:
-    """The texts with their words coloured as far as that is known, and those that the worker is still to be asked for.
-
-    Refusal with the reason where it has said that there are no attributions.
-    """
+def coloured(opened: Opened, feature: Feature, shown: Sequence[ShownText]) -> Coloured:
+    """Colour the words of texts by what is stored, or what the worker has said of them."""
     known = _stored(opened, feature, shown)
-    later = []
-    for text in shown:
-        answer = _answers().get(_key(opened, feature, text.text_id)) if text.text_id not in known else None
-        if isinstance(answer, str):
-            raise Refusal(answer)
-        if answer is not None:
-            known[text.text_id] = answer
-        elif text.text_id not in known:
+    later, reason = [], ""
+    for text in [text for text in shown if text.text_id not in known]:
+        answer = _answers().get(_key(opened, feature, text.text_id))
+        if isinstance(answer, _Refused):
+            reason = answer.reason
+        elif answer is None:
             later.append(text)
-    return [_with_words(text, known[text.text_id]) if text.text_id in known else text for text in shown], later
+        else:
+            known[text.text_id] = answer
+    texts = [_with_words(text, known[text.text_id]) if text.text_id in known else text for text in shown]
+    return Coloured(texts, later, reason)
 
 
 def ask_later(opened: Opened, feature: Feature, texts: Sequence[ShownText]) -> None:
     """Ask the worker about texts that are shown plain, and draw the page again; does nothing without texts."""
     if not texts:
         return
+    asked = [_key(opened, feature, text.text_id) for text in texts]
+    answers: list[Attribution | _Refused] = []
     try:
-        answers: Sequence[Attribution | str] = live().attributions_of(
-            opened.generation.path, [text.text for text in texts], feature.feature_id
-        )
+        for start in range(0, len(texts), AT_ONCE):
+            portion = [text.text for text in texts[start : start + AT_ONCE]]
+            answers += live().attributions_of(opened.generation.path, portion, feature.feature_id)
     except Refusal as refusal:
-        answers = [str(refusal)] * len(texts)
-    for text, answer in zip(texts, answers, strict=True):
-        _answers().put(_key(opened, feature, text.text_id), answer)
+        refused = _Refused(str(refusal), time.monotonic() + REFUSED_SECONDS)
+        answers += [refused] * (len(texts) - len(answers))
+    for key, answer in zip(asked, answers, strict=True):
+        _answers().put(key, answer)
     st.rerun()
 
 
