@@ -96,8 +96,6 @@ with st.container(horizontal=True, horizontal_alignment="center", key="below-tab
     offset = ui.pager(n_found, PER_PAGE)
 with above:
     rows = queries.features(store, which, sort=sort, descending=sorting.descending, limit=PER_PAGE, offset=offset)
-    # A column is left out where all features have the same threshold, as after BatchTopK, or no number is known.
-    silent = {name for name in ("auroc", "ap") if rows[name].null_count == rows.num_rows}
-    silent |= {"gate"} if len(rows["gate"].unique()) == 1 else set()
+    silent = queries.silent_columns(store)
     shown = {name: column for name, column in FEATURES.items() if name not in silent}
     feature_table(rows, page="features.py", key="features", columns=shown, order=sorting)

@@ -47,6 +47,7 @@ from featurelib.queries.features import (
     labels,
     layout,
     random_feature,
+    silent_columns,
 )
 from featurelib.queries.fidelity import fidelity, fidelity_bins, fidelity_summary, keyword_evidence
 from featurelib.queries.matching import firing_pairs, texts_per_feature, why_not_comparable

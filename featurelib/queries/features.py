@@ -170,6 +170,22 @@ def features(
     )
 
 
+def silent_columns(store: Store) -> frozenset[str]:
+    """Return which of auroc, ap and gate tell nothing: no label was measured, or all thresholds are the same."""
+
+    def ask() -> frozenset[str]:
+        row = store.ask(
+            """
+            select count(auroc) = 0 as auroc, count(ap) = 0 as ap,
+                (select count(distinct gate) < 2 from maybe.gates) as gate
+            from maybe.fidelity
+            where method = 'ours' and predictor = 'resembles'"""
+        ).to_pylist()[0]
+        return frozenset(name for name, is_silent in row.items() if is_silent)
+
+    return store.once("silent_columns", ask)
+
+
 def count_features(store: Store, which: FeatureFilter = FeatureFilter()) -> int:
     """Return the number of features that meet the conditions."""
     return store.count(f"{_cards(which)} select count(*) from cards {MATCHES}", **which.values())

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import time
 from dataclasses import asdict, dataclass
@@ -90,7 +91,7 @@ def _parsed(content: dict[str, object], idle: float) -> Progress:
     stage, share, stages = content["stage"], content["share"], content["stages"]
     if not (stage is None or isinstance(stage, str)) or not isinstance(stages, list):
         raise ValueError("this is no progress of a build")
-    known = float(share) if isinstance(share, int | float) and 0 <= share <= 1 else None
+    known = float(share) if isinstance(share, int | float) and math.isfinite(share) else None
     return Progress(stage, known, tuple(map(str, stages)), idle)
 
 

@@ -42,7 +42,7 @@ QUANTILES = ("05", "25", "50", "75", "95")
 COLUMNS = {
     "metric": text_column("metric", sort="metric"),
     "value": Column("value", show=lambda value: number(value, 4), sort="value"),
-    "interval": text_column("95 % interval", sort="interval", phone=False),
+    "interval": text_column("95 % interval", phone=False),
     "split": text_column("split", sort="split"),
     "space": text_column("space", sort="space", phone=False),
     "n_texts": number_column("texts", sort="n_texts", phone=False),
@@ -161,7 +161,9 @@ def all_rows(run: Opened) -> None:
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute", key="all-rows"):
         heading("Every number", f"{rows.num_rows} rows, each with its formula")
         download(f"{run.name}-evaluation", lambda: rows, key="evaluation", what="Download")
-    order = order_of_address(["table", *COLUMNS], rising=("metric", "split", "space", "formula", "interval"))
+    order = order_of_address(
+        ["table", *(name for name in COLUMNS if name != "interval")], rising=("metric", "split", "space", "formula")
+    )
     shown = _with_intervals(rows)
     table(
         shown if order.sort == "table" else sorted_rows(shown, order.sort, order),
