@@ -41,7 +41,7 @@ class Pace:
     again: float = 30.0
     """Seconds between two hashings of all files, whatever their stamps: a bit may flip without a new time."""
     share: float = 0.02
-    """The share of the time that hashing again may take: what takes a minute to hash is hashed every 50 minutes."""
+    """The share of a core that hashing again may take: what takes a minute to hash is hashed every 50 minutes."""
     rest: float = 120.0
     """A run that nobody has read for so many seconds is not looked at."""
 
@@ -59,6 +59,8 @@ class _Watched:
     """When it was read last."""
     wrong: dict[str, str] = field(default_factory=dict)
     """A sentence for each file that is not as it was built, by name."""
+    spent: float = 0.0
+    """Seconds of processor time that the last pass over its files took, or the present one so far."""
     steps: Iterator[None] | None = None
     """The pass over its files that is under way; each step is one file."""
 
@@ -117,15 +119,17 @@ class FileWatch:
     def _step(self, watched: _Watched) -> None:
         if watched.steps is None:
             watched.steps = self._pass(watched)
+        started = time.thread_time()  # not that of the clock: on a busy machine this thread mostly waits for its turn
         try:
             next(watched.steps)
         except StopIteration:
             watched.steps = None
+        watched.spent += time.thread_time() - started
 
     def _pass(self, watched: _Watched) -> Iterator[None]:
         """Compare each file with the manifest; a step for each. Where one vanishes on the way, the next pass tells."""
-        started = time.monotonic()
-        again = started >= watched.hash_due
+        watched.spent = 0.0
+        again = time.monotonic() >= watched.hash_due
         wrong: dict[str, str] = {}
         with contextlib.suppress(OSError):
             try:
@@ -140,7 +144,7 @@ class FileWatch:
         now = time.monotonic()
         watched.due = now + self.pace.look
         if again:
-            watched.hash_due = now + max(self.pace.again, (now - started) / self.pace.share)
+            watched.hash_due = now + max(self.pace.again, watched.spent / self.pace.share)
 
     def _note(self, watched: _Watched, wrong: dict[str, str]) -> None:
         with self._changed:

@@ -101,6 +101,14 @@ def test_a_bit_that_flips_without_a_new_time_is_found_when_all_is_hashed_again(c
     wait(lambda: list(watch.read(copied)) == ["sae/sae_weights.safetensors"])
 
 
+def test_what_takes_long_to_hash_is_hashed_again_seldom(copied: Generation) -> None:
+    watch = FileWatch(Pace(start=0.0, look=0.02, again=0.05, share=1e-6, rest=60.0))
+    watch.read(copied)
+    wait(lambda: watch.n_hashed == 2 * n_files(copied))  # once, and once again
+    time.sleep(0.3)
+    assert watch.n_hashed == 2 * n_files(copied)
+
+
 def test_files_that_vanish_or_grow_and_a_broken_manifest_are_named_too(copied: Generation) -> None:
     watch = FileWatch(QUICK)
     (copied.path / "summaries/keywords.parquet").unlink()
