@@ -53,11 +53,12 @@ def texts(opened: Opened, feature: Feature, columns: Sequence[str]) -> list[Show
 def _narrowed(store: Store, feature: Feature, columns: Sequence[str]) -> tuple[str | None, str | None]:
     """The metadata column and value that the top texts are narrowed to."""
     column = column_box(columns) if columns else None
+    value = None
+    if column in columns:
+        rows = queries.metadata_values(store, feature.feature_id, column, limit=MOST_VALUES).to_pylist()
+        value = value_box({row["value"]: row["n_texts"] for row in rows})
     how_many_offered(store)
-    if column is None or column not in columns:
-        return None, None
-    rows = queries.metadata_values(store, feature.feature_id, column, limit=MOST_VALUES).to_pylist()
-    return column, value_box({row["value"]: row["n_texts"] for row in rows})
+    return (column, value) if column in columns else (None, None)
 
 
 def _top_texts(drawing: Drawing, column: str | None, value: str | None) -> None:
