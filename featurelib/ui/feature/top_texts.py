@@ -52,13 +52,13 @@ def texts(opened: Opened, feature: Feature, columns: Sequence[str]) -> list[Show
 
 def _narrowed(store: Store, feature: Feature, columns: Sequence[str]) -> tuple[str | None, str | None]:
     """The metadata column and value that the top texts are narrowed to."""
-    column = column_box(columns) if columns else None
-    value = None
-    if column in columns:
+    chosen = column_box(columns) if columns else None
+    column, value = (chosen if chosen in columns else None), None
+    if column is not None:
         rows = queries.metadata_values(store, feature.feature_id, column, limit=MOST_VALUES).to_pylist()
         value = value_box({row["value"]: row["n_texts"] for row in rows})
     how_many_offered(store)
-    return (column, value) if column in columns else (None, None)
+    return column, value
 
 
 def _top_texts(drawing: Drawing, column: str | None, value: str | None) -> None:
