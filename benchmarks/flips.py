@@ -1,6 +1,6 @@
 """Flip single bits in the files of runs while the server serves them: how many are noticed, and how soon.
 
-    python -m benchmarks.flips [RUN_FOLDER] [--flips 1000] [--copies 20] [--seed 0] [--visits 60]
+    python -m benchmarks.flips [RUN_FOLDER] [--flips 1000] [--copies 5] [--seed 0] [--visits 60]
 
 The run is copied `--copies` times into one data folder, which one server serves as it always does. A round flips one
 bit in each of three files of every copy (so many a page names), at a random place of the file; the files take turns, so
@@ -171,7 +171,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", nargs="?", type=Path, default=Path("data/demo"))
     parser.add_argument("--flips", type=int, default=1000)
-    parser.add_argument("--copies", type=int, default=20)
+    parser.add_argument("--copies", type=int, default=5)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--visits", type=int, default=60)
     given = parser.parse_args()

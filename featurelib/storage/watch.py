@@ -36,9 +36,9 @@ class Pace:
 
     start: float = 3.0
     """Seconds from the first page of a run to the first hash, so that the first page has the disk for itself."""
-    look: float = 15.0
+    look: float = 10.0
     """Seconds between two looks at the stamps of all files."""
-    again: float = 30.0
+    again: float = 20.0
     """Seconds between two hashings of all files, whatever their stamps: a bit may flip without a new time."""
     share: float = 0.02
     """The share of a core that hashing again may take: what takes a minute to hash is hashed every 50 minutes."""
