@@ -1,12 +1,13 @@
 """Flip single bits in the files of runs while the server serves them: how many are noticed, and how soon.
 
-    python -m benchmarks.flips [RUN_FOLDER] [--flips 1000] [--copies 5] [--seed 0] [--visits 60]
+    python -m benchmarks.flips [RUN_FOLDER] [--flips 1000] [--copies 20] [--seed 0] [--visits 60]
 
 The run is copied `--copies` times into one data folder, which one server serves as it always does. A round flips one
 bit in each of three files of every copy (so many a page names), at a random place of the file; the files take turns, so
 that each is flipped about equally often. Every second flip leaves the file's time as it was, as a fault of the disk
-would. Meanwhile one reader opens a page of each copy in turn; a flip is noticed when the page names the file. Then the
-bytes are put back, and the next round begins when no page names a file any longer.
+would. Meanwhile one reader opens a page of each copy in turn; a flip is noticed when the page names the file. (A flip of
+the manifest, to which all others are compared, is alone in its copy, and noticed when the page says that the run is
+damaged: the manifest may then name another file.) Then the bytes are put back, and the next round begins when no page names a file any longer.
 
 Afterwards a feature page of the run is opened `--visits` times on each of three servers, in turn: without the watch, as
 it always is, and with a watch that hashes all the time. Exit code 1 when fewer than 99 % are noticed within a minute.
@@ -33,6 +34,8 @@ from tests.support.server import serve
 from tests.support.wire import Wire
 
 PER_COPY = 3
+MANIFEST = "manifest.json"
+DAMAGED = "is damaged"
 MINUTE = 60.0
 PACES = {
     "without the watch": "import featurelib.storage.watch as w; w.FileWatch.read = lambda self, generation: {}",
@@ -86,7 +89,7 @@ def flipped(generation: Generation, name: str, keeps_time: bool, draw: random.Ra
 
 def files_in_turn(generation: Generation, draw: random.Random) -> Iterator[str]:
     """The names of all files that the manifest lists, and of the manifest, again and again in another order."""
-    names = [path.relative_to(generation.path).as_posix() for path in generation.manifest_files()] + ["manifest.json"]
+    names = [path.relative_to(generation.path).as_posix() for path in generation.manifest_files()] + [MANIFEST]
     while True:
         yield from draw.sample(names, len(names))
 
@@ -96,7 +99,8 @@ def round_of(address: str, runs: list[Run], names: Iterator[str], draw: random.R
     generations = {run.name: run.current() for run in runs}
     flips = []
     for generation in generations.values():
-        for name in dict.fromkeys(next(names) for _ in range(PER_COPY)):
+        drawn = list(dict.fromkeys(next(names) for _ in range(PER_COPY)))
+        for name in [MANIFEST] if MANIFEST in drawn else drawn:
             flips.append(flipped(generation, name, len(flips) % 2 == 0, draw))
     end = time.monotonic() + MINUTE + 5
     with Wire(address) as wire:
@@ -118,9 +122,10 @@ def look(wire: Wire, runs: list[str], flips: list[Flip], tally: Tally) -> bool:
         words = wire.open(f"/splitting?run={run}")
         tally.failed += "an error of its own" in words
         for flip in flips:
-            if flip.run == run and flip.noticed is None and f"{flip.name} " in words.replace(",", " "):
+            sign = DAMAGED if flip.name == MANIFEST else f"{flip.name} "
+            if flip.run == run and flip.noticed is None and sign in words.replace(",", " "):
                 flip.noticed = time.monotonic() - flip.at
-    return "is damaged" in words
+    return DAMAGED in words
 
 
 def report(tally: Tally) -> float:
@@ -129,6 +134,7 @@ def report(tally: Tally) -> float:
         ("all", tally.flips),
         ("with a new time", [flip for flip in tally.flips if not flip.keeps_time]),
         ("with the old time", [flip for flip in tally.flips if flip.keeps_time]),
+        ("of the manifest", [flip for flip in tally.flips if flip.name == MANIFEST]),
     ):
         times = sorted(flip.noticed for flip in flips if flip.noticed is not None and flip.noticed <= MINUTE)
         if times:
@@ -171,7 +177,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", nargs="?", type=Path, default=Path("data/demo"))
     parser.add_argument("--flips", type=int, default=1000)
-    parser.add_argument("--copies", type=int, default=5)
+    parser.add_argument("--copies", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--visits", type=int, default=60)
     given = parser.parse_args()
