@@ -5,9 +5,10 @@
 The run is copied `--copies` times into one data folder, which one server serves as it always does. A round flips one
 bit in each of three files of every copy (so many a page names), at a random place of the file; the files take turns, so
 that each is flipped about equally often. Every second flip leaves the file's time as it was, as a fault of the disk
-would. Meanwhile one reader opens a page of each copy in turn; a flip is noticed when the page names the file. (A flip of
+would. Meanwhile one reader opens a page of each copy in turn; a flip is noticed when the page names the file. A flip of
 the manifest, to which all others are compared, is alone in its copy, and noticed when the page says that the run is
-damaged: the manifest may then name another file.) Then the bytes are put back, and the next round begins when no page names a file any longer.
+damaged: the manifest may then name another file. Then the bytes are put back, and the next round begins when no page
+names a file any longer.
 
 Afterwards a feature page of the run is opened `--visits` times on each of three servers, in turn: without the watch, as
 it always is, and with a watch that hashes all the time. Exit code 1 when fewer than 99 % are noticed within a minute.
