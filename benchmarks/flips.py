@@ -5,10 +5,12 @@
 The run is copied `--copies` times into one data folder, which one server serves as it always does. A round flips one
 bit in each of three files of every copy (so many a page names), at a random place of the file; the files take turns, so
 that each is flipped about equally often. Every second flip leaves the file's time as it was, as a fault of the disk
-would. Meanwhile one reader opens a page of each copy in turn; a flip is noticed when the page names the file. A flip of
-the manifest, to which all others are compared, is alone in its copy, and noticed when the page says that the run is
-damaged: the manifest may then name another file. Then the bytes are put back, and the next round begins when no page
-names a file any longer.
+would. Meanwhile one reader opens a page of each copy in turn; a flip is noticed when the page names the file. Then the
+bytes are put back, and the next round begins when no page names a file any longer.
+
+A flip of run.json or of the manifest is alone in its copy: without the first a run cannot be opened, so that no page
+names other files, and the second is what all others are compared to, so that another file may be named in its place:
+it is noticed when the page says that the run is damaged.
 
 Afterwards a feature page of the run is opened `--visits` times on each of three servers, in turn: without the watch, as
 it always is, and with a watch that hashes all the time. Exit code 1 when fewer than 99 % are noticed within a minute.
@@ -36,6 +38,7 @@ from tests.support.wire import Wire
 
 PER_COPY = 3
 MANIFEST = "manifest.json"
+ALONE = (MANIFEST, "run.json")
 DAMAGED = "is damaged"
 MINUTE = 60.0
 PACES = {
@@ -101,7 +104,8 @@ def round_of(address: str, runs: list[Run], names: Iterator[str], draw: random.R
     flips = []
     for generation in generations.values():
         drawn = list(dict.fromkeys(next(names) for _ in range(PER_COPY)))
-        for name in [MANIFEST] if MANIFEST in drawn else drawn:
+        alone = [name for name in drawn if name in ALONE]
+        for name in alone[:1] or drawn:
             flips.append(flipped(generation, name, len(flips) % 2 == 0, draw))
     end = time.monotonic() + MINUTE + 5
     with Wire(address) as wire:
