@@ -14,15 +14,15 @@ from itertools import islice
 from pathlib import Path
 
 from featurelib.corpus.cells import repair
-from featurelib.corpus.delimited import DelimitedSource
 from featurelib.corpus.encodings import Lines, check_encoding, find_encoding
-from featurelib.corpus.folder import FolderSource, list_folder, note_left_out_files, sha256_folder
-from featurelib.corpus.jsonrows import JsonLinesSource, JsonSource
-from featurelib.corpus.parquet import ParquetSource
+from featurelib.corpus.formats.delimited import DelimitedSource
+from featurelib.corpus.formats.folder import FolderSource, list_folder, note_left_out_files, sha256_folder
+from featurelib.corpus.formats.jsonrows import JsonLinesSource, JsonSource
+from featurelib.corpus.formats.parquet import ParquetSource
+from featurelib.corpus.formats.shards import ParquetShards, RowShards
 from featurelib.corpus.reading import Selection, Texts, select
 from featurelib.corpus.roles import choose_roles
 from featurelib.corpus.rowwise import RowSource
-from featurelib.corpus.shards import ParquetShards, RowShards
 from featurelib.corpus.source import Roles, Source
 from featurelib.schema import Refusal
 from featurelib.storage.hub_id import check_hub_id
@@ -40,7 +40,7 @@ def open_source(source: str, encoding: str | None = None) -> Source:
     codec = check_encoding(encoding)
     path = _existing(source)
     if path is None:
-        from featurelib.corpus.hub_dataset import HubSource
+        from featurelib.corpus.formats.hub_dataset import HubSource
 
         _refuse_encoding(codec, "a dataset on the hub")
         check_hub_id(source.partition(":")[0])
@@ -87,7 +87,7 @@ def identify(source: str) -> dict[str, str]:
     """
     path = _existing(source)
     if path is None:
-        from featurelib.corpus.hub_dataset import revision
+        from featurelib.corpus.formats.hub_dataset import revision
 
         check_hub_id(source.partition(":")[0])
         return {"source": source, "revision": revision(source)}

@@ -15,7 +15,7 @@ import numpy as np
 
 from featurelib.labels.stop_words import stop_words
 from featurelib.language.characters import has_python_words
-from featurelib.language.segmentation import says_something, words
+from featurelib.language.segmentation import pieces, says_something, words
 from featurelib.schema import Refusal
 
 Embed = Callable[[Sequence[str]], np.ndarray]
@@ -26,7 +26,6 @@ MAX_WORD_LENGTH = 64
 """Longer unbroken strings (hashes, base64) are no candidates."""
 
 _SKLEARN_WORD = re.compile(r"\b\w\w+\b")
-_JOINT = re.compile("[-'’]")
 
 
 class Term(NamedTuple):
@@ -53,7 +52,7 @@ def _tokens(text: str) -> list[str]:
     """
     if has_python_words(text):
         return _SKLEARN_WORD.findall(text)
-    return [token for word in words(text) for token in _JOINT.split(word) if says_something(token)]
+    return [token for word in words(text) for token in pieces(word) if says_something(token)]
 
 
 def candidates(text: str, language: str | None) -> Candidates:

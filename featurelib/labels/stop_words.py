@@ -10,8 +10,9 @@ import functools
 import re
 from dataclasses import dataclass
 
+from featurelib.language.segmentation import pieces
+
 ENGLISH, JAPANESE = "en", "ja"
-_JOINT = re.compile("[-'’]")
 _SHORT_HIRAGANA = re.compile(r"[\u3041-\u309f]{1,3}")
 
 
@@ -28,8 +29,8 @@ class StopWords:
         """Whether a word is one, or made of such words and single letters, as "d'un" and "it's" are."""
         if self.short_hiragana and _SHORT_HIRAGANA.fullmatch(word):
             return True
-        pieces = _JOINT.split(word)
-        joined = len(pieces) > 1 and all(len(piece) == 1 or piece in self.listed for piece in pieces)
+        parts = pieces(word)
+        joined = len(parts) > 1 and all(len(part) == 1 or part in self.listed for part in parts)
         return word in self.listed or joined
 
 

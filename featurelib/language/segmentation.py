@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from featurelib.language.characters import HAS_UNSPACED, has_python_words, marks
 from featurelib.schema import Refusal
 
+_JOINT = re.compile("[-'’]")
 PYTHON_WORD = re.compile(r"[^\W_]+(?:[-'’][^\W_]+)*")
 
 
@@ -38,6 +39,11 @@ def word_spans(text: str) -> Iterator[tuple[int, int]]:
 def words(text: str) -> list[str]:
     """Return the words of `text` in their order."""
     return [text[start:end] for start, end in word_spans(text)]
+
+
+def pieces(word: str) -> list[str]:
+    """Return what a word consists of between its hyphens and apostrophes: well and known, d and un."""
+    return _JOINT.split(word)
 
 
 def says_something(word: str) -> bool:

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from featurelib.language.characters import HAS_UNSPACED
-from featurelib.language.segmentation import says_something, words
+from featurelib.language.segmentation import pieces, says_something, words
 from featurelib.schema import Refusal
 from featurelib.storage.store import Store
 
@@ -68,8 +68,8 @@ def words_of(description: str) -> list[str]:
 
     A word has two letters or more; those of scripts without spaces are divided from each other.
     """
-    pieces = (piece for word in words(description.lower()) for piece in re.split("[-'’]", word))
-    return [piece for piece in dict.fromkeys(pieces) if says_something(piece) and piece not in STOP][:WORDS]
+    parts = (part for word in words(description.lower()) for part in pieces(word))
+    return [part for part in dict.fromkeys(parts) if says_something(part) and part not in STOP][:WORDS]
 
 
 def labels_by_some_words(store: Store, description: str, *, limit: int = 20) -> pa.Table:

@@ -9,10 +9,10 @@ import pyarrow as pa
 import streamlit as st
 
 from featurelib.queries import Family
-from featurelib.ui.kit.address import feature_link, kept_params
+from featurelib.ui.kit.address import feature_link
 from featurelib.ui.kit.anchors import link
 from featurelib.ui.kit.elements import Html, Number, count, heading, html, number, percent, strip, tag
-from featurelib.ui.kit.tables import Order, number_column, table, text_column
+from featurelib.ui.kit.tables import Order, choice_table, number_column, text_column
 
 Rows = Sequence[Mapping[str, Any]]
 
@@ -49,15 +49,7 @@ COLUMNS = {
 
 def family_table(rows: pa.Table, order: Order, shown: int) -> None:
     """Families as a table; a row opens its family below. `shown` is the one that is open."""
-    table(
-        rows,
-        COLUMNS,
-        page="families.py",
-        opens=lambda row: ("families.py", kept_params("family") | {"family": row["family_id"]}),
-        key="families",
-        order=order,
-        chosen=lambda row: row["family_id"] == shown,
-    )
+    choice_table(rows, COLUMNS, page="families.py", name="family", column="family_id", order=order, chosen=shown)
 
 
 def counts_sentence(facts: Mapping[str, Any]) -> None:

@@ -16,11 +16,11 @@ from featurelib.schema import Refusal
 from featurelib.storage.activation_rows import incidence
 from featurelib.storage.runs import Generation
 from featurelib.storage.store import Store
-from featurelib.ui.kit.address import choice_box, feature_link, kept_params
+from featurelib.ui.kit.address import choice_box, feature_link
 from featurelib.ui.kit.elements import Number, count, heading, html, number, percent, sentence, strip, tag
 from featurelib.ui.kit.lists import Line, line_list
 from featurelib.ui.kit.session import GenerationPlace, Opened, known_runs, place_of, store_at
-from featurelib.ui.kit.tables import Order, number_column, share_column, table, text_column
+from featurelib.ui.kit.tables import Order, choice_table, number_column, share_column, text_column
 
 KEPT = 4
 SHOWN = 12
@@ -167,15 +167,7 @@ def overview(compared: Compared, fate: str) -> pa.Table:
 
 def fate_table(rows: pa.Table, order: Order, shown: int) -> None:
     """The overview; a row shows what became of its feature. `shown` is the feature that is shown below."""
-    table(
-        rows,
-        COLUMNS,
-        page="splitting.py",
-        opens=lambda row: ("splitting.py", kept_params("feature") | {"feature": row["feature_id"]}),
-        key="fates",
-        order=order,
-        chosen=lambda row: row["feature_id"] == shown,
-    )
+    choice_table(rows, COLUMNS, page="splitting.py", name="feature", column="feature_id", order=order, chosen=shown)
 
 
 def fate_box() -> str:

@@ -220,7 +220,7 @@ def test_a_broken_csv_row_costs_only_itself(tmp_path):
 
 
 def test_a_quote_that_never_closes_does_not_swallow_the_rest_of_a_long_file(tmp_path, monkeypatch):
-    monkeypatch.setattr("featurelib.corpus.delimited.LONGEST_ROW", 1000)
+    monkeypatch.setattr("featurelib.corpus.formats.delimited.LONGEST_ROW", 1000)
     lines = ["id,text", '0,"open'] + [f'{i},"text, number {i}"' if i > 1000 else f"{i},text" for i in range(1, 2000)]
     lines[900] = '899,the end of a field"'
     made = read(write(tmp_path / "x.csv", "\n".join(lines)), id="id")

@@ -86,6 +86,23 @@ def test_row_names_as_r_writes_them_become_a_column(tmp_path, quoted):
     assert "names one column less than its rows have fields" in " ".join(source.notes)
 
 
+@pytest.mark.parametrize("row_names", [True, False])
+def test_what_r_writes_when_nothing_is_said_has_spaces_between_its_fields(tmp_path, row_names):
+    lines = ['"text" "year"', *(f'"A bridge, number {row}, over \\"Q\\" Street" {2000 + row}' for row in range(30))]
+    if row_names:
+        lines[1:] = [f'"{number}" {line}' for number, line in enumerate(lines[1:], 1)]
+    rows, source, dropped = read(write(tmp_path / "x.csv", "\n".join(lines) + "\n"))
+    assert [row["text"] for row in rows] == [f'A bridge, number {row}, over "Q" Street' for row in range(30)]
+    assert [row["year"] for row in rows] == list(range(2000, 2030)) and not dropped
+    assert ("row_names" in rows[0]) == row_names
+    assert "has its fields apart by ' '" in " ".join(source.notes)
+
+
+def test_one_quoted_column_of_sentences_is_not_divided_at_spaces(tmp_path):
+    rows, _, _ = read(write(tmp_path / "x.csv", '"text"\n"A bridge over a river"\n"The ""long"" winter"\n'))
+    assert [row["text"] for row in rows] == ["A bridge over a river", 'The "long" winter']
+
+
 def test_a_delimiter_at_the_end_of_each_row_is_left_out_and_said(tmp_path):
     content = "id;text\n1;first;\n2;second;\n3;third;;\n"
     rows, source, dropped = read(write(tmp_path / "x.csv", content))

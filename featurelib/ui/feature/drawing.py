@@ -26,7 +26,7 @@ class Drawing:
     """Whether words are to be coloured."""
     later: list[ShownText] = field(default_factory=list)
     """The texts that are drawn plain until the worker has been asked."""
-    told: bool = False
+    reason_said: bool = False
     """Whether the reason why some stay plain has been said."""
 
     def draw(self, key: str, shown: Sequence[ShownText], *, before: str) -> None:
@@ -36,8 +36,8 @@ class Drawing:
             coloured = word_colours.coloured(self.opened, self.feature, texts)
             texts = coloured.texts
             self.later += coloured.later
-            if coloured.reason and not self.told:
-                self.told = True
+            if coloured.reason and not self.reason_said:
+                self.reason_said = True
                 sentence(f"Some words are not coloured: {coloured.reason}")
         with_others = with_features(texts, self.opened.store, without=self.feature.feature_id)
         text_list(key, with_others, before=before, feature_id=self.feature.feature_id)

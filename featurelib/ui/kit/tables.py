@@ -168,6 +168,24 @@ def _head(column: Column, page: str, order: Order | None) -> Html:
     return tag("th", sorting, cls=_class(column), scope="col", aria_sort=state)
 
 
+def choice_table(
+    rows: pa.Table, columns: Mapping[str, Column], *, page: str, name: str, column: str, order: Order, chosen: object
+) -> None:
+    """A table in which a row shows what it is about below it: the page anew, with the row's `column` as `name`.
+
+    `chosen` is the value that is shown now; its row is marked.
+    """
+    table(
+        rows,
+        columns,
+        page=page,
+        opens=lambda row: (page, kept_params(name) | {name: row[column]}),
+        key=name,
+        order=order,
+        chosen=lambda row: bool(row[column] == chosen),
+    )
+
+
 def feature_table(rows: pa.Table, *, page: str, key: str, columns: Mapping[str, Column], order: Order) -> None:
     """A table with a column feature_id; a row opens its feature."""
     table(rows, columns, page=page, opens=opens_feature, key=key, order=order)

@@ -8,8 +8,8 @@ from typing import Any
 import pyarrow as pa
 
 from featurelib.corpus.column_types import TypeInference
-from featurelib.corpus.delimited import DelimitedSource
-from featurelib.corpus.parquet import ParquetSource
+from featurelib.corpus.formats.delimited import DelimitedSource
+from featurelib.corpus.formats.parquet import ParquetSource
 from featurelib.corpus.rowwise import Broken, RowSource
 from featurelib.corpus.source import BATCH_ROWS, ArrowSource
 from featurelib.schema import Refusal

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from featurelib.corpus.cells import repair
 from featurelib.corpus.encodings import CHUNK, decode, foreign_codec
-from featurelib.corpus.jsonrows import ObjectSource
+from featurelib.corpus.formats.jsonrows import ObjectSource
 from featurelib.corpus.rowwise import Broken, counted
 from featurelib.corpus.source import Source
 from featurelib.schema import Refusal

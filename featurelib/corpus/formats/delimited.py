@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -13,7 +13,7 @@ from typing import Any
 
 from featurelib.corpus.column_types import StringTypeInference
 from featurelib.corpus.encodings import Lines
-from featurelib.corpus.row_shape import find_shape
+from featurelib.corpus.formats.row_shape import find_shape
 from featurelib.corpus.rowwise import Broken, RowSource, counted, note_encoding
 from featurelib.corpus.source import name_columns
 from featurelib.schema import Refusal
@@ -24,6 +24,7 @@ HEAD_LINES = 5000
 """Lines by which the delimiter and the quoting are found."""
 BROKEN_QUOTES = "broken quotes"
 WRONG_COUNT = "wrong number of fields"
+_QUOTED_NAMES = re.compile(r'\ufeff?"[^"]*"( "[^"]*")+')
 _ONE_COLUMN = "\x1f"
 """The delimiter of a file with one column: a character that is in no text, so that commas are kept."""
 
@@ -99,12 +100,15 @@ def records(lines: Iterable[str], dialect: Dialect) -> Iterator[list[str] | Brok
 def find_dialect(lines: Sequence[str], delimiters: str) -> Dialect:
     """Choose the delimiter by the header and the quoting by what breaks.
 
+    A space is one where the header is nothing but quoted names with a space between, as R's write.table writes it.
     Another quoting than the standard one is chosen only when most rows with quotes break without it: one stray quote
     must not change how all others are read.
     """
     width = {character: _header_width(lines, Dialect(character)) for character in delimiters}
     delimiter = max(delimiters, key=lambda character: width[character])
-    if width[delimiter] == 1:
+    if width[delimiter] == 1 and _QUOTED_NAMES.fullmatch(next((line for line in lines if line.strip()), "").strip()):
+        delimiter = " "
+    elif width[delimiter] == 1:
         delimiter = _ONE_COLUMN
     standard = _count_broken(lines, Dialect(delimiter))
     for quoting, sign in (("backslash", '\\"'), ("none", '"')):
@@ -121,8 +125,10 @@ def _header_width(lines: Sequence[str], dialect: Dialect) -> int:
 
 
 def _count_broken(lines: Sequence[str], dialect: Dialect) -> int:
-    rows = records(lines, dialect)
-    width = next((len(row) for row in rows if not isinstance(row, Broken) and row), 0)
+    """How many rows below the header are broken, or have another width than most: R's header is one field short."""
+    rows = list(records(lines, dialect))[1:]
+    widths = Counter(len(row) for row in rows if not isinstance(row, Broken) and row)
+    width = widths.most_common(1)[0][0] if widths else 0
     return sum(isinstance(row, Broken) or len(row) not in (0, width) for row in rows)
 
 

@@ -12,7 +12,7 @@ import pyarrow as pa
 from featurelib.corpus import cells
 from featurelib.corpus.column_types import JsonTypeInference
 from featurelib.corpus.encodings import Lines
-from featurelib.corpus.json_orients import refuse_lists, rows_of
+from featurelib.corpus.formats.json_orients import refuse_lists, rows_of
 from featurelib.corpus.rowwise import Broken, RowSource, counted, note_encoding
 from featurelib.corpus.source import Roles, note_renamed
 from featurelib.schema import Refusal
