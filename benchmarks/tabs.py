@@ -44,9 +44,9 @@ Store._cursor = lambda self: self._con
 Store._close = lambda self, cursor: None
 """
 LINKS = ", ".join(f'[data-testid="stMain"] a[href*="{name}="]:visible' for name in ("feature", "text"))
-READ_TEXT_LINKS = """() => [...document.querySelectorAll('[class*="st-key-read-texts-top"] a[href*="text="]')]
+READ_TEXT_LINKS = """() => [...document.querySelectorAll('.read-texts-top a[href*="text="]')]
     .map(link => Number(new URL(link.href).searchParams.get('text')))"""
-READ_ACTIVATIONS = """() => [...document.querySelectorAll('[class*="st-key-read-texts-top"] .activation bdi')]
+READ_ACTIVATIONS = """() => [...document.querySelectorAll('.read-texts-top .activation bdi')]
     .map(shown => shown.innerText)"""
 READ_FEATURES = """() => [...document.querySelectorAll('[data-testid="stMain"] a[href*="feature="]')].map(link => [
         Number(new URL(link.href).searchParams.get('feature')), link.innerText])"""

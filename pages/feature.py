@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from typing import Any
 
 import streamlit as st
 
@@ -79,11 +78,8 @@ with beside:
         relatives.relatives(queries.relatives(store, feature_id).to_pylist())
     with ui.section():
         header.cosines("near", "Nearest directions", queries.neighbours(store, feature_id, limit=BESIDE).to_pylist())
-        with st.container(horizontal=True, key="read-near"):
-            for page, words in ONWARD.items():
-                ui.page_link(page, words, feature=feature_id)
-            with_feature: dict[str, Any] = {"with": feature_id}
-            ui.page_link("combine.py", "combine with other features ›", **with_feature)
+        onward = [ui.link(page, words, {"feature": feature_id}) for page, words in ONWARD.items()]
+        ui.page_links(*onward, ui.link("combine.py", "combine with other features ›", {"with": feature_id}))
         rows = queries.opposites(store, feature_id, limit=BESIDE)
         header.cosines("far", "Most opposite directions", rows.to_pylist())
     if columns and not feature.dead:

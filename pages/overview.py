@@ -30,12 +30,11 @@ def navigator(run: ui.Opened) -> None:
     # The key changes with the range, so that what is drawn is what the address says, after a link as after a brush.
     ui.chart(figure, key=f"densities {least} {most}", select="box", chosen=choose)
     # Streamlit lets no bar be clicked in a chart that is brushed: these are ranges to click.
-    with st.container(horizontal=True, gap="small", vertical_alignment="center", key="onward ranges"):
-        ui.html(ui.tag("span", "or click:", cls="muted"), width="content")
-        for name, fires_on in text_ranges.density_ranges(counted.n_texts):
-            ui.page_link("overview.py", name, least=fires_on.least, most=fires_on.most)
-        if chosen is not None:
-            ui.page_link("overview.py", "all")
+    ranges = [
+        ui.link("overview.py", name, {"least": fires_on.least, "most": fires_on.most})
+        for name, fires_on in text_ranges.density_ranges(counted.n_texts)
+    ]
+    ui.page_links(*ranges, *([] if chosen is None else [ui.link("overview.py", "all", {})]), before="or click:")
     which = text_ranges.fires_on(chosen, counted.n_texts)
     listed = queries.features(run.store, which, sort="max_activation", limit=10).to_pylist()
     total = queries.count_features(run.store, which)
@@ -47,8 +46,7 @@ def navigator(run: ui.Opened) -> None:
     ]
     title = text_ranges.range_title(total, chosen, counted.n_texts)
     lists.line_list("range", lines, title=title, names=("density", "maximum"))
-    with st.container(horizontal=True, key="onward"):
-        ui.page_link("features.py", f"all {total:,} in the table ›", least=least, most=most)
+    ui.page_link("features.py", f"all {total:,} in the table ›", least=least, most=most)
 
 
 def quality(run: ui.Opened) -> None:

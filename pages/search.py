@@ -26,8 +26,7 @@ def features_with_words() -> None:
         ui.heading("Features", "whose label or keywords contain these words")
         lists.inline_list("found", [lists.feature_line(row["feature_id"], row["label"]) for row in features])
     if typed.strip():
-        with st.container(key="read-near"):
-            ui.page_link("search.py", "find features by this description ›", by="features", q=typed)
+        ui.page_link("search.py", "find features by this description ›", by="features", q=typed)
 
 
 def texts() -> None:

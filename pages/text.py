@@ -66,11 +66,12 @@ words, beside = st.columns([1.5, 1], gap="large")
 with words:
     with ui.section():
         shown_words(rows)
-    with st.container(key="read-near", horizontal=True, gap="medium"):
-        ui.page_link("search.py", "texts near it in meaning ›", near=number)
-        ui.page_link("similar.py", "explain a similarity ›", a=number)
-        ui.page_link("steer.py", "steer its features ›", text=number)
-        ui.page_link("textmap.py", "on the text map ›", text=number)
+    ui.page_links(
+        ui.link("search.py", "texts near it in meaning ›", {"near": number}),
+        ui.link("similar.py", "explain a similarity ›", {"a": number}),
+        ui.link("steer.py", "steer its features ›", {"text": number}),
+        ui.link("textmap.py", "on the text map ›", {"text": number}),
+    )
     metadata.about_text(text, store)
 with beside, ui.section():
     opened.generation.need(BY_TEXT)

@@ -29,8 +29,7 @@ def coloured_by(run: ui.Opened, feature: queries.Feature, n_coloured: int, n_pla
     """What the map is coloured by, how many of its points that is, and the way to the feature."""
     of_all = "" if n_placed == feature.n_texts else f" ({ui.count(feature.n_texts)} in all)"
     ui.heading(feature.label, f"fires on {ui.count(n_coloured)} of the {ui.count(n_placed)} texts here{of_all}")
-    with st.container(horizontal=True, key="onward feature"):
-        ui.page_link("feature.py", "open this feature ›", feature=feature.feature_id)
+    ui.page_link("feature.py", "open this feature ›", feature=feature.feature_id)
 
 
 @st.fragment

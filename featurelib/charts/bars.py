@@ -58,34 +58,31 @@ def density_bars(
     centres = [first + DEAD_AT * width, *((left + right) / 2)]
     ranges = [TextRange(0, 0), *ranges]
     names = ["fire on no text of this corpus", *(_range_words(texts, n_texts) for texts in ranges[1:])]
-    figure = go.Figure(
-        go.Bar(
-            x=centres,
-            y=[n_dead, *bins["n_features"].to_pylist()],
-            width=width * 0.94,
-            customdata=[[texts.least, texts.most] for texts in ranges],
-            text=names,
-            textposition="none",
-            marker={
-                "color": [GREY, *[accent] * (len(ranges) - 1)],
-                "opacity": [1 if chosen is None or texts in chosen else FAINT for texts in ranges],
-                "line": {"width": 0},
-            },
-            hovertemplate="%{y:,} features<br>%{text}<extra></extra>",
-        )
+    bars = go.Bar(
+        x=centres,
+        y=[n_dead, *bins["n_features"].to_pylist()],
+        width=width * 0.94,
+        customdata=[[texts.least, texts.most] for texts in ranges],
+        text=names,
+        textposition="none",
+        marker={
+            "color": [GREY, *[accent] * (len(ranges) - 1)],
+            "opacity": [1 if chosen is None or texts in chosen else FAINT for texts in ranges],
+            "line": {"width": 0},
+        },
+        hovertemplate="%{y:,} features<br>%{text}<extra></extra>",
     )
-    quiet(figure, 284, left=38, bottom=50)
     end = float(right[-1]) if len(right) else 0.0
     marks = density_marks(first, end)
-    figure.update_xaxes(
-        tickvals=[centres[0], *marks],
-        ticktext=["dead", *(share(10.0**mark) for mark in marks)],
-        title={"text": "share of texts on which a feature fires, on a logarithmic scale", "font": {"size": 12}},
-        range=[centres[0] - 1.6 * width, max(end, marks[-1] if marks else end) + width / 2],
-    )
-    figure.update_yaxes(visible=True, showgrid=False, ticks="", nticks=5, tickfont={"size": 11})
-    figure.update_layout(dragmode="select", selectdirection="h", newselection={"line": {"width": 1, "dash": "dot"}})
-    return figure
+    x = {
+        "tickvals": [centres[0], *marks],
+        "ticktext": ["dead", *(share(10.0**mark) for mark in marks)],
+        "title": {"text": "share of texts on which a feature fires, on a logarithmic scale", "font": {"size": 12}},
+        "range": [centres[0] - 1.6 * width, max(end, marks[-1] if marks else end) + width / 2],
+    }
+    y = {"visible": True, "showgrid": False, "ticks": "", "nticks": 5, "tickfont": {"size": 11}}
+    brushed = {"dragmode": "select", "selectdirection": "h", "newselection": {"line": {"width": 1, "dash": "dot"}}}
+    return go.Figure(bars, quiet(284, left=38, bottom=50, x=x, y=y, **brushed))
 
 
 def _range_words(texts: TextRange, n_texts: int) -> str:
@@ -118,17 +115,13 @@ def count_bars(
         (f"{a:.0f}" if b - a == 1 else f"{a:.0f}–{b - 1:.0f}") if whole else f"{a:.3g} to {b:.3g}"
         for a, b in zip(left, right, strict=True)
     ]
-    figure = go.Figure(
-        go.Bar(
-            x=left if whole and len(left) and right[0] - left[0] == 1 else (left + right) / 2,
-            y=bins[counted].to_numpy(),
-            width=(right - left) * 0.94,
-            text=shown,
-            textposition="none",
-            marker={"color": accent, "opacity": 0.75, "line": {"width": 0}},
-            hovertemplate=f"%{{y:,}} texts<br>{what} %{{text}}<extra></extra>",
-        )
+    bars = go.Bar(
+        x=left if whole and len(left) and right[0] - left[0] == 1 else (left + right) / 2,
+        y=bins[counted].to_numpy(),
+        width=(right - left) * 0.94,
+        text=shown,
+        textposition="none",
+        marker={"color": accent, "opacity": 0.75, "line": {"width": 0}},
+        hovertemplate=f"%{{y:,}} texts<br>{what} %{{text}}<extra></extra>",
     )
-    quiet(figure, height, bottom=22)
-    figure.update_xaxes(nticks=6, tickformat=ticks)
-    return figure
+    return go.Figure(bars, quiet(height, bottom=22, x={"nticks": 6, "tickformat": ticks}))

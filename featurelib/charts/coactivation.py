@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
 
-from featurelib.charts.style import CLEAR, Colours, escape, quiet, share
+from featurelib.charts.style import Colours, escape, quiet, share
 
 MEASURES = {
     "jaccard": "texts on which both fire, of those on which either does",
@@ -37,45 +38,37 @@ def coactivation_heatmap(
     shown = [escape(name) for name in names[:MOST]]
     strength = relative(n_both, measure)
     np.fill_diagonal(strength, np.nan)
-    figure = go.Figure(
-        go.Heatmap(
-            z=strength,
-            x=list(range(len(shown))),
-            y=list(range(len(shown))),
-            text=_words(shown, n_both, strength),
-            hovertemplate="%{text}<extra></extra>",
-            colorscale=_scale(colours),
-            zmin=0,
-            zmax=_top(strength),
-            xgap=1 if len(shown) <= NAMED else 0,
-            ygap=1 if len(shown) <= NAMED else 0,
-            colorbar={"thickness": 8, "len": 0.6, "outlinewidth": 0, "tickformat": ".0%", "nticks": 4, "x": 1.01},
-            hoverongaps=False,
-        )
+    heat = go.Heatmap(
+        z=strength,
+        x=list(range(len(shown))),
+        y=list(range(len(shown))),
+        text=_words(shown, n_both, strength),
+        hovertemplate="%{text}<extra></extra>",
+        colorscale=_scale(colours),
+        zmin=0,
+        zmax=_top(strength),
+        xgap=1 if len(shown) <= NAMED else 0,
+        ygap=1 if len(shown) <= NAMED else 0,
+        colorbar={"thickness": 8, "len": 0.6, "outlinewidth": 0, "tickformat": ".0%", "nticks": 4, "x": 1.01},
+        hoverongaps=False,
     )
     labelled = named and len(shown) <= NAMED
-    quiet(figure, int(np.clip(100 + 14 * len(shown), 240, HEIGHT)), left=230 if labelled else 22, bottom=22)
-    figure.update_layout(plot_bgcolor=CLEAR)
-    figure.update_xaxes(
-        constrain="domain", title={"text": AXIS, "font": {"size": 11}, "standoff": 4}, showticklabels=False,
-        showgrid=False, zeroline=False, ticks="",
-    )  # fmt: skip
-    figure.update_yaxes(
-        title=None if labelled else {"text": AXIS, "font": {"size": 11}, "standoff": 4},
-        showticklabels=labelled,
-        scaleanchor="x",
-        constrain="domain",
-        constraintoward="top",
-        autorange="reversed",
-        rangemode="normal",
-        tickvals=list(range(len(shown))),
-        ticktext=[_cut(name) for name in names[:MOST]],
-        showgrid=False,
-        zeroline=False,
-        ticks="",
-        tickfont={"size": 11},
-    )
-    return figure
+    bare: dict[str, Any] = {"showgrid": False, "zeroline": False, "ticks": "", "constrain": "domain"}
+    title = {"text": AXIS, "font": {"size": 11}, "standoff": 4}
+    y = {
+        "title": None if labelled else title,
+        "showticklabels": labelled,
+        "scaleanchor": "x",
+        "constraintoward": "top",
+        "autorange": "reversed",
+        "rangemode": "normal",
+        "tickvals": list(range(len(shown))),
+        "ticktext": [_cut(name) for name in names[:MOST]],
+        "tickfont": {"size": 11},
+    }
+    height = int(np.clip(100 + 14 * len(shown), 240, HEIGHT))
+    x = bare | {"title": title, "showticklabels": False}
+    return go.Figure(heat, quiet(height, left=230 if labelled else 22, bottom=22, x=x, y=bare | y))
 
 
 def relative(n_both: np.ndarray, measure: str) -> np.ndarray:

@@ -20,7 +20,7 @@ def text_spread(
     `bins` has split, left, right and share (of the split's texts); `splits` gives the splits to draw, one or two, with
     their names in words; `what` is the name of the number.
     """
-    figure = go.Figure()
+    traces = []
     for number, (split, name) in enumerate(splits.items()):
         rows = bins.filter(pc.equal(bins["split"], split))
         left, right = rows["left"].to_numpy(), rows["right"].to_numpy()
@@ -28,10 +28,8 @@ def text_spread(
         shares = rows["share"].to_numpy()
         words = [f"{share(s)} of {name}<br>{what} {bounds}" for s, bounds in zip(shares, ranges, strict=True)]
         trace = _line(centres, shares, words) if number else _bars(centres, shares, words, right - left, accent)
-        figure.add_trace(trace)
-    quiet(figure, height, bottom=22)
-    figure.update_xaxes(nticks=6)
-    return figure
+        traces.append(trace)
+    return go.Figure(traces, quiet(height, bottom=22, x={"nticks": 6}))
 
 
 def _bars(x: np.ndarray, y: np.ndarray, words: list[str], widths: np.ndarray, accent: str) -> go.Bar:
@@ -85,7 +83,5 @@ def feature_spread(bins: pa.Table, what: str, *, accent: str = ACCENT, height: i
         f"{n:,} feature{'s' if n != 1 else ''}<br>{what} {a:.3g} to {b:.3g}"
         for n, a, b in zip(counts, left, right, strict=True)
     ]
-    figure = go.Figure(_bars((left + right) / 2, counts, words, right - left, accent))
-    quiet(figure, height, bottom=22)
-    figure.update_xaxes(nticks=6)
-    return figure
+    bars = _bars((left + right) / 2, counts, words, right - left, accent)
+    return go.Figure(bars, quiet(height, bottom=22, x={"nticks": 6}))

@@ -42,15 +42,16 @@ def feature_map(
     size = float(np.clip(220 / np.sqrt(max(len(points.ids), 1)), 3.0, 9.0))
     opacity = 0.85 if highlighted is None else 0.2
     coloured, marker = _marker(rows, colour, colours)
-    figure = go.Figure()
-    points.draw(figure, ~coloured, {"color": GREY, "size": size * 0.8, "opacity": opacity * 0.6})
-    points.draw(figure, coloured, {**marker, "size": size, "opacity": opacity})
+    traces = [
+        points.drawn(~coloured, {"color": GREY, "size": size * 0.8, "opacity": opacity * 0.6}),
+        points.drawn(coloured, {**marker, "size": size, "opacity": opacity}),
+    ]
     if highlighted is not None:
         chosen = np.isin(points.ids, np.asarray(highlighted, dtype=np.int64))
-        points.draw(figure, chosen, {"color": colours.accent, "size": size * 1.6, "opacity": 1.0})
+        traces.append(points.drawn(chosen, {"color": colours.accent, "size": size * 1.6, "opacity": 1.0}))
     if marked is not None:
-        points.ring(figure, marked, size * 3, colours)
-    return as_map(figure, 640, drag=drag, name="map")
+        traces.append(points.ring(marked, size * 3, colours))
+    return as_map(traces, 640, drag=drag, name="map")
 
 
 def _marker(rows: pa.Table, colour: str, colours: Colours) -> tuple[np.ndarray, dict[str, Any]]:

@@ -34,27 +34,25 @@ class Points:
     names: np.ndarray | None = None
     """What is shown on hover beside the id, if anything: escaped strings [n]."""
 
-    def draw(self, figure: go.Figure, chosen: np.ndarray, marker: dict[str, Any]) -> None:
-        """Add some of the points (a mask or positions) to a figure; they can be selected."""
+    def drawn(self, chosen: np.ndarray, marker: dict[str, Any]) -> go.Scattergl:
+        """Return some of the points (a mask or positions) as a trace; they can be selected."""
         name = "" if self.names is None else "%{hovertext}<br>"
-        figure.add_trace(
-            go.Scattergl(
-                x=self.x[chosen],
-                y=self.y[chosen],
-                customdata=self.ids[chosen],
-                hovertext=None if self.names is None else self.names[chosen],
-                mode="markers",
-                marker={"line": {"width": 0}, **marker},
-                selected={"marker": {"opacity": 1, "size": marker["size"] * 1.3}},
-                unselected={"marker": {"opacity": 0.22}},
-                hovertemplate=f"{name}{self.what} %{{customdata}}<extra></extra>",
-            )
+        return go.Scattergl(
+            x=self.x[chosen],
+            y=self.y[chosen],
+            customdata=self.ids[chosen],
+            hovertext=None if self.names is None else self.names[chosen],
+            mode="markers",
+            marker={"line": {"width": 0}, **marker},
+            selected={"marker": {"opacity": 1, "size": marker["size"] * 1.3}},
+            unselected={"marker": {"opacity": 0.22}},
+            hovertemplate=f"{name}{self.what} %{{customdata}}<extra></extra>",
         )
 
-    def ring(self, figure: go.Figure, point_id: int, size: float, colours: Colours) -> None:
-        """Draw a ring around one point, if it is there."""
+    def ring(self, point_id: int, size: float, colours: Colours) -> go.Scattergl:
+        """Return a ring around one point, if it is there."""
         ring = {"color": colours.palette[1], "size": size, "symbol": "circle-open", "line": {"width": 2.5}}
-        self.draw(figure, self.ids == point_id, {**ring, "opacity": 1.0})
+        return self.drawn(self.ids == point_id, {**ring, "opacity": 1.0})
 
 
 def points_of(rows: pa.Table, what: str, names: np.ndarray | None = None) -> Points:
@@ -63,13 +61,12 @@ def points_of(rows: pa.Table, what: str, names: np.ndarray | None = None) -> Poi
     return Points(rows[f"{what}_id"].to_numpy().astype(np.int32), x, y, what, names)
 
 
-def as_map(figure: go.Figure, height: int, *, drag: str, name: str) -> go.Figure:
-    """Make a figure a map: equal scales, no axes, room for the colour bar; `name` keeps its zoom between reruns."""
-    quiet(figure, height)
-    figure.update_xaxes(visible=False, fixedrange=False)
-    figure.update_yaxes(visible=False, fixedrange=False, scaleanchor="x", rangemode="normal")
-    figure.update_layout(dragmode=drag, uirevision=name, margin={"l": 0, "r": 0, "t": 0, "b": 54})
-    return figure
+def as_map(traces: Sequence[go.Scattergl], height: int, *, drag: str, name: str) -> go.Figure:
+    """Return a map: equal scales, no axes, room for the colour bar; `name` keeps its zoom between reruns."""
+    x = {"visible": False, "fixedrange": False}
+    y = x | {"scaleanchor": "x", "rangemode": "normal"}
+    margin = {"l": 0, "r": 0, "t": 0, "b": 54}
+    return go.Figure(list(traces), quiet(height, x=x, y=y, dragmode=drag, uirevision=name, margin=margin))
 
 
 def kinds_marker(kinds: np.ndarray, colours: Colours) -> dict[str, Any]:

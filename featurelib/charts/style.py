@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Mapping
+from typing import Any, Protocol
 
 import numpy as np
 import plotly.graph_objects as go
@@ -28,32 +29,40 @@ class Colours(Protocol):
         """For kinds, used in turn."""
 
 
-def quiet(figure: go.Figure, height: int, *, left: int = 0, bottom: int = 26) -> go.Figure:
-    """Remove frame, grid, legend and toolbar from a figure; `height`, `left` and `bottom` are pixels."""
-    figure.update_layout(
-        template=go.layout.Template(),
-        height=height,
-        margin={"l": left, "r": 0, "t": 4, "b": bottom, "pad": 0},
-        paper_bgcolor=CLEAR,
-        plot_bgcolor=CLEAR,
-        showlegend=False,
-        bargap=0.06,
-        dragmode=False,
-        hoverlabel={"align": "left"},
-        hovermode="closest",
-    )
-    figure.update_xaxes(
-        showgrid=False,
-        zeroline=False,
-        ticks="",
-        title=None,
-        fixedrange=True,
-        showline=True,
-        linewidth=1,
-        linecolor=GREY,
-    )
-    figure.update_yaxes(visible=False, fixedrange=True, rangemode="tozero")
-    return figure
+EMPTY = go.layout.Template()
+"""No style of Plotly's own, some kilobytes in every figure."""
+
+
+def quiet(
+    height: int,
+    *,
+    left: int = 0,
+    bottom: int = 26,
+    x: Mapping[str, Any] | None = None,
+    y: Mapping[str, Any] | None = None,
+    **others: Any,
+) -> dict[str, Any]:
+    """Return a layout without frame, grid, legend and toolbar; `height`, `left` and `bottom` are pixels.
+
+    `x` and `y` add to the axes, `others` to the layout. One dictionary for a new figure: changing a figure step by step
+    takes Plotly ten times as long as checking it once.
+    """
+    layout = {
+        "template": EMPTY,
+        "height": height,
+        "margin": {"l": left, "r": 0, "t": 4, "b": bottom, "pad": 0},
+        "paper_bgcolor": CLEAR,
+        "plot_bgcolor": CLEAR,
+        "showlegend": False,
+        "bargap": 0.06,
+        "dragmode": False,
+        "hoverlabel": {"align": "left"},
+        "hovermode": "closest",
+    }
+    line = {"showline": True, "linewidth": 1, "linecolor": GREY}
+    xaxis = {"showgrid": False, "zeroline": False, "ticks": "", "fixedrange": True, **line}
+    yaxis = {"visible": False, "fixedrange": True, "rangemode": "tozero"}
+    return layout | {"xaxis": xaxis | dict(x or {}), "yaxis": yaxis | dict(y or {})} | others
 
 
 def share(value: float) -> str:

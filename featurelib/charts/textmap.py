@@ -45,14 +45,13 @@ def text_map(
     if not colouring.kinds:
         coloured = coloured[np.argsort(numbers[coloured], kind="stable")]
     size = float(np.clip(260 / np.sqrt(max(len(points.ids), 1)), 2.4, 8.0))
-    figure = go.Figure()
     grey = {"color": GREY, "size": size, "opacity": 0.45 if colouring.sparse else 0.6}
-    points.draw(figure, ~np.isfinite(numbers), grey)
     marker = _marker(numbers[coloured], colouring, colours)
-    points.draw(figure, coloured, {**marker, "size": size * (1.5 if colouring.sparse else 1.2), "opacity": 0.9})
+    marker |= {"size": size * (1.5 if colouring.sparse else 1.2), "opacity": 0.9}
+    traces = [points.drawn(~np.isfinite(numbers), grey), points.drawn(coloured, marker)]
     if marked is not None and len(points.ids) <= MARKED_UP_TO:
-        points.ring(figure, marked, 15, colours)
-    return as_map(figure, 600, drag=drag, name="text map")
+        traces.append(points.ring(marked, 15, colours))
+    return as_map(traces, 600, drag=drag, name="text map")
 
 
 def _marker(numbers: np.ndarray, colouring: Colouring, colours: Colours) -> dict[str, Any]:

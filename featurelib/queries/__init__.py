@@ -51,15 +51,7 @@ from featurelib.queries.features import (
 )
 from featurelib.queries.fidelity import fidelity, fidelity_bins, fidelity_summary, keyword_evidence
 from featurelib.queries.matching import firing_pairs, texts_per_feature, why_not_comparable
-from featurelib.queries.metadata import (
-    MetadataColumn,
-    filter_columns,
-    listed_columns,
-    metadata_columns,
-    metadata_values,
-    telling_columns,
-    title_column,
-)
+from featurelib.queries.metadata import metadata_values
 from featurelib.queries.near_misses import near_misses
 from featurelib.queries.open_run import OpenRun
 from featurelib.queries.overview import cosine_bins, counts, density_bins, l0_bins, worst_texts
@@ -83,3 +75,11 @@ from featurelib.queries.textmap import (
 from featurelib.queries.texts import TextRow, active_features, text, text_features, text_metadata, texts
 from featurelib.queries.top_texts import bands, count_top_texts, histogram, random_texts, top_texts
 from featurelib.schema.records import ExplanationScore, Fidelity
+from featurelib.storage.own_columns import (
+    MetadataColumn,
+    filter_columns,
+    listed_columns,
+    metadata_columns,
+    telling_columns,
+    title_column,
+)

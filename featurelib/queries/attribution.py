@@ -17,16 +17,18 @@ def contributions(store: Store, feature_id: int, text_ids: Iterable[int]) -> pa.
     (times pre_activation where that is above 1) and as exactly as stored embeddings are the embedder's (float16
     rounds).
     """
-    return store.ask(
+    ids = list(dict.fromkeys(int(text_id) for text_id in text_ids))
+    rows = store.look_up(
         """
         select c.text_id, w.starts, w.ends, c.parts, c.special, c.constant, c.pre_activation
         from contributions c
         join text_words w on w.text_id = c.text_id
-        where c.feature_id = $feature_id and c.text_id in (select unnest($text_ids::bigint[]))
-        order by list_position($text_ids::bigint[], c.text_id)""",
+        where c.feature_id = $feature_id and c.text_id in (select unnest($text_ids::bigint[]))""",
         feature_id=feature_id,
-        text_ids=list(dict.fromkeys(int(text_id) for text_id in text_ids)),
+        text_ids=ids,
     )
+    place = {text_id: number for number, text_id in enumerate(rows["text_id"].to_pylist())}
+    return rows.take(pa.array([place[text_id] for text_id in ids if text_id in place], pa.int64()))
 
 
 def no_words_reason(store: Store) -> str | None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import pyarrow as pa
 
 from featurelib.schema import Refusal
-from featurelib.storage.store import Store, quoted
+from featurelib.storage.store import Store, once_per_generation, quoted, remembered
 
-ORDER = "list_position(['length', 'truncation', 'language', 'script', 'boilerplate', 'copies'], a.\"check\")"
+CHECKS = ("length", "truncation", "language", "script", "boilerplate", "copies")
+"""The checks in the order in which they are shown."""
+ORDER = f'list_position({list(CHECKS)}, a."check")'
 
 DEVIATION = "if(a.\"check\" = 'length', greatest(a.low - a.expected, a.expected - a.high), a.low - a.expected)"
 """How far the nearer end of the interval is from the expected value."""
@@ -22,6 +24,7 @@ where ($check::varchar is null or a."check" = $check::varchar) and (a.flagged or
 """
 
 
+@once_per_generation
 def audit_counts(store: Store) -> pa.Table:
     """Return the checks of this run: check, n_features (those with a text to check), n_flagged."""
     return store.ask(
@@ -34,6 +37,7 @@ def audit_counts(store: Store) -> pa.Table:
     )
 
 
+@once_per_generation
 def audit_checks(store: Store) -> list[str]:
     """Return the names of the checks of this run in their order; none before the stage audit."""
     rows = store.ask(
@@ -46,6 +50,7 @@ def audit_checks(store: Store) -> list[str]:
     return [str(check) for check in rows["check"].to_pylist()]
 
 
+@remembered
 def audit_rows(
     store: Store,
     check: str | None = None,
@@ -84,6 +89,7 @@ def audit_rows(
     )
 
 
+@remembered
 def count_audit_rows(store: Store, check: str | None = None, *, flagged: bool = True) -> int:
     """Return the number of rows that `audit_rows` has in all."""
     return store.count(
@@ -98,17 +104,21 @@ def count_audit_rows(store: Store, check: str | None = None, *, flagged: bool = 
 
 def feature_audit(store: Store, feature_id: int) -> pa.Table:
     """Return all checks of one feature: check, value, low, high, expected, n_texts, flagged, detail."""
-    return store.ask(
-        f"""
+    rows = store.look_up(
+        """
         select a."check", a.value, a.low, a.high, a.expected, a.n_texts, a.flagged, a.detail
         from audit a
         where a.feature_id = $feature_id
-        order by {ORDER}, a."check"
-        """,
+        order by a."check\"""",
         feature_id=feature_id,
     )
+    places = {check: place for place, check in enumerate(CHECKS)}
+    checks = rows["check"].to_pylist()
+    order = sorted(range(len(checks)), key=lambda row: places.get(checks[row], len(places)))
+    return rows.take(pa.array(order, pa.int64()))
 
 
+@once_per_generation
 def flagged_ids(store: Store, check: str | None = None) -> tuple[int, ...]:
     """Return the ids of the features that a check flags (any check where it is None), for FeatureFilter(ids=…)."""
     rows = store.ask(

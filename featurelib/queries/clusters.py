@@ -5,7 +5,7 @@ from __future__ import annotations
 import pyarrow as pa
 
 from featurelib.schema import Refusal
-from featurelib.storage.store import Store
+from featurelib.storage.store import Store, once_per_generation, remembered
 
 CLUSTERS = {"cluster": "layout", "topic": "keyword_clusters"}
 """The kinds of clusters and the tables that hold them: of directions, of labels."""
@@ -18,6 +18,7 @@ def _table(kind: str) -> str:
     return CLUSTERS[kind]
 
 
+@once_per_generation
 def clusters(store: Store, kind: str = "cluster") -> pa.Table:
     """Return the clusters, the largest first: cluster, n_features, keywords (the three most common of its features).
 
@@ -53,18 +54,19 @@ def clusters(store: Store, kind: str = "cluster") -> pa.Table:
 
 def cluster_features(store: Store, kind: str, cluster: int) -> pa.Table:
     """Return the features of a cluster, the densest first: feature_id, label, density."""
-    return store.ask(
+    return store.look_up(
         f"""
         select c.feature_id, coalesce(l.label, 'feature ' || c.feature_id) as label, f.density
         from {_table(kind)} c
         join features f on f.feature_id = c.feature_id
         left join maybe.labels l on l.feature_id = c.feature_id
-        where c.cluster = $cluster::bigint
+        where c.cluster = $cluster
         order by f.density desc, c.feature_id""",
         cluster=cluster,
     )
 
 
+@remembered
 def cluster_keywords(store: Store, kind: str, cluster: int, *, limit: int = 12) -> pa.Table:
     """Return the most common keywords of a cluster: keyword, n_features."""
     return store.ask(
@@ -81,6 +83,7 @@ def cluster_keywords(store: Store, kind: str, cluster: int, *, limit: int = 12) 
     )
 
 
+@once_per_generation
 def topic_layout(store: Store) -> pa.Table:
     """Return the columns of `layout`, where the column cluster holds the clusters of labels."""
     return store.ask(

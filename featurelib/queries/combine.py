@@ -5,35 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import pyarrow as pa
 
-from featurelib.queries.metadata import own_columns
+from featurelib.queries.texts import TEXT_FIELDS, texts
 from featurelib.schema import Refusal
+from featurelib.storage.fired import n_active, texts_of
 from featurelib.storage.store import Store
 
 MOST_COMBINED = 20
 """Features in one combination, at most."""
-
-# The rows of one feature lie together in the files, so only those of the named features are read.
-MATCHING = """
-with fired as (
-    select a.text_id, a.feature_id, a.activation / f.max_activation as strength
-    from activations_by_feature a
-    join features f on f.feature_id = a.feature_id
-    where a.feature_id in (select unnest($named::bigint[]))
-), counted as (
-    select text_id, min(strength) filter (feature_id in (select unnest($present::bigint[]))) as strength,
-        count(*) filter (feature_id in (select unnest($present::bigint[]))) as n_present,
-        count(*) filter (feature_id in (select unnest($absent::bigint[]))) as n_absent
-    from fired
-    group by text_id
-), matching as (
-    select t.text_id, c.strength
-    from texts t
-    left join counted c on c.text_id = t.text_id
-    where coalesce(c.n_present, 0) = len($present::bigint[]) and coalesce(c.n_absent, 0) = 0
-)
-"""
 
 
 @dataclass(frozen=True)
@@ -48,29 +29,87 @@ class CombinedCounts:
     """Of these, the texts on which no feature fires that must not."""
 
 
-def _named(present: Sequence[int], absent: Sequence[int]) -> dict[str, list[int]]:
+@dataclass(frozen=True)
+class _Named:
+    """The features of a combination, each once."""
+
+    present: list[int]
+    absent: list[int]
+
+
+def _named(present: Sequence[int], absent: Sequence[int]) -> _Named:
     fire, silent = (list(dict.fromkeys(int(feature_id) for feature_id in ids)) for ids in (present, absent))
     both = sorted(set(fire) & set(silent))
     if both:
         raise Refusal(f"feature {both[0]} cannot fire and not fire on one text; take it from one of the two lists.")
     if len(fire) + len(silent) > MOST_COMBINED:
         raise Refusal(f"{len(fire) + len(silent)} features are named; {MOST_COMBINED} can be combined at most.")
-    return {"named": fire + silent, "present": fire, "absent": silent}
+    return _Named(fire, silent)
+
+
+def _all_fire(store: Store, present: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
+    """The texts on which all features fire, ascending, and the smallest of their strengths there.
+
+    It begins with the feature that fires least, so what it costs is bounded by the others' numbers of texts.
+    """
+    counts = n_active(store)
+    if any(not 0 <= feature_id < len(counts) for feature_id in present):
+        return np.empty(0, np.int64), np.empty(0, np.float32)
+    rarest, *others = sorted(present, key=lambda feature_id: int(counts[feature_id]))
+    ids, strength = _strengths(store, rarest)
+    order = np.argsort(ids)
+    ids, strength = ids[order], strength[order]
+    for feature_id in others:
+        theirs, values = _strengths(store, feature_id)
+        here, there = _places(ids, theirs)
+        ids, strength = ids[here], np.minimum(strength[here], values[there])
+    return ids, strength
+
+
+def _strengths(store: Store, feature_id: int) -> tuple[np.ndarray, np.ndarray]:
+    fired = texts_of(store, feature_id)
+    activations = np.asarray(fired.activations)
+    return np.asarray(fired.text_ids), activations / activations.max(initial=np.float32(1e-30))
+
+
+def _places(ids: np.ndarray, others: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Where the common texts stand in `ids`, which ascend, and in `others`: each in the order of `ids`."""
+    if not len(ids):
+        return np.empty(0, np.int64), np.empty(0, np.int64)
+    at = np.minimum(np.searchsorted(ids, others), len(ids) - 1)
+    there = np.flatnonzero(ids[at] == others)
+    here = at[there]
+    order = np.argsort(here)
+    return here[order], there[order]
+
+
+def _matching(store: Store, named: _Named) -> tuple[np.ndarray, np.ndarray | None]:
+    """The texts that match, ascending, and their strengths: None where nothing must fire."""
+    if named.present:
+        ids, strength = _all_fire(store, named.present)
+        for feature_id in named.absent:
+            here, _ = _places(ids, np.asarray(texts_of(store, feature_id).text_ids))
+            kept = np.ones(len(ids), bool)
+            kept[here] = False
+            ids, strength = ids[kept], strength[kept]
+        return ids, strength
+    silent = np.ones(store.n_texts, bool)
+    for feature_id in named.absent:
+        silent[texts_of(store, feature_id).text_ids] = False
+    return np.flatnonzero(silent), None
 
 
 def count_combined(store: Store, present: Sequence[int], absent: Sequence[int] = ()) -> CombinedCounts:
     """Count the texts on which all of `present` fire and none of `absent`; Refusal when a feature is in both."""
-    values = _named(present, absent)
-    count = f"{MATCHING} select count(*) from matching"
-    n_matching = store.count(count, **values)
-    present_alone = values | {"absent": [], "named": values["present"]}
-    n_present = store.count(count, **present_alone) if absent else n_matching
+    named = _named(present, absent)
+    n_matching = len(_matching(store, named)[0])
+    n_present = n_matching if not named.absent else len(_matching(store, _Named(named.present, []))[0])
     return CombinedCounts(store.n_texts, n_present, n_matching)
 
 
 def densities(store: Store, ids: Iterable[int]) -> dict[int, float]:
     """Return the densities of some features, by id; unknown ids are left out."""
-    rows = store.ask(
+    rows = store.look_up(
         """
         select feature_id, density
         from features
@@ -90,19 +129,26 @@ def combined_texts(
     those of `present`, null when nothing must fire. Columns: text_id, text, strength, cut, sae_split, then the
     `listed_columns`.
     """
-    return store.ask(
-        f"""{MATCHING}, page as (
-            select text_id, strength
-            from matching
-            order by strength desc nulls last, text_id
-            limit $limit::bigint offset $offset::bigint
-        )
-        select t.text_id, t.text, p.strength, s.cut, s.sae_split{own_columns(store)}
-        from page p
-        join texts t on t.text_id = p.text_id
-        left join maybe.text_summaries s on s.text_id = t.text_id
-        order by p.strength desc nulls last, t.text_id""",
-        **_named(present, absent),
-        limit=limit,
-        offset=offset,
-    )
+    ids, strength = _matching(store, _named(present, absent))
+    if strength is not None:
+        order = strongest(strength, offset + limit)[offset:]
+        ids, strength = ids[order], strength[order]
+    else:
+        ids = ids[offset : offset + limit]
+    shown = texts(store, ids.tolist())
+    strengths = pa.nulls(len(ids), pa.float32()) if strength is None else pa.array(strength, pa.float32())
+    first = {"text_id": shown["text_id"], "text": shown["text"], "strength": strengths}
+    first |= {"cut": shown["cut"], "sae_split": shown["sae_split"]}
+    own = shown.drop_columns(["text_id", *TEXT_FIELDS])
+    return pa.table([*first.values(), *own.columns], names=[*first, *own.column_names])
+
+
+def strongest(values: np.ndarray, count: int) -> np.ndarray:
+    """The places of the `count` largest values, the largest first, equal ones in their order."""
+    if len(values) > 4 * count:
+        least = np.partition(values, len(values) - count)[len(values) - count]
+        places = np.flatnonzero(values >= least)
+    else:
+        places = np.arange(len(values))
+    order: np.ndarray = places[np.argsort(-values[places], kind="stable")][:count]
+    return order

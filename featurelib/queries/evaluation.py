@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from featurelib.queries.overview import equal_bins
 from featurelib.schema import TEXT_SUMMARIES, Refusal
-from featurelib.storage.store import Store
+from featurelib.storage.store import Store, once_per_generation
 
 TEXT_COLUMNS = ("cosine", "fvu", "n_active")
 OUTER = 0.005
@@ -43,6 +43,7 @@ class Thresholds:
     high: float
 
 
+@once_per_generation
 def evaluation(store: Store) -> pa.Table:
     """Return every metric with its interval, split, space, number of texts and formula; held-out texts first."""
     return store.ask(
@@ -53,6 +54,7 @@ def evaluation(store: Store) -> pa.Table:
     )
 
 
+@once_per_generation
 def metric(store: Store, metric: str, split: str) -> Metric | None:
     """Return one metric on one split, or None when it was not measured there."""
     rows = store.ask(
@@ -68,6 +70,7 @@ def metric(store: Store, metric: str, split: str) -> Metric | None:
     return Metric(**rows[0]) if rows else None
 
 
+@once_per_generation
 def metrics(store: Store) -> dict[tuple[str, str], Metric]:
     """Return every metric by its name and split."""
     rows = store.ask(
@@ -79,6 +82,7 @@ def metrics(store: Store) -> dict[tuple[str, str], Metric]:
     return {(row["metric"], row["split"]): Metric(**row) for row in rows}
 
 
+@once_per_generation
 def text_bins(store: Store, column: str, n_bins: int = 40) -> pa.Table:
     """Return a histogram of cosine, fvu or n_active for each split, all in the same bins.
 
@@ -130,17 +134,20 @@ def _bin_ends(low: float | None, high: float | None, n_bins: int, *, whole: bool
     return (low, (high - low) / n_bins, n_bins) if high > low else (low - 0.5, 1.0, 1)
 
 
+@once_per_generation
 def thresholds(store: Store) -> Thresholds:
     """Return the number of different thresholds, the lowest and the highest."""
     rows = store.ask("select count(distinct gate) as n_values, min(gate) as low, max(gate) as high from gates")
     return Thresholds(**rows.to_pylist()[0])
 
 
+@once_per_generation
 def threshold_bins(store: Store, n_bins: int = 40) -> pa.Table:
     """Return the features' thresholds in equal bins: left, right, n_features."""
     return equal_bins(store, "gates", "gate", "n_features", n_bins)
 
 
+@once_per_generation
 def alignment_bins(store: Store, n_bins: int = 40) -> pa.Table:
     """Return the cosine of encoder and decoder direction of each feature in equal bins: left, right, n_features."""
     columns = store.once("columns of gates", lambda: store.ask("select * from gates limit 0").schema.names)
@@ -167,6 +174,7 @@ def fvu_quantile(store: Store, share: float) -> float | None:
     return store.once(f"fvu_quantile {share}", ask)
 
 
+@once_per_generation
 def nearest_bins(store: Store, n_bins: int = 40) -> pa.Table:
     """Return the cosine of each feature's direction to its nearest neighbour in equal bins: left, right, n_features."""
     return equal_bins(store, "(from neighbours where rank = 1)", "cosine", "n_features", n_bins)

@@ -23,7 +23,7 @@ class Explanation:
 
 def explanation(store: Store, feature_id: int) -> Explanation | None:
     """Return a feature's explanation with its scores; None where there is none."""
-    rows = store.ask(
+    rows = store.look_up(
         """
         select explanation, model, scorer, score, low, high, n_texts, n_fires, n_unread, accuracy, precision, recall,
             specificity, f1, reason

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from featurelib.schema import Refusal
-from featurelib.storage.store import Store
+from featurelib.storage.store import Store, remembered
 
 FAMILY_SORTS = (
     "size",
@@ -80,6 +80,7 @@ class Family:
     """block_ratio / shuffled_ratio."""
 
 
+@remembered
 def families(
     store: Store,
     words: str = "",
@@ -108,6 +109,7 @@ def families(
     )
 
 
+@remembered
 def count_families(store: Store, words: str = "") -> int:
     """Return the number of families whose members' labels contain all the words."""
     return store.count(f"{CARDS} select count(*) from matching", words=words.strip())
@@ -137,7 +139,7 @@ def family_members(store: Store, family_id: int) -> pa.Table:
     Columns: feature_id, label, parent_id (null for the root), depth, n_active, n_both (texts shared with the parent),
     conditional = P(parent | feature), share_of_parent = P(feature | parent), nesting.
     """
-    return store.ask(
+    return store.look_up(
         """
         select i.feature_id, coalesce(l.label, 'feature ' || i.feature_id) as label, i.parent_id, i.depth, f.n_active,
             i.n_both, i.conditional, i.share_of_parent, i.nesting
@@ -156,7 +158,7 @@ def relatives(store: Store, feature_id: int) -> pa.Table:
     Columns: kin ('parent' or 'child'), feature_id, label, family_id, n_active, n_both, conditional and share_of_parent
     of that edge: P(parent | child) and P(child | parent).
     """
-    return store.ask(
+    return store.look_up(
         """
         with edges as (
             select 'parent' as kin, parent_id as feature_id, family_id, n_both, conditional, share_of_parent

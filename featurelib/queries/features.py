@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
+import numpy as np
 import pyarrow as pa
 
-from featurelib.schema import Refusal
-from featurelib.storage.store import Store
+from featurelib.schema import FEATURES, Refusal
+from featurelib.storage.derived import card_words, cards
+from featurelib.storage.fired import n_active
+from featurelib.storage.store import Store, once_per_generation
 
 SORTS = (
     "feature_id",
@@ -24,48 +27,8 @@ SORTS = (
     "dead",
 )
 """The columns that `features` sorts by."""
-
-# The tables of the schema `maybe` are empty as long as they have not been made.
-WORDS = """
-    select feature_id, string_agg(keyword, ', ' order by rank) as keywords
-    from maybe.keywords
-    where {which}
-    group by feature_id
-"""
-
-CARDS = """
-with words as ({words}), explained as (
-    select feature_id, min(explanation) as explanation
-    from maybe.explanations
-    group by feature_id
-), cards as (
-    select f.*, coalesce(l.label, 'feature ' || f.feature_id) as label, coalesce(l.source, 'none') as label_source,
-        coalesce(w.keywords, '') as keywords, coalesce(x.explanation, '') as explanation, g.gate, p.cluster, q.auroc,
-        q.ap
-    from features f
-    left join maybe.labels l on l.feature_id = f.feature_id
-    left join words w on w.feature_id = f.feature_id
-    left join maybe.gates g on g.feature_id = f.feature_id
-    left join maybe.layout p on p.feature_id = f.feature_id
-    left join maybe.fidelity q on q.feature_id = f.feature_id and q.method = 'ours' and q.predictor = 'resembles'
-    left join explained x on x.feature_id = f.feature_id
-)
-"""
-
-MATCHES = """
-where ($density_low::double is null or density >= $density_low::double)
-    and ($density_high::double is null or density <= $density_high::double)
-    and ($activation_low::double is null or max_activation >= $activation_low::double)
-    and ($activation_high::double is null or max_activation <= $activation_high::double)
-    and ($dead::boolean is null or dead = $dead::boolean)
-    and ($cluster::integer is null or cluster = $cluster::integer)
-    and ($fidelity_low::double is null or auroc >= $fidelity_low::double)
-    and ($ap_low::double is null or ap >= $ap_low::double)
-    and ($ids::bigint[] is null or feature_id in (select unnest($ids::bigint[])))
-    and (feature_id::varchar = $words::varchar
-        or len(list_filter(string_split_regex(lower($words::varchar), '\\s+'),
-            lambda word: not contains(lower(label || ' ' || keywords || ' ' || explanation), word))) = 0)
-"""
+ALL = 2**31
+"""A limit that no run's number of features reaches."""
 
 
 @dataclass(frozen=True)
@@ -93,10 +56,40 @@ class FeatureFilter:
     ap_low: float | None = None
     """The least average precision of the same."""
 
-    def values(self) -> dict[str, object]:
-        """What is bound in the SQL."""
-        ids = None if self.ids is None else [int(feature_id) for feature_id in self.ids]
-        return asdict(self) | {"words": self.words.strip(), "ids": ids}
+    def conditions(self) -> tuple[str, dict[str, object]]:
+        """Return the SQL of the conditions on rows `c` of the cards and `w` of their words, and what is bound in it."""
+        values: dict[str, object] = {
+            "density_low": self.density_low,
+            "density_high": self.density_high,
+            "activation_low": self.activation_low,
+            "activation_high": self.activation_high,
+            "dead": self.dead,
+            "cluster": self.cluster,
+            "auroc_low": self.fidelity_low,
+            "ap_low": self.ap_low,
+            "ids": None if self.ids is None else [int(feature_id) for feature_id in self.ids],
+        }
+        values = {name: value for name, value in values.items() if value is not None}
+        conditions = [CONDITIONS[name] for name in values]
+        words = self.words.lower().split()
+        if words:
+            found = [f"instr(w.searched, $word_{number}) > 0" for number in range(len(words))]
+            conditions.append(f"(cast(c.feature_id as varchar) = $words or {' and '.join(found)})")
+            values |= {f"word_{number}": word for number, word in enumerate(words)} | {"words": self.words.strip()}
+        return " and ".join(conditions) or "true", values
+
+
+CONDITIONS = {
+    "density_low": "c.density >= $density_low",
+    "density_high": "c.density <= $density_high",
+    "activation_low": "c.max_activation >= $activation_low",
+    "activation_high": "c.max_activation <= $activation_high",
+    "dead": "c.dead = $dead",
+    "cluster": "c.cluster = $cluster",
+    "auroc_low": "c.auroc >= $auroc_low",
+    "ap_low": "c.ap >= $ap_low",
+    "ids": "c.feature_id in (select unnest($ids::bigint[]))",
+}
 
 
 @dataclass(frozen=True)
@@ -150,78 +143,79 @@ def features(
     """
     if sort not in SORTS:
         raise Refusal(f"features cannot be sorted by '{str(sort)[:40]}'; use one of {', '.join(SORTS)}.")
-    order = f"cards.{sort} {'desc' if descending else 'asc'} nulls last, cards.feature_id"
-    return store.ask(
-        f"""{_cards(which)}, page as (
-            select *
-            from cards
-            {MATCHES}
+    order = f"c.{sort} {'desc' if descending else 'asc'} nulls last, c.feature_id"
+    conditions, values = which.conditions()
+    store.need(FEATURES)
+    return store.look_up(
+        f"""
+        with page as (
+            select c.*
+            from {_cards(store, which)}
+            where {conditions}
             order by {order}
-            limit $limit::bigint offset $offset::bigint
-        ), own as ({WORDS.format(which="feature_id in (select feature_id from page)")})
-        select cards.feature_id, label, coalesce(own.keywords, '') as keywords, density, n_active, max_activation,
-            mean_activation, gate, cluster, auroc, ap, dead
-        from page as cards
-        left join own on own.feature_id = cards.feature_id
+            limit $limit offset $offset
+        )
+        select c.feature_id, c.label, w.keywords, c.density, c.n_active, c.max_activation, c.mean_activation, c.gate,
+            c.cluster, c.auroc, c.ap, c.dead
+        from page c
+        join {card_words(store)} w on w.feature_id = c.feature_id
         order by {order}""",
-        **which.values(),
-        limit=limit,
+        **values,
+        limit=ALL if limit is None else limit,
         offset=offset,
     )
 
 
+def _cards(store: Store, which: FeatureFilter) -> str:
+    """The SQL of the cards `c`, and of their words `w` only where these are searched."""
+    words = f" join {card_words(store)} w on w.feature_id = c.feature_id" if which.words.strip() else ""
+    return f"{cards(store)} c{words}"
+
+
+@once_per_generation
 def silent_columns(store: Store) -> frozenset[str]:
     """Return which of auroc, ap and gate tell nothing: no label was measured, or all thresholds are the same."""
-
-    def ask() -> frozenset[str]:
-        row = store.ask(
-            """
-            select count(auroc) = 0 as auroc, count(ap) = 0 as ap,
-                (select count(distinct gate) < 2 from maybe.gates) as gate
-            from maybe.fidelity
-            where method = 'ours' and predictor = 'resembles'"""
-        ).to_pylist()[0]
-        return frozenset(name for name, is_silent in row.items() if is_silent)
-
-    return store.once("silent_columns", ask)
+    row = store.ask(
+        """
+        select count(auroc) = 0 as auroc, count(ap) = 0 as ap,
+            (select count(distinct gate) < 2 from maybe.gates) as gate
+        from maybe.fidelity
+        where method = 'ours' and predictor = 'resembles'"""
+    ).to_pylist()[0]
+    return frozenset(name for name, is_silent in row.items() if is_silent)
 
 
 def count_features(store: Store, which: FeatureFilter = FeatureFilter()) -> int:
     """Return the number of features that meet the conditions."""
-    return store.count(f"{_cards(which)} select count(*) from cards {MATCHES}", **which.values())
-
-
-def _cards(which: FeatureFilter) -> str:
-    """Return the SQL of features with what is known of them; keywords, a tenth of a second, only when searched."""
-    return CARDS.format(words=WORDS.format(which="true" if which.words.strip() else "false"))
+    conditions, values = which.conditions()
+    store.need(FEATURES)
+    rows = store.look_up(f"select count(*) as n from {_cards(store, which)} where {conditions}", **values)
+    return int(rows["n"][0].as_py())
 
 
 def feature(store: Store, feature_id: int) -> Feature:
     """Return one feature; Refusal naming the range when there is none with this id."""
-    rows = store.ask(
-        """
-        select f.feature_id, coalesce(l.label, 'feature ' || f.feature_id) as label,
-            coalesce(l.source, if(exists(from maybe.labels), 'none', 'not yet')) as label_source, f.n_active,
-            $n_texts as n_texts, f.density, f.log10_density, f.max_activation, f.mean_activation,
-            f.dead, g.gate as threshold, p.cluster, q.auroc, q.ap
-        from features f
-        left join maybe.labels l on l.feature_id = f.feature_id
-        left join maybe.gates g on g.feature_id = f.feature_id
-        left join maybe.layout p on p.feature_id = f.feature_id
-        left join maybe.fidelity q on q.feature_id = f.feature_id and q.method = 'ours' and q.predictor = 'resembles'
-        where f.feature_id = $feature_id::hugeint""",
-        feature_id=int(feature_id),
-        n_texts=store.n_texts,
-    ).to_pylist()
-    if not rows:
-        last = store.ask("select max(feature_id) as last from features")["last"][0].as_py()
+    store.need(FEATURES)
+    last = count_features(store) - 1
+    if not 0 <= int(feature_id) <= last:
         raise Refusal(f"there is no feature {feature_id}; this run's features are 0 to {last}.")
-    return Feature(**rows[0])
+    row = store.look_up(
+        f"""
+        select c.feature_id, c.label,
+            case when exists(select 1 from maybe.labels) then c.label_source else 'not yet' end as label_source,
+            c.n_active, c.density, f.log10_density, c.max_activation, c.mean_activation, c.dead,
+            c.gate as threshold, c.cluster, c.auroc, c.ap
+        from {cards(store)} c
+        join features f on f.feature_id = c.feature_id
+        where c.feature_id = $feature_id""",
+        feature_id=int(feature_id),
+    ).to_pylist()[0]
+    return Feature(**row, n_texts=store.n_texts)
 
 
 def keywords(store: Store, feature_id: int) -> pa.Table:
     """Return a feature's keywords: rank, keyword, score, n_texts; empty when it has none."""
-    return store.ask(
+    return store.look_up(
         """
         select rank, keyword, score, n_texts
         from keywords
@@ -233,13 +227,13 @@ def keywords(store: Store, feature_id: int) -> pa.Table:
 
 def labels(store: Store, ids: Iterable[int]) -> dict[int, str]:
     """Return the labels of some features, by id; unknown ids are left out."""
-    rows = store.ask(
-        """
-        select f.feature_id, coalesce(l.label, 'feature ' || f.feature_id) as label
-        from features f
-        left join maybe.labels l on l.feature_id = f.feature_id
-        where f.feature_id in (select unnest($ids::bigint[]))
-        order by f.feature_id""",
+    store.need(FEATURES)
+    rows = store.look_up(
+        f"""
+        select feature_id, label
+        from {cards(store)}
+        where feature_id in (select unnest($ids::bigint[]))
+        order by feature_id""",
         ids=[int(feature_id) for feature_id in ids],
     )
     return dict(zip(rows["feature_id"].to_pylist(), rows["label"].to_pylist(), strict=True))
@@ -250,20 +244,26 @@ def find_features(store: Store, words: str, *, limit: int = 20) -> pa.Table:
 
     The feature with this id comes first, then labels that begin with the words, then the densest. Empty without words.
     """
-    return store.ask(
-        f"""{_cards(FeatureFilter(words=words))}
-        select feature_id, label, density
-        from cards
-        {MATCHES}
-            and $words::varchar <> ''
-        order by feature_id::varchar = $words::varchar desc, starts_with(lower(label), lower($words::varchar)) desc,
-            density desc, feature_id
+    store.need(FEATURES)
+    which = FeatureFilter(words=words)
+    conditions, values = which.conditions()
+    if not values:
+        return store.look_up(f"select feature_id, label, density from {cards(store)} limit 0")
+    return store.look_up(
+        f"""
+        select c.feature_id, c.label, c.density
+        from {_cards(store, which)}
+        where {conditions}
+        order by cast(c.feature_id as varchar) = $words desc, instr(w.label_lower, $beginning) = 1 desc, c.density desc,
+            c.feature_id
         limit $limit""",
-        **FeatureFilter(words=words).values(),
+        **values,
+        beginning=words.strip().lower(),
         limit=limit,
     )
 
 
+@once_per_generation
 def layout(store: Store) -> pa.Table:
     """Return the feature map, by id: feature_id, x, y, density, log10_density, max_activation, cluster, dead."""
     return store.ask(
@@ -278,15 +278,7 @@ def layout(store: Store) -> pa.Table:
 
 def random_feature(store: Store, draw: float) -> int:
     """Return the live feature at the share `draw` (from 0, below 1) of all live ones; Refusal when all are dead."""
-    rows = store.ask(
-        """
-        select feature_id
-        from features
-        where not dead
-        order by feature_id
-        limit 1 offset (select floor($draw::double * count(*))::bigint from features where not dead)""",
-        draw=min(max(float(draw), 0.0), 1 - 1e-9),
-    )
-    if not rows.num_rows:
+    live = np.flatnonzero(n_active(store))
+    if not len(live):
         raise Refusal("every feature of this run is dead on its corpus, so there is none to draw.")
-    return int(rows["feature_id"][0].as_py())
+    return int(live[int(min(max(float(draw), 0.0), 1 - 1e-9) * len(live))])

@@ -6,7 +6,7 @@ import pyarrow as pa
 
 from featurelib.schema import Refusal
 from featurelib.schema.records import Fidelity
-from featurelib.storage.store import Store
+from featurelib.storage.store import Store, once_per_generation
 
 MEASURES = ("auroc", "ap")
 
@@ -16,7 +16,7 @@ def fidelity(store: Store, feature_id: int) -> list[Fidelity]:
 
     Empty for a feature without a label.
     """
-    rows = store.ask(
+    rows = store.look_up(
         """
         select feature_id, method, label, predictor, auroc, auroc_low, auroc_high, ap, ap_low, ap_high, n_fires, n_texts
         from fidelity
@@ -33,7 +33,7 @@ def keyword_evidence(store: Store, feature_id: int) -> pa.Table:
     Columns: rank, keyword, origin (top texts, active texts, encoder), pre_activation and fires of the keyword by
     itself, auroc, ap, chosen, score (the baseline's, null for a keyword that it does not give).
     """
-    return store.ask(
+    return store.look_up(
         """
         select e.rank, e.keyword, e.origin, e.pre_activation, e.fires, e.auroc, e.ap, e.chosen, k.score
         from keyword_evidence e
@@ -44,6 +44,7 @@ def keyword_evidence(store: Store, feature_id: int) -> pa.Table:
     )
 
 
+@once_per_generation
 def fidelity_summary(store: Store) -> pa.Table:
     """Means and medians over the features of which both methods' labels were measured.
 
@@ -65,6 +66,7 @@ def fidelity_summary(store: Store) -> pa.Table:
     )
 
 
+@once_per_generation
 def fidelity_bins(store: Store, measure: str, *, predictor: str = "resembles", n_bins: int = 25) -> pa.Table:
     """How the measured labels of both methods spread over 0 to 1: split (the method), left, right, n_features, share.
 

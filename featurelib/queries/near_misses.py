@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from featurelib.queries.metadata import own_columns
+from featurelib.queries.texts import beside_texts
 from featurelib.storage.store import Store
 
 
@@ -15,8 +15,8 @@ def near_misses(store: Store, feature_id: int, *, limit: int = 10) -> pa.Table:
     Columns: rank (among the stored ones, from 1), text_id, pre_activation, needed (the threshold), text, source_id,
     n_tokens, truncated, cut, sae_split, n_copies, then the `listed_columns` as `MetadataColumn.shown_name`.
     """
-    return store.ask(
-        f"""
+    rows = store.look_up(
+        """
         with grouped as (
             select m.rank, m.text_id, m.pre_activation, m.needed,
                 row_number() over (partition by coalesce(c.copy_of, m.text_id) order by m.rank) as place,
@@ -25,14 +25,13 @@ def near_misses(store: Store, feature_id: int, *, limit: int = 10) -> pa.Table:
             left join maybe.copies c on c.text_id = m.text_id
             where m.feature_id = $feature_id
         )
-        select g.rank, g.text_id, g.pre_activation, g.needed, t.text, t.source_id, s.n_tokens, s.truncated, s.cut,
-            s.sae_split, g.n_copies{own_columns(store)}
-        from grouped g
-        join texts t on t.text_id = g.text_id
-        left join maybe.text_summaries s on s.text_id = g.text_id
-        where g.place = 1
-        order by g.rank
+        select rank, text_id, pre_activation, needed, n_copies
+        from grouped
+        where place = 1
+        order by rank
         limit $limit""",
         feature_id=feature_id,
         limit=limit,
     )
+    ranked = rows.select(["rank", "text_id", "pre_activation", "needed"])
+    return beside_texts(store, ranked, after={"n_copies": rows["n_copies"].cast(pa.int64())})

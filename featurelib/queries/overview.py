@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from featurelib.schema import DENSE
-from featurelib.storage.store import Store
+from featurelib.storage.store import Store, once_per_generation
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,7 @@ class Counts:
     """(text, feature) pairs with an activation."""
 
 
+@once_per_generation
 def counts(store: Store) -> Counts:
     """Count texts, features and activations."""
     row = store.ask(
@@ -38,11 +39,13 @@ def counts(store: Store) -> Counts:
     return Counts(n_texts=store.n_texts, **row)
 
 
+@once_per_generation
 def density_bins(store: Store, n_bins: int = 40) -> pa.Table:
     """Return the log10 densities of live features in equal bins [left, right): left, right, n_features."""
     return equal_bins(store, "features", "log10_density", "n_features", n_bins)
 
 
+@once_per_generation
 def cosine_bins(store: Store, n_bins: int = 40) -> pa.Table:
     """Return the cosines of texts to their reconstructions in equal bins: left, right, n_texts."""
     return equal_bins(store, "text_summaries", "cosine", "n_texts", n_bins)
@@ -78,6 +81,7 @@ def equal_bins(store: Store, view: str, column: str, count: str, n_bins: int) ->
     )
 
 
+@once_per_generation
 def l0_bins(store: Store, n_bins: int = 40) -> pa.Table:
     """Return the numbers of active features per text in at most `n_bins` bins: left, right (excluded), n_texts."""
     ends = store.ask("select min(n_active) as low, max(n_active) as high from text_summaries").to_pylist()[0]
@@ -102,6 +106,7 @@ def l0_bins(store: Store, n_bins: int = 40) -> pa.Table:
     )
 
 
+@once_per_generation
 def worst_texts(store: Store, limit: int = 5) -> pa.Table:
     """Return the texts that the SAE reconstructs worst: text_id, opening (160 characters), fvu, cosine, n_active."""
     return store.ask(

@@ -8,13 +8,19 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from featurelib.schema import MIN_BOTH, Refusal
+from featurelib.schema import FEATURES, MIN_BOTH, Refusal
+from featurelib.storage.derived import cards_of
+from featurelib.storage.fired import features_of, n_active, texts_of
 from featurelib.storage.store import Store
 
 MEASURES = ("lift", "jaccard", "conditional")
 """The measures of coactivation that features can be ordered by."""
 MOST_IN_MATRIX = 60
 """Features of a coactivation matrix, at most; more could not be read."""
+TEXTS_AT_ONCE = 50_000
+"""Texts whose features are counted at once: nobody else waits longer than for these."""
+TEXTS_OF_SQUARE = 500_000
+"""Texts of which a coactivation matrix is counted at once."""
 
 CLOSE = """
 select n.neighbour_id as feature_id, coalesce(l.label, 'feature ' || n.neighbour_id) as label, n.cosine
@@ -40,12 +46,12 @@ class CoactivationMatrix:
 
 def neighbours(store: Store, feature_id: int, *, limit: int = 10) -> pa.Table:
     """Return the features whose directions are nearest: feature_id, label, cosine."""
-    return store.ask(CLOSE.format(view="neighbours"), feature_id=feature_id, limit=limit)
+    return store.look_up(CLOSE.format(view="neighbours"), feature_id=feature_id, limit=limit)
 
 
 def opposites(store: Store, feature_id: int, *, limit: int = 10) -> pa.Table:
     """Return the features whose directions are most opposite: feature_id, label, cosine."""
-    return store.ask(CLOSE.format(view="opposites"), feature_id=feature_id, limit=limit)
+    return store.look_up(CLOSE.format(view="opposites"), feature_id=feature_id, limit=limit)
 
 
 def coactivations(
@@ -62,7 +68,7 @@ def coactivations(
         raise Refusal(f"coactivation cannot be ordered by '{str(by)[:40]}'; use one of {', '.join(MEASURES)}.")
     values = {"feature_id": feature_id, "limit": limit}
     if by == "lift" and min_both == MIN_BOTH:
-        return store.ask(
+        return store.look_up(
             """
             select c.other_id as feature_id, coalesce(l.label, 'feature ' || c.other_id) as label,
                 c.n_both, c.jaccard, c.conditional, c.lift
@@ -73,39 +79,29 @@ def coactivations(
             limit $limit""",
             **values,
         )
-    return store.ask(
-        f"""
-        with here as (
-            select text_id
-            from activations_by_feature
-            where feature_id = $feature_id
-        ), own as (
-            select count(*) as n
-            from here
-        ), counted as (
-            select feature_id, count(*) as n_both
-            from activations_by_text
-            where text_id in (select text_id from here) and feature_id <> $feature_id
-            group by feature_id
-            having count(*) >= $min_both
-        ), measured as (
-            select c.feature_id, c.n_both, c.n_both / (own.n + f.n_active - c.n_both) as jaccard,
-                c.n_both / own.n as conditional,
-                (c.n_both * $n_texts)::double / (own.n * f.n_active)::double as lift
-            from counted c
-            join features f on f.feature_id = c.feature_id
-            cross join own
-        )
-        select m.feature_id, coalesce(l.label, 'feature ' || m.feature_id) as label, m.n_both, m.jaccard,
-            m.conditional, m.lift
-        from measured m
-        left join maybe.labels l on l.feature_id = m.feature_id
-        order by m.{by} desc, m.n_both desc, m.feature_id
-        limit $limit""",
-        **values,
-        min_both=min_both,
-        n_texts=store.n_texts,
-    )
+    return _counted_coactivations(store, feature_id, limit, min_both, by)
+
+
+def _counted_coactivations(store: Store, feature_id: int, limit: int, min_both: int, by: str) -> pa.Table:
+    n_each = n_active(store)
+    n_both = np.zeros(len(n_each), np.int64)
+    here = np.asarray(texts_of(store, feature_id).text_ids)
+    for first in range(0, len(here), TEXTS_AT_ONCE):
+        fired = features_of(store, here[first : first + TEXTS_AT_ONCE])
+        n_both += np.bincount(fired.feature_ids, minlength=len(n_each))
+    n_both[feature_id : feature_id + 1] = 0
+    ids = np.flatnonzero(n_both >= max(min_both, 1))
+    both, others, own = n_both[ids], n_each[ids], len(here)
+    measured = {
+        "jaccard": both / (own + others - both),
+        "conditional": both / max(own, 1),
+        # whole numbers below 2^53, so the one division rounds equal lifts equally
+        "lift": (both * store.n_texts) / (own * others).astype(np.float64),
+    }
+    best = np.lexsort((ids, -both, -measured[by]))[:limit]
+    labels = cards_of(store, ids[best])["label"]
+    columns = {name: values[best] for name, values in measured.items()}
+    return pa.table({"feature_id": pa.array(ids[best], pa.int32()), "label": labels, "n_both": both[best], **columns})
 
 
 def coactivation_matrix(store: Store, ids: Iterable[int]) -> CoactivationMatrix:
@@ -113,41 +109,25 @@ def coactivation_matrix(store: Store, ids: Iterable[int]) -> CoactivationMatrix:
 
     Unknown and repeated ids are left out; the others keep their order.
     """
+    store.need(FEATURES)
     unique_ids = list(dict.fromkeys(int(feature_id) for feature_id in ids))
-    known = store.ask(
-        """
-        select f.feature_id, coalesce(l.label, 'feature ' || f.feature_id) as label
-        from features f
-        left join maybe.labels l on l.feature_id = f.feature_id
-        where f.feature_id in (select unnest($ids::bigint[]))
-        order by f.n_active desc, f.feature_id
-        limit $most""",
-        ids=unique_ids,
-        most=MOST_IN_MATRIX,
-    )
-    labels = dict(zip(known["feature_id"].to_pylist(), known["label"].to_pylist(), strict=True))
-    feature_ids = [feature_id for feature_id in unique_ids if feature_id in labels]
-    rows = store.ask(
-        """
-        with fired as (
-            select text_id, feature_id
-            from activations_by_feature
-            where feature_id in (select unnest($ids::bigint[]))
-        )
-        select x.feature_id, y.feature_id as other_id, count(*) as n_both
-        from fired x
-        join fired y on y.text_id = x.text_id
-        group by x.feature_id, y.feature_id
-        order by x.feature_id, y.feature_id""",
-        ids=feature_ids,
-    )
-    names = [labels[feature_id] for feature_id in feature_ids]
-    return CoactivationMatrix(feature_ids, names, _square(feature_ids, rows))
+    counts = n_active(store)
+    known = [feature_id for feature_id in unique_ids if 0 <= feature_id < len(counts)]
+    densest = set(sorted(known, key=lambda feature_id: (-counts[feature_id], feature_id))[:MOST_IN_MATRIX])
+    feature_ids = [feature_id for feature_id in known if feature_id in densest]
+    labels = cards_of(store, np.array(feature_ids, np.int64))["label"].to_pylist()
+    return CoactivationMatrix(feature_ids, labels, _common(store, feature_ids))
 
 
-def _square(ids: list[int], rows: pa.Table) -> np.ndarray:
-    place = {feature_id: position for position, feature_id in enumerate(ids)}
-    square = np.zeros((len(ids), len(ids)), np.int64)
-    for feature_id, other_id, n_both in zip(*(column.to_pylist() for column in rows.columns), strict=True):
-        square[place[feature_id], place[other_id]] = n_both
-    return square
+def _common(store: Store, feature_ids: list[int]) -> np.ndarray:
+    """How often each two features fire on one text, int64 [n, n]; texts in portions, so that memory is bounded."""
+    texts = [np.sort(texts_of(store, feature_id).text_ids) for feature_id in feature_ids]
+    common = np.zeros((len(feature_ids), len(feature_ids)), np.int64)
+    for first in range(0, store.n_texts, TEXTS_OF_SQUARE):
+        ends = [np.searchsorted(ids, (first, first + TEXTS_OF_SQUARE)) for ids in texts]
+        here = [ids[start:end] - first for ids, (start, end) in zip(texts, ends, strict=True)]
+        different, places = np.unique(np.concatenate([*here, np.empty(0, np.int64)]), return_inverse=True)
+        fires = np.zeros((len(feature_ids), len(different)), np.float32)
+        fires[np.repeat(np.arange(len(here)), [len(ids) for ids in here]), places] = 1
+        common += (fires @ fires.T).astype(np.int64)
+    return common

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+import numpy as np
 import pyarrow as pa
 
 from featurelib.queries.metadata import metadata_column
-from featurelib.storage.store import Store, quoted
+from featurelib.storage.derived import cards_of
+from featurelib.storage.fired import features_of, texts_of
+from featurelib.storage.store import Store, once_per_generation, quoted
 
 NUMBERS = {*("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT"), *("FLOAT", "DOUBLE", "REAL", "DECIMAL")}
 """DuckDB's numeric types, whose values are coloured on a scale."""
 
 
+@once_per_generation
 def text_layout(store: Store) -> pa.Table:
     """Return the texts that have a place, by id: text_id, x, y."""
     return store.ask("select text_id, x, y from text_layout order by text_id")
@@ -20,19 +24,15 @@ def text_layout(store: Store) -> pa.Table:
 
 def layout_activations(store: Store, feature_id: int) -> pa.Table:
     """Return the activation of one feature on each text that has a place, by id: text_id, activation (or null)."""
-    return store.ask(
-        """
-        with own as (
-            select text_id, activation
-            from activations_by_feature
-            where feature_id = $feature_id
-        )
-        select p.text_id, own.activation
-        from text_layout p
-        left join own on own.text_id = p.text_id
-        order by p.text_id""",
-        feature_id=int(feature_id),
-    )
+    layout_ids = text_layout(store)["text_id"].to_numpy()
+    fired = texts_of(store, feature_id)
+    text_ids = np.asarray(fired.text_ids)
+    places = np.minimum(np.searchsorted(layout_ids, text_ids), max(len(layout_ids) - 1, 0))
+    there = np.flatnonzero(layout_ids[places] == text_ids) if len(layout_ids) else np.empty(0, np.int64)
+    activations = np.full(len(layout_ids), np.nan, np.float32)
+    activations[places[there]] = np.asarray(fired.activations)[there]
+    silent = np.isnan(activations)
+    return pa.table({"text_id": layout_ids, "activation": pa.array(activations, pa.float32(), mask=silent)})
 
 
 def is_number(store: Store, column: str) -> bool:
@@ -40,6 +40,7 @@ def is_number(store: Store, column: str) -> bool:
     return metadata_column(store, column).type.partition("(")[0] in NUMBERS
 
 
+@once_per_generation
 def layout_numbers(store: Store, column: str) -> pa.Table:
     """Return a column of numbers for every text that has a place, by id: text_id, number; null where it has none."""
     return store.ask(
@@ -51,6 +52,7 @@ def layout_numbers(store: Store, column: str) -> pa.Table:
     )
 
 
+@once_per_generation
 def layout_kinds(store: Store, column: str, *, most: int = 8) -> pa.Table:
     """Return the column's `most` commonest values among the texts with a place, the commonest first: value, n_texts.
 
@@ -96,24 +98,22 @@ def features_among(store: Store, text_ids: Iterable[int], *, limit: int = 8, lea
     share = n_texts / the number of those texts; lift = share / density, the highest first. Only features that fire on 2
     of the texts or more and have a share of `least` or more.
     """
-    ids = list(dict.fromkeys(int(text_id) for text_id in text_ids))
-    return store.ask(
-        """
-        with counted as (
-            select feature_id, count(*) as n_texts
-            from activations_by_text
-            where text_id in (select unnest($ids::bigint[]))
-            group by feature_id
-        )
-        select c.feature_id, coalesce(l.label, 'feature ' || c.feature_id) as label, c.n_texts,
-            c.n_texts / len($ids::bigint[]) as share, f.density, c.n_texts / len($ids::bigint[]) / f.density as lift
-        from counted c
-        join features f on f.feature_id = c.feature_id
-        left join maybe.labels l on l.feature_id = c.feature_id
-        where c.n_texts >= 2 and c.n_texts / len($ids::bigint[]) >= $least and f.density > 0
-        order by lift desc, c.feature_id
-        limit $limit""",
-        ids=ids,
-        least=least,
-        limit=limit,
+    ids = np.array(list(dict.fromkeys(int(text_id) for text_id in text_ids)), np.int64)
+    found = np.unique(features_of(store, ids).feature_ids, return_counts=True)
+    feature_ids, n_texts = found[0], found[1].astype(np.int64)
+    share = n_texts / max(len(ids), 1)
+    kept = np.flatnonzero((n_texts >= 2) & (share >= least))
+    known = cards_of(store, feature_ids[kept])
+    lift = share[kept] / known["density"].to_numpy()
+    best = np.lexsort((feature_ids[kept], -lift))[:limit]
+    rows = kept[best]
+    return pa.table(
+        {
+            "feature_id": pa.array(feature_ids[rows], pa.int32()),
+            "label": known["label"].take(pa.array(best)),
+            "n_texts": n_texts[rows],
+            "share": share[rows],
+            "density": known["density"].take(pa.array(best)),
+            "lift": lift[best],
+        }
     )

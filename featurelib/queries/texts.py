@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
-from featurelib.queries.metadata import metadata_columns, own_columns, title_column
 from featurelib.schema import Refusal
+from featurelib.storage.derived import cards_of, listed_texts
+from featurelib.storage.fired import features_of
+from featurelib.storage.own_columns import listed_columns, metadata_columns, shown_name, title_column
 from featurelib.storage.store import Store, quoted
 
 
@@ -40,20 +43,25 @@ class TextRow:
 
 def text(store: Store, text_id: int) -> TextRow:
     """Return one text; Refusal naming the range when there is none with this id."""
-    column = title_column(store)
-    title = f"t.{quoted(column)}::varchar" if column else "null"
-    rows = store.ask(
+    columns = [column.name for column in listed_columns(store)]
+    title = title_column(store)
+    own = f"own_{columns.index(title)}" if title in columns else "null"
+    rows = store.look_up(
         f"""
-        select t.text_id, t.source_id, t.source_row, t.text, {title} as title,
-            s.n_active, s.fvu, s.cosine, s.n_tokens, s.truncated, s.cut, s.sae_split
-        from texts t
-        left join maybe.text_summaries s on s.text_id = t.text_id
-        where t.text_id = $text_id::hugeint""",
-        text_id=int(text_id),
+        select text_id, source_id, source_row, text, {own} as title, n_active, fvu, cosine, n_tokens, truncated, cut,
+            sae_split
+        from {listed_texts(store)}
+        where text_id = $text_id""",
+        text_id=_known(store, text_id),
     ).to_pylist()
-    if not rows:
+    row = rows[0]
+    return TextRow(**row | {"title": None if row["title"] is None else str(row["title"])})
+
+
+def _known(store: Store, text_id: int) -> int:
+    if not 0 <= int(text_id) < store.n_texts:
         raise Refusal(f"there is no text {text_id}; this run's texts are 0 to {store.n_texts - 1}.")
-    return TextRow(**rows[0])
+    return int(text_id)
 
 
 def text_metadata(store: Store, text_id: int, names: Sequence[str] | None = None) -> dict[str, Any]:
@@ -67,12 +75,17 @@ def text_metadata(store: Store, text_id: int, names: Sequence[str] | None = None
         raise Refusal(f"the texts have no column '{min(unknown)[:64]}'.")
     if not columns:
         return {}
+    listed = [column.name for column in listed_columns(store)]
+    if set(columns) <= set(listed):
+        row = _own(store, texts_rows(store, [_known(store, text_id)])).to_pylist()[0]
+        return {name: row[shown_name(name)] for name in columns}
     described = {column.name: column for column in metadata_columns(store)}
-    listed = ", ".join(f'{described[name].expression()} as "own {number}"' for number, name in enumerate(columns))
-    rows = store.ask(f"select {listed} from texts where text_id = $text_id::hugeint", text_id=int(text_id)).to_pylist()
-    if not rows:
-        raise Refusal(f"there is no text {text_id}; this run's texts are 0 to {store.n_texts - 1}.")
-    return dict(zip(columns, rows[0].values(), strict=True))
+    asked = ", ".join(f'{described[name].expression()} as "own {number}"' for number, name in enumerate(columns))
+    rows = store.ask(f"select {asked} from texts where text_id = $text_id", text_id=_known(store, text_id))
+    return dict(zip(columns, rows.to_pylist()[0].values(), strict=True))
+
+
+TEXT_FIELDS = ("text", "source_id", "n_tokens", "truncated", "cut", "sae_split")
 
 
 def texts(store: Store, text_ids: Iterable[int]) -> pa.Table:
@@ -81,30 +94,75 @@ def texts(store: Store, text_ids: Iterable[int]) -> pa.Table:
     Columns: text_id, text, source_id, n_tokens, truncated, cut, sae_split, then the source's own that
     lists have (`listed_columns`) as `MetadataColumn.shown_name`.
     """
-    ids = list(dict.fromkeys(int(text_id) for text_id in text_ids))
-    return store.ask(
+    rows = texts_rows(store, list(dict.fromkeys(int(text_id) for text_id in text_ids)))
+    own = _own(store, rows)
+    return pa.table([*rows.select(("text_id", *TEXT_FIELDS)).columns, *own.columns],
+                    names=["text_id", *TEXT_FIELDS, *own.column_names])  # fmt: skip
+
+
+def texts_rows(store: Store, ids: Sequence[int]) -> pa.Table:
+    """The rows of LISTED_TEXTS with these ids, in their order; an unknown id gives none."""
+    own = "".join(f", own_{number}" for number in range(len(listed_columns(store))))
+    rows = store.look_up(
         f"""
-        select t.text_id, t.text, t.source_id, s.n_tokens, s.truncated, s.cut, s.sae_split{own_columns(store)}
-        from texts t
-        left join maybe.text_summaries s on s.text_id = t.text_id
-        where t.text_id in (select unnest($ids::bigint[]))
-        order by list_position($ids::bigint[], t.text_id)""",
-        ids=ids,
+        select text_id, {", ".join(TEXT_FIELDS)}{own}
+        from {listed_texts(store)}
+        where text_id in (select unnest($ids::bigint[]))""",
+        ids=list(ids),
     )
+    place = {text_id: number for number, text_id in enumerate(rows["text_id"].to_pylist())}
+    return rows.take(pa.array([place[text_id] for text_id in ids if text_id in place], pa.int64()))
+
+
+def _own(store: Store, rows: pa.Table) -> pa.Table:
+    """The own columns of rows of LISTED_TEXTS, as answers name them."""
+    columns = listed_columns(store)
+    return pa.table(
+        [column.read(rows[f"own_{number}"]) for number, column in enumerate(columns)],
+        names=[column.shown_name for column in columns],
+    )
+
+
+def beside_texts(
+    store: Store, rows: pa.Table, *, after: Mapping[str, pa.Array] | None = None, every: bool = False
+) -> pa.Table:
+    """Return rows with a text_id, each different, with what is known of their texts beside them.
+
+    Then come the columns `after`, then the own columns that lists have, or `every` one.
+    """
+    ids = rows["text_id"].to_pylist()
+    known = texts_rows(store, ids)
+    own = _every_own(store, ids) if every else _own(store, known)
+    columns = {name: rows[name] for name in rows.column_names}
+    columns |= {name: known[name] for name in TEXT_FIELDS} | dict(after or {})
+    return pa.table([*columns.values(), *own.columns], names=[*columns, *own.column_names])
+
+
+def _every_own(store: Store, ids: Sequence[int]) -> pa.Table:
+    listed = "".join(f", {column.expression()} as {quoted(column.shown_name)}" for column in metadata_columns(store))
+    rows = store.ask(
+        f"""
+        select text_id as place_of_text{listed}
+        from texts
+        where text_id in (select unnest($ids::bigint[]))
+        order by list_position($ids::bigint[], text_id)""",
+        ids=list(ids),
+    )
+    return rows.drop_columns(["place_of_text"])
 
 
 def text_features(store: Store, text_id: int) -> pa.Table:
     """Return the features active on a text, strongest first: feature_id, label, activation, max_activation, density."""
-    return store.ask(
-        """
-        select a.feature_id, coalesce(l.label, 'feature ' || a.feature_id) as label, a.activation, f.max_activation,
-            f.density
-        from activations_by_text a
-        left join maybe.features f on f.feature_id = a.feature_id
-        left join maybe.labels l on l.feature_id = a.feature_id
-        where a.text_id = $text_id
-        order by a.activation desc, a.feature_id""",
-        text_id=text_id,
+    fired = features_of(store, [int(text_id)])
+    known = cards_of(store, fired.feature_ids)
+    return pa.table(
+        {
+            "feature_id": pa.array(fired.feature_ids, pa.int32()),
+            "label": known["label"],
+            "activation": pa.array(fired.activations, pa.float32()),
+            "max_activation": known["max_activation"],
+            "density": known["density"],
+        }
     )
 
 
@@ -112,20 +170,18 @@ def active_features(
     store: Store, text_ids: Iterable[int], *, per_text: int = 5, without: int | None = None
 ) -> pa.Table:
     """Return the strongest features of some texts: text_id, feature_id, label, activation; `without` leaves one out."""
-    return store.ask(
-        """
-        with strongest as (
-            select text_id, feature_id, activation
-            from activations_by_text
-            where text_id in (select unnest($text_ids::bigint[]))
-                and ($without::integer is null or feature_id <> $without::integer)
-            qualify row_number() over (partition by text_id order by activation desc, feature_id) <= $per_text
-        )
-        select s.text_id, s.feature_id, coalesce(l.label, 'feature ' || s.feature_id) as label, s.activation
-        from strongest s
-        left join maybe.labels l on l.feature_id = s.feature_id
-        order by s.text_id, s.activation desc, s.feature_id""",
-        text_ids=[int(text_id) for text_id in text_ids],
-        per_text=per_text,
-        without=without,
+    ids = np.array(sorted({int(text_id) for text_id in text_ids}), np.int64)
+    fired = features_of(store, ids)
+    kept = np.flatnonzero(fired.feature_ids != (-1 if without is None else without))
+    whose = fired.whose[kept]
+    begins = np.searchsorted(whose, whose)
+    kept = kept[np.arange(len(whose)) - begins < per_text]
+    feature_ids = fired.feature_ids[kept]
+    return pa.table(
+        {
+            "text_id": pa.array(ids[fired.whose[kept]], pa.int64()),
+            "feature_id": pa.array(feature_ids, pa.int32()),
+            "label": cards_of(store, feature_ids)["label"],
+            "activation": pa.array(fired.activations[kept], pa.float32()),
+        }
     )

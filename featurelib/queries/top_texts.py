@@ -3,11 +3,25 @@
 from __future__ import annotations
 
 import random
+from dataclasses import dataclass
 
+import numpy as np
 import pyarrow as pa
 
-from featurelib.queries.metadata import metadata_column, own_columns
-from featurelib.storage.store import Store
+from featurelib.queries.metadata import having, metadata_column
+from featurelib.queries.texts import beside_texts
+from featurelib.storage.fired import texts_of
+from featurelib.storage.store import Store, once_per_generation
+
+
+@dataclass(frozen=True)
+class _Ranked:
+    """Texts of a feature, the strongest first, each with the number of its copies among them."""
+
+    ranks: np.ndarray
+    text_ids: np.ndarray
+    activations: np.ndarray
+    n_copies: np.ndarray
 
 
 def top_texts(
@@ -30,77 +44,65 @@ def top_texts(
     truncated, cut, sae_split, n_copies, then the source's own as `MetadataColumn.shown_name`: those that lists have
     (`listed_columns`), or with `every_column` all.
     """
-    ranked, values = _ranked(store, column, value)
-    return store.ask(
-        f"""
-        with ranked as ({ranked}), grouped as ({GROUPED}), page as (
-            select *
-            from grouped
-            where place = 1 or not $collapse
-            order by rank
-            limit $limit offset $offset
-        )
-        select p.rank, p.text_id, p.activation, t.text, t.source_id, s.n_tokens, s.truncated, s.cut, s.sae_split,
-            if($collapse, p.n_copies, 0) as n_copies{own_columns(store, every=every_column)}
-        from page p
-        join texts t on t.text_id = p.text_id
-        left join maybe.text_summaries s on s.text_id = p.text_id
-        order by p.rank""",
-        feature_id=feature_id,
-        limit=limit,
-        offset=offset,
-        collapse=collapse,
-        **values,
+    ranked = _ranked(store, feature_id, column, value, collapse)
+    page = slice(offset, offset + limit)
+    rows = pa.table(
+        {
+            "rank": pa.array(ranked.ranks[page], pa.int32()),
+            "text_id": pa.array(ranked.text_ids[page], pa.int64()),
+            "activation": pa.array(ranked.activations[page], pa.float32()),
+        }
     )
+    n_copies = pa.array(ranked.n_copies[page], pa.int64())
+    return beside_texts(store, rows, after={"n_copies": n_copies}, every=every_column)
 
 
 def count_top_texts(
     store: Store, feature_id: int, *, column: str | None = None, value: str | None = None, collapse: bool = False
 ) -> int:
     """Return the number of rows that `top_texts` has in all."""
-    ranked, values = _ranked(store, column, value)
-    return store.count(
-        f"""
-        with ranked as ({ranked}), grouped as ({GROUPED})
-        select count(*)
-        from grouped
-        where place = 1 or not $collapse""",
-        feature_id=feature_id,
-        collapse=collapse,
-        **values,
-    )
+    return len(_ranked(store, feature_id, column, value, collapse).ranks)
 
 
-GROUPED = """
-    select r.rank, r.text_id, r.activation,
-        row_number() over (partition by coalesce(c.copy_of, r.text_id) order by r.rank) as place,
-        count(*) over (partition by coalesce(c.copy_of, r.text_id)) - 1 as n_copies
-    from ranked r
-    left join maybe.copies c on c.text_id = r.text_id
-"""
-"""The texts of `ranked`, each with its place in its group of copies and the number of others in that group."""
-
-_STORED = """
-    select rank, text_id, activation
-    from top_texts
-    where feature_id = $feature_id
-"""
-
-
-def _ranked(store: Store, column: str | None, value: str | None) -> tuple[str, dict[str, str | None]]:
-    """Return the SQL of a feature's texts with their ranks, and the values to bind in it."""
+def _ranked(store: Store, feature_id: int, column: str | None, value: str | None, collapse: bool) -> _Ranked:
     if column is None:
-        return _STORED, {}
-    is_list = metadata_column(store, column).is_list
-    name = metadata_column(store, column).expression("m")
-    matches = f"list_contains({name}::varchar[], $value::varchar)" if is_list else f"{name}::varchar = $value"
-    sql = f"""
-        select (row_number() over (order by a.activation desc, a.text_id))::integer as rank, a.text_id, a.activation
-        from activations_by_feature a
-        join texts m on m.text_id = a.text_id
-        where a.feature_id = $feature_id and {matches}
-    """
-    return sql, {"value": None if value is None else str(value)}
+        rows = store.look_up(
+            """
+            select rank, text_id, activation
+            from top_texts
+            where feature_id = $feature_id
+            order by rank""",
+            feature_id=feature_id,
+        )
+        ranks, text_ids, activations = (rows[name].to_numpy() for name in ("rank", "text_id", "activation"))
+    else:
+        described, fired = metadata_column(store, column), texts_of(store, feature_id)
+        matching = having(store, described, fired.text_ids, None if value is None else str(value))
+        text_ids, activations = fired.text_ids[matching], fired.activations[matching]
+        ranks = np.arange(1, len(text_ids) + 1)
+    if not collapse:
+        return _Ranked(ranks, text_ids, activations, np.zeros(len(ranks), np.int64))
+    _, first, sizes = np.unique(_groups(store, text_ids), return_index=True, return_counts=True)
+    order = np.argsort(first)
+    first = first[order]
+    return _Ranked(ranks[first], text_ids[first], activations[first], sizes[order] - 1)
+
+
+def _groups(store: Store, text_ids: np.ndarray) -> np.ndarray:
+    """The text that each text is a copy of; itself where it is none. int64 [n]."""
+    copies, originals = _copies(store)
+    groups = text_ids.astype(np.int64)
+    if len(copies):
+        places = np.minimum(np.searchsorted(copies, groups), len(copies) - 1)
+        groups = np.where(copies[places] == groups, originals[places], groups)
+    return groups
+
+
+@once_per_generation
+def _copies(store: Store) -> tuple[np.ndarray, np.ndarray]:
+    """The texts that are copies, in order, and what each is a copy of."""
+    rows = store.ask("select text_id, copy_of from maybe.copies where copy_of is not null order by text_id")
+    return rows["text_id"].to_numpy(), rows["copy_of"].to_numpy()
 
 
 def random_texts(store: Store, feature_id: int, *, limit: int = 10, seed: int = 0) -> pa.Table:
@@ -109,30 +111,23 @@ def random_texts(store: Store, feature_id: int, *, limit: int = 10, seed: int = 
     Columns: rank (among the feature's texts), text_id, activation, text, source_id, n_tokens, truncated, cut,
     sae_split, then the `listed_columns` as `MetadataColumn.shown_name`.
     """
-    n_active = _n_active(store, feature_id)
+    fired = texts_of(store, feature_id)
+    n_active = len(fired.text_ids)
     ranks = random.Random(f"random:{seed}:{feature_id}").sample(range(1, n_active + 1), min(limit, n_active))
-    return store.ask(
-        f"""
-        with ranked as (
-            select text_id, activation, row_number() over (order by activation desc, text_id) as rank
-            from activations_by_feature
-            where feature_id = $feature_id
-        )
-        select r.rank, r.text_id, r.activation, t.text, t.source_id, s.n_tokens, s.truncated, s.cut,
-            s.sae_split{own_columns(store)}
-        from ranked r
-        join texts t on t.text_id = r.text_id
-        left join maybe.text_summaries s on s.text_id = r.text_id
-        where r.rank in (select unnest($ranks::bigint[]))
-        order by r.rank""",
-        feature_id=feature_id,
-        ranks=ranks,
+    places = np.sort(np.array(ranks, np.int64)) - 1
+    rows = pa.table(
+        {
+            "rank": pa.array(places + 1, pa.int64()),
+            "text_id": pa.array(fired.text_ids[places], pa.int64()),
+            "activation": pa.array(fired.activations[places], pa.float32()),
+        }
     )
+    return beside_texts(store, rows)
 
 
 def histogram(store: Store, feature_id: int) -> pa.Table:
     """Return the histogram of activations: bin, left (excluded), right, n_texts; 40 equal bins, empty when dead."""
-    return store.ask(
+    return store.look_up(
         """
         select bin, "left", "right", n_texts
         from histograms
@@ -149,45 +144,26 @@ def bands(store: Store, feature_id: int, *, n_bands: int = 4, per_band: int = 3,
     large, or differ by one), rank (among the feature's texts), text_id, activation, text, source_id, n_tokens,
     truncated, cut, sae_split, then the `listed_columns` as `MetadataColumn.shown_name`.
     """
-    return store.ask(
-        f"""
-        with ranked as (
-            select text_id, activation, row_number() over (order by activation desc, text_id) as rank,
-                ntile($n_bands) over (order by activation desc, text_id) as band
-            from activations_by_feature
-            where feature_id = $feature_id
-        ), measured as (
-            select band, min(activation) as low, max(activation) as high, count(*) as n_band
-            from ranked
-            group by band
-        )
-        select r.band::integer as band, b.low, b.high, b.n_band, r.rank, r.text_id, r.activation, t.text, t.source_id,
-            s.n_tokens, s.truncated, s.cut, s.sae_split{own_columns(store)}
-        from ranked r
-        join measured b on b.band = r.band
-        join texts t on t.text_id = r.text_id
-        left join maybe.text_summaries s on s.text_id = r.text_id
-        where r.rank in (select unnest($ranks::bigint[]))
-        order by r.rank""",
-        feature_id=feature_id,
-        n_bands=n_bands,
-        ranks=_drawn_ranks(_n_active(store, feature_id), n_bands, per_band, f"{seed}:{feature_id}"),
-    )
-
-
-def _n_active(store: Store, feature_id: int) -> int:
-    return store.count(
-        "select count(*) from activations_by_feature where feature_id = $feature_id", feature_id=feature_id
-    )
-
-
-def _drawn_ranks(n_active: int, n_bands: int, per_band: int, seed: str) -> list[int]:
-    """Ranks (from 1) drawn from each band; the bands have the sizes that SQL's ntile gives them."""
-    draw = random.Random(seed)
-    small, larger = divmod(n_active, n_bands)
-    ranks, first = [], 1
+    fired = texts_of(store, feature_id)
+    draw = random.Random(f"{seed}:{feature_id}")
+    small, larger = divmod(len(fired.text_ids), n_bands)
+    drawn: list[tuple[int, int, int, int]] = []
+    first = 0
     for band in range(n_bands):
         size = small + (band < larger)
-        ranks += sorted(draw.sample(range(first, first + size), min(per_band, size)))
+        ranks = sorted(draw.sample(range(first + 1, first + 1 + size), min(per_band, size)))
+        drawn += [(band + 1, first, size, rank) for rank in ranks]
         first += size
-    return ranks
+    band_of, starts, sizes, ranks_drawn = np.array(drawn, np.int64).reshape(-1, 4).T
+    rows = pa.table(
+        {
+            "band": pa.array(band_of, pa.int32()),
+            "low": pa.array(fired.activations[starts + sizes - 1], pa.float32()),
+            "high": pa.array(fired.activations[starts], pa.float32()),
+            "n_band": pa.array(sizes, pa.int64()),
+            "rank": pa.array(ranks_drawn, pa.int64()),
+            "text_id": pa.array(fired.text_ids[ranks_drawn - 1], pa.int64()),
+            "activation": pa.array(fired.activations[ranks_drawn - 1], pa.float32()),
+        }
+    )
+    return beside_texts(store, rows)

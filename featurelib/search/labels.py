@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 import numpy as np
 import pyarrow as pa
 
 from featurelib.language.characters import HAS_UNSPACED
 from featurelib.language.segmentation import pieces, says_something, words
-from featurelib.schema import Refusal
+from featurelib.schema import FEATURES, Refusal
+from featurelib.search.nearest import Compared
+from featurelib.storage.derived import card_words, cards, cards_of, label_vectors
 from featurelib.storage.store import Store
 
-BETWEEN = r"[^\pL\pN\pM\x{200C}\x{200D}]+"
-"""What stands between words, in DuckDB's patterns: neither letter, digit, mark nor joiner."""
 WORDS = 32
 """Words of a description that are searched for, at most."""
 STOP = frozenset(
@@ -35,31 +36,26 @@ def labels_by_meaning(store: Store, vector: np.ndarray, *, limit: int = 20) -> p
     query = np.asarray(vector, dtype=np.float32).ravel()
     if not np.isfinite(query).all() or not query.any():
         raise Refusal("the embedding of the description is zero or not finite, so no label is near to it; reword it.")
-    dimensions = store.ask("select len(embedding) as d from label_vectors limit 1")["d"].to_pylist()
-    if not dimensions:
+    feature_ids, vectors = label_vectors(store)
+    if not vectors.shape[1]:
         raise Refusal(
             "the labels of this run have no embeddings, because no embedder of its texts was known when they were made;"
             " build it again with --embedder to find features by the meaning of their names."
         )
-    if dimensions[0] != len(query):
+    if vectors.shape[1] != len(query):
         raise Refusal(
-            f"the description's embedding has {len(query)} numbers; those of this run's labels {dimensions[0]}."
+            f"the description's embedding has {len(query)} numbers; those of this run's labels {vectors.shape[1]}."
         )
-    return store.ask(
-        """
-        with compared as (
-            select feature_id, list_cosine_similarity(embedding, $vector::float[]) as cosine
-            from label_vectors
-        )
-        select c.feature_id, l.label, f.density, c.cosine
-        from compared c
-        join labels l on l.feature_id = c.feature_id and l.source <> 'none'
-        left join maybe.features f on f.feature_id = c.feature_id
-        where not isnan(c.cosine)
-        order by c.cosine desc, c.feature_id
-        limit $limit""",
-        vector=query.tolist(),
-        limit=limit,
+    places, cosines = Compared(vectors, query).nearest(limit)
+    ids = feature_ids[places]
+    known = cards_of(store, ids)
+    return pa.table(
+        {
+            "feature_id": pa.array(ids, pa.int32()),
+            "label": known["label"],
+            "density": known["density"],
+            "cosine": cosines,
+        }
     )
 
 
@@ -79,31 +75,29 @@ def labels_by_some_words(store: Store, description: str, *, limit: int = 20) -> 
     it; one in a script without spaces, wherever it stands. Of features with equally many, those come first whose label
     has more of them, then the densest.
     """
-    return store.ask(
-        r"""
-        with listed as (
-            select feature_id, string_agg(keyword, ' ' order by rank) as keywords
-            from maybe.keywords
-            group by feature_id
-        ), named as (
-            select l.feature_id, l.label, f.density,
-                lower(regexp_replace(' ' || l.label, $between, ' ', 'g')) as label_words,
-                lower(regexp_replace(' ' || l.label || ' ' || coalesce(w.keywords, ''), $between, ' ', 'g')) as words
-            from maybe.labels l
-            left join listed w on w.feature_id = l.feature_id
-            left join maybe.features f on f.feature_id = l.feature_id
-        ), counted as (
-            select feature_id, label, density,
-                len(list_filter($words::varchar[], lambda word: contains(words, word))) as n_words,
-                len(list_filter($words::varchar[], lambda word: contains(label_words, word))) as n_in_label
-            from named
+    asked = [word if HAS_UNSPACED.search(word) else f" {word}" for word in words_of(description)]
+    store.need(FEATURES)
+    if not asked:
+        return store.look_up(f"select feature_id, label, density, 0 as n_words from {cards(store)} limit 0")
+    values = {f"word_{number}": word for number, word in enumerate(asked)}
+    return store.look_up(
+        f"""
+        with counted as (
+            select feature_id, {_n_found("all_words", values)} as n_words,
+                {_n_found("label_words", values)} as n_in_label
+            from {card_words(store)}
         )
-        select feature_id, label, density, n_words
-        from counted
-        where n_words > 0
-        order by n_words desc, n_in_label desc, density desc nulls last, feature_id
+        select c.feature_id, c.label, c.density, n.n_words
+        from counted n
+        join {cards(store)} c on c.feature_id = n.feature_id
+        where n.n_words > 0
+        order by n.n_words desc, n.n_in_label desc, c.density desc nulls last, c.feature_id
         limit $limit""",
-        between=BETWEEN,
-        words=[word if HAS_UNSPACED.search(word) else f" {word}" for word in words_of(description)],
+        **values,
         limit=limit,
     )
+
+
+def _n_found(column: str, words: Iterable[str]) -> str:
+    """The SQL of how many words a column contains."""
+    return " + ".join(f"case when instr({column}, ${word}) > 0 then 1 else 0 end" for word in words)

@@ -6,17 +6,27 @@ import numpy as np
 import pyarrow as pa
 
 from featurelib.schema import Refusal
-from featurelib.storage.store import Store
+from featurelib.search.nearest import Compared
+from featurelib.storage.store import Store, once_per_generation
 
 
 def embedding_of(store: Store, text_id: int) -> np.ndarray:
     """Return the stored embedding of a text of the run, float32 [d]; Refusal when there is none with this id."""
+    embeddings = store.from_index(lambda index: index.arrays.embeddings)
+    if embeddings is not None:
+        if 0 <= int(text_id) < len(embeddings):
+            return np.array(embeddings[int(text_id)], np.float32)
+        raise _no_embedding(text_id)
     rows = store.ask(
         "select embedding::float[] as embedding from embeddings where text_id = $text_id::hugeint", text_id=int(text_id)
     )
     if not rows.num_rows:
-        raise Refusal(f"there is no embedding of a text {text_id}; open a text from a list of this run.")
+        raise _no_embedding(text_id)
     return np.array(rows["embedding"][0].as_py(), dtype=np.float32)
+
+
+def _no_embedding(text_id: int) -> Refusal:
+    return Refusal(f"there is no embedding of a text {text_id}; open a text from a list of this run.")
 
 
 def texts_by_meaning(store: Store, vector: np.ndarray, *, limit: int = 20) -> pa.Table:
@@ -25,6 +35,11 @@ def texts_by_meaning(store: Store, vector: np.ndarray, *, limit: int = 20) -> pa
     Cosines are computed in float64, so that rounding does not decide the order; equal ones are in the order of text_id.
     Refusal when the vector is zero, not finite, or of another dimension than the run's embeddings.
     """
+    query = _comparable(store, vector)
+    embeddings = store.from_index(lambda index: index.arrays.embeddings)
+    if embeddings is not None:
+        text_ids, cosines = Compared(embeddings, query).nearest(limit)
+        return pa.table({"text_id": text_ids, "cosine": cosines})
     return store.ask(
         """
         with compared as (
@@ -36,7 +51,7 @@ def texts_by_meaning(store: Store, vector: np.ndarray, *, limit: int = 20) -> pa
         where not isnan(cosine)
         order by cosine desc, text_id
         limit $limit""",
-        vector=_comparable(store, vector),
+        vector=query.tolist(),
         limit=limit,
     )
 
@@ -49,6 +64,10 @@ def rankings(
     Columns text_id, rank_before, rank_after (1 is the nearest of all texts but `without`), cosine_before, cosine_after;
     in the order of rank_after. Both rankings are those of `texts_by_meaning`, and so are the Refusals.
     """
+    queries = [_comparable(store, vector) for vector in (before, after)]
+    embeddings = store.from_index(lambda index: index.arrays.embeddings)
+    if embeddings is not None:
+        return _ranked(embeddings, queries, limit, without)
     return store.ask(
         """
         with compared as (
@@ -67,21 +86,37 @@ def rankings(
         from ranked
         where rank_before <= $limit or rank_after <= $limit
         order by rank_after""",
-        before=_comparable(store, before),
-        after=_comparable(store, after),
+        before=queries[0].tolist(),
+        after=queries[1].tolist(),
         limit=limit,
         without=without,
     )
 
 
-def _comparable(store: Store, vector: np.ndarray) -> list[float]:
-    """Return the numbers of an embedding; Refusal when no cosine to it can be computed."""
+def _ranked(embeddings: np.ndarray, queries: list[np.ndarray], limit: int, without: int | None) -> pa.Table:
+    compared = [Compared(embeddings, query, without=without) for query in queries]
+    shown = np.unique(np.concatenate([each.nearest(limit)[0] for each in compared]))
+    (rank_before, cosine_before), (rank_after, cosine_after) = (each.ranks(shown) for each in compared)
+    order = np.argsort(rank_after)
+    columns = {"text_id": shown, "rank_before": rank_before, "rank_after": rank_after}
+    columns |= {"cosine_before": cosine_before, "cosine_after": cosine_after}
+    return pa.table({name: values[order] for name, values in columns.items()})
+
+
+def _comparable(store: Store, vector: np.ndarray) -> np.ndarray:
+    """Return an embedding as float32 [d]; Refusal when no cosine to it can be computed."""
     query = np.asarray(vector, dtype=np.float32).ravel()
     length = np.linalg.norm(query.astype(np.float64))
     if not np.isfinite(length) or length == 0:
         raise Refusal("the embedding to look for is zero or not finite, so nothing is near to it; try another text.")
-    dimensions = store.ask("select len(embedding) as d from embeddings limit 1")["d"].to_pylist()
-    if dimensions and dimensions[0] != len(query):
-        raise Refusal(f"the embedding to look for has {len(query)} numbers; this run's have {dimensions[0]}.")
-    numbers: list[float] = query.tolist()
-    return numbers
+    dimension = _dimension(store)
+    if dimension not in (0, len(query)):
+        raise Refusal(f"the embedding to look for has {len(query)} numbers; this run's have {dimension}.")
+    return query
+
+
+@once_per_generation
+def _dimension(store: Store) -> int:
+    """The dimension of the run's embeddings, 0 where it has none."""
+    rows = store.ask("select len(embedding) as d from embeddings limit 1")["d"].to_pylist()
+    return int(rows[0]) if rows else 0

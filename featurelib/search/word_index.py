@@ -90,7 +90,7 @@ class WordIndex:
         """Return snippets by text, cut by FTS5 itself in a small index of these texts alone."""
         if not text_ids:
             return {}
-        rows = self.store.ask(
+        rows = self.store.look_up(
             "select text_id, text from texts where text_id in (select unnest($ids::bigint[])) order by text_id",
             ids=text_ids,
         )

@@ -1,16 +1,22 @@
 """A generation's Parquet files as DuckDB views; every question goes through `Store.ask`, which opens its own cursor.
 
 The database is in memory and holds nothing but views. It may read the generation's folder and no other file, and its
-settings are locked, so no SQL can read other files or lift the limits.
+settings are locked, so no SQL can read other files or lift the limits. Rows that are found by their keys come from the
+generation's index, where there is one (`Store.look_up`).
 """
 
 from __future__ import annotations
 
+import functools
+import logging
 import os
 import re
+import sqlite3
 import tempfile
 import threading
-from collections.abc import Callable
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -19,6 +25,8 @@ import pyarrow as pa
 
 from featurelib import installation
 from featurelib.schema import TABLES, Refusal, Table
+from featurelib.storage.index import whole
+from featurelib.storage.index.opened import Index
 from featurelib.storage.runs import Generation
 from featurelib.storage.time_limits import limited
 
@@ -26,6 +34,12 @@ Fact = TypeVar("Fact")
 
 READABLE = {table.view: table for table in TABLES}
 MEMORY_LIMIT = "2GB"
+DAMAGED = (sqlite3.DatabaseError, OSError, ValueError, IndexError, TypeError, pa.ArrowException)
+"""What reading an index raises that is not as it was written."""
+MOST_REMEMBERED = 200
+"""Answers that a store remembers, of some ten kilobytes each."""
+LOOK_SECONDS = 2.0
+"""How often a store without an index looks for one, and one with an index whether it is still there."""
 ROW_CAP = 100_000
 """The rows that `select` returns at most: fetched rows are not counted in DuckDB's memory limit."""
 
@@ -66,9 +80,12 @@ class Store:
         self.generation = generation
         self.seconds = seconds
         self._facts: dict[str, Any] = {}
+        self._remembered: OrderedDict[str, Any] = OrderedDict()
         self._making: dict[str, threading.RLock] = {}
         self._lock = threading.Lock()
         self._settled = False
+        self._index: Index | None = None
+        self._next_look = 0.0
         self._missing = frozenset(READABLE)
         self._check_files()
         self._con = duckdb.connect(":memory:", config=_settings(memory_limit, threads, spill))
@@ -95,6 +112,64 @@ class Store:
         """
         return self._ask(sql, values, self.seconds)
 
+    def look_up(self, sql: str, **values: Any) -> pa.Table:
+        """Answer a question about rows that are found by their keys: from the index, without one as `ask` does.
+
+        Only for tables that an index has (`index.rows.KEYS`), and SQL that both DuckDB and SQLite read.
+        """
+        if self.index is not None and self._missing:
+            self._need_tables_of(sql)
+        rows = self.from_index(lambda index: index.rows.ask(sql, values, self.seconds))
+        return self.ask(sql, **values) if rows is None else rows
+
+    def from_index(self, read: Callable[[Index], Fact]) -> Fact | None:
+        """Return what `read` finds in the index; None without an index, or when it is damaged: then it is dropped."""
+        index = self.index
+        if index is None:
+            return None
+        try:
+            return read(index)
+        except sqlite3.OperationalError as stopped:
+            if self.seconds is not None and "interrupted" in str(stopped):
+                raise too_long(self.seconds) from stopped
+            self.drop_index(str(stopped))
+        except sqlite3.ProgrammingError:
+            raise
+        except DAMAGED as damaged:
+            self.drop_index(str(damaged))
+        return None
+
+    @property
+    def index(self) -> Index | None:
+        """The generation's index, None where it has none: while it is made, or where it can be written nowhere."""
+        now = time.monotonic()
+        if now >= self._next_look:
+            self._next_look = now + LOOK_SECONDS
+            if self._index is not None and not self._index.folder.is_dir():
+                self._index = None
+            if self._index is None:
+                folder = whole.find(self.generation)
+                self._index = None if folder is None else Index(folder)
+        return self._index
+
+    def drop_index(self, reason: str) -> None:
+        """Remove the index, which is not as it was written; questions are answered without it until it is made anew."""
+        index, self._index = self._index, None
+        self._next_look = time.monotonic() + LOOK_SECONDS
+        if index is not None:
+            logging.getLogger(__name__).warning("the index of %r is damaged and is made anew: %s", self, reason)
+            whole.remove(index.folder)
+
+    def stream(self, sql: str, n_rows: int) -> Iterator[pa.RecordBatch]:
+        """Answer a question in pieces of at most `n_rows` rows, for answers that do not fit into memory."""
+        if self._missing:
+            self._find_tables()
+        cursor = self._cursor()
+        try:
+            yield from cursor.sql(sql).to_arrow_reader(n_rows)
+        finally:
+            self._close(cursor)
+
     def count(self, sql: str, **values: Any) -> int:
         """Answer a question whose answer is one whole number, such as how many texts there are."""
         return int(self.ask(sql, **values)[0][0].as_py())
@@ -114,6 +189,11 @@ class Store:
             return self._ask(sql, values, self.seconds if seconds is None else seconds, row_cap=row_cap)
         except duckdb.Error as refused:
             raise Refusal(f"DuckDB refuses this SQL: {' '.join(str(refused).split())}") from refused
+
+    def need(self, table: Table) -> None:
+        """Raise RunNotReady when the table has not been made."""
+        if not self.has(table):
+            self.generation.need(table)
 
     def has(self, table: Table) -> bool:
         """Return whether the table has been made."""
@@ -135,9 +215,36 @@ class Store:
         fact: Fact = self._facts[key]
         return fact
 
+    def remember(self, key: str, make: Callable[[], Fact]) -> Fact:
+        """Return what `make` returned before, as long as it is among the latest `MOST_REMEMBERED` answers."""
+        with self._lock:
+            if key in self._remembered:
+                self._remembered.move_to_end(key)
+                found: Fact = self._remembered[key]
+                return found
+        made = make()
+        with self._lock:
+            self._remembered[key] = made
+            while len(self._remembered) > MOST_REMEMBERED:
+                self._remembered.popitem(last=False)
+        return made
+
+    def define(self, name: str, sql: str) -> str:
+        """Let DuckDB call the rows of `sql` by a name; returns the name."""
+        if self._missing:
+            self._find_tables()
+        cursor = self._cursor()
+        try:
+            cursor.execute(f"create or replace view {name} as {sql}")
+        finally:
+            self._close(cursor)
+        return name
+
     def close(self) -> None:
         """Close the files."""
         self._con.close()
+        if self._index is not None:
+            self._index.rows.close()
 
     def _cursor(self) -> duckdb.DuckDBPyConnection:
         # If two threads use one connection at once, one of them gets rows of the other, without an error.
@@ -168,10 +275,7 @@ class Store:
             rows = cursor.sql(sql, params=values or None)
             return rows.to_arrow_table() if row_cap is None else _first(rows.to_arrow_reader(), row_cap)
         except duckdb.CatalogException:
-            for view in sorted(self._missing):
-                # but not maybe.labels, and not a metadata column that is called "labels"
-                if re.search(rf"(?<![.\"])\b{view}\b", sql):
-                    self.generation.need(READABLE[view])
+            self._need_tables_of(sql)
             raise
         except duckdb.Error as broken:
             if _is_of_a_file(broken) or (row_cap is None and self._is_damaged(broken)):
@@ -180,6 +284,13 @@ class Store:
                     f"({_first_line(broken)}); reload, or check it: {installation.command(f'verify {self._run}')}."
                 ) from broken
             raise
+
+    def _need_tables_of(self, sql: str) -> None:
+        """Raise RunNotReady when the SQL asks for a table that has not been made."""
+        for view in sorted(self._missing):
+            # but not maybe.labels, and not a metadata column that is called "labels"
+            if re.search(rf"(?<![.\"])\b{view}\b", sql):
+                self.generation.need(READABLE[view])
 
     def _is_damaged(self, broken: duckdb.Error) -> bool:
         """Return whether a file is damaged: a flipped bit may rename a column. Checking the hashes is slow."""
@@ -230,6 +341,37 @@ class Store:
             ) from broken
         finally:
             cursor.close()
+
+
+def remembered(question: Callable[..., Fact]) -> Callable[..., Fact]:
+    """Remember the latest answers to a question about a complete generation, by its further arguments.
+
+    For what many readers ask alike, such as the first page of a table, and DuckDB answers in some 20 ms.
+    """
+
+    @functools.wraps(question)
+    def ask(store: Store, *values: Any, **options: Any) -> Fact:
+        if not store.generation.complete:
+            return question(store, *values, **options)
+        return store.remember(_key(question, values, options), lambda: question(store, *values, **options))
+
+    return ask
+
+
+def _key(question: Callable[..., Any], values: tuple[Any, ...], options: dict[str, Any]) -> str:
+    return f"{question.__module__}.{question.__qualname__} {values} {sorted(options.items())}"
+
+
+def once_per_generation(question: Callable[..., Fact]) -> Callable[..., Fact]:
+    """Ask a question about a store once for each set of its further arguments, of which there are few."""
+
+    @functools.wraps(question)
+    def ask(store: Store, *values: Any, **options: Any) -> Fact:
+        if not store.generation.complete:
+            return question(store, *values, **options)
+        return store.once(_key(question, values, options), lambda: question(store, *values, **options))
+
+    return ask
 
 
 def open_store(generation: Generation, **limits: Any) -> Store:

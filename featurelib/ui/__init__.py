@@ -13,17 +13,15 @@ from featurelib.ui.kit.address import (
     count_box,
     count_param,
     number_box,
-    page_link,
     pager,
     param,
     segments,
     set_params,
     text_box,
-    text_link,
     toggle,
     whole_number_param,
 )
-from featurelib.ui.kit.anchors import follow_links, script_element
+from featurelib.ui.kit.anchors import follow_links, link, page_link, page_links, script_element, text_link
 from featurelib.ui.kit.downloads import download
 from featurelib.ui.kit.elements import (
     Number,

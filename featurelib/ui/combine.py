@@ -10,8 +10,9 @@ import streamlit as st
 from featurelib import queries
 from featurelib.queries import CombinedCounts
 from featurelib.storage.store import Store
-from featurelib.ui.kit.address import WHOLE, feature_link, page_link, param, text_box
-from featurelib.ui.kit.elements import Number, count, heading, html, number, percent, sentence, strip, tag
+from featurelib.ui.kit.address import WHOLE, param, text_box
+from featurelib.ui.kit.anchors import link
+from featurelib.ui.kit.elements import Html, Number, count, heading, html, number, percent, sentence, strip, tag
 
 PRESENT, ABSENT = "with", "without"
 """The names of the two lists in the address."""
@@ -74,21 +75,23 @@ def lists(chosen: Combination, labels: Mapping[int, str]) -> None:
             heading(TITLES[name])
             if not chosen.ids(name):
                 sentence("No feature yet.")
-            for feature_id in chosen.ids(name):
-                _chosen_row(name, feature_id, labels[feature_id], chosen)
+            rows = [_chosen_row(name, feature_id, labels[feature_id], chosen) for feature_id in chosen.ids(name)]
+            html(tag("div", *rows, cls="choices"))
 
 
-def _chosen_row(name: str, feature_id: int, label: str, chosen: Combination) -> None:
-    with st.container(horizontal=True, wrap=False, gap="small", key=f"row {name} {feature_id}"):
-        feature_link(feature_id, label, width="stretch")
-        other = ABSENT if name == PRESENT else PRESENT
-        rest = [other_id for other_id in chosen.ids(name) if other_id != feature_id]
-        _link("swap", chosen, **{name: rest, other: [*chosen.ids(other), feature_id]})
-        _link("remove", chosen, **{name: rest})
+def _chosen_row(name: str, feature_id: int, label: str, chosen: Combination) -> Html:
+    other = ABSENT if name == PRESENT else PRESENT
+    rest = [other_id for other_id in chosen.ids(name) if other_id != feature_id]
+    swap = _link("swap", chosen, **{name: rest, other: [*chosen.ids(other), feature_id]})
+    return _row(feature_id, label, swap, _link("remove", chosen, **{name: rest}))
 
 
-def _link(words: str, chosen: Combination, **changed: Sequence[int]) -> None:
-    page_link("combine.py", words, **chosen.address(**changed))
+def _row(feature_id: int, label: str, *others: Html) -> Html:
+    return tag("div", link("feature.py", label, {"feature": feature_id}), *others, cls="choice")
+
+
+def _link(words: str, chosen: Combination, **changed: Sequence[int]) -> Html:
+    return link("combine.py", words, chosen.address(**changed))
 
 
 def picker(store: Store, chosen: Combination) -> None:
@@ -103,14 +106,13 @@ def picker(store: Store, chosen: Combination) -> None:
     ]
     if not rows:
         sentence(f"No other feature's label or keywords contain “{words}”.")
-    with st.container(gap=None, key="rows found"):
-        for row in rows[:FOUND]:
-            feature_id = row["feature_id"]
-            with st.container(horizontal=True, wrap=False, gap="small", key=f"row found {feature_id}"):
-                feature_link(feature_id, row["label"], width="stretch")
-                html(tag("span", percent(row["density"]), cls="muted"), width="content")
-                _link("with", chosen, **{PRESENT: [*chosen.present, feature_id]})
-                _link("without", chosen, **{ABSENT: [*chosen.absent, feature_id]})
+    found = []
+    for row in rows[:FOUND]:
+        feature_id, fires = row["feature_id"], tag("span", percent(row["density"]), cls="muted")
+        added = _link("with", chosen, **{PRESENT: [*chosen.present, feature_id]})
+        barred = _link("without", chosen, **{ABSENT: [*chosen.absent, feature_id]})
+        found.append(_row(feature_id, row["label"], fires, added, barred))
+    html(tag("div", *found, cls="choices"))
 
 
 def counts_strip(counts: CombinedCounts, chosen: Combination, densities: Mapping[int, float]) -> None:

@@ -9,8 +9,7 @@ import pyarrow as pa
 import streamlit as st
 
 from featurelib.queries import Family
-from featurelib.ui.kit.address import feature_link
-from featurelib.ui.kit.anchors import link
+from featurelib.ui.kit.anchors import feature_link, link
 from featurelib.ui.kit.elements import Html, Number, count, heading, html, number, percent, strip, tag
 from featurelib.ui.kit.tables import Order, choice_table, number_column, text_column
 

@@ -7,12 +7,12 @@ from dataclasses import replace
 from typing import Any
 
 import pyarrow as pa
-import streamlit as st
 
 from featurelib import queries
 from featurelib.schema import Refusal
 from featurelib.storage.store import Store
-from featurelib.ui.kit.address import choice_box, page_link
+from featurelib.ui.kit.address import choice_box
+from featurelib.ui.kit.anchors import page_link
 from featurelib.ui.kit.coactivation import heat
 from featurelib.ui.kit.downloads import download
 from featurelib.ui.kit.elements import chip, chips, count, density, facts, heading, html, number, percent, sentence, tag
@@ -35,8 +35,7 @@ def beside(store: Store, feature_id: int) -> None:
     heading(feature.label, f"feature {feature.feature_id}")
     words = [(row["keyword"], "") for row in queries.keywords(store, feature_id).slice(0, 6).to_pylist()]
     chips(words)
-    with st.container(key="onward open"):
-        page_link("feature.py", "open this feature ›", feature=feature_id)
+    page_link("feature.py", "open this feature ›", feature=feature_id)
     facts(
         [
             (

@@ -16,7 +16,8 @@ from featurelib.schema import Refusal
 from featurelib.storage.activation_rows import incidence
 from featurelib.storage.runs import Generation
 from featurelib.storage.store import Store
-from featurelib.ui.kit.address import choice_box, feature_link
+from featurelib.ui.kit.address import choice_box
+from featurelib.ui.kit.anchors import feature_link
 from featurelib.ui.kit.elements import Number, count, heading, html, number, percent, sentence, strip, tag
 from featurelib.ui.kit.lists import Line, line_list
 from featurelib.ui.kit.session import GenerationPlace, Opened, known_runs, place_of, store_at

@@ -6,11 +6,9 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
-import streamlit as st
-
 from featurelib import queries
 from featurelib.schema import RunNotReady
-from featurelib.ui.kit.address import page_link
+from featurelib.ui.kit.anchors import page_link
 from featurelib.ui.kit.elements import Number, count, number, percent, strip
 from featurelib.ui.kit.metrics import metric_number
 from featurelib.ui.kit.session import Opened
@@ -138,5 +136,4 @@ def numbers(run: Opened) -> None:
             Number(count(counted.n_features), "features", "The units of the SAE; papers also call them latents."),
         ]
     strip(shown)
-    with st.container(horizontal=True, key="onward evaluation"):
-        page_link("evaluation.py", "how good the SAE is, number by number ›")
+    page_link("evaluation.py", "how good the SAE is, number by number ›")

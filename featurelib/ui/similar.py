@@ -8,7 +8,7 @@ import streamlit as st
 
 from featurelib.live.results import Similarity
 from featurelib.storage.store import Store
-from featurelib.ui.kit.address import page_link
+from featurelib.ui.kit.anchors import link, page_links
 from featurelib.ui.kit.elements import Html, Number, count, heading, html, number, percent, sentence, strip, tag
 from featurelib.ui.kit.lists import Line, feature_line, inline_list, line_list
 from featurelib.ui.texts.by_id import names_of
@@ -146,11 +146,9 @@ def both_texts(a: ChosenText, b: ChosenText) -> None:
         with column:
             heading(text.name if text.text_id is not None else "Your text")
             html(cut_text(text.text, text.cut, start=text.start, longest=3_000))
-            with st.container(horizontal=True, key=f"both-{'a' if text is a else 'b'}"):
-                if text.text_id is not None:
-                    page_link("text.py", "open text ›", text=text.text_id)
-                page_link("steer.py", "steer its features ›", **text.alone)
-                page_link("similar.py", "texts near it ›", **text.where)
+            opened = [] if text.text_id is None else [link("text.py", "open text ›", {"text": text.text_id})]
+            steers = link("steer.py", "steer its features ›", text.alone)
+            page_links(*opened, steers, link("similar.py", "texts near it ›", text.where))
 
 
 def choices(store: Store, a: ChosenText, nearest: Sequence[tuple[int, float]]) -> None:

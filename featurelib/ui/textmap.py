@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import pyarrow as pa
-import streamlit as st
 
 from featurelib import queries
 from featurelib.charts import Colouring, kind_colours
 from featurelib.storage.store import Store
-from featurelib.ui.kit.address import page_link
+from featurelib.ui.kit.anchors import page_link
 from featurelib.ui.kit.downloads import download
 from featurelib.ui.kit.elements import Html, count, density, heading, html, number, opening, sentence, tag
 from featurelib.ui.kit.lists import Line, feature_line, inline_list, line_list
@@ -44,8 +43,7 @@ def text_beside(store: Store, text_id: int) -> None:
     """One text, beside the map, with the features that fire on it."""
     text = queries.text(store, text_id)
     heading(text.title or f"Text {text_id}", f"text {text_id}")
-    with st.container(key="onward text"):
-        page_link("text.py", "open this text ›", text=text_id)
+    page_link("text.py", "open this text ›", text=text_id)
     html(cut_text(text.text, text.cut, start=after_title(text.text, text.title or ""), longest=SHOWN))
     rows = queries.text_features(store, text_id).slice(0, STRONGEST).to_pylist()
     lines = [

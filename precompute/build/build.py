@@ -12,6 +12,7 @@ from pathlib import Path
 from featurelib import installation
 from featurelib.schema import STAGES, Refusal
 from featurelib.storage import files, metadata
+from featurelib.storage.index.making import make_index
 from featurelib.storage.progress import LOCK_FILE
 from featurelib.storage.runs import WORK_FOLDER, Done, Generation, Run, find_runs
 from precompute.build.build_progress import report_progress
@@ -265,6 +266,10 @@ def _finish(run: Run, generation: Generation, expected: dict[str, Expected], say
         return
     files.remove(generation.path / WORK_FOLDER)
     write_manifest(generation)
+    try:
+        make_index(generation, lambda what: say(f"index: {what}"))
+    except Refusal as refusal:
+        say(str(refusal))
     run.point_to(generation)
     with contextlib.suppress(Refusal):  # kept in the run's cache, so that the first reader need not wait for it
         metadata.column_summaries(generation)

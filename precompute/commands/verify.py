@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from featurelib.schema import STAGES, Refusal
+from featurelib.storage.index.checking import check_index
 from featurelib.storage.progress import say_how_to_build
 from featurelib.storage.runs import find_run
 from precompute.build.job import Say
@@ -28,4 +29,6 @@ def verify(data_folder: Path, name: str, say: Say) -> int:
         mend = say_how_to_build(generation.path.parent, STAGES[-1])
         raise Refusal(f"run '{name}' has nothing to compare with yet; {mend}")
     say(f"run '{name}' ({generation.name}): {len(checked)} files, all as they were built.")
+    index = check_index(generation)
+    say("It has no index; a server makes one." if index is None else "Its index holds what these files hold.")
     return 0

@@ -23,7 +23,7 @@ from tests.support.visit import TEXT_IDS, Visit
 
 pytestmark = pytest.mark.browser
 FEATURE = f"""() => {{
-    const cards = document.querySelectorAll('[class*="st-key-read-inline-top-"]').length;
+    const cards = document.querySelectorAll('.read-texts-top > .read-inline').length;
     return cards === 10 ? [document.querySelector('h1').innerText.trim(), {TEXT_IDS}] : null;
 }}"""
 """The label of the feature and the ids of its ten texts, read in one moment, or null while they are not all there."""

@@ -15,7 +15,7 @@ from featurelib.schema import ATTRIBUTIONS, NEAR_MISSES, TEXT_WORDS, TEXTS, TOP_
 from featurelib.storage.runs import Run
 from featurelib.ui.texts import word_colours
 from featurelib.ui.texts.highlight import FAINT, signed
-from tests.support.page import Open, addresses, bodies, links, text_of, words
+from tests.support.page import Open, addresses, bodies, cards, links, text_of, words
 
 WORD = re.compile(r'<i class="(?:up|down)" style="--p:\d+" data-attribution="([^"]+)">(.*?)</i>')
 
@@ -47,7 +47,7 @@ def test_the_words_of_a_top_text_are_coloured_by_the_stored_parts(open_tiny: Ope
     feature_id = live_feature(tiny)
     app = open_tiny("feature.py", feature=feature_id)
     assert not app.exception
-    card = next(body for body in bodies(app) if 'class="words"' in body)
+    card = next(card for card in cards(app) if 'class="words"' in card)
     whole = card.split("</summary>")[1]
     coloured = [(part, text_of(word)) for part, word in WORD.findall(whole)]
     assert coloured == expected_words(tiny, feature_id, strongest_text(tiny, feature_id)) != []
@@ -71,8 +71,7 @@ def test_the_words_of_every_view_are_coloured_by_what_the_worker_says(open_tiny:
     texts = table(tiny, TEXTS).set_index("text_id")["text"]
     for view in ("bands", "random", "near"):
         app = open_tiny("feature.py", feature=feature_id, view=view)
-        cards = [body for body in bodies(app) if 'class="card' in body]
-        assert len(cards) >= 5 and all('class="words"' in card for card in cards)
+        assert len(cards(app)) >= 5 and all('class="words"' in card for card in cards(app))
         ids = [int(re.search(r"text=(\d+)", query)[1]) for query in addresses(app, "text") if "text=" in query]
         others = [text_id for text_id in dict.fromkeys(ids) if text_id not in stored_texts]
         assert others
@@ -85,7 +84,8 @@ def test_the_words_of_every_view_are_coloured_by_what_the_worker_says(open_tiny:
                 if abs(part) >= FAINT * largest
             ]
             shown = [
-                [(part, text_of(word)) for part, word in WORD.findall(card.split("</summary>")[1])] for card in cards
+                [(part, text_of(word)) for part, word in WORD.findall(card.split("</summary>")[1])]
+                for card in cards(app)
             ]
             assert wanted in shown
 

@@ -13,7 +13,6 @@ from urllib.parse import urlencode
 import numpy as np
 import pyarrow as pa
 import pytest
-from streamlit.testing.v1 import AppTest
 
 import featurelib
 from featurelib import queries, search, ui
@@ -29,7 +28,7 @@ from featurelib.ui.texts import text_input
 from featurelib.ui.try_text.lines import lines_of, rows_of
 from tests.conftest import STAND_IN
 from tests.support.numpy_run import NumpyRun, make_run
-from tests.support.page import Open, UseData, bodies, links, page_of, param, table, text_of, words
+from tests.support.page import Open, UseData, bodies, cards, lines, links, page_of, param, table, text_of, words
 
 DESCRIPTION = "galaxy and quasar near a telescope"
 
@@ -62,12 +61,6 @@ def sae(tiny: Run) -> dict[str, np.ndarray]:
         for name, entry in header.items()
         if name != "__metadata__"
     }
-
-
-def labels_in(app: AppTest, n_values: int = 2) -> list[tuple[str, ...]]:
-    """The lines of all lists: label and values."""
-    lines = re.compile(r"^\*\*(.*)\*\*" + r" :gray\[([^\]]*)\]" * n_values + "$")
-    return [match.groups() for label in links(app) if (match := lines.match(label))]
 
 
 def encoded(sae: dict[str, np.ndarray], x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -221,7 +214,7 @@ def test_the_three_lists_are_what_numpy_finds(with_vectors: Generation, sae, use
     z, activations = (matrix[0] for matrix in encoded(sae, x))
     by_name = search.labels_by_meaning(store, x[0], limit=12).to_pylist()
     fires = np.lexsort((np.arange(len(z)), -activations))[: np.count_nonzero(activations)][:12]
-    drawn = [line[:2] for line in labels_in(app)]
+    drawn = [line[:2] for line in lines(app)]
     n_some = search.labels_by_some_words(store, DESCRIPTION, limit=12).num_rows
     assert n_some and drawn[n_some : n_some + len(by_name)] == [
         (row["label"], f"{row['cosine']:.2f}") for row in by_name
@@ -238,10 +231,10 @@ def test_the_three_lists_are_what_numpy_finds(with_vectors: Generation, sae, use
 def test_by_words_needs_no_worker_and_the_others_say_why_they_are_missing(made: NumpyRun, use_data: UseData) -> None:
     use_data(made.run.path.parent)
     app = page_of("search.py", {"run": "small", "by": "features", "q": "label13"})
-    assert made.labels[13] in [line[0] for line in labels_in(app, 1)]
+    assert made.labels[13] in [line[0] for line in lines(app)]
     assert words(app).count("has no embeddings yet") == 2
     some = page_of("search.py", {"run": "small", "by": "features", "q": "label13 nonesuch"})
-    assert (made.labels[13], "1 of 2") in [line[:2] for line in labels_in(some)]
+    assert (made.labels[13], "1 of 2") in [line[:2] for line in lines(some)]
     none = page_of("search.py", {"run": "small", "by": "features", "q": "nonesuch"})
     assert "No label or keyword contains these words." in words(none)
     begin = page_of("search.py", {"run": "small", "by": "features"})
@@ -261,7 +254,7 @@ def test_a_tried_text_shows_its_features_its_words_and_the_nearest_texts(opened:
     activations = encoded(sae, x)[1][0]
     order = np.lexsort((np.arange(len(activations)), -activations))[: np.count_nonzero(activations)]
     labels = opened.ask("select label from labels order by feature_id")["label"]
-    assert labels_in(app)[: len(order)] == [
+    assert lines(app)[: len(order)] == [
         (labels[feature_id], number(float(activations[feature_id])), ui.density(float(density_of(opened, feature_id))))
         for feature_id in order
     ]
@@ -271,8 +264,7 @@ def test_a_tried_text_shows_its_features_its_words_and_the_nearest_texts(opened:
     rows = opened.ask("select embedding::float[] as e from embeddings order by text_id")["e"]
     vectors = np.stack(rows.to_list()).astype(np.float64)
     cosines = np.sort(vectors @ x[0] / np.linalg.norm(vectors, axis=1) / np.linalg.norm(x[0]))[::-1][:5]
-    cards = [body for body in bodies(app) if 'class="card' in body]
-    shown = [float(re.search(r"<bdi>(-?[\d.]+)</bdi>", card).group(1)) for card in cards]
+    shown = [float(re.search(r"<bdi>(-?[\d.]+)</bdi>", card).group(1)) for card in cards(app)]
     assert shown == pytest.approx(cosines, abs=6e-3)
 
 

@@ -20,7 +20,7 @@ from featurelib.ui.kit.lists import short
 from featurelib.ui.search.finding import split_snippet
 from featurelib.ui.texts.text_list import OPENING, ShownText, cut_text, text_html
 from tests.support.numpy_run import DEAD, HOSTILE, N_FEATURES, N_TEXTS, NumpyRun, make_run, weights
-from tests.support.page import Open, UseData, addresses, bodies, links, page_of, param, words
+from tests.support.page import Open, UseData, addresses, bodies, cards, lines, links, page_of, param, words
 
 FEATURE = 20
 
@@ -44,7 +44,7 @@ def strongest(made: NumpyRun, feature_id: int) -> np.ndarray:
 
 
 def shown_titles(app: AppTest) -> list[str]:
-    matches = [re.search(r"<b><bdi>(title \d+)</bdi></b>", body) for body in bodies(app)]
+    matches = [re.search(r"<b><bdi>(title \d+)</bdi></b>", card) for card in cards(app)]
     return [match.group(1) for match in matches if match]
 
 
@@ -107,7 +107,7 @@ def test_neighbours_and_opposites_show_the_cosine_of_the_directions(made: NumpyR
     cosines = weights()["W_dec"] @ weights()["W_dec"][FEATURE]
     cosines[FEATURE] = 0
     for other in (int(cosines.argmax()), int(cosines.argmin())):
-        assert f"**{made.labels[other]}** :gray[{cosines[other]:.2f}]" in links(app)
+        assert (made.labels[other], f"{cosines[other]:.2f}") in lines(app)
 
 
 def test_a_feature_without_texts_says_so_and_still_has_neighbours(made: NumpyRun, open_page: Open) -> None:
@@ -182,7 +182,7 @@ def test_a_text_shows_all_its_features_with_their_activations(made: NumpyRun, op
     row = made.activations[text_id]
     for f in np.flatnonzero(row):
         density = ui.density(float((made.activations[:, f] > 0).mean()))
-        assert f"**{made.labels[f]}** :gray[{number(float(row[f]))}] :gray[{density}]" in links(app)
+        assert (made.labels[f], number(float(row[f])), density) in lines(app)
     assert made.texts["text"][text_id] in words(app)
 
 
@@ -191,7 +191,7 @@ def test_the_bars_of_a_text_follow_the_numbers_beside_them(made: NumpyRun, open_
     app = open_page("text.py", run="small", text=text_id)
     row = made.activations[text_id]
     order = [f for f in np.lexsort((np.arange(N_FEATURES), -row)) if row[f] > 0]
-    drawn = [float(share) for element in app.get("html") for share in re.findall(r"--share:([\d.]+)%\}", element.value)]
+    drawn = [float(share) for body in bodies(app) for share in re.findall(r"--share:([\d.]+)%", body)]
     assert drawn == pytest.approx([100 * row[f] / row[order[0]] for f in order], abs=0.06)
 
 
@@ -213,16 +213,15 @@ def test_hostile_text_reaches_the_page_only_escaped(open_page: Open) -> None:
     assert not any("<script" in body for body in bodies(app))
 
 
-def test_no_link_label_lets_markdown_through(open_page: Open) -> None:
-    app = open_page("search.py", run="small", q="script")
-    for link in [*app.main.get("page_link"), *open_page("try.py", run="small").main.get("page_link")]:
-        bare = re.sub(r"^\*\*(.*)\*\*", r"\1", re.sub(r" :gray\[((?:\\.|[^\]])*)\]", r"\1", link.proto.label))
-        assert not re.search(r"(?<!\\)[*_`\[\]<>$!#:](?!\\)", re.sub(r"\\.", "", bare)), link.proto.label
+def test_links_are_html_and_never_markdown(open_page: Open) -> None:
+    for file, params in (("search.py", {"q": "script"}), ("try.py", {}), ("overview.py", {}), ("feature.py", {})):
+        app = open_page(file, run="small", **params)
+        assert not app.get("page_link") and not app.get("markdown") and links(app)
 
 
 def test_try_offers_texts_of_the_corpus_and_waits_for_one(made: NumpyRun, open_page: Open) -> None:
     app = open_page("try.py", run="small")
-    assert "**title 0**" in links(app) and f"**title {N_TEXTS // 4}**" in links(app)
+    assert ("title 0",) in lines(app) and (f"title {N_TEXTS // 4}",) in lines(app)
     assert "Features that fire" not in words(app)
 
 
@@ -270,19 +269,15 @@ def test_a_tried_text_of_the_corpus_turns_on_the_features_that_the_run_holds_for
         """select label, activation from activations_by_text join labels using (feature_id)
         where text_id = 3 order by activation desc"""
     ).to_dict("records")
-    drawn = links(open_tiny("try.py", t=text))
-    shown = [link for link in drawn if " :gray[" in link]
+    shown = lines(open_tiny("try.py", t=text))
     assert len(stored) > 0
-    assert [link.split("] ")[0] for link in shown[: len(stored)]] == [
-        f"**{row['label']}** :gray[{number(row['activation'])}" for row in stored
-    ]
+    assert [line[:2] for line in shown[: len(stored)]] == [(row["label"], number(row["activation"])) for row in stored]
 
 
 def test_a_text_is_the_nearest_to_itself_by_meaning(tiny: Run, open_tiny: Open) -> None:
     text = featurelib.open(tiny.path).ask("select text, title from texts where text_id = 3").to_dict("records")[0]
     app = open_tiny("search.py", by="meaning", q=text["text"])
-    cards = [body for body in bodies(app) if 'class="card' in body]
-    assert text["title"] in cards[0] and "1.00" in cards[0]
+    assert text["title"] in cards(app)[0] and "1.00" in cards(app)[0]
 
 
 def test_the_texts_near_a_text_are_those_of_its_stored_embedding(tiny: Run, open_tiny: Open) -> None:
@@ -292,8 +287,7 @@ def test_the_texts_near_a_text_are_those_of_its_stored_embedding(tiny: Run, open
     cosines = vectors @ vectors[3]
     cosines[3] = -2
     app = open_tiny("search.py", near=3)
-    cards = [body for body in bodies(app) if 'class="card' in body]
-    shown = [float(re.search(r"<bdi>(-?[\d.]+)</bdi>", card).group(1)) for card in cards]
+    shown = [float(re.search(r"<bdi>(-?[\d.]+)</bdi>", card).group(1)) for card in cards(app)]
     assert shown == pytest.approx(sorted(cosines, reverse=True)[:10], abs=0.006)
     assert "nearest in meaning to" in words(app)
     assert "no embedding of a text 9999" in words(open_tiny("search.py", near=9999))

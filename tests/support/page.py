@@ -19,8 +19,11 @@ Open = Callable[..., AppTest]
 """Opens a page: the name of its file, then the parameters of its address."""
 UseData = Callable[[Path], None]
 """Chooses the data folder of the pages."""
-LINE = re.compile(r"^\*\*(.*)\*\*( :gray\[[^\]]*\])*$")
-"""The label of a line of a list: its name, then its numbers."""
+ANCHOR = re.compile(r'<a (?=[^>]*class="in-app)([^>]*)>(.*?)</a>', re.DOTALL)
+"""A link in HTML: its attributes, what is in it."""
+LABEL = re.compile(r'<span class="label">(.*?)</span>')
+VALUE = re.compile(r'<span class="value">(.*?)</span>')
+"""The name in a line of a list, and each of its numbers."""
 
 
 def page_of(file: str, params: dict[str, object]) -> AppTest:
@@ -92,23 +95,62 @@ def table(block: Any) -> Shown:
     return Shown(heads, rows, opens, sorts, order)
 
 
+@dataclass(frozen=True)
+class Link:
+    """A link as it is read on a page."""
+
+    page: str
+    """The name of the page that it leads to, such as feature; empty for the overview."""
+    query: str
+    """The parameters of its address."""
+    label: str
+    """Its words, with the numbers of its line."""
+    name: str
+    """Its words alone."""
+    values: tuple[str, ...] = ()
+    """The numbers of its line."""
+    is_line: bool = False
+    """Whether it is a line of a list."""
+
+
+def cards(block: Any) -> list[str]:
+    """The HTML of each text of the page's lists, with its links."""
+    return [card for body in bodies(block) for card in body.split('<div class="card')[1:]]
+
+
+def lines(block: Any, page: str = "") -> list[tuple[str, ...]]:
+    """The lines of the page's lists that lead to `page` (or to any): name, then the numbers."""
+    return [(link.name, *link.values) for link in _links(block, page) if link.is_line]
+
+
+def _links(block: Any, page: str) -> list[Link]:
+    """The links to a page outside tables, or to all pages, in the order in which they stand."""
+    found = []
+    for body in bodies(block):
+        for attributes, inner in ANCHOR.findall(re.sub(r"<table.*?</table>", "", body, flags=re.DOTALL)):
+            (target,) = re.findall(r'href="([^"]*)"', attributes)
+            place, _, query = html.unescape(target).partition("?")
+            label = LABEL.search(inner)
+            name = text_of(label[1] if label else inner)
+            values = tuple(text_of(value) for value in VALUE.findall(inner))
+            words_of_it = " ".join(text_of(inner, " ").split())
+            found.append(Link(place.removeprefix("./"), query, words_of_it, name, values, bool(label)))
+    return [link for link in found if link.page.startswith(page)]
+
+
 def links(block: Any, page: str = "") -> list[str]:
     """The labels of the links to `page` (or to all pages), as they are read."""
-    return [re.sub(r"\\(.)", r"\1", link.proto.label) for link in _links(block, page)]
+    return [link.label for link in _links(block, page)]
 
 
 def names(block: Any, page: str = "") -> list[str]:
     """The labels of the same links, without the numbers at the end of a line of a list."""
-    return [LINE.sub(r"\1", label) for label in links(block, page)]
+    return [link.name for link in _links(block, page)]
 
 
 def addresses(block: Any, page: str = "") -> list[str]:
     """The parameters of the same links."""
-    return [link.proto.query_string for link in _links(block, page)]
-
-
-def _links(block: Any, page: str) -> list[Any]:
-    return [link for link in _main(block).get("page_link") if link.proto.page.startswith(page)]
+    return [link.query for link in _links(block, page)]
 
 
 def param(app: AppTest, name: str) -> str | None:

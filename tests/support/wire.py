@@ -16,10 +16,10 @@ ENDED = (ForwardMsg.FINISHED_SUCCESSFULLY, ForwardMsg.FINISHED_WITH_COMPILE_ERRO
 
 
 class Wire:
-    """One session; what its pages have drawn."""
+    """One session; what its page has drawn, and how many bytes the page took."""
 
     def __init__(self, address: str, seconds: float = 120.0) -> None:
-        self.seconds, self.drawn = seconds, []
+        self.seconds, self.drawn, self.received = seconds, [], 0
         place = address.replace("http", "ws", 1) + "/_stcore/stream"
         self.socket: Any = connect(place, subprotocols=["streamlit"], max_size=None, close_timeout=1)
 
@@ -37,11 +37,13 @@ class Wire:
         parts, asked = urlsplit(path), BackMsg()
         asked.rerun_script.query_string = parts.query
         asked.rerun_script.page_name = parts.path.strip("/")
-        self.drawn = []
+        self.drawn, self.received = [], 0
         self.socket.send(asked.SerializeToString())
         end = time.monotonic() + self.seconds
         while True:
-            message = ForwardMsg.FromString(self.socket.recv(timeout=max(0.0, end - time.monotonic())))
+            received = self.socket.recv(timeout=max(0.0, end - time.monotonic()))
+            self.received += len(received)
+            message = ForwardMsg.FromString(received)
             if message.WhichOneof("type") == "script_finished" and message.script_finished in ENDED:
                 return self.words
             if message.WhichOneof("type") == "delta" and message.delta.WhichOneof("type") == "new_element":

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import streamlit as st
-
-from featurelib.ui.kit.address import page_link
+from featurelib.ui.kit.anchors import page_link
 from featurelib.ui.kit.elements import count, percent
 from featurelib.ui.kit.lists import feature_line, line_list
 
@@ -25,5 +23,4 @@ def relatives(rows: Sequence[Mapping[str, Any]], *, longest: int = 8) -> None:
         if own:
             line_list(kin, lines, title=title, note=f"{len(own):,}" if len(own) > 1 else "", help=UNDER)
     if rows:
-        with st.container(key="onward relatives"):
-            page_link("families.py", "its family as a tree ›", family=rows[0]["family_id"])
+        page_link("families.py", "its family as a tree ›", family=rows[0]["family_id"])

@@ -159,21 +159,6 @@ def open_feature(feature_id: int) -> NoReturn:
     go("feature.py", feature=feature_id)
 
 
-def page_link(page: str, label: object, *, help: str | None = None, width: Any = "content", **values: object) -> None:
-    """A link to a page with the run and `values` in its address; the label is shown as plain text."""
-    st.page_link(page, label=label_of(label), query_params=with_run(values), help=help or "", width=width)
-
-
-def feature_link(feature_id: int, label: object, *, width: Any = "content") -> None:
-    """A link to a feature."""
-    page_link("feature.py", label, feature=feature_id, width=width)
-
-
-def text_link(text_id: int, label: object, *, width: Any = "content") -> None:
-    """A link to a text."""
-    page_link("text.py", label, text=text_id, width=width)
-
-
 def _write(name: str, key: str, default: object, resets: Sequence[str]) -> None:
     chosen = st.session_state[key]
     set_params(**{name: None if chosen == default else chosen}, **dict.fromkeys(resets))

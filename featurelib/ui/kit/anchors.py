@@ -10,11 +10,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import streamlit as st
 
 from featurelib.ui.kit.address import address
-from featurelib.ui.kit.elements import Html, tag
+from featurelib.ui.kit.elements import Html, html, tag
 
 
 @cache
@@ -31,3 +32,23 @@ def follow_links() -> None:
 def link(page: str, label: object, values: Mapping[str, object]) -> Html:
     """A link to a page, with the run and `values` in its address."""
     return tag("a", label, cls="in-app", href=address(page, values))
+
+
+def page_link(page: str, label: object, *, width: Any = "content", **values: object) -> None:
+    """Draw one link to a page with the run and `values` in its address."""
+    html(tag("div", link(page, label, values), cls="onward"), width=width)
+
+
+def page_links(*links: Html, before: str = "") -> None:
+    """Draw links one after the other, in one element, after the words `before`."""
+    html(tag("div", tag("span", before, cls="muted") if before else "", *links, cls="onward"))
+
+
+def feature_link(feature_id: int, label: object, *, width: Any = "content") -> None:
+    """Draw a link to a feature."""
+    page_link("feature.py", label, width=width, feature=feature_id)
+
+
+def text_link(text_id: int, label: object, *, width: Any = "content") -> None:
+    """Draw a link to a text."""
+    page_link("text.py", label, width=width, text=text_id)

@@ -9,10 +9,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import streamlit as st
-
-from featurelib.ui.kit.address import label_of, with_run
-from featurelib.ui.kit.elements import Html, count, html, number, tag
+from featurelib.ui.kit.address import address
+from featurelib.ui.kit.anchors import link
+from featurelib.ui.kit.elements import Html, count, html, number, plain, tag
 
 BAR = (
     "The bar is as long as the activation, that of the feature most active on this text being full. "
@@ -20,6 +19,7 @@ BAR = (
 )
 
 DOT = " · "
+EMPTY = "(empty)"
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,8 @@ class Line:
     """The length of the bar under it, 0 to 1; None draws none."""
     page: str = "feature.py"
     """The page that it leads to."""
+    strong: bool = False
+    """Whether it is the one that is shown in full beside the list."""
 
 
 def feature_line(feature_id: int, label: str, *values: str, share: float | None = None) -> Line:
@@ -48,33 +50,47 @@ def line_list(
 ) -> None:
     """Links below each other, under a head of `title` and the `names` of their numbers; bars where a share is."""
     columns = max((len(line.values) for line in lines), default=0)
-    holder = f"read-lines{columns}-{key}"
-    lengths = [
-        f".st-key-{holder} > :nth-child({place}) a{{--share:{100 * max(0.0, min(1.0, line.share)):.1f}%}}"
-        for place, line in enumerate(lines, start=2 if title or names else 1)
-        if line.share is not None
-    ]
-    with st.container(key=holder, gap=None):
-        if title or names:
-            head = tag(
-                "h3",
-                tag("span", title, cls="term" if help else "", help=help),
-                tag("span", note, cls="note") if note else "",
-            )
-            html(tag("div", head, *(tag("span", name, cls="name") for name in names), cls="read-names"))
-        for line in lines:
-            link(line, alone=True)
-    if lengths:
-        st.html(f"<style>{''.join(lengths)}</style>")
+    pieces = []
+    if title or names:
+        head = tag(
+            "h3",
+            tag("span", title, cls="term" if help else "", help=help),
+            tag("span", note, cls="note") if note else "",
+        )
+        pieces.append(tag("div", head, *(tag("span", name, cls="name") for name in names), cls="read-names"))
+    pieces += [_line(line) for line in lines]
+    html(tag("div", *pieces, cls=f"read-lines read-lines{columns} read-lines-{key}"))
+
+
+def _line(line: Line) -> Html:
+    bar = "" if line.share is None else f"--share:{100 * max(0.0, min(1.0, line.share)):.1f}%"
+    values = (tag("span", value, cls="value") for value in line.values)
+    inner = "".join([tag("span", line.label or EMPTY, cls="label"), *values])
+    return tag(
+        "a",
+        Html(inner),
+        cls="in-app strong" if line.strong else "in-app",
+        style=bar,
+        href=address(line.page, line.where),
+    )
 
 
 def inline_list(key: str, lines: Sequence[Line], *, before: str = "") -> None:
     """Links one after the other on one line, after the words `before`."""
-    with st.container(horizontal=True, gap=None, key=f"read-inline-bare-{key}"):
-        if before:
-            html(tag("span", before, cls="muted"), width="content")
-        for line in lines:
-            link(line)
+    html(tag("div", inline(lines, before=before), cls=f"read-inline bare read-inline-{key}"))
+
+
+def inline(lines: Sequence[Line], *, before: str = "", shorten: bool = False) -> Html:
+    """Links one after the other, after the words `before`; see `short` for `shorten`."""
+    links = [_short_link(line) if shorten else link(line.page, line.label or EMPTY, line.where) for line in lines]
+    return Html((tag("span", before, cls="muted") if before else "") + "".join(links))
+
+
+def _short_link(line: Line) -> Html:
+    """A link with the first words of its label, and all of it on hover."""
+    words = short(line.label)
+    whole = {"title": plain(line.label)} if words != line.label else {}
+    return tag("a", words or EMPTY, cls="in-app", href=address(line.page, line.where), **whole)
 
 
 def short(label: str, longest: int = 28) -> str:
@@ -85,20 +101,6 @@ def short(label: str, longest: int = 28) -> str:
             break
         beginning += DOT + words
     return beginning
-
-
-def link(line: Line, *, alone: bool = False, shorten: bool = False) -> None:
-    """Draw one line; `alone` in its row, its label ends in an ellipsis where there is no room.
-
-    With `shorten` only the first words of the label are shown, and all of it on hover.
-    """
-    if shorten and short(line.label) != line.label:
-        full = label_of(line.label)
-        st.page_link(line.page, label=label_of(short(line.label)), query_params=with_run(line.where), help=full)
-        return
-    values = "".join(f" :gray[{label_of(value)}]" for value in line.values)
-    label = f"**{label_of(line.label)}**{values}" if alone else label_of(line.label)
-    st.page_link(line.page, label=label, query_params=with_run(line.where))
 
 
 def activation_histogram(rows: Sequence[Mapping[str, Any]], threshold: float | None) -> None:

@@ -10,8 +10,8 @@ import streamlit as st
 
 from featurelib.live.results import TriedText
 from featurelib.queries import TextRow
-from featurelib.ui.kit.address import page_link
-from featurelib.ui.kit.elements import Number, count, number, percent, strip
+from featurelib.ui.kit.anchors import link
+from featurelib.ui.kit.elements import Number, count, html, number, percent, strip, tag
 
 EXPLAINED = (
     "1 - FVU of this text. FVU: the squared distance of the embedding to its reconstruction, "
@@ -59,12 +59,10 @@ def _reconstruction(n_active: int | None, fvu: float | None, cosine: float | Non
 def moves(page: str, name: str, shown: int, *, last: int, drawn: int | None = None, **params: Any) -> None:
     """Links to the previous, a random and the next one, which keep `params`, and the address to copy."""
     with st.container(horizontal=True, gap="small", horizontal_alignment="right", key="read-moves"):
-        if shown > 0:
-            page_link(page, f"‹ {shown - 1}", **{name: shown - 1, **params})
-        if drawn is not None:
-            page_link(page, "random", **{name: drawn, **params})
-        if shown < last:
-            page_link(page, f"{shown + 1} ›", **{name: shown + 1, **params})
+        ways = {f"‹ {shown - 1}": shown - 1, "random": drawn, f"{shown + 1} ›": shown + 1}
+        there = {words: to for words, to in ways.items() if to is not None and 0 <= to <= last}
+        links = (link(page, words, {name: to, **params}) for words, to in there.items())
+        html(tag("div", *links, cls="moves"), width="content")
         with st.popover("copy link"):
             root = (st.context.url or "").rpartition("/")[0]
             params = st.query_params.to_dict() | {name: str(shown)}

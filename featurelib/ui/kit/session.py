@@ -17,6 +17,7 @@ import streamlit as st
 
 from featurelib import installation
 from featurelib.schema import STAGES, Refusal
+from featurelib.storage.index.maker import IndexMaker
 from featurelib.storage.progress import find_progress
 from featurelib.storage.runs import Generation, Run, find_runs
 from featurelib.storage.store import Store, open_store
@@ -110,6 +111,12 @@ def file_watch() -> FileWatch:
     return FileWatch()
 
 
+@st.cache_resource(show_spinner=False)
+def index_maker() -> IndexMaker:
+    """What makes the indexes of runs that have none, beside the server."""
+    return IndexMaker()
+
+
 def choose_run(name: str) -> None:
     """Pin this session to the current generation of run `name` until the next rerun of the whole page."""
     generation = known_runs()[name].current()
@@ -138,7 +145,10 @@ def open_run() -> Opened:
     name, path, stamp = st.session_state[OPENED]
     generation = Generation(Path(path))
     try:
-        return Opened(name, Run(generation.path.parent), generation, store_at(path, stamp))
+        store = store_at(path, stamp)
+        if _serving.is_set() and store.index is None:
+            index_maker().ask(generation)
+        return Opened(name, Run(generation.path.parent), generation, store)
     except Refusal as refusal:
         stop_with(str(refusal))
 
@@ -171,6 +181,8 @@ def fail(error: Exception) -> bool:
     return True
 
 
+_serving = threading.Event()
+"""Set once this process is a server: indexes are made for readers, not for a test of a page."""
 _freezing = threading.Lock()
 _frozen: set[str] = set()
 
@@ -198,4 +210,5 @@ async def lifespan(_app: Any) -> AsyncIterator[None]:
 
         _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    _serving.set()
     yield

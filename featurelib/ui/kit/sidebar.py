@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import streamlit as st
 
 from featurelib import installation, queries
 from featurelib.schema import Refusal
 from featurelib.storage.runs import Run
-from featurelib.ui.kit.address import arrive, open_feature, page_link, set_params
-from featurelib.ui.kit.elements import html, percent, sentence, stop_with, tag
+from featurelib.ui.kit.address import address, arrive, open_feature, set_params
+from featurelib.ui.kit.elements import Html, html, percent, sentence, stop_with, tag
 from featurelib.ui.kit.session import choose_run, data_folder, known_runs, open_run
 
 REMEMBERED = "run last shown"
@@ -50,12 +51,13 @@ def sidebar(menu: Mapping[str, Sequence[tuple[str, str]]], current: str) -> None
 
 
 def _menu(menu: Mapping[str, Sequence[tuple[str, str]]], current: str) -> None:
-    with st.container(key="menu", gap=None):
-        for section, pages in menu.items():
-            html(tag("div", section, cls="section"))
-            for page, title in pages:
-                with st.container(key="menu-current" if page == current else None):
-                    page_link(page, title, width="stretch")
+    pieces = []
+    for section, pages in menu.items():
+        pieces.append(tag("div", section, cls="section"))
+        for page, title in pages:
+            here = {"aria_current": "page"} if page == current else {}
+            pieces.append(tag("a", title, cls="in-app", href=address(page, {}), **here))
+    html(tag("nav", *pieces, cls="menu"))
 
 
 def _run_of_address(runs: Mapping[str, Run]) -> str | None:
@@ -114,16 +116,15 @@ def _jump() -> None:
             st.session_state["jumped to"] = words
             open_feature(matches[0]["feature_id"])
         matches = matches[:1]
-    with st.container(key="jump found", gap=None):
-        for row in matches:
-            page_link(
-                "feature.py",
-                row["label"],
-                feature=row["feature_id"],
-                help=f"fires on {percent(row['density'])} of texts",
-            )
-        if not matches:
-            sentence(f"No label or keyword contains “{words}”.")
+    if matches:
+        html(tag("div", *map(_found, matches), cls="jump-found"))
+    else:
+        sentence(f"No label or keyword contains “{words}”.")
+
+
+def _found(row: Mapping[str, Any]) -> Html:
+    fires = f"fires on {percent(row['density'])} of texts"
+    return tag("a", row["label"], cls="in-app", href=address("feature.py", {"feature": row["feature_id"]}), title=fires)
 
 
 def _first_steps() -> None:

@@ -10,7 +10,7 @@ import streamlit as st
 from featurelib import search
 from featurelib.search import MARK_END, MARK_START
 from featurelib.storage.store import Store
-from featurelib.ui.kit.address import page_link
+from featurelib.ui.kit.anchors import page_link
 from featurelib.ui.kit.elements import Html, sentence, tag
 from featurelib.ui.kit.navigation import STARTING
 from featurelib.ui.kit.session import Opened, live
@@ -42,8 +42,7 @@ def nothing_found(index: search.WordIndex, typed: str) -> None:
     elif len(required) > 1:
         sentence("Each of these words stands in some text, but no text contains them all.")
     if required:
-        with st.container(key="read-near meaning"):
-            page_link("search.py", "search by meaning instead ›", by="meaning", q=typed)
+        page_link("search.py", "search by meaning instead ›", by="meaning", q=typed)
 
 
 def texts_with_words(store: Store, index: search.WordIndex, typed: str, *, limit: int, offset: int) -> list[ShownText]:

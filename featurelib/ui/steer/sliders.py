@@ -15,7 +15,8 @@ from featurelib import queries
 from featurelib.live.results import Steered
 from featurelib.queries import FeatureFilter
 from featurelib.storage.store import Store
-from featurelib.ui.kit.address import label_of, page_link, param, set_params
+from featurelib.ui.kit.address import label_of, param, set_params
+from featurelib.ui.kit.anchors import page_link
 from featurelib.ui.kit.elements import Html, html, number, sentence, tag
 
 STRONGEST = 8

@@ -9,12 +9,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import streamlit as st
-
 from featurelib import queries
 from featurelib.storage.store import Store
+from featurelib.ui.kit.anchors import link
 from featurelib.ui.kit.elements import Html, count, html, tag
-from featurelib.ui.kit.lists import Line, feature_line, link
+from featurelib.ui.kit.lists import Line, feature_line, inline
 from featurelib.ui.kit.tables import activation_bar
 from featurelib.ui.texts.metadata import notes, split_tag
 
@@ -144,16 +143,13 @@ def text_list(
 
     With `feature_id` the page of a text opens with the attributions to that feature.
     """
-    with st.container(key=f"read-texts-{key}", gap=None):
-        for shown, lines in rows:
-            html(text_html(shown))
-            place = key if shown.value is not None else f"bare-{key}"
-            with st.container(horizontal=True, gap=None, key=f"read-inline-{place}-{shown.text_id}"):
-                link(Line("open text", {"text": shown.text_id, "feature": feature_id}, page="text.py"))
-                if lines:
-                    html(tag("span", before, cls="muted"), width="content")
-                for line in lines:
-                    link(line, shorten=True)
+    pieces = []
+    for shown, lines in rows:
+        opens = link("text.py", "open text", {"text": shown.text_id, "feature": feature_id})
+        others = inline(lines, before=before, shorten=True) if lines else Html("")
+        bare = "" if shown.value is not None else " bare"
+        pieces.append(Html(text_html(shown) + tag("div", opens, others, cls=f"read-inline{bare}")))
+    html(tag("div", *pieces, cls=f"read-texts read-texts-{key}"))
 
 
 def with_features(

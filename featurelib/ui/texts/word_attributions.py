@@ -5,7 +5,8 @@ from __future__ import annotations
 import streamlit as st
 
 from featurelib.schema import Refusal
-from featurelib.ui.kit.address import page_link, toggle
+from featurelib.ui.kit.address import toggle
+from featurelib.ui.kit.anchors import page_link
 from featurelib.ui.kit.elements import heading, html, section, sentence
 from featurelib.ui.kit.session import Opened, live
 from featurelib.ui.texts import highlight
@@ -20,8 +21,7 @@ DELETED = (
 def words(opened: Opened, text: str, cut: int | None, feature_id: int, label: str) -> None:
     """Draw what each word of the text adds to one feature, and on demand the effect of deleting each."""
     heading(label, f"feature {feature_id}")
-    with st.container(horizontal=True, key="onward feature"):
-        page_link("feature.py", "open this feature ›", feature=feature_id)
+    page_link("feature.py", "open this feature ›", feature=feature_id)
     generation = opened.generation.path
     try:
         html(highlight.attributed_text(text, live().attributions(generation, text, [feature_id])[0], cut=cut))

@@ -11,7 +11,8 @@ import streamlit as st
 from featurelib import queries
 from featurelib.live.results import TriedClosely
 from featurelib.storage.store import Store
-from featurelib.ui.kit.address import count_param, page_link, toggle
+from featurelib.ui.kit.address import count_param, toggle
+from featurelib.ui.kit.anchors import link, page_links
 from featurelib.ui.kit.elements import count, heading, number, sentence
 from featurelib.ui.kit.lists import BAR, Line, line_list
 from featurelib.ui.kit.navigation import tried_strip
@@ -62,11 +63,13 @@ def features(tried: TriedClosely, known: Mapping[int, Mapping[str, Any]], typed:
         sentence("No feature fires on it.")
     every = len(ids) <= FIRST or toggle(f"All {len(ids)} features", "all", resets=())
     shown = ids if every else ids[:FIRST]
-    lines = strength_lines(known, shown, tried.activations.tolist())
+    lines = [
+        replace(line, strong=feature_id == chosen)
+        for feature_id, line in zip(shown, strength_lines(known, shown, tried.activations.tolist()), strict=True)
+    ]
     line_list(
         "fires", _choosing(lines, typed), title="Features that fire", help=STRENGTHS, names=("activation", "density")
     )
-    _mark(shown, chosen)
     missed = _choosing(missed_lines(known, tried, BELOW), typed)
     line_list("below", missed, title=BELOW_TITLE, help=BELOW_HELP, names=BELOW_NAMES)
 
@@ -77,20 +80,14 @@ def _choosing(lines: Sequence[Line], typed: Typed) -> list[Line]:
     return [replace(line, where={**typed.params, **switches, **line.where}, page="try.py") for line in lines]
 
 
-def _mark(shown: Sequence[int], chosen: int | None) -> None:
-    """Set the line of the chosen feature in bold."""
-    if chosen in shown:
-        place = shown.index(chosen) + 2
-        st.html(f"<style>.st-key-read-lines2-fires > :nth-child({place}) a strong {{ font-weight: 620; }}</style>")
-
-
 def nearest_texts(opened: Opened, tried: TriedClosely, typed: Typed) -> None:
     """The texts of the corpus that are nearest to the tried one."""
     heading("Nearest texts of the corpus", "by cosine of their embeddings", help=NEAREST_HELP)
     nearest = by_id.texts_of(opened.store, by_id.nearest_texts(opened.store, tried.embedding, limit=NEAREST))
     text_list("nearest", with_features(nearest, opened.store))
     if "t" in typed.params:
-        with st.container(horizontal=True, key="read-near"):
-            page_link("search.py", "more texts near it in meaning ›", by="meaning", q=typed.text)
-            page_link("similar.py", "explain a similarity ›", t=typed.text)
-            page_link("steer.py", "steer its features ›", t=typed.text)
+        page_links(
+            link("search.py", "more texts near it in meaning ›", {"by": "meaning", "q": typed.text}),
+            link("similar.py", "explain a similarity ›", {"t": typed.text}),
+            link("steer.py", "steer its features ›", {"t": typed.text}),
+        )

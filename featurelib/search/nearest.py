@@ -1,0 +1,59 @@
+"""The nearest of many vectors by cosine: float32 finds the candidates, float64 decides their order."""
+
+from __future__ import annotations
+
+import numpy as np
+
+ROUNDING = 2e-5
+"""More than a cosine in float32 differs from that in float64, at any dimension up to some thousands."""
+BLOCK = 8_192
+"""Vectors that are compared at once: nobody else waits longer than for these."""
+
+
+def cosines_of(vectors: np.ndarray, query: np.ndarray) -> np.ndarray:
+    """The cosine of each of the vectors [n, d] to a query [d] in float64, [n]; NaN for a vector of zeros."""
+    exact, wanted = np.asarray(vectors, np.float64), np.asarray(query, np.float64)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        # einsum adds in one order for every row, so equal vectors have equal cosines to the last bit
+        lengths = np.sqrt(np.einsum("nd,nd->n", exact, exact))
+        cosines: np.ndarray = np.einsum("nd,d->n", exact, wanted) / (lengths * np.linalg.norm(wanted))
+    return cosines
+
+
+class Compared:
+    """The cosines of many vectors, [n, d] in any type, perhaps mapped from a file, to one query [d]."""
+
+    def __init__(self, vectors: np.ndarray, query: np.ndarray, *, without: int | None = None) -> None:
+        self.vectors, self.query = vectors, np.asarray(query, np.float64)
+        unit = (self.query / np.linalg.norm(self.query)).astype(np.float32)
+        self.rough = np.full(len(vectors), -np.inf, np.float32)
+        """The cosines in float32; -inf for a vector of zeros."""
+        for first in range(0, len(vectors), BLOCK):
+            block = np.asarray(vectors[first : first + BLOCK], np.float32)
+            lengths = np.sqrt(np.einsum("nd,nd->n", block, block))
+            known = lengths > 0
+            self.rough[first : first + BLOCK][known] = (block @ unit)[known] / lengths[known]
+        if without is not None and 0 <= without < len(vectors):
+            self.rough[without] = -np.inf
+
+    def nearest(self, limit: int) -> tuple[np.ndarray, np.ndarray]:
+        """The places of the nearest vectors and their cosines, the nearest first, equal ones in their order."""
+        n = min(limit, int(np.isfinite(self.rough).sum()))
+        if not n:
+            return np.empty(0, np.int64), np.empty(0)
+        least = np.partition(self.rough, len(self.rough) - n)[len(self.rough) - n]
+        places = np.flatnonzero(self.rough >= least - ROUNDING)
+        cosines = cosines_of(self.vectors[places], self.query)
+        order = np.lexsort((places, -cosines))[:n]
+        return places[order], cosines[order]
+
+    def ranks(self, places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The ranks of some vectors among all, 1 being the nearest, and their cosines."""
+        cosines = cosines_of(self.vectors[places], self.query)
+        ranks = np.empty(len(places), np.int64)
+        for number, (place, cosine) in enumerate(zip(places, cosines, strict=True)):
+            close = np.flatnonzero(np.abs(self.rough - np.float32(cosine)) <= ROUNDING)
+            exact = cosines_of(self.vectors[close], self.query)
+            before = (exact > cosine) | ((exact == cosine) & (close < place))
+            ranks[number] = 1 + np.count_nonzero(self.rough > np.float32(cosine) + ROUNDING) + before.sum()
+        return ranks, cosines
