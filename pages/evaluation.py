@@ -39,9 +39,14 @@ def texts(run: ui.Opened, metrics: Mapping[tuple[str, str], queries.Metric], spl
             quantiles = evaluation.quantiles_of(metrics, QUANTILES[column], next(iter(splits)))
             ui.heading(title, help=explained + evaluation.quantiles_help(quantiles))
             bins = queries.text_bins(run.store, column)
-            figure = charts.text_spread(bins, what, splits, accent=ui.colours().accent)
-            ui.chart(figure, key=f"texts {column}")
+            text_spread(run, bins, what, splits, f"texts {column}")
             evaluation.quantile_row(quantiles)
+
+
+def text_spread(run: ui.Opened, bins: pa.Table, what: str, splits: dict[str, str], name: str) -> None:
+    """One small histogram of texts, of one split or two."""
+    figure = ui.remembered(run.store, name, lambda seen: charts.text_spread(bins, what, splits, accent=seen.accent))
+    ui.chart(figure, key=name)
 
 
 def features(run: ui.Opened) -> None:
@@ -52,7 +57,7 @@ def features(run: ui.Opened) -> None:
         ui.heading("Threshold", help="The pre-activation that a feature must exceed to fire.")
         gates = queries.thresholds(run.store)
         if gates.n_values > 1:
-            spread(queries.threshold_bins(run.store), "threshold")
+            spread(run, queries.threshold_bins(run.store), "threshold")
         else:
             only = f"One for all features: {ui.number(gates.low)}."
             ui.sentence(only if gates.low else "No feature has a threshold of its own.")
@@ -60,15 +65,17 @@ def features(run: ui.Opened) -> None:
         ui.heading(
             "Alignment", help="cos(W_enc[:, f], W_dec[f]): 1 where encoder and decoder of a feature point the same way."
         )
-        spread(queries.alignment_bins(run.store), "alignment")
+        spread(run, queries.alignment_bins(run.store), "alignment")
     with third, ui.section():
         ui.heading("Nearest direction", help="The cosine of a feature's direction to the nearest other one.")
-        spread(queries.nearest_bins(run.store), "cosine")
+        spread(run, queries.nearest_bins(run.store), "cosine")
 
 
-def spread(bins: pa.Table, what: str) -> None:
+def spread(run: ui.Opened, bins: pa.Table, what: str) -> None:
     """One small histogram of features."""
-    ui.chart(charts.feature_spread(bins, what, accent=ui.colours().accent), key=f"features {what}")
+    name = f"features {what}"
+    figure = ui.remembered(run.store, name, lambda seen: charts.feature_spread(bins, what, accent=seen.accent))
+    ui.chart(figure, key=name)
 
 
 run = ui.open_run()

@@ -10,7 +10,7 @@ from featurelib import queries, ui
 from featurelib.schema import MIN_BOTH, Refusal
 from featurelib.ui.feature import drawing, explanation, fidelity, flags, header, relatives, samples, top_texts
 from featurelib.ui.kit import coactivation, lists, navigation
-from featurelib.ui.texts import metadata, text_list, word_colours
+from featurelib.ui.texts import metadata
 
 BESIDE = 8
 SUPPORTS = [str(MIN_BOTH), "10", "20", "50"]
@@ -53,15 +53,16 @@ with ui.section():
 with ui.section():
     flags.flags(queries.feature_audit(store, feature_id).to_pylist())
 header.feature_strip(feature)
-later: list[text_list.ShownText] = []
+shown_texts: drawing.Drawing | None = None
 texts, beside = st.columns([2.1, 1], gap="large")
 
 with texts, ui.section():
     if feature.dead:
         ui.sentence(header.DEAD.format(ui.count(feature.n_texts)))
-        samples.near_misses(drawing.Drawing(opened, feature, colours=False))
+        shown_texts = drawing.Drawing(opened, feature, colours=False)
+        samples.near_misses(shown_texts)
     else:
-        later = top_texts.texts(opened, feature, columns)
+        shown_texts = top_texts.texts(opened, feature, columns)
 
 with beside:
     if not feature.dead:
@@ -87,4 +88,5 @@ with beside:
             by = ui.param("column") if ui.param("column") in columns else columns[0]
             rows = queries.metadata_values(store, feature_id, by, limit=BESIDE)
             header.values_list(feature_id, by, rows.to_pylist())
-word_colours.ask_later(opened, feature, later)
+if shown_texts is not None:
+    shown_texts.colour_later()

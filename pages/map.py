@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import pyarrow as pa
 import streamlit as st
 
 from featurelib import charts, queries, ui
 from featurelib.ui.kit import lists
+from featurelib.ui.kit.theme import Colours
 from featurelib.ui.map import beside, cluster_beside, cluster_box, listed
 
 COLOURS = {"density": "Density", "activation": "Max. activation", "cluster": "Clusters", "topic": "Topics"}
@@ -30,12 +32,18 @@ def matching(run: ui.Opened, words: str) -> list[int] | None:
     return ids
 
 
-def names(run: ui.Opened, ids: list[int]) -> list[str] | None:
-    """The names shown on hover; None where there are too many points."""
-    if len(ids) > NAMED:
-        return None
-    known = queries.labels(run.store, ids)
-    return [known[feature_id] for feature_id in ids]
+def figure_of(run: ui.Opened, places: pa.Table, colour: str, drag: str, lit: list[int] | None) -> Any:
+    """The map without a ring, from memory where nothing is lit."""
+    kind = "cluster" if colour == "topic" else colour
+
+    def draw(seen: Colours) -> Any:
+        names = None
+        if places.num_rows <= NAMED:  # with more points the browser gets no names
+            known = queries.labels(run.store, places["feature_id"].to_pylist())
+            names = list(known.values())
+        return charts.feature_map(places, kind, seen, highlighted=lit, drag=drag, names=names)
+
+    return draw(ui.colours()) if lit is not None else ui.remembered(run.store, f"map {colour} {drag}", draw)
 
 
 @st.fragment
@@ -54,16 +62,9 @@ def draw(run: ui.Opened) -> None:
         chosen = ui.count_param("feature")
         wide, narrow = st.columns([1.85, 1], gap="large")
         with wide:
-            names_on_hover = names(run, places["feature_id"].to_pylist())
-            figure = charts.feature_map(
-                places,
-                "cluster" if colour == "topic" else colour,
-                ui.colours(),
-                highlighted=lit,
-                drag=drag,
-                names=names_on_hover,
-                marked=None if names_on_hover is None else chosen,
-            )
+            figure = figure_of(run, places, colour, drag, lit)
+            if places.num_rows <= NAMED:
+                figure = charts.with_ring(figure, places, chosen, ui.colours())
             ids = charts.chosen_ids(ui.chart(figure, key="map", select=("points", "lasso"), chosen=choose, zoom=True))
         with narrow, ui.section():
             if len(ids) > 1:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pyarrow as pa
 import streamlit as st
 
 from featurelib import charts, queries, ui
@@ -26,7 +27,11 @@ def navigator(run: ui.Opened) -> None:
         picked = charts.density_choice(selection, bins, counted.n_texts)
         ui.set_params(least=picked and picked.least, most=picked and picked.most)
 
-    figure = charts.density_bars(bins, counted.n_dead, counted.n_texts, chosen, accent=ui.colours().accent)
+    figure = ui.remembered(
+        run.store,
+        f"densities {chosen}",
+        lambda seen: charts.density_bars(bins, counted.n_dead, counted.n_texts, chosen, accent=seen.accent),
+    )
     # The key changes with the range, so that what is drawn is what the address says, after a link as after a brush.
     ui.chart(figure, key=f"densities {least} {most}", select="box", chosen=choose)
     # Streamlit lets no bar be clicked in a chart that is brushed: these are ranges to click.
@@ -52,13 +57,13 @@ def navigator(run: ui.Opened) -> None:
 def quality(run: ui.Opened) -> None:
     """Per text: the number of active features, how well it is reconstructed, the worst ones."""
     ui.heading("Active features per text", help="The number of features that fire on a text; its mean is L0.")
-    ui.chart(charts.count_bars(queries.l0_bins(run.store), "active features:", accent=ui.colours().accent), key="l0")
+    bars(run, "active features:", queries.l0_bins(run.store), "l0")
     ui.heading(
         "How well texts are reconstructed",
         "cosine",
         help="The cosine between a text's embedding and its reconstruction by the SAE.",
     )
-    ui.chart(charts.count_bars(queries.cosine_bins(run.store), "cosine", accent=ui.colours().accent), key="cosines")
+    bars(run, "cosine", queries.cosine_bins(run.store), "cosines")
     ui.heading(
         "Worst-reconstructed texts",
         "FVU",
@@ -70,6 +75,12 @@ def quality(run: ui.Opened) -> None:
         for row in worst
     ]
     lists.line_list("worst", lines)
+
+
+def bars(run: ui.Opened, what: str, bins: pa.Table, key: str) -> None:
+    """A small histogram of texts."""
+    figure = ui.remembered(run.store, key, lambda seen: charts.count_bars(bins, what, accent=seen.accent))
+    ui.chart(figure, key=key)
 
 
 run = ui.open_run()

@@ -16,6 +16,7 @@ from featurelib.charts.points import (
     colour_scale,
     kinds_marker,
     points_of,
+    ringed,
     scale_ends,
 )
 from featurelib.charts.style import GREY, Colours, escape
@@ -29,17 +30,16 @@ def feature_map(
     highlighted: Sequence[int] | None = None,
     drag: str = "pan",
     names: Sequence[str] | None = None,
-    marked: int | None = None,
 ) -> go.Figure:
     """Return every feature as a point at its x, y.
 
-    `names`, one for each row, are shown on hover (50 bytes a feature more); `marked` is a feature that gets a ring.
+    `names`, one for each row, are shown on hover (50 bytes a feature more).
     `colour` is density (log10), activation or cluster; dead features and those of no cluster are grey. `highlighted`
     features have the accent colour, and all others are faint. `drag` is pan or lasso.
     """
     escaped = None if names is None else np.array([escape(name) for name in names], dtype=object)
     points = points_of(rows, "feature", escaped)
-    size = float(np.clip(220 / np.sqrt(max(len(points.ids), 1)), 3.0, 9.0))
+    size = _size(rows)
     opacity = 0.85 if highlighted is None else 0.2
     coloured, marker = _marker(rows, colour, colours)
     traces = [
@@ -49,9 +49,17 @@ def feature_map(
     if highlighted is not None:
         chosen = np.isin(points.ids, np.asarray(highlighted, dtype=np.int64))
         traces.append(points.drawn(chosen, {"color": colours.accent, "size": size * 1.6, "opacity": 1.0}))
-    if marked is not None:
-        traces.append(points.ring(marked, size * 3, colours))
     return as_map(traces, 640, drag=drag, name="map")
+
+
+def _size(rows: pa.Table) -> float:
+    """The size of a point, in pixels."""
+    return float(np.clip(220 / np.sqrt(max(rows.num_rows, 1)), 3.0, 9.0))
+
+
+def with_ring(figure: go.Figure, rows: pa.Table, marked: int | None, colours: Colours) -> Any:
+    """Return the map of `rows` with a ring around one feature; it is not made anew."""
+    return ringed(figure, rows, "feature", marked, 3 * _size(rows), colours)
 
 
 def _marker(rows: pa.Table, colour: str, colours: Colours) -> tuple[np.ndarray, dict[str, Any]]:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 import pyarrow as pa
+from plotly.basedatatypes import BaseFigure
 
 from featurelib.charts.style import Colours, density_marks, quiet, share
 
@@ -53,6 +54,26 @@ class Points:
         """Return a ring around one point, if it is there."""
         ring = {"color": colours.palette[1], "size": size, "symbol": "circle-open", "line": {"width": 2.5}}
         return self.drawn(self.ids == point_id, {**ring, "opacity": 1.0})
+
+
+class Prepared(BaseFigure):  # type: ignore[misc]  # Plotly has no types
+    """A figure that was checked and written as a dictionary before, with further traces: nothing is checked again."""
+
+    def __init__(self, written: dict[str, Any]) -> None:
+        self._written = written
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the figure as Plotly's JSON, which is not to be changed."""
+        return self._written
+
+
+def ringed(figure: go.Figure, rows: pa.Table, what: str, point_id: int | None, size: float, colours: Colours) -> Any:
+    """Return a map with a ring around one of its points, if that is there; the map itself stays as it is."""
+    if point_id is None:
+        return figure
+    ring = points_of(rows, what).ring(point_id, size, colours)
+    written = figure.to_dict()
+    return Prepared(written | {"data": [*written["data"], ring.to_plotly_json()]})
 
 
 def points_of(rows: pa.Table, what: str, names: np.ndarray | None = None) -> Points:

@@ -57,4 +57,4 @@ from featurelib.ui.kit.session import (
     warn_of_damage,
 )
 from featurelib.ui.kit.sidebar import sidebar
-from featurelib.ui.kit.theme import colours, style
+from featurelib.ui.kit.theme import colours, remembered, style

@@ -269,6 +269,10 @@ def test_what_the_embedder_did_not_read_is_grey():
     assert drawn.endswith("three four</span></div>") and 'class="unread"' in drawn
 
 
+def opening_of(text: str, starts: object, ends: object, parts: object, length: int, title: str = "") -> str:
+    return highlight.opening(highlight.coloured_text(text, starts, ends, parts, title=title), length)
+
+
 def test_the_window_holds_the_words_that_add_most():
     words = [f"w{number}" for number in range(200)]
     text = " ".join(words)
@@ -280,12 +284,12 @@ def test_the_window_holds_the_words_that_add_most():
     assert first in starts and last in ends and last - first <= 60
     assert first < starts[150] and ends[152] < last
     assert highlight.strongest_window(text, starts, ends, -parts, 60) == (0, 60)
-    drawn = highlight.highlighted(text, starts, ends, parts, length=100)
+    drawn = opening_of(text, starts, ends, parts, 100)
     first, last = highlight.strongest_window(text, starts, ends, parts, 100)
     assert text_of(drawn) == f"… {text[first:last]} …"
-    titled = highlight.highlighted(text, starts, ends, parts, title="w0 w1", length=105)
+    titled = opening_of(text, starts, ends, parts, 105, title="w0 w1")
     assert text_of(titled) == f"w0 w1 … {text[first:last]} …"
-    begins = highlight.highlighted(text, starts, ends, np.arange(200) == 2, title="w0 w1", length=105)
+    begins = opening_of(text, starts, ends, np.arange(200) == 2, 105, title="w0 w1")
     assert text_of(begins).startswith("w0 w1 w2 w3") and "<b>w0 w1</b>" in begins
     for place in (0, 199):
         parts = np.zeros(200)

@@ -147,14 +147,16 @@ def test_shares_are_read_as_percentages(value: float, said: str) -> None:
 
 def test_the_map_says_names_on_hover_letter_by_letter_and_rings_the_marked_one() -> None:
     rows, names = layout(50), [f"a & <b>{feature_id}</b>" for feature_id in range(50)]
-    figure = charts.feature_map(rows, "density", LIGHT, names=names, marked=7)
+    figure = charts.feature_map(rows, "density", LIGHT, names=names)
     hover_texts = {
         int(feature_id): text
         for trace in figure.data
         for feature_id, text in zip(trace.customdata, trace.hovertext, strict=True)
     }
     assert hover_texts == {feature_id: f"a &amp; &lt;b&gt;{feature_id}&lt;/b&gt;" for feature_id in range(50)}
-    ring = figure.data[-1]
-    assert ring.marker.symbol == "circle-open" and [int(feature_id) for feature_id in ring.customdata] == [7]
+    n_traces = len(figure.data)
+    ring = charts.with_ring(figure, rows, 7, LIGHT).to_dict()["data"][-1]
+    assert ring["marker"]["symbol"] == "circle-open" and [int(feature_id) for feature_id in ring["customdata"]] == [7]
+    assert charts.with_ring(figure, rows, None, LIGHT) is figure and len(figure.data) == n_traces
     bare = charts.feature_map(rows, "density", LIGHT)
     assert all(trace.hovertext is None for trace in bare.data) and len(bare.data) == 2

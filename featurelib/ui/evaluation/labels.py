@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import pyarrow as pa
 import streamlit as st
 
 from featurelib import charts, queries
+from featurelib.storage.store import Store
 from featurelib.ui.kit.elements import Number, chart, count, heading, percent, sentence, strip
 from featurelib.ui.kit.metrics import AP, AUROC
 from featurelib.ui.kit.session import Opened
-from featurelib.ui.kit.theme import colours
+from featurelib.ui.kit.theme import remembered
 
 
 def summary(run: Opened) -> None:
@@ -33,7 +35,12 @@ def summary(run: Opened) -> None:
         with place:
             heading(title, "our names as bars, the baseline's as a line", help=explained)
             bins = queries.fidelity_bins(run.store, measure, predictor=predictor)
-            chart(charts.text_spread(bins, title, names, accent=colours().accent), key=f"fidelity {measure}")
+            _spread(run.store, bins, title, names, f"fidelity {measure}")
+
+
+def _spread(store: Store, bins: pa.Table, title: str, names: dict[str, str], name: str) -> None:
+    figure = remembered(store, name, lambda seen: charts.text_spread(bins, title, names, accent=seen.accent))
+    chart(figure, key=name)
 
 
 def _ground(row: Mapping[str, Any] | None) -> str:

@@ -7,11 +7,24 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import streamlit as st
+
 from featurelib.queries import Feature
 from featurelib.ui.kit.elements import count, sentence
 from featurelib.ui.kit.session import Opened
 from featurelib.ui.texts import word_colours
 from featurelib.ui.texts.text_list import ShownText, text_list, with_features
+
+
+@dataclass(frozen=True)
+class _Plain:
+    """A list of which some texts are plain until the worker has been asked."""
+
+    place: Any
+    """Where it is drawn."""
+    key: str
+    texts: Sequence[ShownText]
+    before: str
 
 
 @dataclass
@@ -24,23 +37,44 @@ class Drawing:
     """The feature."""
     colours: bool
     """Whether words are to be coloured."""
-    later: list[ShownText] = field(default_factory=list)
-    """The texts that are drawn plain until the worker has been asked."""
-    reason_said: bool = False
-    """Whether the reason why some stay plain has been said."""
+    plain: list[_Plain] = field(default_factory=list)
+    """The lists that are to be drawn again."""
+    reason_place: Any = None
+    """Where it is said why some words are not coloured."""
 
     def draw(self, key: str, shown: Sequence[ShownText], *, before: str) -> None:
         """Draw a list of texts, each with the other features that fire on it after the words `before`."""
-        texts = list(shown)
+        if self.colours and self.reason_place is None:
+            self.reason_place = st.empty()
+        drawn = _Plain(st.empty(), key, list(shown), before)
+        if self._draw(drawn):
+            self.plain.append(drawn)
+
+    def colour_later(self) -> None:
+        """Ask the worker about the texts that are still plain, and draw their lists again, and nothing else.
+
+        To be called when the rest of the page is drawn: nobody waits for an embedder that has to start.
+        """
+        texts = [text for drawn in self.plain for text in drawn.texts]
+        if texts:
+            word_colours.ask(self.opened, self.feature, texts)
+        for drawn in self.plain:
+            self._draw(drawn)
+        self.plain = []
+
+    def _draw(self, drawn: _Plain) -> bool:
+        """Draw a list; whether some of its texts are plain until the worker has been asked."""
+        texts, later = list(drawn.texts), False
         if self.colours:
             coloured = word_colours.coloured(self.opened, self.feature, texts)
-            texts = coloured.texts
-            self.later += coloured.later
-            if coloured.reason and not self.reason_said:
-                self.reason_said = True
-                sentence(f"Some words are not coloured: {coloured.reason}")
+            texts, later = coloured.texts, bool(coloured.later)
+            if coloured.reason:
+                with self.reason_place:
+                    sentence(f"Some words are not coloured: {coloured.reason}")
         with_others = with_features(texts, self.opened.store, without=self.feature.feature_id)
-        text_list(key, with_others, before=before, feature_id=self.feature.feature_id)
+        with drawn.place:
+            text_list(drawn.key, with_others, before=drawn.before, feature_id=self.feature.feature_id)
+        return later
 
 
 def with_copies(shown: ShownText, row: Mapping[str, Any]) -> ShownText:

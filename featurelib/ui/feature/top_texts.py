@@ -23,14 +23,14 @@ from featurelib.ui.kit.elements import html, sentence, tag
 from featurelib.ui.kit.session import Opened
 from featurelib.ui.texts import highlight
 from featurelib.ui.texts.metadata import MOST_VALUES, how_many_offered
-from featurelib.ui.texts.text_list import ShownText, text_of
+from featurelib.ui.texts.text_list import text_of
 
 PER_PAGE = 10
 VIEWS = {"top": "Top texts", "bands": "Bands", "random": "Random", "near": "Near misses"}
 
 
-def texts(opened: Opened, feature: Feature, columns: Sequence[str]) -> list[ShownText]:
-    """Draw the texts of a feature, and return those whose words are still to be coloured.
+def texts(opened: Opened, feature: Feature, columns: Sequence[str]) -> Drawing:
+    """Draw the texts of a feature, some of them perhaps plain until `Drawing.colour_later`.
 
     `columns` are the metadata columns that the top texts may be narrowed by.
     """
@@ -47,7 +47,7 @@ def texts(opened: Opened, feature: Feature, columns: Sequence[str]) -> list[Show
         near_misses(drawing)
     else:
         _quantile_bands(drawing)
-    return drawing.later
+    return drawing
 
 
 def _narrowed(store: Store, feature: Feature, columns: Sequence[str]) -> tuple[str | None, str | None]:

@@ -45,7 +45,9 @@ class Number:
 
 def plain(text: str) -> str:
     """Text with a visible mark for each character that no page can show: control characters and lone surrogates."""
-    return UNSHOWABLE.sub("�", text.replace("\r\n", "\n").replace("\r", "\n"))
+    if "\r" in text:
+        text = text.replace("\r\n", "\n").replace("\r", "\n")
+    return UNSHOWABLE.sub("�", text) if UNSHOWABLE.search(text) else text
 
 
 def tag(name: str, *children: object, cls: str = "", style: str = "", help: str = "", **others: str) -> Html:

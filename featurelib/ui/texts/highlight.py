@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import html as escaping
 import math
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -62,6 +64,61 @@ def stored(row: Mapping[str, Any], feature_id: int, threshold: float) -> Attribu
     )
 
 
+@dataclass(frozen=True)
+class ColouredText:
+    """A text with its words coloured by their attributions, made once for its beginning and for all of it."""
+
+    text: str
+    words: Sequence[tuple[int, int, str]]
+    """Where each coloured word begins and ends, in characters, and its HTML."""
+    bold: int
+    """Characters at the beginning that are bold: the title."""
+    attributed: tuple[Offsets, Offsets, np.ndarray]
+    """Where every word begins and ends, and its attribution."""
+
+    def between(self, first: int, last: int) -> str:
+        """The HTML of the characters from `first` to `last`."""
+        pieces = []
+        at = first
+        for start, end, word in self.words[bisect_left(self.words, (first, 0, "")) :]:
+            if end > last:
+                break
+            if at < start:
+                pieces.append(self._plain(at, start))
+            pieces.append(word)
+            at = end
+        return "".join([*pieces, self._plain(at, max(at, last))])
+
+    def _plain(self, start: int, end: int) -> str:
+        if start >= self.bold:
+            return _shown(self.text[start:end])
+        split = min(end, self.bold)
+        return f"<b>{_shown(self.text[start:split])}</b>{_shown(self.text[split:end])}"
+
+
+def coloured_text(
+    text: str, starts: Offsets, ends: Offsets, attributions: Sequence[float] | np.ndarray, *, title: str = ""
+) -> ColouredText:
+    """Colour the words of a text, at [starts, ends) in characters; `title` is bold where the text begins with it."""
+    bold = len(title) if title and text.startswith(title) else 0
+    values = np.asarray(attributions, np.float64)
+    largest = float(np.abs(values).max(initial=0.0)) or 1.0
+    seen = np.flatnonzero(np.abs(values) >= FAINT * largest)
+    strengths = np.rint(STRONGEST * np.minimum(np.abs(values[seen]) / largest, 1.0)).astype(int).tolist()
+    places = np.asarray(starts)[seen].tolist(), np.asarray(ends)[seen].tolist(), values[seen].tolist()
+    words: list[tuple[int, int, str]] = []
+    at = 0
+    for start, end, value, strength in zip(*places, strengths, strict=True):
+        if at <= start:  # a word never begins before the one before it has ended
+            inner = _shown(text[start:end])
+            inner = f"<b>{inner}</b>" if start < bold else inner
+            kind = "up" if value > 0 else "down"
+            html = f'<i class="{kind}" style="--p:{strength}" data-attribution="{signed(value)}">{inner}</i>'
+            words.append((start, end, html))
+            at = end
+    return ColouredText(text, words, bold, (starts, ends, values))
+
+
 def highlighted(
     text: str,
     starts: Offsets,
@@ -70,60 +127,38 @@ def highlighted(
     *,
     title: str = "",
     cut: int | None = None,
-    length: int | None = None,
 ) -> Html:
     """A text whose words, at [starts, ends) in characters, are coloured by their attributions.
 
-    `title` is set bold where the text begins with it; what follows the character `cut` is grey. With `length` only so
-    many characters are shown: the title, and those around the words that add most. Returns the text as HTML.
+    `title` is set bold where the text begins with it; what follows the character `cut` is grey. Returns the text as
+    HTML.
     """
-    bold = len(title) if title and text.startswith(title) else 0
-    first, last = 0, min(len(text), WHOLE)
-    if length is not None:
-        first, last = strongest_window(text, starts, ends, attributions, max(length - bold, LEAST), after=bold)
+    return whole(coloured_text(text, starts, ends, attributions, title=title), cut)
+
+
+def whole(coloured: ColouredText, cut: int | None = None) -> Html:
+    """A coloured text up to the character `WHOLE`; what follows the character `cut` is grey."""
+    last = min(len(coloured.text), WHOLE)
     read = cut if cut is not None and 0 <= cut < last else last
-    largest = float(np.abs(attributions).max(initial=0.0)) or 1.0
-    words = [word for word in zip(starts, ends, attributions, strict=True) if abs(word[2]) >= FAINT * largest]
-    pieces = []
-    if first > bold:
-        pieces = [*_coloured(text, 0, bold, words, largest, bold), Html(" … " if bold else "… ")]
-    else:
-        first = 0
-    pieces += _coloured(text, first, read, words, largest, bold)
+    pieces = [coloured.between(0, read)]
     if read < last:
-        pieces.append(tag("span", _shown(text[max(first, read) : last]), cls="unread", help=UNREAD))
-    pieces += [Html(" …")] if last < len(text) else []
-    return tag("div", *pieces, cls="words")
+        pieces.append(tag("span", Html(_shown(coloured.text[read:last])), cls="unread", help=UNREAD))
+    return tag("div", Html("".join(pieces)), Html(" …" if last < len(coloured.text) else ""), cls="words")
 
 
-def _coloured(
-    text: str, first: int, last: int, words: Sequence[tuple[int, int, float]], largest: float, bold: int
-) -> list[Html]:
-    """The characters from `first` to `last`; those before `bold` are bold."""
-    pieces = []
-    at = first
-    for start, end, attribution in words:
-        if at <= start and end <= last:
-            pieces += [_plain(text, at, start, bold), _word(text[start:end], attribution, largest, bold=start < bold)]
-            at = end
-    return [*pieces, _plain(text, at, max(at, last), bold)]
+def opening(coloured: ColouredText, length: int) -> Html:
+    """Some `length` characters of a coloured text: the title, and those around the words that add most."""
+    text, bold = coloured.text, coloured.bold
+    first, last = strongest_window(text, *coloured.attributed, max(length - bold, LEAST), after=bold)
+    title = coloured.between(0, bold) if bold else ""
+    gap = " … " if bold else "… "
+    shown = f"{title}{gap}{coloured.between(first, last)}" if first > bold else coloured.between(0, last)
+    return tag("div", Html(shown), Html(" …" if last < len(text) else ""), cls="words")
 
 
-def _shown(text: str) -> Html:
+def _shown(text: str) -> str:
     """Escaped, but not isolated word by word: the words of a sentence are ordered together."""
-    return Html(escaping.escape(plain(text)))
-
-
-def _plain(text: str, start: int, end: int, bold: int) -> Html:
-    split = min(max(start, bold), end)
-    return Html((f"<b>{_shown(text[start:split])}</b>" if start < split else "") + _shown(text[split:end]))
-
-
-def _word(word: str, attribution: float, largest: float, *, bold: bool) -> Html:
-    strength = round(STRONGEST * min(abs(attribution) / largest, 1.0))
-    kind = "up" if attribution > 0 else "down"
-    inner = f"<b>{_shown(word)}</b>" if bold else _shown(word)
-    return Html(f'<i class="{kind}" style="--p:{strength}" data-attribution="{signed(attribution)}">{inner}</i>')
+    return escaping.escape(plain(text), quote=False)
 
 
 def strongest_window(

@@ -1,7 +1,7 @@
 """Texts of a feature with their words coloured by what each adds: from the stored attributions, else from the worker.
 
-A page first shows texts plain where nothing is stored, then asks the worker and is drawn again: nobody waits for an
-embedder that has to start. What the worker has answered is remembered for all sessions of the server.
+A page first shows texts plain where nothing is stored, then asks the worker and draws those lists again: nobody waits
+for an embedder that has to start. What the worker has answered is remembered for all sessions of the server.
 """
 
 from __future__ import annotations
@@ -98,22 +98,24 @@ def coloured(opened: Opened, feature: Feature, shown: Sequence[ShownText]) -> Co
     return Coloured(texts, later, reason)
 
 
-def ask_later(opened: Opened, feature: Feature, texts: Sequence[ShownText]) -> None:
-    """Ask the worker about texts that are shown plain, and draw the page again; does nothing without texts."""
-    if not texts:
-        return
-    asked = [_key(opened, feature, text.text_id) for text in texts]
+def ask(opened: Opened, feature: Feature, texts: Sequence[ShownText]) -> None:
+    """Ask the worker what each word of some texts adds, as far as that is not known, and remember what it says."""
+    known = _stored(opened, feature, texts)
+    asked = [
+        text
+        for text in texts
+        if text.text_id not in known and _answers().get(_key(opened, feature, text.text_id)) is None
+    ]
     answers: list[Attribution | _Refused] = []
     try:
-        for start in range(0, len(texts), AT_ONCE):
-            portion = [text.text for text in texts[start : start + AT_ONCE]]
+        for start in range(0, len(asked), AT_ONCE):
+            portion = [text.text for text in asked[start : start + AT_ONCE]]
             answers += live().attributions_of(opened.generation.path, portion, feature.feature_id)
     except Refusal as refusal:
         refused = _Refused(str(refusal), time.monotonic() + REFUSED_SECONDS)
-        answers += [refused] * (len(texts) - len(answers))
-    for key, answer in zip(asked, answers, strict=True):
-        _answers().put(key, answer)
-    st.rerun()
+        answers += [refused] * (len(asked) - len(answers))
+    for text, answer in zip(asked, answers, strict=True):
+        _answers().put(_key(opened, feature, text.text_id), answer)
 
 
 def _stored(opened: Opened, feature: Feature, shown: Sequence[ShownText]) -> dict[int, Attribution]:
@@ -125,8 +127,6 @@ def _stored(opened: Opened, feature: Feature, shown: Sequence[ShownText]) -> dic
 
 def _with_words(shown: ShownText, attribution: Attribution) -> ShownText:
     places = attribution.starts, attribution.ends
-    brief = highlight.highlighted(
-        shown.text, *places, attribution.by_word, title=shown.title, length=OPENING + len(shown.title)
-    )
-    whole = highlight.highlighted(shown.text, *places, attribution.by_word, title=shown.title, cut=shown.cut)
-    return replace(shown, opening=brief, whole=Html(whole + highlight.bars(attribution)))
+    coloured = highlight.coloured_text(shown.text, *places, attribution.by_word, title=shown.title)
+    brief = highlight.opening(coloured, OPENING + len(shown.title))
+    return replace(shown, opening=brief, whole=Html(highlight.whole(coloured, shown.cut) + highlight.bars(attribution)))
