@@ -20,6 +20,7 @@ from featurelib.language.characters import DIVIDER, divided
 from featurelib.schema import LABELS, TEXTS, Refusal
 from featurelib.search.word_query import MARK_END, MARK_START
 from featurelib.storage import files
+from featurelib.storage.own_folder import own_temporary_folder
 from featurelib.storage.runs import Generation, Run
 from featurelib.storage.store import Store
 
@@ -94,20 +95,6 @@ def _sweep(folder: Path) -> None:
         old = time.time() - path.stat().st_mtime > ABANDONED_SECONDS
         if old and (path.suffix == files.ASIDE or (usable and path.name not in usable)):
             path.unlink(missing_ok=True)
-
-
-def own_temporary_folder() -> Path:
-    """Return a folder that only this user may write to, because its files are opened without further checks."""
-    user = os.getuid() if hasattr(os, "getuid") else os.environ.get("USERNAME", "")
-    folder = Path(tempfile.gettempdir()) / f"featurelib-words-{user}"
-    try:
-        folder.mkdir(mode=0o700, exist_ok=True)
-        status = folder.lstat()
-    except OSError:
-        return folder
-    if os.name != "nt" and (status.st_uid != user or status.st_mode & 0o077 or folder.is_symlink()):
-        return Path(tempfile.mkdtemp(prefix="featurelib-words-"))
-    return folder
 
 
 def build_texts(store: Store, path: Path) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import logging
 import os
 import sys
 import threading
@@ -18,8 +19,10 @@ from pathlib import Path
 from typing import TypeAlias
 
 from featurelib.schema import Refusal
+from featurelib.storage.index import whole
 from featurelib.storage.runs import Generation
 
+LOG = logging.getLogger(__name__)
 Stamp: TypeAlias = tuple[int, int, int, int]
 """Device, inode, size and time (ns) of a file: while they stand, its hash is taken to stand."""
 
@@ -138,6 +141,7 @@ class FileWatch:
                         wrong[name] = sentence
                         self._note(watched, watched.wrong | wrong)
                     yield
+                yield from self._index_pass(watched.generation, again)
             except Refusal as damaged:
                 wrong = {"manifest.json": str(damaged)}
             self._note(watched, wrong)
@@ -145,6 +149,20 @@ class FileWatch:
         watched.due = now + self.pace.look
         if again:
             watched.hash_due = now + max(self.pace.again, watched.spent / self.pace.share)
+
+    def _index_pass(self, generation: Generation, again: bool) -> Iterator[None]:
+        """Compare an index with its own list; one that is not as it was written is removed, and so made anew."""
+        place = whole.find(generation)
+        if place is None:
+            return
+        for name, is_changed in whole.changed(place, lambda path: self._sha256(path, again)):
+            if is_changed:
+                LOG.warning(
+                    "%s of the index of run '%s' has changed: it is made anew", name, generation.path.parent.name
+                )
+                whole.remove(place)
+                return
+            yield
 
     def _note(self, watched: _Watched, wrong: dict[str, str]) -> None:
         with self._changed:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from featurelib.schema import Refusal
 from featurelib.storage import files
+from featurelib.storage.own_folder import own_temporary_folder
 from featurelib.storage.runs import Generation, Run
 
 VERSION = 1
@@ -96,7 +97,7 @@ def _write_in(place: Path, name: str, make: Callable[[Path], object], generation
         files.write_json(aside / CONTENTS, {"version": VERSION, "files": listed})
         if folder.exists() and not is_whole(folder):
             shutil.rmtree(folder)
-        with contextlib.suppress(FileExistsError, PermissionError):
+        with contextlib.suppress(OSError):  # a folder that another maker has put there meanwhile stays
             os.rename(aside, folder)
         if not is_whole(folder):
             raise OSError(f"{name} could not be put in its place")
@@ -117,17 +118,3 @@ def _sweep(place: Path, generation: Generation) -> None:
             old = time.time() - path.stat().st_mtime > ABANDONED_SECONDS
             if old and (path.suffix == files.ASIDE or (usable is not None and path.name not in usable)):
                 shutil.rmtree(path, ignore_errors=True)
-
-
-def own_temporary_folder() -> Path:
-    """Return a folder that only this user may write to, because its files are opened without further checks."""
-    user = os.getuid() if hasattr(os, "getuid") else os.environ.get("USERNAME", "")
-    folder = Path(tempfile.gettempdir()) / f"featurelib-{user}"
-    try:
-        folder.mkdir(mode=0o700, exist_ok=True)
-        status = folder.lstat()
-    except OSError:
-        return folder
-    if os.name != "nt" and (status.st_uid != user or status.st_mode & 0o077 or folder.is_symlink()):
-        return Path(tempfile.mkdtemp(prefix="featurelib-"))
-    return folder
