@@ -20,6 +20,13 @@ def cosines_of(vectors: np.ndarray, query: np.ndarray) -> np.ndarray:
     return cosines
 
 
+def best_of(vectors: np.ndarray, places: np.ndarray, query: np.ndarray, limit: int) -> tuple[np.ndarray, np.ndarray]:
+    """The nearest of the vectors at some places, which ascend, and their cosines, the nearest first."""
+    cosines = cosines_of(vectors[places], query)
+    order = np.lexsort((places, -cosines))[: min(limit, int(np.isfinite(cosines).sum()))]
+    return places[order], cosines[order]
+
+
 class Compared:
     """The cosines of many vectors, [n, d] in any type, perhaps mapped from a file, to one query [d]."""
 
@@ -42,10 +49,7 @@ class Compared:
         if not n:
             return np.empty(0, np.int64), np.empty(0)
         least = np.partition(self.rough, len(self.rough) - n)[len(self.rough) - n]
-        places = np.flatnonzero(self.rough >= least - ROUNDING)
-        cosines = cosines_of(self.vectors[places], self.query)
-        order = np.lexsort((places, -cosines))[:n]
-        return places[order], cosines[order]
+        return best_of(self.vectors, np.flatnonzero(self.rough >= least - ROUNDING), self.query, n)
 
     def ranks(self, places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The ranks of some vectors among all, 1 being the nearest, and their cosines."""

@@ -67,6 +67,7 @@ DOORS = {
     "stopwordsiso": {"labels"},
     "datasets": {"corpus"},
     "duckdb": {"storage"},
+    "faiss": {"storage"},
     "streamlit": {"ui", "pages", "app"},
     "plotly": {"charts"},
 }

@@ -121,9 +121,10 @@ def test_a_run_without_an_audit_says_so(tmp_path: Path, use_data: UseData) -> No
 def feature_page(monkeypatch: pytest.MonkeyPatch, draw, feature_id: int, **params: object) -> AppTest:
     """The page of a feature with `draw` in the place of its texts, their words plain."""
 
-    def texts(opened: Opened, feature: queries.Feature, _columns: object) -> list[object]:
-        draw(Drawing(opened, feature, colours=False))
-        return []
+    def texts(opened: Opened, feature: queries.Feature, _columns: object) -> Drawing:
+        drawing = Drawing(opened, feature, colours=False)
+        draw(drawing)
+        return drawing
 
     monkeypatch.setattr(top_texts, "texts", texts)
     return page_of("feature.py", {"feature": feature_id, **params})

@@ -19,6 +19,7 @@ from featurelib.schema import (
     LABELS,
     TABLES,
     TEXT_SUMMARIES,
+    Refusal,
     Table,
 )
 from featurelib.storage.derived import (
@@ -32,6 +33,7 @@ from featurelib.storage.derived import (
     vectors_of,
 )
 from featurelib.storage.index import arrays
+from featurelib.storage.index.nearest_places import FILE, FROM, write_nearest
 from featurelib.storage.index.opened import CODED, ROWS_FILE, VALUES
 from featurelib.storage.index.rows import KEYS, Writer
 from featurelib.storage.index.whole import find, write
@@ -68,6 +70,7 @@ def _fill(generation: Generation, folder: Path, say: Say) -> None:
         say("embeddings")
         _embeddings(generation, folder)
         _label_vectors(store, folder)
+        _nearest(folder, say)
     finally:
         store.close()
 
@@ -241,3 +244,17 @@ def _label_vectors(store: Store, folder: Path) -> None:
         if len(ids):
             _write(folder, arrays.LABEL_IDS, ids)
             _write(folder, arrays.LABEL_VECTORS, vectors)
+
+
+def _nearest(folder: Path, say: Say) -> None:
+    path = folder / f"{arrays.EMBEDDINGS}.npy"
+    if not path.is_file():
+        return
+    embeddings = np.load(path, mmap_mode="r", allow_pickle=False)
+    if len(embeddings) < FROM:
+        return
+    say("nearest texts")
+    try:
+        write_nearest(embeddings, folder / FILE)
+    except Refusal as refusal:
+        say(str(refusal))

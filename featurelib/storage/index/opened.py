@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from featurelib.storage.index.arrays import Arrays
+from featurelib.storage.index.nearest_places import FILE, NearestPlaces
 from featurelib.storage.index.rows import Rows
 
 ROWS_FILE = "rows.sqlite"
@@ -46,6 +47,12 @@ class Index:
     def arrays(self) -> Arrays:
         """Activations, codes and embeddings."""
         return Arrays(self.folder)
+
+    @cached_property
+    def nearest(self) -> NearestPlaces | None:
+        """Candidates for the nearest texts; None where the corpus is small, or Faiss was not installed."""
+        path = self.folder / FILE
+        return NearestPlaces(path) if path.is_file() else None
 
     @cached_property
     def coded(self) -> dict[str, CodedColumn]:

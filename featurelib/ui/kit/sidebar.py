@@ -10,7 +10,7 @@ import streamlit as st
 from featurelib import installation, queries
 from featurelib.schema import Refusal
 from featurelib.storage.runs import Run
-from featurelib.ui.kit.address import address, arrive, open_feature, set_params
+from featurelib.ui.kit.address import address, arrive, note_run, open_feature, set_params
 from featurelib.ui.kit.elements import Html, html, percent, sentence, stop_with, tag
 from featurelib.ui.kit.session import choose_run, data_folder, known_runs, open_run
 
@@ -31,6 +31,7 @@ def sidebar(menu: Mapping[str, Sequence[tuple[str, str]]], current: str) -> None
     if name is not None:
         set_params(run=name)
         st.session_state[REMEMBERED] = name
+    note_run()
     with st.sidebar:
         html(tag("div", "Feature browser", cls="brand"))
         if runs and (name is None or len(runs) > 1):
