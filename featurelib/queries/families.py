@@ -6,8 +6,10 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from featurelib.schema import Refusal
-from featurelib.storage.store import Store, remembered
+from featurelib.queries.features import ALL
+from featurelib.schema import FAMILY_METRICS, Refusal
+from featurelib.storage.derived import family_cards
+from featurelib.storage.store import Store
 
 FAMILY_SORTS = (
     "size",
@@ -24,27 +26,14 @@ FAMILY_SORTS = (
 )
 """The columns that `families` sorts by."""
 
-CARDS = """
-with cards as (
-    select m.*, coalesce(l.label, 'feature ' || m.root_id) as label, f.n_active, f.density,
-        m.block_ratio / m.shuffled_ratio as over_shuffled
-    from family_metrics m
-    join features f on f.feature_id = m.root_id
-    left join maybe.labels l on l.feature_id = m.root_id
-), named as (
-    select i.family_id, lower(string_agg(coalesce(l.label, 'feature ' || i.feature_id), ' ')) as names
-    from families i
-    left join maybe.labels l on l.feature_id = i.feature_id
-    where $words::varchar <> ''
-    group by i.family_id
-), matching as (
-    select c.*
-    from cards c
-    left join named n on n.family_id = c.family_id
-    where len(list_filter(string_split_regex(lower($words::varchar), '\\s+'),
-        lambda word: not contains(coalesce(n.names, ''), word))) = 0
-)
-"""
+COLUMNS = """family_id, root_id, label, size, depth, n_active, density, r_parent_child, r_children, in_block, off_block,
+            block_ratio, shuffled_ratio, over_shuffled"""
+
+
+def _holding(words: str) -> tuple[str, dict[str, object]]:
+    """The condition that the labels of a family's members contain all the words, and what is bound in it."""
+    values: dict[str, object] = {f"word_{number}": word for number, word in enumerate(words.lower().split())}
+    return " and ".join(f"instr(names, ${name}) > 0" for name in values) or "true", values
 
 
 @dataclass(frozen=True)
@@ -80,7 +69,6 @@ class Family:
     """block_ratio / shuffled_ratio."""
 
 
-@remembered
 def families(
     store: Store,
     words: str = "",
@@ -96,41 +84,39 @@ def families(
     """
     if sort not in FAMILY_SORTS:
         raise Refusal(f"families cannot be sorted by '{str(sort)[:40]}'; use one of {', '.join(FAMILY_SORTS)}.")
-    return store.ask(
-        f"""{CARDS}
-        select family_id, root_id, label, size, depth, n_active, density, r_parent_child, r_children, in_block,
-            off_block, block_ratio, shuffled_ratio, over_shuffled
-        from matching
+    condition, values = _holding(words)
+    store.need(FAMILY_METRICS)
+    return store.look_up(
+        f"""
+        select {COLUMNS}
+        from {family_cards(store)}
+        where {condition}
         order by {sort} {"desc" if descending else "asc"} nulls last, family_id
-        limit $limit::bigint offset $offset::bigint""",
-        words=words.strip(),
-        limit=limit,
+        limit $limit offset $offset""",
+        **values,
+        limit=ALL if limit is None else limit,
         offset=offset,
     )
 
 
-@remembered
 def count_families(store: Store, words: str = "") -> int:
     """Return the number of families whose members' labels contain all the words."""
-    return store.count(f"{CARDS} select count(*) from matching", words=words.strip())
+    condition, values = _holding(words)
+    store.need(FAMILY_METRICS)
+    rows = store.look_up(f"select count(*) as n from {family_cards(store)} where {condition}", **values)
+    return int(rows["n"][0].as_py())
 
 
 def family(store: Store, family_id: int) -> Family:
     """Return one family; Refusal naming the range when there is none with this id."""
-    rows = store.ask(
-        f"""{CARDS}
-        select family_id, root_id, label, size, depth, n_active, density, r_parent_child, r_children, in_block,
-            off_block, block_ratio, shuffled_ratio, over_shuffled
-        from matching
-        where family_id = $family_id::hugeint""",
-        words="",
-        family_id=int(family_id),
-    ).to_pylist()
-    if not rows:
-        last = count_families(store) - 1
+    last = count_families(store) - 1
+    if not 0 <= int(family_id) <= last:
         known = f"this run's families are 0 to {last}" if last >= 0 else "this run has none"
         raise Refusal(f"there is no family {family_id}; {known}.")
-    return Family(**rows[0])
+    rows = store.look_up(
+        f"select {COLUMNS} from {family_cards(store)} where family_id = $family_id", family_id=int(family_id)
+    )
+    return Family(**rows.to_pylist()[0])
 
 
 def family_members(store: Store, family_id: int) -> pa.Table:

@@ -35,6 +35,9 @@ class WordIndex:
         In a snippet, what matches stands between MARK_START and MARK_END. A query without words has no match.
         """
         match = read_query(query).match
+        return self.store.remember(f"words {match} {limit} {offset}", lambda: self._texts(match, limit, offset))
+
+    def _texts(self, match: str, limit: int, offset: int) -> pa.Table:
         rows = _ask(
             self.texts_file,
             """

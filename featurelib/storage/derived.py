@@ -13,7 +13,7 @@ from featurelib.schema import TEXTS
 from featurelib.storage.own_columns import listed_columns
 from featurelib.storage.store import Store
 
-LISTED_TEXTS, CARDS, CARD_WORDS = "listed_texts", "cards", "card_words"
+LISTED_TEXTS, CARDS, CARD_WORDS, FAMILY_CARDS = "listed_texts", "cards", "card_words", "family_cards"
 BETWEEN = r"[^\pL\pN\pM\x{200C}\x{200D}]+"
 """What stands between words, in DuckDB's patterns: neither letter, digit, mark nor joiner."""
 
@@ -57,6 +57,25 @@ order by feature_id
 """
 """What is searched of every feature: lower case; of a feature without a label, label_words and all_words are null."""
 
+FAMILY_CARDS_SQL = """
+with named as (
+    select i.family_id,
+        lower(string_agg(coalesce(l.label, 'feature ' || i.feature_id), ' ' order by i.feature_id)) as names
+    from maybe.families i
+    left join maybe.labels l on l.feature_id = i.feature_id
+    group by i.family_id
+)
+select m.family_id, m.root_id, coalesce(l.label, 'feature ' || m.root_id) as label, m.size, m.depth, f.n_active,
+    f.density, m.r_parent_child, m.r_children, m.in_block, m.off_block, m.block_ratio, m.shuffled_ratio,
+    m.block_ratio / m.shuffled_ratio as over_shuffled, coalesce(n.names, '') as names
+from maybe.family_metrics m
+join maybe.features f on f.feature_id = m.root_id
+left join maybe.labels l on l.feature_id = m.root_id
+left join named n on n.family_id = m.family_id
+order by m.family_id
+"""
+"""Every family with its measures, its root's label, and the labels of all members in lower case."""
+
 NAMED_VECTORS_SQL = """
 select v.feature_id, v.embedding
 from label_vectors v
@@ -95,6 +114,11 @@ def cards(store: Store) -> str:
 def card_words(store: Store) -> str:
     """The name of the table of what is searched of features."""
     return store.once(CARD_WORDS, lambda: store.define(CARD_WORDS, CARD_WORDS_SQL))
+
+
+def family_cards(store: Store) -> str:
+    """The name of the table of families with their labels."""
+    return store.once(FAMILY_CARDS, lambda: store.define(FAMILY_CARDS, FAMILY_CARDS_SQL))
 
 
 def cards_of(store: Store, feature_ids: np.ndarray) -> pa.Table:

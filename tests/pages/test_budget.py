@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from featurelib.storage.index import whole
 from featurelib.storage.index.rows import Rows
 from featurelib.storage.runs import Run
 from featurelib.storage.store import Store
@@ -55,6 +56,7 @@ def test_a_second_visit_asks_few_questions(file: str, tiny: Run, use_data: UseDa
     page_of(file, params)
     counted.clear()
     page_of(file, params)
+    assert whole.find(tiny.current()) is not None, "a question was not understood by the index, so it was dropped"
     assert counted["Store"] <= BUDGETS[file][0], "questions to DuckDB"
     assert counted["Rows"] <= BUDGETS[file][1], "questions to the index"
 

@@ -75,6 +75,7 @@ QUESTIONS: dict[str, Callable[[Store, int], Any]] = {
     "features by words": lambda store, n: queries.features(store, FeatureFilter(words=f"STRASSE key{n}".lower())),
     "find_features": lambda store, n: queries.find_features(store, f"key{n % 7}"),
     "find_features by id": lambda store, n: queries.find_features(store, str(n)),
+    "families": lambda store, n: queries.families(store, "star", limit=5 + n),
     "labels": lambda store, n: queries.labels(store, [n, 2, 999]),
     "matrix": lambda store, n: queries.coactivation_matrix(store, [n, 1, 2, 3, 999]),
     "combined": lambda store, n: queries.combined_texts(store, [n, (n + 1) % N_FEATURES], [(n + 2) % N_FEATURES]),

@@ -27,6 +27,8 @@ from featurelib.storage.derived import (
     CARD_WORDS_SQL,
     CARDS,
     CARDS_SQL,
+    FAMILY_CARDS,
+    FAMILY_CARDS_SQL,
     LISTED_TEXTS,
     NAMED_VECTORS_SQL,
     listed_texts_sql,
@@ -81,11 +83,8 @@ def _rows(store: Store, folder: Path) -> list[MetadataColumn]:
     for table in TABLES:
         if table.view in KEYS:
             writer.copy(table, batches(store, table))
-    for name, sql in (
-        (LISTED_TEXTS, listed_texts_sql(store, stored=True)),
-        (CARDS, CARDS_SQL),
-        (CARD_WORDS, CARD_WORDS_SQL),
-    ):
+    derived = {LISTED_TEXTS: listed_texts_sql(store, stored=True), CARDS: CARDS_SQL, CARD_WORDS: CARD_WORDS_SQL}
+    for name, sql in (derived | {FAMILY_CARDS: FAMILY_CARDS_SQL}).items():
         columns_of = store.ask(f"select * from ({sql}) limit 0").schema.names
         writer.create(name, columns_of, by_id=True)
         for batch in store.stream(sql, BATCH):
