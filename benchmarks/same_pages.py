@@ -61,7 +61,7 @@ def addresses(n_features: int, n_texts: int, many: int, seed: int) -> list[tuple
 
 def plain(text: str) -> str:
     """HTML as a reader reads it: without tags, entities resolved, one space between words."""
-    without_styles = re.sub(r"<style.*?</style>", " ", text, flags=re.DOTALL)
+    without_styles = re.sub(r"<(style|script).*?</\1>", " ", text, flags=re.DOTALL)
     return " ".join(html.unescape(re.sub(r"<[^>]+>", " ", without_styles)).split())
 
 
@@ -82,7 +82,8 @@ def shown(app: Any) -> list[str]:
         elif kind in ("arrow_data_frame", "dataframe"):
             pieces.append(element.value.to_csv(index=False))
         elif kind == "plotly_chart":
-            pieces.append("chart " + re.sub(r'"bdata":"([^"]*)"', checksum, element.proto.spec))
+            spec = re.sub(r'"bdata":"([^"]*)"', checksum, element.proto.spec)
+            pieces.append("chart " + json.dumps(json.loads(spec), sort_keys=True, separators=(" , ", " : ")))
         elif kind in ("error", "warning", "info", "success"):
             pieces.append(plain(str(element.value)))
     return [piece for piece in pieces if piece]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from featurelib.queries.features import ALL
+from featurelib.queries.features import ALL, MOST_WORDS
 from featurelib.schema import FAMILY_METRICS, Refusal
 from featurelib.storage.derived import family_cards
 from featurelib.storage.store import Store
@@ -30,9 +30,11 @@ COLUMNS = """family_id, root_id, label, size, depth, n_active, density, r_parent
             block_ratio, shuffled_ratio, over_shuffled"""
 
 
-def _holding(words: str) -> tuple[str, dict[str, object]]:
+def _holding(store: Store, words: str) -> tuple[str, dict[str, object]]:
     """The condition that the labels of a family's members contain all the words, and what is bound in it."""
-    values: dict[str, object] = {f"word_{number}": word for number, word in enumerate(words.lower().split())}
+    values: dict[str, object] = {
+        f"word_{number}": word for number, word in enumerate(store.lowered(words).split()[:MOST_WORDS])
+    }
     return " and ".join(f"instr(names, ${name}) > 0" for name in values) or "true", values
 
 
@@ -84,7 +86,7 @@ def families(
     """
     if sort not in FAMILY_SORTS:
         raise Refusal(f"families cannot be sorted by '{str(sort)[:40]}'; use one of {', '.join(FAMILY_SORTS)}.")
-    condition, values = _holding(words)
+    condition, values = _holding(store, words)
     store.need(FAMILY_METRICS)
     return store.look_up(
         f"""
@@ -101,7 +103,7 @@ def families(
 
 def count_families(store: Store, words: str = "") -> int:
     """Return the number of families whose members' labels contain all the words."""
-    condition, values = _holding(words)
+    condition, values = _holding(store, words)
     store.need(FAMILY_METRICS)
     rows = store.look_up(f"select count(*) as n from {family_cards(store)} where {condition}", **values)
     return int(rows["n"][0].as_py())

@@ -27,6 +27,8 @@ SORTS = (
     "dead",
 )
 """The columns that `features` sorts by."""
+MOST_WORDS = 200
+"""Words that may be searched for at once."""
 ALL = 2**31
 """A limit that no run's number of features reaches."""
 
@@ -56,8 +58,11 @@ class FeatureFilter:
     ap_low: float | None = None
     """The least average precision of the same."""
 
-    def conditions(self) -> tuple[str, dict[str, object]]:
-        """Return the SQL of the conditions on rows `c` of the cards and `w` of their words, and what is bound in it."""
+    def conditions(self, store: Store) -> tuple[str, dict[str, object]]:
+        """Return the SQL of the conditions on rows `c` of the cards and `w` of their words, and what is bound in it.
+
+        Refusal for more than `MOST_WORDS` words.
+        """
         values: dict[str, object] = {
             "density_low": self.density_low,
             "density_high": self.density_high,
@@ -71,7 +76,9 @@ class FeatureFilter:
         }
         values = {name: value for name, value in values.items() if value is not None}
         conditions = [CONDITIONS[name] for name in values]
-        words = self.words.lower().split()
+        words = store.lowered(self.words).split()
+        if len(words) > MOST_WORDS:
+            raise Refusal(f"{len(words)} words are searched for; {MOST_WORDS} are possible at most.")
         if words:
             found = [f"instr(w.searched, $word_{number}) > 0" for number in range(len(words))]
             conditions.append(f"(cast(c.feature_id as varchar) = $words or {' and '.join(found)})")
@@ -144,7 +151,7 @@ def features(
     if sort not in SORTS:
         raise Refusal(f"features cannot be sorted by '{str(sort)[:40]}'; use one of {', '.join(SORTS)}.")
     order = f"c.{sort} {'desc' if descending else 'asc'} nulls last, c.feature_id"
-    conditions, values = which.conditions()
+    conditions, values = which.conditions(store)
     store.need(FEATURES)
     return store.look_up(
         f"""
@@ -187,7 +194,7 @@ def silent_columns(store: Store) -> frozenset[str]:
 
 def count_features(store: Store, which: FeatureFilter = FeatureFilter()) -> int:
     """Return the number of features that meet the conditions."""
-    conditions, values = which.conditions()
+    conditions, values = which.conditions(store)
     store.need(FEATURES)
     rows = store.look_up(f"select count(*) as n from {_cards(store, which)} where {conditions}", **values)
     return int(rows["n"][0].as_py())
@@ -246,7 +253,7 @@ def find_features(store: Store, words: str, *, limit: int = 20) -> pa.Table:
     """
     store.need(FEATURES)
     which = FeatureFilter(words=words)
-    conditions, values = which.conditions()
+    conditions, values = which.conditions(store)
     if not values:
         return store.look_up(f"select feature_id, label, density from {cards(store)} limit 0")
     return store.look_up(
@@ -258,7 +265,7 @@ def find_features(store: Store, words: str, *, limit: int = 20) -> pa.Table:
             c.feature_id
         limit $limit""",
         **values,
-        beginning=words.strip().lower(),
+        beginning=store.lowered(words.strip()),
         limit=limit,
     )
 

@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from featurelib.queries.metadata import metadata_column
+from featurelib.schema import FEATURES
 from featurelib.storage.derived import cards_of
 from featurelib.storage.fired import features_of, texts_of
 from featurelib.storage.store import Store, once_per_generation, quoted
@@ -98,6 +99,7 @@ def features_among(store: Store, text_ids: Iterable[int], *, limit: int = 8, lea
     share = n_texts / the number of those texts; lift = share / density, the highest first. Only features that fire on 2
     of the texts or more and have a share of `least` or more.
     """
+    store.need(FEATURES)
     ids = np.array(list(dict.fromkeys(int(text_id) for text_id in text_ids)), np.int64)
     found = np.unique(features_of(store, ids).feature_ids, return_counts=True)
     feature_ids, n_texts = found[0], found[1].astype(np.int64)

@@ -12,7 +12,7 @@ import pyarrow as pa
 from featurelib.schema import Refusal
 from featurelib.storage.derived import cards_of, listed_texts
 from featurelib.storage.fired import features_of
-from featurelib.storage.own_columns import listed_columns, metadata_columns, shown_name, title_column
+from featurelib.storage.own_columns import listed_columns, metadata_columns, title_column
 from featurelib.storage.store import Store, quoted
 
 
@@ -75,10 +75,10 @@ def text_metadata(store: Store, text_id: int, names: Sequence[str] | None = None
         raise Refusal(f"the texts have no column '{min(unknown)[:64]}'.")
     if not columns:
         return {}
-    listed = [column.name for column in listed_columns(store)]
+    listed = {column.name: number for number, column in enumerate(listed_columns(store))}
     if set(columns) <= set(listed):
-        row = _own(store, texts_rows(store, [_known(store, text_id)])).to_pylist()[0]
-        return {name: row[shown_name(name)] for name in columns}
+        own = _own(store, texts_rows(store, [_known(store, text_id)])).columns  # by place: shown names may be equal
+        return {name: own[listed[name]][0].as_py() for name in columns}
     described = {column.name: column for column in metadata_columns(store)}
     asked = ", ".join(f'{described[name].expression()} as "own {number}"' for number, name in enumerate(columns))
     rows = store.ask(f"select {asked} from texts where text_id = $text_id", text_id=_known(store, text_id))

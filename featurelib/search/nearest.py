@@ -12,19 +12,28 @@ BLOCK = 8_192
 
 def cosines_of(vectors: np.ndarray, query: np.ndarray) -> np.ndarray:
     """The cosine of each of the vectors [n, d] to a query [d] in float64, [n]; NaN for a vector of zeros."""
-    exact, wanted = np.asarray(vectors, np.float64), np.asarray(query, np.float64)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        # einsum adds in one order for every row, so equal vectors have equal cosines to the last bit
-        lengths = np.sqrt(np.einsum("nd,nd->n", exact, exact))
-        cosines: np.ndarray = np.einsum("nd,d->n", exact, wanted) / (lengths * np.linalg.norm(wanted))
+    cosines = np.empty(len(vectors), np.float64)
+    wanted = np.asarray(query, np.float64)
+    for first in range(0, len(vectors), BLOCK):
+        exact = np.asarray(vectors[first : first + BLOCK], np.float64)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            # einsum adds in one order for every row, so equal vectors have equal cosines to the last bit
+            lengths = np.sqrt(np.einsum("nd,nd->n", exact, exact)) * np.linalg.norm(wanted)
+            cosines[first : first + BLOCK] = np.einsum("nd,d->n", exact, wanted) / lengths
     return cosines
 
 
 def best_of(vectors: np.ndarray, places: np.ndarray, query: np.ndarray, limit: int) -> tuple[np.ndarray, np.ndarray]:
     """The nearest of the vectors at some places, which ascend, and their cosines, the nearest first."""
-    cosines = cosines_of(vectors[places], query)
+    cosines = cosines_at(vectors, places, query)
     order = np.lexsort((places, -cosines))[: min(limit, int(np.isfinite(cosines).sum()))]
     return places[order], cosines[order]
+
+
+def cosines_at(vectors: np.ndarray, places: np.ndarray, query: np.ndarray) -> np.ndarray:
+    """The cosines of the vectors at some places, a portion of which is in memory at a time."""
+    portions = [places[first : first + BLOCK] for first in range(0, len(places), BLOCK)]
+    return np.concatenate([np.empty(0), *(cosines_of(vectors[portion], query) for portion in portions)])
 
 
 class Compared:
@@ -53,11 +62,11 @@ class Compared:
 
     def ranks(self, places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The ranks of some vectors among all, 1 being the nearest, and their cosines."""
-        cosines = cosines_of(self.vectors[places], self.query)
+        cosines = cosines_at(self.vectors, places, self.query)
         ranks = np.empty(len(places), np.int64)
         for number, (place, cosine) in enumerate(zip(places, cosines, strict=True)):
             close = np.flatnonzero(np.abs(self.rough - np.float32(cosine)) <= ROUNDING)
-            exact = cosines_of(self.vectors[close], self.query)
+            exact = cosines_at(self.vectors, close, self.query)
             before = (exact > cosine) | ((exact == cosine) & (close < place))
             ranks[number] = 1 + np.count_nonzero(self.rough > np.float32(cosine) + ROUNDING) + before.sum()
         return ranks, cosines

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 import re
 from collections.abc import Callable
@@ -25,10 +26,18 @@ KEPT = {
 """DuckDB's types that an index keeps as they are."""
 READ_AS = {
     "DATE": pa.date32(),
+    "TIME": pa.time64("us"),
     "TIMESTAMP": pa.timestamp("us"),
+    "TIMESTAMP_S": pa.timestamp("s"),
+    "TIMESTAMP_MS": pa.timestamp("ms"),
+    "TIMESTAMP_NS": pa.timestamp("ns"),
     "TIMESTAMP WITH TIME ZONE": pa.timestamp("us", "UTC"),
+    "UBIGINT": pa.uint64(),
+    "FLOAT": pa.float32(),
+    "DOUBLE": pa.float64(),
 }
-"""DuckDB's types that an index keeps as words, and what they are read as."""
+"""DuckDB's types, some of which an index keeps as words, and what they are read as."""
+DECIMAL = re.compile(r"DECIMAL\((\d+),(\d+)\)")
 OFFSET = re.compile(r"([+-])(\d{2}):?(\d{2})", re.ASCII)
 """A time zone that is an offset, such as +05:30."""
 MOST_COLUMNS = 30
@@ -83,19 +92,44 @@ class MetadataColumn:
         return f"to_json({value})::varchar" if self.is_list else f"{value}::varchar"
 
     def read(self, values: pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
-        """Return values that an index has kept as DuckDB gives them; those that DuckDB gave stay as they are."""
+        """Return values that an index has kept as DuckDB gives them; those that DuckDB gave stay as they are.
+
+        Of a type that cannot be read back they stay words.
+        """
         kept = values.to_pylist()
-        if self.is_list and any(isinstance(value, str) for value in kept):
-            return pa.array([None if value is None else json.loads(value) for value in kept])
+        is_words = any(isinstance(value, str) for value in kept)
+        kind = None if self.zone else arrow_type(self.type.removesuffix("[]"))
         if self.type == "BOOLEAN":
             return pa.array([None if value is None else bool(value) for value in kept], pa.bool_())
-        kind = READ_AS.get(self.type)
-        return values.cast(kind) if kind is not None and not self.zone and pa.types.is_string(values.type) else values
+        if self.is_list and is_words:
+            lists = [None if value is None else json.loads(value) for value in kept]
+            return _cast(pa.array(lists), kind and pa.list_(kind))
+        if self.type in ("FLOAT", "DOUBLE"):
+            return pa.array([None if value is None else float(value) for value in kept], kind)
+        return _cast(values, kind) if is_words and kind is not None else values
 
     @property
     def is_list(self) -> bool:
         """Whether a text may have several values."""
         return self.type.endswith("[]")
+
+
+def arrow_type(name: str) -> pa.DataType | None:
+    """Return the type that DuckDB gives values of one of its types, as far as an index keeps them otherwise."""
+    decimal = DECIMAL.fullmatch(name)
+    return pa.decimal128(int(decimal[1]), int(decimal[2])) if decimal else READ_AS.get(name)
+
+
+def _cast(values: pa.Array | pa.ChunkedArray, kind: pa.DataType | None) -> pa.Array | pa.ChunkedArray:
+    if kind is None:
+        return values
+    try:
+        if pa.types.is_time(kind):  # Arrow reads no times from words
+            times = values.to_pylist()
+            return pa.array([None if time is None else datetime.time.fromisoformat(time) for time in times], kind)
+        return values.cast(kind)
+    except (pa.ArrowException, ValueError):
+        return values
 
 
 def shown_name(name: str) -> str:

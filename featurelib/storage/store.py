@@ -7,6 +7,7 @@ generation's index, where there is one (`Store.look_up`).
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import logging
 import os
@@ -26,7 +27,7 @@ import pyarrow as pa
 from featurelib import installation
 from featurelib.schema import TABLES, Refusal, Table
 from featurelib.storage.index import whole
-from featurelib.storage.index.opened import Index
+from featurelib.storage.index.opened import Index, opened
 from featurelib.storage.runs import Generation
 from featurelib.storage.time_limits import limited
 
@@ -34,10 +35,13 @@ Fact = TypeVar("Fact")
 
 READABLE = {table.view: table for table in TABLES}
 MEMORY_LIMIT = "2GB"
-DAMAGED = (sqlite3.DatabaseError, OSError, ValueError, IndexError, TypeError, pa.ArrowException)
+MISTAKES = (sqlite3.ProgrammingError, OverflowError, TypeError)
+DAMAGED = (sqlite3.DatabaseError, OSError, ValueError, IndexError, RuntimeError, AssertionError, pa.ArrowException)
 """What reading an index raises that is not as it was written."""
 MOST_REMEMBERED = 200
-"""Answers that a store remembers, of some ten kilobytes each."""
+"""Answers that a store remembers, of some ten kilobytes each; maps, of which there are few, have half a megabyte."""
+ASIDE_SECONDS = 60.0
+"""How long a store answers without an index that it could not read."""
 LOOK_SECONDS = 2.0
 """How often a store without an index looks for one, and one with an index whether it is still there."""
 ROW_CAP = 100_000
@@ -117,7 +121,7 @@ class Store:
 
         Only for tables that an index has (`index.rows.KEYS`), and SQL that both DuckDB and SQLite read.
         """
-        if self.index is not None and self._missing:
+        if self._missing and self.index is not None:
             self._need_tables_of(sql)
         rows = self.from_index(lambda index: index.rows.ask(sql, values, self.seconds))
         return self.ask(sql, **values) if rows is None else rows
@@ -133,8 +137,10 @@ class Store:
             if self.seconds is not None and "interrupted" in str(stopped):
                 raise too_long(self.seconds) from stopped
             self.drop_index(str(stopped))
-        except sqlite3.ProgrammingError:
+        except Refusal:
             raise
+        except MISTAKES:  # of the question: DuckDB says what is wrong with it, or answers it
+            pass
         except DAMAGED as damaged:
             self.drop_index(str(damaged))
         return None
@@ -145,20 +151,28 @@ class Store:
         now = time.monotonic()
         if now >= self._next_look:
             self._next_look = now + LOOK_SECONDS
-            if self._index is not None and not self._index.folder.is_dir():
-                self._index = None
+            if self._index is not None and whole.stamp(self._index.folder) != self._index.stamp:
+                self._put_aside()
             if self._index is None:
                 folder = whole.find(self.generation)
-                self._index = None if folder is None else Index(folder)
+                self._index = None if folder is None else opened(folder)
         return self._index
 
     def drop_index(self, reason: str) -> None:
-        """Remove the index, which is not as it was written; questions are answered without it until it is made anew."""
-        index, self._index = self._index, None
-        self._next_look = time.monotonic() + LOOK_SECONDS
-        if index is not None:
-            logging.getLogger(__name__).warning("the index of %r is damaged and is made anew: %s", self, reason)
-            whole.remove(index.folder)
+        """Answer without the index for a while, and remove it if a file of it is not as it was written."""
+        index = self._index
+        if index is None:
+            return
+        self._put_aside()
+        self._next_look = time.monotonic() + ASIDE_SECONDS
+        logging.getLogger(__name__).warning("the index of %r cannot be read (%s); it is compared", self, reason)
+        threading.Thread(target=_remove_changed, args=(index.folder,), name="compare index", daemon=True).start()
+
+    def _put_aside(self) -> None:
+        """Forget the index, and the answers that may come from it."""
+        with self._lock:
+            self._index = None
+            self._remembered.clear()
 
     def stream(self, sql: str, n_rows: int) -> Iterator[pa.RecordBatch]:
         """Answer a question in pieces of at most `n_rows` rows, for answers that do not fit into memory."""
@@ -167,8 +181,17 @@ class Store:
         cursor = self._cursor()
         try:
             yield from cursor.sql(sql).to_arrow_reader(n_rows)
+        except duckdb.Error as broken:
+            raise Refusal(
+                f"the files of run '{self._run}' cannot be read ({_first_line(broken)}); check them: "
+                f"{installation.command(f'verify {self._run}')}."
+            ) from broken
         finally:
             self._close(cursor)
+
+    def lowered(self, words: str) -> str:
+        """Return words in lower case as DuckDB writes them, which differs from Python's for some letters."""
+        return words.lower() if words.isascii() else str(self.ask("select lower($words) as w", words=words)["w"][0])
 
     def count(self, sql: str, **values: Any) -> int:
         """Answer a question whose answer is one whole number, such as how many texts there are."""
@@ -372,6 +395,13 @@ def once_per_generation(question: Callable[..., Fact]) -> Callable[..., Fact]:
         return store.once(_key(question, values, options), lambda: question(store, *values, **options))
 
     return ask
+
+
+def _remove_changed(folder: Path) -> None:
+    """Remove an index of which a file is not as it was written."""
+    with contextlib.suppress(Refusal):
+        if any(is_changed for _, is_changed in whole.changed(folder)):
+            whole.remove(folder)
 
 
 def open_store(generation: Generation, **limits: Any) -> Store:

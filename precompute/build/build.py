@@ -266,11 +266,11 @@ def _finish(run: Run, generation: Generation, expected: dict[str, Expected], say
         return
     files.remove(generation.path / WORK_FOLDER)
     write_manifest(generation)
+    run.point_to(generation)
     try:
         make_index(generation, lambda what: say(f"index: {what}"))
-    except Refusal as refusal:
+    except Refusal as refusal:  # the run is complete without it
         say(str(refusal))
-    run.point_to(generation)
     with contextlib.suppress(Refusal):  # kept in the run's cache, so that the first reader need not wait for it
         metadata.column_summaries(generation)
     for old in run.generations()[:-KEPT_GENERATIONS]:

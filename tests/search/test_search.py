@@ -212,7 +212,7 @@ def test_a_run_that_cannot_be_written_to_is_indexed_elsewhere(made: NumpyRun, tm
 def test_a_folder_that_others_may_write_to_is_not_trusted(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr(word_index_file.tempfile, "gettempdir", lambda: str(tmp_path))
     monkeypatch.setattr(word_index_file.tempfile, "tempdir", str(tmp_path))
-    open_to_all = tmp_path / f"featurelib-{os.getuid()}"
+    open_to_all = tmp_path / f"featurelib-cache-{os.getuid()}"
     open_to_all.mkdir()
     open_to_all.chmod(0o777)
     assert word_index_file.own_temporary_folder() != open_to_all

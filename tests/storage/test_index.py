@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import datetime
+import decimal
 import json
+import math
 import os
 import shutil
 import sqlite3
@@ -17,11 +20,12 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from featurelib import queries, search
 from featurelib.queries import FeatureFilter
-from featurelib.schema import Refusal
+from featurelib.schema import TEXTS, Refusal
 from featurelib.search import meaning
 from featurelib.storage import files
 from featurelib.storage.index import whole
@@ -32,7 +36,7 @@ from featurelib.storage.runs import Generation, Run
 from featurelib.storage.store import Store, open_store
 from featurelib.storage.watch import FileWatch, Pace
 from tests.support import ROOT
-from tests.support.numpy_run import CLASHING, N_FEATURES, N_TEXTS, ODD_COLUMN, NumpyRun, make_run
+from tests.support.numpy_run import CLASHING, N_FEATURES, N_TEXTS, ODD_COLUMN, NumpyRun, finish, make_run
 
 COLUMNS = ["group", "year", "labels", ODD_COLUMN, *CLASHING[:2]]
 QUESTIONS: dict[str, Callable[[Store, int], Any]] = {
@@ -168,6 +172,76 @@ def asked(store: Store) -> Any:
     """Answers from its rows, its activations and its codes."""
     values = queries.metadata_values(store, 20, "group")
     return plain([queries.top_texts(store, 20), queries.text_features(store, 7), queries.bands(store, 20), values])
+
+
+def columns_of(answer: pa.Table | dict[str, Any]) -> list[tuple[str, Any]]:
+    """The names and values of an answer, of which two may have one name."""
+    if isinstance(answer, dict):
+        return [(name, plain(value)) for name, value in answer.items()]
+    values = (plain(column.to_pylist()) for column in answer.columns)
+    return list(zip(answer.column_names, values, strict=True))
+
+
+def test_every_type_of_metadata_is_given_as_duckdb_gives_it(tmp_path: Path) -> None:
+    made = make_run(tmp_path / "typed")
+    path = made.generation.file(TEXTS)
+    day, n = datetime.date(2024, 3, 9), N_TEXTS
+    moment = datetime.datetime(2024, 3, 9, 18, 0, 1)
+    own = {
+        "nan": pa.array([math.nan if i % 3 == 0 else i / 2 for i in range(n)]),
+        "all nan": pa.array([math.nan] * n, pa.float32()),
+        "price": pa.array([decimal.Decimal(f"{i}.50") for i in range(n)], pa.decimal128(9, 2)),
+        "large": pa.array([2**63 + i for i in range(n)], pa.uint64()),
+        "day": pa.array([day if i % 2 else None for i in range(n)]),
+        "days": pa.array([[day, None] if i % 2 else [] for i in range(n)]),
+        "at": pa.array([moment] * n, pa.timestamp("ns")),
+        "hour": pa.array([datetime.time(7, 30)] * n),
+        "flag": pa.array([i % 2 == 0 for i in range(n)]),
+        "numbers": pa.array([[i, i + 1] for i in range(n)]),
+        "twice": pa.array([f"t{i}" for i in range(n)]),
+        "source_rank": pa.array([f"s{i}" for i in range(n)]),
+        "deep": pa.array([{"a": i} for i in range(n)]),
+    }
+    rows = pq.read_table(path)
+    for name, values in own.items():
+        rows = rows.append_column(name, values)
+    pq.write_table(rows, path)
+    finish(made.generation)
+    make_index(made.generation)
+    with_index, without = open_store(made.generation), without_index(made.generation)
+    for ask in (lambda store: queries.texts(store, range(12)), lambda store: queries.text_metadata(store, 7)):
+        given, wanted = (columns_of(ask(store)) for store in (with_index, without))
+        assert [name for name, _ in given] == [name for name, _ in wanted]
+        # a struct is words in an index
+        assert [entry for entry in given if entry[0] != "deep"] == [entry for entry in wanted if entry[0] != "deep"]
+    assert queries.text_metadata(with_index, 4)["rank"] == "r0" and with_index.index is not None
+
+
+def test_a_question_that_the_index_cannot_read_does_not_end_it(copied: Run, caplog: pytest.LogCaptureFixture) -> None:
+    store = open_store(copied.current())
+    assert store.look_up("select label from labels where feature_id = $id", id=np.int64(7)).num_rows == 1
+    assert queries.keywords(store, 10**30).num_rows == 0
+    with pytest.raises(Refusal, match="200 are possible"):
+        queries.count_features(store, FeatureFilter(words=" ".join(f"w{i}" for i in range(1200))))
+    assert store.index is not None and "cannot be read" not in caplog.text
+
+
+def test_another_index_in_its_place_is_opened_anew(copied: Run) -> None:
+    store = open_store(copied.current())
+    first = store.index
+    whole.remove(whole.find(copied.current()))
+    make_index(copied.current())
+    store._next_look = 0.0
+    assert first is not None and store.index is not None and store.index.stamp != first.stamp
+
+
+def test_an_index_that_is_not_trusted_and_cannot_be_removed_is_not_read_again(
+    copied: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shutil, "rmtree", lambda *_, **__: None)
+    folder = whole.find(copied.current())
+    whole.remove(folder)
+    assert folder.is_dir() and whole.find(copied.current()) is None
 
 
 def test_an_index_is_found_in_a_copy_and_not_by_another_build(made: NumpyRun, copied: Run, tmp_path: Path) -> None:

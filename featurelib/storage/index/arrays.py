@@ -9,6 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
+from featurelib.schema import Refusal
+
 FEATURE_OFFSETS, FEATURE_TEXTS, FEATURE_ACTIVATIONS = "feature_offsets", "feature_texts", "feature_activations"
 TEXT_OFFSETS, TEXT_FEATURES, TEXT_ACTIVATIONS = "text_offsets", "text_features", "text_activations"
 EMBEDDINGS = "embeddings"
@@ -146,12 +148,14 @@ class ArrayWriter:
         self._missing -= piece.size
 
     def close(self) -> None:
-        """Write everything to the disk; ValueError when the array is not full."""
+        """Write everything to the disk; Refusal when the array is not full."""
         self._file.flush()
         os.fsync(self._file.fileno())
         self._file.close()
         if self._missing:
-            raise ValueError(f"{self._missing} values are missing")
+            raise Refusal(
+                f"{self._missing:,} values of {self._file.name} are missing: the run's tables do not fit together."
+            )
 
 
 def offsets_of(counts: Iterable[int] | np.ndarray) -> np.ndarray:

@@ -1,4 +1,7 @@
-"""Whether an index holds what the files of its generation hold: every row and every number."""
+"""Whether an index holds what the files of its generation hold: every row of its tables, every activation by feature.
+
+What is made of these (activations by text, codes, derived tables) and embeddings are compared by their hashes alone.
+"""
 
 from __future__ import annotations
 

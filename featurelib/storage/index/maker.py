@@ -46,9 +46,15 @@ class IndexMaker:
 
     def _make(self, path: Path) -> None:
         command = [sys.executable, "-m", "featurelib.storage.index", str(path)]
-        made = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, errors="replace", check=False)
+        try:
+            made = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, errors="replace", check=False)
+        except OSError as refused:  # no memory, or no file descriptors, for another process
+            self._say(path, str(refused))
+            return
         if made.returncode:
-            last = (made.stderr.strip().splitlines() or ["it was ended"])[-1]
-            if last not in self._said:
-                self._said.add(last)
-                LOG.warning("no index of run '%s', so its pages are slower: %s", path.parent.name, last)
+            self._say(path, (made.stderr.strip().splitlines() or ["it was ended"])[-1])
+
+    def _say(self, path: Path, why: str) -> None:
+        if why not in self._said:
+            self._said.add(why)
+            LOG.warning("no index of run '%s', so its pages are slower: %s", path.parent.name, why)

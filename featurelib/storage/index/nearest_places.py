@@ -57,7 +57,10 @@ def write_nearest(embeddings: np.ndarray, path: Path, seed: int = 0) -> None:
     index.train(units(embeddings, np.sort(np.random.default_rng(seed).permutation(n)[: TRAINED_ON * n_lists])))
     for places in _portions(n):
         index.add(units(embeddings, places))
-    faiss.write_index(index, str(path))
+    try:
+        faiss.write_index(index, str(path))
+    except RuntimeError as full:
+        raise OSError(str(full)) from full
 
 
 def _portions(n: int) -> Iterator[slice]:

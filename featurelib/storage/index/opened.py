@@ -12,6 +12,7 @@ import pyarrow as pa
 from featurelib.storage.index.arrays import Arrays
 from featurelib.storage.index.nearest_places import FILE, NearestPlaces
 from featurelib.storage.index.rows import Rows
+from featurelib.storage.index.whole import Stamp, stamp
 
 ROWS_FILE = "rows.sqlite"
 VALUES = "column_values"
@@ -37,6 +38,8 @@ class Index:
     """One generation's index."""
 
     folder: Path
+    stamp: Stamp | None
+    """What tells it from another index that is put in its place."""
 
     @cached_property
     def rows(self) -> Rows:
@@ -65,3 +68,8 @@ class Index:
             own = rows.filter(pa.array(numbers == column["number"]))
             coded[column["name"]] = CodedColumn(column["number"], own["word"].to_pylist(), own["n_corpus"].to_numpy())
         return coded
+
+
+def opened(folder: Path) -> Index:
+    """Open the index in a folder."""
+    return Index(folder, stamp(folder))

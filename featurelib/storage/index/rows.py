@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import queue
 import re
 import sqlite3
@@ -53,12 +54,14 @@ CONNECTIONS = 16
 """Connections that are kept open for the next question."""
 PAGES_MAPPED = 2**40
 """The file is mapped into memory, so that all connections and servers share its pages."""
+NAN = "nan"
+"""What stands for a float that is not a number, which SQLite would take for a missing one."""
 LIST = re.compile(r"\(select unnest\(\$(\w+)::\w+\[\]\)\)")
 TYPES: dict[str, pa.DataType] = {
     field.name: pa.int64() if field.name in ("n_texts", "n_active") else field.type
     for table in TABLES
     for field in table.schema
-}
+} | {"over_shuffled": pa.float64(), "log10_density": pa.float64(), "title": pa.string(), "source_id": pa.string()}
 """The type of a column by its name; of a name that no table has, it is that of its values."""
 
 
@@ -80,7 +83,7 @@ class Rows:
 
         Raises sqlite3.Error when the file is damaged, sqlite3.OperationalError when it takes longer than `seconds`.
         """
-        bound = {name: json.dumps(value) if isinstance(value, list) else value for name, value in values.items()}
+        bound = {name: _bound(value) for name, value in values.items()}
         with self._connection() as con, limited(seconds, con.interrupt):
             cursor = con.execute(translated(sql), bound)
             names = [column[0] for column in cursor.description]
@@ -115,11 +118,19 @@ class Rows:
                 self._idle.get_nowait().close()
 
 
+def _bound(value: Any) -> Any:
+    """A value as SQLite binds it: plain numbers and words, a list as JSON."""
+    if isinstance(value, list | tuple):
+        return json.dumps([_bound(member) for member in value])
+    return value.item() if isinstance(value, np.generic) else value
+
+
 def column_of(name: str, values: list[Any]) -> pa.Array:
     """A column of an answer in its own type: what SQLite cannot hold is stored as text or bytes."""
     kind = TYPES.get(name)
     if kind is None:
-        return pa.array(values)
+        is_number = any(isinstance(value, float) for value in values)
+        return pa.array([math.nan if is_number and value == NAN else value for value in values])
     if pa.types.is_boolean(kind):
         values = [None if value is None else bool(value) for value in values]
     elif pa.types.is_list(kind):
@@ -145,7 +156,7 @@ def stored(column: pa.Array) -> Sequence[Any]:
         ]
     values: list[Any] = column.to_pylist()
     if pa.types.is_floating(column.type):
-        return ["nan" if value is not None and value != value else value for value in values]
+        return [NAN if value is not None and value != value else value for value in values]
     return values
 
 

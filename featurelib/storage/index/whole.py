@@ -10,10 +10,11 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TypeAlias
 
 from featurelib.schema import Refusal
 from featurelib.storage import files
-from featurelib.storage.own_folder import own_temporary_folder
+from featurelib.storage.own_folder import known_temporary_folder, own_temporary_folder
 from featurelib.storage.runs import Generation, Run
 
 VERSION = 2
@@ -29,10 +30,25 @@ def key(generation: Generation) -> str:
     return f"index-{files.fingerprint([VERSION, files.sha256_file(generation.path / 'manifest.json')])}"
 
 
+Stamp: TypeAlias = tuple[int, int]
+"""Inode and time (ns) of an index's list of files: another index in its place has another one."""
+_distrusted: set[Stamp] = set()
+"""Indexes that were found not to be as they were written, and could perhaps not be removed."""
+
+
 def folders(generation: Generation) -> Iterator[Path]:
-    """Where an index may lie: in the run's cache folder, else in a folder of the user's own."""
+    """Where an index may be written: in the run's cache folder, else in a folder of the user's own."""
     yield Run(generation.path.parent).cache_folder
     yield own_temporary_folder()
+
+
+def stamp(folder: Path) -> Stamp | None:
+    """Return the stamp of an index, None when it is gone."""
+    try:
+        status = (folder / CONTENTS).stat()
+    except OSError:
+        return None
+    return status.st_ino, status.st_mtime_ns
 
 
 def find(generation: Generation) -> Path | None:
@@ -40,14 +56,18 @@ def find(generation: Generation) -> Path | None:
     if not generation.complete:
         return None
     name = key(generation)
-    return next((place / name for place in folders(generation) if is_whole(place / name)), None)
+    places = (Run(generation.path.parent).cache_folder, known_temporary_folder())
+    found = (place / name for place in places if place is not None)
+    return next((folder for folder in found if stamp(folder) not in _distrusted and is_whole(folder)), None)
 
 
 def is_whole(folder: Path) -> bool:
     """Return whether every file of an index is there, with the size that it was written with."""
     try:
         listed = files.read_json(folder / CONTENTS)["files"]
-        return all((folder / name).stat().st_size == entry["bytes"] for name, entry in listed.items())
+        return all(
+            entry["sha256"] and (folder / name).stat().st_size == entry["bytes"] for name, entry in listed.items()
+        )
     except (OSError, Refusal, TypeError, KeyError, AttributeError):
         return False
 
@@ -79,7 +99,10 @@ def write(generation: Generation, make: Callable[[Path], object]) -> Path:
 
 
 def remove(folder: Path) -> None:
-    """Remove an index that is not as it was written, if this user may."""
+    """Remove an index that is not as it was written; where this user may not, it is never read again."""
+    found = stamp(folder)
+    if found is not None:
+        _distrusted.add(found)
     shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -90,10 +113,8 @@ def _write_in(place: Path, name: str, make: Callable[[Path], object], generation
     aside = Path(tempfile.mkdtemp(prefix=f"{name}-", suffix=files.ASIDE, dir=place))
     try:
         make(aside)
-        listed = {
-            path.name: {"bytes": path.stat().st_size, "sha256": files.sha256_file(path)}
-            for path in sorted(aside.iterdir())
-        }
+        listed = {path.name: _listed(path) for path in sorted(aside.iterdir())}
+        shutil.copymode(place, aside)  # a folder of mkdtemp is for its maker alone, and others may serve the run
         files.write_json(aside / CONTENTS, {"version": VERSION, "files": listed})
         if folder.exists() and not is_whole(folder):
             shutil.rmtree(folder)
@@ -107,6 +128,13 @@ def _write_in(place: Path, name: str, make: Callable[[Path], object], generation
     return folder
 
 
+def _listed(path: Path) -> dict[str, object]:
+    """What the list of files says of one, which is on the disk before the list is."""
+    with path.open("rb+") as opened:
+        os.fsync(opened.fileno())
+    return {"bytes": path.stat().st_size, "sha256": files.sha256_file(path)}
+
+
 def _sweep(place: Path, generation: Generation) -> None:
     """Remove what killed makers have left and, in a run's own folder, indexes that none of its generations can use."""
     usable = None
@@ -115,6 +143,7 @@ def _sweep(place: Path, generation: Generation) -> None:
         usable = {key(other) for other in others if other.complete}
     for path in place.glob("index-*"):
         with contextlib.suppress(OSError):
-            old = time.time() - path.stat().st_mtime > ABANDONED_SECONDS
+            latest = max((inside.stat().st_mtime for inside in path.iterdir()), default=path.stat().st_mtime)
+            old = time.time() - max(latest, path.stat().st_mtime) > ABANDONED_SECONDS
             if old and (path.suffix == files.ASIDE or (usable is not None and path.name not in usable)):
                 shutil.rmtree(path, ignore_errors=True)

@@ -17,8 +17,8 @@ from featurelib.ui.texts.text_list import ShownText, text_list, with_features
 
 
 @dataclass(frozen=True)
-class _Plain:
-    """A list of which some texts are plain until the worker has been asked."""
+class _Drawn:
+    """A list as it is drawn; some of its texts may be plain until the worker has been asked."""
 
     place: Any
     """Where it is drawn."""
@@ -37,7 +37,7 @@ class Drawing:
     """The feature."""
     colours: bool
     """Whether words are to be coloured."""
-    plain: list[_Plain] = field(default_factory=list)
+    plain: list[_Drawn] = field(default_factory=list)
     """The lists that are to be drawn again."""
     reason_place: Any = None
     """Where it is said why some words are not coloured."""
@@ -46,7 +46,7 @@ class Drawing:
         """Draw a list of texts, each with the other features that fire on it after the words `before`."""
         if self.colours and self.reason_place is None:
             self.reason_place = st.empty()
-        drawn = _Plain(st.empty(), key, list(shown), before)
+        drawn = _Drawn(st.empty(), key, list(shown), before)
         if self._draw(drawn):
             self.plain.append(drawn)
 
@@ -62,7 +62,7 @@ class Drawing:
             self._draw(drawn)
         self.plain = []
 
-    def _draw(self, drawn: _Plain) -> bool:
+    def _draw(self, drawn: _Drawn) -> bool:
         """Draw a list; whether some of its texts are plain until the worker has been asked."""
         texts, later = list(drawn.texts), False
         if self.colours:

@@ -1,6 +1,6 @@
 """Lists of links with numbers and bars at their ends, and the histogram of a feature's activations.
 
-A line is one Streamlit element, its numbers part of its label: each element costs time in the browser.
+A list is one HTML element with real links in it: each element of Streamlit's costs half a millisecond of the server.
 """
 
 from __future__ import annotations
