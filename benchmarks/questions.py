@@ -18,6 +18,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +46,11 @@ class Drawn:
         self.live: list[int] = rows["feature_id"].to_pylist()
         self.vectors = np.random.default_rng(seed)
         self.columns = [column.name for column in queries.filter_columns(self.store)]
-        self.words = word_index.open_words(self.store, run.cache_folder)
+
+    @cached_property
+    def words(self) -> word_index.WordIndex:
+        """The word index, made when it is first asked."""
+        return word_index.open_words(self.store, self.run.cache_folder)
 
     @property
     def feature(self) -> int:
