@@ -5,7 +5,8 @@ from __future__ import annotations
 import pyarrow as pa
 
 from featurelib.schema import Refusal
-from featurelib.storage.store import Store, once_per_generation, quoted, remembered
+from featurelib.storage.answers import once_per_generation, remembered
+from featurelib.storage.store import Store, quoted
 
 CHECKS = ("length", "truncation", "language", "script", "boilerplate", "copies")
 """The checks in the order in which they are shown."""

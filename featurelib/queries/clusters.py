@@ -5,7 +5,8 @@ from __future__ import annotations
 import pyarrow as pa
 
 from featurelib.schema import Refusal
-from featurelib.storage.store import Store, once_per_generation, remembered
+from featurelib.storage.answers import once_per_generation, remembered
+from featurelib.storage.store import Store
 
 CLUSTERS = {"cluster": "layout", "topic": "keyword_clusters"}
 """The kinds of clusters and the tables that hold them: of directions, of labels."""

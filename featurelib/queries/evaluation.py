@@ -9,7 +9,8 @@ import pyarrow as pa
 
 from featurelib.queries.overview import equal_bins
 from featurelib.schema import TEXT_SUMMARIES, Refusal
-from featurelib.storage.store import Store, once_per_generation
+from featurelib.storage.answers import once_per_generation
+from featurelib.storage.store import Store
 
 TEXT_COLUMNS = ("cosine", "fvu", "n_active")
 OUTER = 0.005

@@ -9,9 +9,10 @@ import numpy as np
 import pyarrow as pa
 
 from featurelib.schema import FEATURES, Refusal
+from featurelib.storage.answers import once_per_generation
 from featurelib.storage.derived import card_words, cards
 from featurelib.storage.fired import n_active
-from featurelib.storage.store import Store, once_per_generation
+from featurelib.storage.store import Store
 
 SORTS = (
     "feature_id",

@@ -6,7 +6,8 @@ import pyarrow as pa
 
 from featurelib.schema import Refusal
 from featurelib.schema.records import Fidelity
-from featurelib.storage.store import Store, once_per_generation
+from featurelib.storage.answers import once_per_generation
+from featurelib.storage.store import Store
 
 MEASURES = ("auroc", "ap")
 

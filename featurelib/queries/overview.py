@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from featurelib.schema import DENSE
-from featurelib.storage.store import Store, once_per_generation
+from featurelib.storage.answers import once_per_generation
+from featurelib.storage.store import Store
 
 
 @dataclass(frozen=True)

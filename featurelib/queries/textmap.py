@@ -9,9 +9,10 @@ import pyarrow as pa
 
 from featurelib.queries.metadata import metadata_column
 from featurelib.schema import FEATURES
+from featurelib.storage.answers import once_per_generation
 from featurelib.storage.derived import cards_of
 from featurelib.storage.fired import features_of, texts_of
-from featurelib.storage.store import Store, once_per_generation, quoted
+from featurelib.storage.store import Store, quoted
 
 NUMBERS = {*("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT"), *("FLOAT", "DOUBLE", "REAL", "DECIMAL")}
 """DuckDB's numeric types, whose values are coloured on a scale."""

@@ -10,8 +10,9 @@ import pyarrow as pa
 
 from featurelib.queries.metadata import having, metadata_column
 from featurelib.queries.texts import beside_texts
+from featurelib.storage.answers import once_per_generation
 from featurelib.storage.fired import texts_of
-from featurelib.storage.store import Store, once_per_generation
+from featurelib.storage.store import Store
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,9 @@ import pyarrow as pa
 
 from featurelib.schema import Refusal
 from featurelib.search.nearest import Compared, best_of
+from featurelib.storage.answers import once_per_generation
 from featurelib.storage.index.opened import Index
-from featurelib.storage.store import Store, once_per_generation
+from featurelib.storage.store import Store
 
 CANDIDATES = 8
 """Texts that are compared exactly for each that is wanted, where an index names likely ones."""

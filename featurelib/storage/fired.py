@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from featurelib.schema import BY_FEATURE, BY_TEXT
 from featurelib.storage.store import Store
 
 
@@ -80,9 +79,3 @@ def n_active(store: Store) -> np.ndarray:
         return counts
 
     return store.once("n_active", ask)
-
-
-def need_activations(store: Store) -> None:
-    """Raise RunNotReady before the stage encode is done."""
-    store.generation.need(BY_FEATURE)
-    store.generation.need(BY_TEXT)

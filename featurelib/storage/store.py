@@ -8,7 +8,6 @@ generation's index, where there is one (`Store.look_up`).
 from __future__ import annotations
 
 import contextlib
-import functools
 import logging
 import os
 import re
@@ -16,7 +15,6 @@ import sqlite3
 import tempfile
 import threading
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
@@ -26,6 +24,7 @@ import pyarrow as pa
 
 from featurelib import installation
 from featurelib.schema import TABLES, Refusal, Table
+from featurelib.storage.answers import Answers
 from featurelib.storage.index import whole
 from featurelib.storage.index.opened import Index, opened
 from featurelib.storage.runs import Generation
@@ -38,8 +37,6 @@ MEMORY_LIMIT = "2GB"
 MISTAKES = (sqlite3.ProgrammingError, OverflowError, TypeError)
 DAMAGED = (sqlite3.DatabaseError, OSError, ValueError, IndexError, RuntimeError, AssertionError, pa.ArrowException)
 """What reading an index raises that is not as it was written."""
-MOST_REMEMBERED = 200
-"""Answers that a store remembers, of some ten kilobytes each; maps, of which there are few, have half a megabyte."""
 ASIDE_SECONDS = 60.0
 """How long a store answers without an index that it could not read."""
 LOOK_SECONDS = 2.0
@@ -83,9 +80,7 @@ class Store:
         """
         self.generation = generation
         self.seconds = seconds
-        self._facts: dict[str, Any] = {}
-        self._remembered: OrderedDict[str, Any] = OrderedDict()
-        self._making: dict[str, threading.RLock] = {}
+        self._answers = Answers()
         self._lock = threading.Lock()
         self._settled = False
         self._index: Index | None = None
@@ -170,9 +165,8 @@ class Store:
 
     def _put_aside(self) -> None:
         """Forget the index, and the answers that may come from it."""
-        with self._lock:
-            self._index = None
-            self._remembered.clear()
+        self._index = None
+        self._answers.forget()
 
     def stream(self, sql: str, n_rows: int) -> Iterator[pa.RecordBatch]:
         """Answer a question in pieces of at most `n_rows` rows, for answers that do not fit into memory."""
@@ -225,32 +219,12 @@ class Store:
         return table.view not in self._missing
 
     def once(self, key: str, make: Callable[[], Fact]) -> Fact:
-        """Return what `make` returned the first time; for small facts that do not change within a generation.
-
-        While one thread makes a fact, others that ask for it wait instead of making it too.
-        """
-        if key not in self._facts:
-            with self._lock:
-                making = self._making.setdefault(key, threading.RLock())
-            with making:
-                if key not in self._facts:
-                    self._facts[key] = make()
-        fact: Fact = self._facts[key]
-        return fact
+        """Return what `make` returned the first time; see `Answers.once`."""
+        return self._answers.once(key, make)
 
     def remember(self, key: str, make: Callable[[], Fact]) -> Fact:
-        """Return what `make` returned before, as long as it is among the latest `MOST_REMEMBERED` answers."""
-        with self._lock:
-            if key in self._remembered:
-                self._remembered.move_to_end(key)
-                found: Fact = self._remembered[key]
-                return found
-        made = make()
-        with self._lock:
-            self._remembered[key] = made
-            while len(self._remembered) > MOST_REMEMBERED:
-                self._remembered.popitem(last=False)
-        return made
+        """Return what `make` returned before, if that was lately; see `Answers.remember`."""
+        return self._answers.remember(key, make)
 
     def define(self, name: str, sql: str) -> str:
         """Let DuckDB call the rows of `sql` by a name; returns the name."""
@@ -364,37 +338,6 @@ class Store:
             ) from broken
         finally:
             cursor.close()
-
-
-def remembered(question: Callable[..., Fact]) -> Callable[..., Fact]:
-    """Remember the latest answers to a question about a complete generation, by its further arguments.
-
-    For what many readers ask alike, such as the first page of a table, and DuckDB answers in some 20 ms.
-    """
-
-    @functools.wraps(question)
-    def ask(store: Store, *values: Any, **options: Any) -> Fact:
-        if not store.generation.complete:
-            return question(store, *values, **options)
-        return store.remember(_key(question, values, options), lambda: question(store, *values, **options))
-
-    return ask
-
-
-def _key(question: Callable[..., Any], values: tuple[Any, ...], options: dict[str, Any]) -> str:
-    return f"{question.__module__}.{question.__qualname__} {values} {sorted(options.items())}"
-
-
-def once_per_generation(question: Callable[..., Fact]) -> Callable[..., Fact]:
-    """Ask a question about a store once for each set of its further arguments, of which there are few."""
-
-    @functools.wraps(question)
-    def ask(store: Store, *values: Any, **options: Any) -> Fact:
-        if not store.generation.complete:
-            return question(store, *values, **options)
-        return store.once(_key(question, values, options), lambda: question(store, *values, **options))
-
-    return ask
 
 
 def _remove_changed(folder: Path) -> None:
