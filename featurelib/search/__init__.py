@@ -2,5 +2,5 @@
 
 from featurelib.search.labels import labels_by_meaning, labels_by_some_words, words_of
 from featurelib.search.meaning import embedding_of, rankings, texts_by_meaning
-from featurelib.search.word_index import WordIndex, open_words
+from featurelib.search.word_index import WordIndex, is_indexed, open_words
 from featurelib.search.word_query import MARK_END, MARK_START, WordQuery, read_query

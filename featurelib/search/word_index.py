@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,10 @@ import pyarrow as pa
 from featurelib.language.characters import DIVIDER
 from featurelib.schema import KEYWORDS, LABELS, TEXTS
 from featurelib.search import word_index_file
-from featurelib.search.word_query import MARK_END, MARK_START, read_query
-from featurelib.storage.store import Store, too_long
+from featurelib.search.word_query import MARK_END, MARK_START, WordQuery, read_query
+from featurelib.storage.index.making import make_index
+from featurelib.storage.runs import Generation, Run
+from featurelib.storage.store import Store, open_store, too_long
 from featurelib.storage.time_limits import limited
 
 SNIPPET_TOKENS = 32
@@ -34,11 +37,11 @@ class WordIndex:
 
         In a snippet, what matches stands between MARK_START and MARK_END. A query without words has no match.
         """
-        match = read_query(query).match
-        return self.store.remember(f"words {match} {limit} {offset}", lambda: self._texts(match, limit, offset))
+        read = read_query(query)
+        return self.store.remember(f"words {read.match} {limit} {offset}", lambda: self._texts(read, limit, offset))
 
-    def _texts(self, match: str, limit: int, offset: int) -> pa.Table:
-        rows = _ask(
+    def _texts(self, query: WordQuery, limit: int, offset: int) -> pa.Table:
+        rows = self._best(query.only_word, limit, offset) or _ask(
             self.texts_file,
             """
             select rowid, -bm25(words)
@@ -46,10 +49,10 @@ class WordIndex:
             where words match ?
             order by bm25(words), rowid
             limit ? offset ?""",
-            match and (match, limit, offset),
+            query.match and (query.match, limit, offset),
             self.store.seconds,
         )
-        snippets = self._snippets([row[0] for row in rows], match)
+        snippets = self._snippets([row[0] for row in rows], query.match)
         return pa.table(
             {
                 "text_id": pa.array([row[0] for row in rows], pa.int64()),
@@ -58,11 +61,21 @@ class WordIndex:
             }
         )
 
+    def _best(self, word: str, limit: int, offset: int) -> list[tuple[Any, ...]]:
+        """Return rows of text_id and score of a common word, the best first; none where they are not listed."""
+        if not word or offset + limit > word_index_file.BEST:
+            return []
+        sql = "select text_id, score from best where word = ? and place >= ? order by place limit ?"
+        return _ask(self.texts_file, sql, (word, offset, limit), self.store.seconds)
+
     def count(self, query: str) -> int:
         """Return the number of texts that match."""
-        match = read_query(query).match
-        sql = "select count(*) from words where words match ?"
-        rows = _ask(self.texts_file, sql, match and (match,), self.store.seconds)
+        read, seconds = read_query(query), self.store.seconds
+        sql = "select n_texts from common where word = ?"
+        rows = _ask(self.texts_file, sql, read.only_word and (read.only_word,), seconds)
+        if not rows:
+            sql = "select count(*) from words where words match ?"
+            rows = _ask(self.texts_file, sql, read.match and (read.match,), seconds)
         return rows[0][0] if rows else 0
 
     def features(self, query: str, *, limit: int = 20) -> pa.Table:
@@ -105,6 +118,23 @@ class WordIndex:
                 (MARK_START, MARK_END, SNIPPET_TOKENS, match),
             )
             return {text_id: snippet.replace(DIVIDER, "") for text_id, snippet in snippets}
+
+
+def make_indexes(generation: Generation, say: Callable[[str], None] = lambda what: None) -> None:
+    """Make all indexes of a complete generation that are not there; `say` is told what comes next.
+
+    Refusal when they can be written nowhere.
+    """
+    make_index(generation, say)
+    say("words")
+    with contextlib.closing(open_store(generation)) as store:
+        open_words(store, Run(generation.path.parent).cache_folder)
+
+
+def is_indexed(store: Store, cache_folder: Path) -> bool:
+    """Return whether the words of a run's texts are indexed, so that `open_words` takes no time."""
+    store.need(TEXTS)
+    return word_index_file.find(cache_folder, word_index_file.key(store.generation, "texts")) is not None
 
 
 def open_words(store: Store, cache_folder: Path) -> WordIndex:

@@ -18,17 +18,19 @@ import pyarrow as pa
 
 from featurelib.language.characters import DIVIDER, divided
 from featurelib.schema import LABELS, TEXTS, Refusal
-from featurelib.search.word_query import MARK_END, MARK_START
+from featurelib.search.word_query import MARK_END, MARK_START, PLAIN_WORD
 from featurelib.storage import files
-from featurelib.storage.own_folder import own_temporary_folder
+from featurelib.storage.own_folder import known_temporary_folder, own_temporary_folder
 from featurelib.storage.runs import Generation, Run
 from featurelib.storage.store import Store
 
-VERSION = 3
+VERSION = 4
 """To be raised when the layout of the index changes."""
 TOKENS = "unicode61 remove_diacritics 2 categories 'L* N* M*'"
 """With marks, which unicode61 leaves out by itself: it would divide the words of Hindi at their vowel signs."""
 BATCH = 5000
+COMMON, BEST = 2_000, 100
+"""Of a word in more than `COMMON` texts, the `BEST` are listed: to score a thousand takes a millisecond."""
 ABANDONED_SECONDS = 3600
 
 _BUILDING = threading.Lock()
@@ -41,8 +43,17 @@ def key(generation: Generation, what: str) -> str:
     return f"{what}-{files.fingerprint([VERSION, TOKENS, done and done.fingerprint, size])}.sqlite"
 
 
+def find(cache_folder: Path, name: str) -> Path | None:
+    """Return the index called `name`, None where it has not been built."""
+    places = (cache_folder, known_temporary_folder())
+    return next((place / name for place in places if place is not None and (place / name).is_file()), None)
+
+
 def open_or_build(store: Store, cache_folder: Path, name: str, build: Callable[[Store, Path], None]) -> Path:
     """Return the index called `name`, built now if it is not there; Refusal when no folder can be written to."""
+    found = find(cache_folder, name)
+    if found is not None:
+        return found
     refusals = []
     for folder in _folders(cache_folder):
         path = folder / name
@@ -110,6 +121,30 @@ def build_texts(store: Store, path: Path) -> None:
             )
             con.executemany("insert into words(rowid, text) values (?, ?)", rows_of(rows))
         con.execute("insert into words(words) values ('optimize')")
+        _list_common(con)
+
+
+def _list_common(con: sqlite3.Connection) -> None:
+    """List the texts that fit best to each common word alone."""
+    con.execute("create table common (word text primary key, n_texts integer) without rowid")
+    con.execute(
+        "create table best (word text, place integer, text_id integer, score real, primary key (word, place)) "
+        "without rowid"
+    )
+    con.execute("create virtual table temp.vocabulary using fts5vocab(main, words, row)")
+    for word, n_texts in con.execute("select term, doc from vocabulary where doc > ?", (COMMON,)).fetchall():
+        if not PLAIN_WORD.fullmatch(word):
+            continue
+        con.execute("insert into common values (?, ?)", (word, n_texts))
+        con.execute(
+            """
+            insert into best
+            select ?, row_number() over (order by score desc, rowid) - 1, rowid, score
+            from (select rowid, -bm25(words) as score from words where words match ?)
+            order by score desc, rowid
+            limit ?""",
+            (word, f'"{word}"', BEST),
+        )
 
 
 def build_features(store: Store, path: Path) -> None:

@@ -10,6 +10,8 @@ from featurelib.language.characters import divided
 
 MARK_START, MARK_END = "\ue000", "\ue001"
 """Characters before and after a match in a snippet; they have no meaning and are removed from texts first."""
+PLAIN_WORD = re.compile("[a-z0-9]+")
+"""A word that FTS5's tokenizer leaves as it is."""
 QUERY_LENGTH = 1000
 QUERY_TERMS = 64
 
@@ -26,6 +28,8 @@ class WordQuery:
     """The words and phrases that must all occur, each as it was typed."""
     note: str
     """A sentence for the reader when there is no word to search for, or when some were left out; else empty."""
+    only_word: str = ""
+    """The one word that is searched for, in lower case, where it is plain and nothing else is asked."""
 
 
 def read_query(typed: str) -> WordQuery:
@@ -46,7 +50,8 @@ def read_query(typed: str) -> WordQuery:
     match = "(" + " AND ".join(required) + ")" + (f" NOT ({' OR '.join(excluded)})" if excluded else "")
     left_out = len(terms) > QUERY_TERMS or len(typed) > QUERY_LENGTH
     note = f"Only the first {QUERY_TERMS} words or {QUERY_LENGTH:,} characters were looked for." if left_out else ""
-    return WordQuery(match, tuple(typed_terms), note)
+    only = typed_terms[0].lower() if len(required) == 1 and not excluded else ""
+    return WordQuery(match, tuple(typed_terms), note, only if PLAIN_WORD.fullmatch(only) else "")
 
 
 def _why_empty(typed: str, only_excluded: bool) -> str:

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from featurelib import installation
 from featurelib.schema import STAGES, Refusal
+from featurelib.search.word_index import make_indexes
 from featurelib.storage import files, metadata
-from featurelib.storage.index.making import make_index
 from featurelib.storage.progress import LOCK_FILE
 from featurelib.storage.runs import WORK_FOLDER, Done, Generation, Run, find_runs
 from precompute.build.build_progress import report_progress
@@ -268,7 +268,7 @@ def _finish(run: Run, generation: Generation, expected: dict[str, Expected], say
     write_manifest(generation)
     run.point_to(generation)
     try:
-        make_index(generation, lambda what: say(f"index: {what}"))
+        make_indexes(generation, lambda what: say(f"index: {what}"))
     except Refusal as refusal:  # the run is complete without it
         say(str(refusal))
     with contextlib.suppress(Refusal):  # kept in the run's cache, so that the first reader need not wait for it

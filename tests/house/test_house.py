@@ -86,7 +86,7 @@ def may_import(here: str) -> set[str]:
     if here == "pages":
         return GROUND | {"ui", "queries", "charts"} | {other for other in rooms() if other.startswith("ui/")}
     if here == "build":
-        return (STAGE - {"build"}) | {other for other in rooms() if other.startswith("stages/")}
+        return (STAGE - {"build"}) | {"search"} | {other for other in rooms() if other.startswith("stages/")}
     if here.startswith("stages/"):
         return STAGE
     if here.startswith("ui/") and here not in MAY_IMPORT:

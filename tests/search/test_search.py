@@ -9,6 +9,7 @@ import sqlite3
 import subprocess
 import sys
 import unicodedata
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -140,6 +141,34 @@ def test_the_order_is_total_and_pages_fit_together(words: WordIndex) -> None:
     assert sum(pages, []) == whole["text_id"].tolist()
 
 
+def test_of_a_common_word_the_best_texts_are_listed_and_are_those_that_a_search_finds(
+    made: NumpyRun, words: WordIndex, tmp_path: Path, monkeypatch
+) -> None:
+    monkeypatch.setattr(word_index_file, "COMMON", 5)
+    monkeypatch.setattr(word_index_file, "BEST", 12)
+    own = open_words(open_store(made.generation), tmp_path)
+    with sqlite3.connect(own.texts_file) as con:
+        listed = dict(con.execute("select word, n_texts from common"))
+        n_best = dict(con.execute("select word, count(*) from best group by word"))
+    counted = Counter(word for text in made.texts["text"] for word in set(tokens(text)) if word.isascii())
+    assert listed == {word: n for word, n in counted.items() if n > 5} and listed["galaxy"] > 12
+    assert n_best == {word: min(n, 12) for word, n in listed.items()}
+    for query in (
+        "galaxy",
+        "Galaxy",
+        '"galaxy"',
+        "galaxy star",
+        "galaxy -star",
+        "gal*",
+        "café",
+        "cafe",
+        "galaxy star*",
+    ):
+        assert own.count(query) == words.count(query), query
+        for limit, offset in ((5, 0), (5, 5), (5, 7), (5, 10), (40, 0)):
+            assert own.texts(query, limit=limit, offset=offset) == words.texts(query, limit=limit, offset=offset), query
+
+
 def test_snippets_mark_what_matches_and_nothing_else(made: NumpyRun, words: WordIndex) -> None:
     for row in words.texts("quantum", limit=50).to_pylist():
         marked = re.findall(f"{MARK_START}(.*?){MARK_END}", row["snippet"])
@@ -204,6 +233,7 @@ def test_a_run_that_cannot_be_written_to_is_indexed_elsewhere(made: NumpyRun, tm
     words = open_words(open_store(made.generation), tmp_path / "a file" / "cache")
     assert words.count("galaxy") > 0 and words.texts_file.parent.parent == tmp_path
     assert words.texts_file.parent.stat().st_mode & 0o077 == 0
+    monkeypatch.setattr(word_index_file, "known_temporary_folder", lambda: None)
     monkeypatch.setattr(word_index_file, "own_temporary_folder", lambda: tmp_path / "a file" / "also")
     with pytest.raises(Refusal, match="can be written nowhere"):
         open_words(open_store(made.generation), tmp_path / "a file" / "cache")

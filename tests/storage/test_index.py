@@ -341,7 +341,7 @@ def test_a_disk_that_fills_leaves_nothing_and_is_one_sentence(copied: Run, tmp_p
 import resource, signal, sys
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
-from featurelib.storage.index.__main__ import main
+from featurelib.search.__main__ import main
 sys.exit(main([{str(copied.current().path)!r}]))
 """
     environment = os.environ | {"TMPDIR": str(tmp_path / "also")}

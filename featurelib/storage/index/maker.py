@@ -1,4 +1,4 @@
-"""Making indexes beside a server: one after the other, each in a process of its own, of low priority."""
+"""Making indexes beside a server: one run's after the other, each in a process of its own, of low priority."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from pathlib import Path
 from featurelib.storage.runs import Generation
 
 PROJECT = Path(__file__).resolve().parents[3]
+MAKING = "featurelib.search"
+"""The package whose `__main__` makes all indexes of a run; it stands above this one."""
 AGAIN = 300.0
 """Seconds until an index is tried again that could not be made, or was dropped because it was damaged."""
 LOG = logging.getLogger(__name__)
@@ -29,7 +31,7 @@ class IndexMaker:
         self._started = False
 
     def ask(self, generation: Generation) -> None:
-        """Have the index of a complete generation made, unless that was asked for a while ago; returns at once."""
+        """Have the indexes of a complete generation made, unless that was asked for a while ago; returns at once."""
         now = time.monotonic()
         with self._lock:
             if not generation.complete or now - self._asked.get(generation.path, -AGAIN) < AGAIN:
@@ -45,7 +47,7 @@ class IndexMaker:
             self._make(self._waiting.get())
 
     def _make(self, path: Path) -> None:
-        command = [sys.executable, "-m", "featurelib.storage.index", str(path)]
+        command = [sys.executable, "-m", MAKING, str(path)]
         try:
             made = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, errors="replace", check=False)
         except OSError as refused:  # no memory, or no file descriptors, for another process

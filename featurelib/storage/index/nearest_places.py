@@ -19,8 +19,8 @@ from featurelib.schema import Refusal
 FILE = "nearest.faiss"
 FROM = 100_000
 """Texts from which on there is such an index; with fewer all are compared, which takes some 100 ms at most."""
-PROBES = 64
-"""Lists that a search looks at."""
+MOST_LISTS, PROBES = 1_000, 64
+"""Lists that the vectors are divided among, and those that a search looks at: adding a vector compares it with each."""
 AXES, CODES = 256, 64
 """Principal axes that are kept, and codes of four bits that they become."""
 TRAINED_ON = 64
@@ -50,7 +50,7 @@ def write_nearest(embeddings: np.ndarray, path: Path, seed: int = 0) -> None:
     """Make the index of embeddings [n, d], perhaps mapped from a file; Refusal where Faiss is not installed."""
     faiss = _faiss()
     n, d = embeddings.shape
-    n_lists = int(np.sqrt(n))
+    n_lists = min(int(np.sqrt(n)), MOST_LISTS)
     n_axes = min(AXES, d)
     n_codes = next(number for number in range(min(CODES, n_axes), 0, -1) if n_axes % number == 0)
     index = faiss.index_factory(d, f"PCAR{n_axes},IVF{n_lists},PQ{n_codes}x4fs", faiss.METRIC_INNER_PRODUCT)

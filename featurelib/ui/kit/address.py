@@ -6,8 +6,9 @@ import math
 import re
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, NoReturn
-from urllib.parse import urlencode
+from urllib.parse import quote_plus, urlencode
 
 import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
@@ -138,7 +139,14 @@ def address(page: str, values: Mapping[str, object]) -> str:
 
     It is relative, so that it stays below the path that a proxy may put in front; all pages lie beside each other.
     """
-    return f"{page.removesuffix('.py').replace('overview', './')}?{urlencode(with_run(values))}"
+    written = "&".join([f"{name}={_quoted(value)}" for name, value in with_run(values).items()])
+    return f"{page.removesuffix('.py').replace('overview', './')}?{written}"
+
+
+@lru_cache(maxsize=10_000)
+def _quoted(value: str) -> str:
+    """A value as an address holds it; most are the run and the ids of features, which come again and again."""
+    return quote_plus(value)
 
 
 def go(page: str, **values: object) -> NoReturn:

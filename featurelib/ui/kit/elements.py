@@ -12,6 +12,7 @@ import math
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, NoReturn
 
 import streamlit as st
@@ -55,16 +56,26 @@ def tag(name: str, *children: object, cls: str = "", style: str = "", help: str 
 
     `others` are further attributes, which the caller names and no text of a corpus does; "_" stands for "-".
     """
-    inner = "".join(child if isinstance(child, Html) else _text(child) for child in children)
-    focus = {"tabindex": "0"} if help and name != "a" else {}
-    attributes = {"class": cls, "style": style, "data-help": plain(help)} | focus
-    attributes |= {key.replace("_", "-"): value for key, value in others.items()}
-    written = "".join(f' {key}="{escaping.escape(value)}"' for key, value in attributes.items() if value)
+    inner = "".join([child if isinstance(child, Html) else _text(str(child)) for child in children])
+    written = f' class="{_attribute(cls)}"' if cls else ""
+    if style:
+        written += f' style="{escaping.escape(style)}"'
+    if help:
+        written += f' data-help="{_attribute(plain(help))}"' + (' tabindex="0"' if name != "a" else "")
+    for key, value in others.items():
+        if value:
+            written += f' {key.replace("_", "-")}="{escaping.escape(value)}"'
     return Html(f"<{name}{written}>{inner}</{name}>")
 
 
-def _text(value: object) -> str:
-    return f"<bdi>{escaping.escape(plain(str(value)))}</bdi>" if str(value) else ""
+@lru_cache(maxsize=1_000)
+def _attribute(value: str) -> str:
+    """A class or an explanation as an attribute; there are few, and they come again and again."""
+    return escaping.escape(value)
+
+
+def _text(text: str) -> str:
+    return f"<bdi>{escaping.escape(plain(text))}</bdi>" if text else ""
 
 
 def html(*pieces: object, width: Any = "stretch") -> None:
@@ -81,6 +92,8 @@ def number(value: float | None, digits: int = 3) -> str:
     """A number with `digits` significant digits; with an exponent only below 0.0001 and from a million on."""
     if value is None or not math.isfinite(value):
         return "–"
+    if 1e-4 <= abs(value) < 1e3:
+        return f"{value:#.{digits}g}".removesuffix(".")
     if value == 0 or 1e-4 <= abs(value) < 1e6:
         shown = max(0, digits - 1 - math.floor(math.log10(abs(value)))) if value else 0
         return f"{value:,.{shown}f}"

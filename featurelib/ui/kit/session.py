@@ -117,10 +117,9 @@ def index_maker() -> IndexMaker:
     return IndexMaker()
 
 
-def choose_run(name: str) -> None:
-    """Pin this session to the current generation of run `name` until the next rerun of the whole page."""
-    generation = known_runs()[name].current()
-    st.session_state[OPENED] = (name, *place_of(generation))
+def choose_run(run: Run) -> None:
+    """Pin this session to the current generation of a run until the next rerun of the whole page."""
+    st.session_state[OPENED] = (run.path.name, *place_of(run.current()))
 
 
 def warn_of_damage() -> None:
@@ -146,11 +145,18 @@ def open_run() -> Opened:
     generation = Generation(Path(path))
     try:
         store = store_at(path, stamp)
-        if _serving.is_set() and store.index is None:
-            index_maker().ask(generation)
+        if store.index is None:
+            is_made_beside(generation)
         return Opened(name, Run(generation.path.parent), generation, store)
     except Refusal as refusal:
         stop_with(str(refusal))
+
+
+def is_made_beside(generation: Generation) -> bool:
+    """Have the indexes of a generation made beside this server; whether that is done, which in a test it is not."""
+    if _serving.is_set():
+        index_maker().ask(generation)
+    return _serving.is_set() and generation.complete
 
 
 def say_if_being_built() -> None:

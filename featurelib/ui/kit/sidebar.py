@@ -44,7 +44,7 @@ def sidebar(menu: Mapping[str, Sequence[tuple[str, str]]], current: str) -> None
         unknown = st.query_params.get("run", "")
         stop_with(f"There is no run '{unknown[:64]}' here; {', '.join(runs)} can be opened: choose one in the sidebar.")
     try:
-        choose_run(name)
+        choose_run(runs[name])
     except Refusal as refusal:
         stop_with(str(refusal))
     with jump:

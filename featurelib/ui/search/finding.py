@@ -8,15 +8,18 @@ from dataclasses import replace
 import streamlit as st
 
 from featurelib import search
+from featurelib.schema import Refusal
 from featurelib.search import MARK_END, MARK_START
 from featurelib.storage.store import Store
 from featurelib.ui.kit.anchors import page_link
-from featurelib.ui.kit.elements import Html, sentence, tag
+from featurelib.ui.kit.elements import Html, count, sentence, tag
 from featurelib.ui.kit.navigation import STARTING
-from featurelib.ui.kit.session import Opened, live
+from featurelib.ui.kit.session import Opened, is_made_beside, live
 from featurelib.ui.texts.by_id import nearest_texts, shown_texts
 from featurelib.ui.texts.text_list import ShownText, after_title
 
+AT_ONCE = 50_000
+"""Texts whose words are indexed while the reader waits, some seconds at most."""
 CHECKED = 8
 """Words of a query of which it is told that no text contains them."""
 NEAREST = 50
@@ -24,7 +27,14 @@ NEAREST = 50
 
 
 def by_words(opened: Opened, typed: str) -> search.WordIndex:
-    """The word index of the run, built now if it is missing; a sentence names what of the query is ignored."""
+    """The word index of the run, built now if it is missing; a sentence names what of the query is ignored.
+
+    Of a large corpus it is built beside the server: a Refusal asks for patience.
+    """
+    n_texts = opened.store.n_texts
+    is_long = n_texts > AT_ONCE and not search.is_indexed(opened.store, opened.run.cache_folder)
+    if is_long and is_made_beside(opened.generation):
+        raise Refusal(f"The words of {count(n_texts)} texts are being indexed, once; search again in some minutes.")
     with st.spinner("Indexing the words of this run, once …"):
         index = search.open_words(opened.store, opened.run.cache_folder)
     note = search.read_query(typed).note

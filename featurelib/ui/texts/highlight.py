@@ -75,6 +75,8 @@ class ColouredText:
     """Characters at the beginning that are bold: the title."""
     attributed: tuple[Offsets, Offsets, np.ndarray]
     """Where every word begins and ends, and its attribution."""
+    is_plain: bool
+    """Whether the text may stand in HTML as it is."""
 
     def between(self, first: int, last: int) -> str:
         """The HTML of the characters from `first` to `last`."""
@@ -91,9 +93,12 @@ class ColouredText:
 
     def _plain(self, start: int, end: int) -> str:
         if start >= self.bold:
-            return _shown(self.text[start:end])
+            return self._shown(start, end)
         split = min(end, self.bold)
-        return f"<b>{_shown(self.text[start:split])}</b>{_shown(self.text[split:end])}"
+        return f"<b>{self._shown(start, split)}</b>{self._shown(split, end)}"
+
+    def _shown(self, start: int, end: int) -> str:
+        return self.text[start:end] if self.is_plain else _shown(self.text[start:end])
 
 
 def coloured_text(
@@ -107,16 +112,17 @@ def coloured_text(
     strengths = np.rint(STRONGEST * np.minimum(np.abs(values[seen]) / largest, 1.0)).astype(int).tolist()
     places = np.asarray(starts)[seen].tolist(), np.asarray(ends)[seen].tolist(), values[seen].tolist()
     words: list[tuple[int, int, str]] = []
+    is_plain = _shown(text) == text
     at = 0
     for start, end, value, strength in zip(*places, strengths, strict=True):
         if at <= start:  # a word never begins before the one before it has ended
-            inner = _shown(text[start:end])
+            inner = text[start:end] if is_plain else _shown(text[start:end])
             inner = f"<b>{inner}</b>" if start < bold else inner
             kind = "up" if value > 0 else "down"
             html = f'<i class="{kind}" style="--p:{strength}" data-attribution="{signed(value)}">{inner}</i>'
             words.append((start, end, html))
             at = end
-    return ColouredText(text, words, bold, (starts, ends, values))
+    return ColouredText(text, words, bold, (starts, ends, values), is_plain)
 
 
 def highlighted(
@@ -231,11 +237,12 @@ def bars(attribution: Attribution) -> Html:
 
 
 def _cell(name: str, value: float, largest: float, help: str, *, plain_bar: bool = False) -> Html:
-    kind = "" if plain_bar else "up" if value > 0 else "down"
-    bar = tag("i", Html(""), cls=kind, style=f"width:{100 * min(abs(value) / largest, 1.0):.1f}%")
+    kind = "" if plain_bar else ' class="up"' if value > 0 else ' class="down"'
     shown = number(value).replace("-", "−") if plain_bar else signed(value)
-    named = tag("div", tag("span", name, cls="term", help=help), cls="name")
-    return tag("div", tag("div", shown, cls="value"), tag("div", bar, cls="track"), named)
+    length = 100 * min(abs(value) / largest, 1.0)
+    bar = f'<div class="track"><i{kind} style="width:{length:.1f}%"></i></div>'
+    named = tag("span", name, cls="term", help=help)
+    return Html(f'<div><div class="value"><bdi>{shown}</bdi></div>{bar}<div class="name">{named}</div></div>')
 
 
 def attributed_text(text: str, attribution: Attribution, *, title: str = "", cut: int | None = None) -> Html:

@@ -1,4 +1,4 @@
-"""Make the index of one generation, for a server that goes on answering meanwhile: python -m … GENERATION_FOLDER."""
+"""Make the indexes of one generation, for a server that goes on answering: python -m … GENERATION_FOLDER."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from featurelib.schema import Refusal
-from featurelib.storage.index.making import make_index
+from featurelib.search.word_index import make_indexes
 from featurelib.storage.runs import Generation
 
 LOWER = 10
@@ -16,11 +16,11 @@ LOWER = 10
 
 
 def main(arguments: list[str]) -> int:
-    """Make it; on a Refusal its sentence goes to the standard error, with exit code 2."""
+    """Make them; on a Refusal its sentence goes to the standard error, with exit code 2."""
     with contextlib.suppress(AttributeError, OSError):  # Windows has no niceness
         os.nice(LOWER)
     try:
-        make_index(Generation(Path(arguments[0])))
+        make_indexes(Generation(Path(arguments[0])))
     except Refusal as refusal:
         sys.stderr.write(f"{refusal}\n")
         return 2
