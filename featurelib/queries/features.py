@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from bisect import bisect_right
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 import numpy as np
 import pyarrow as pa
@@ -28,6 +31,8 @@ SORTS = (
     "dead",
 )
 """The columns that `features` sorts by."""
+WHOLE = re.compile("0|[1-9][0-9]{0,9}")
+"""A feature's id, as it is typed."""
 MOST_WORDS = 200
 """Words that may be searched for at once."""
 ALL = 2**31
@@ -60,10 +65,17 @@ class FeatureFilter:
     """The least average precision of the same."""
 
     def conditions(self, store: Store) -> tuple[str, dict[str, object]]:
-        """Return the SQL of the conditions on rows `c` of the cards and `w` of their words, and what is bound in it.
+        """Return the SQL of the conditions on rows `c` of the cards, and what is bound in it.
 
         Refusal for more than `MOST_WORDS` words.
         """
+        ids = None if self.ids is None else [int(feature_id) for feature_id in self.ids]
+        words = store.lowered(self.words).split()
+        if len(words) > MOST_WORDS:
+            raise Refusal(f"{len(words)} words are searched for; {MOST_WORDS} are possible at most.")
+        if words:
+            holding = _holding(store, words)
+            ids = holding if ids is None else sorted(set(ids) & set(holding))
         values: dict[str, object] = {
             "density_low": self.density_low,
             "density_high": self.density_high,
@@ -73,18 +85,10 @@ class FeatureFilter:
             "cluster": self.cluster,
             "auroc_low": self.fidelity_low,
             "ap_low": self.ap_low,
-            "ids": None if self.ids is None else [int(feature_id) for feature_id in self.ids],
+            "ids": ids,
         }
         values = {name: value for name, value in values.items() if value is not None}
-        conditions = [CONDITIONS[name] for name in values]
-        words = store.lowered(self.words).split()
-        if len(words) > MOST_WORDS:
-            raise Refusal(f"{len(words)} words are searched for; {MOST_WORDS} are possible at most.")
-        if words:
-            found = [f"instr(w.searched, $word_{number}) > 0" for number in range(len(words))]
-            conditions.append(f"(cast(c.feature_id as varchar) = $words or {' and '.join(found)})")
-            values |= {f"word_{number}": word for number, word in enumerate(words)} | {"words": self.words.strip()}
-        return " and ".join(conditions) or "true", values
+        return " and ".join([CONDITIONS[name] for name in values]) or "true", values
 
 
 CONDITIONS = {
@@ -158,7 +162,7 @@ def features(
         f"""
         with page as (
             select c.*
-            from {_cards(store, which)}
+            from {cards(store)} c
             where {conditions}
             order by {order}
             limit $limit offset $offset
@@ -174,10 +178,44 @@ def features(
     )
 
 
-def _cards(store: Store, which: FeatureFilter) -> str:
-    """The SQL of the cards `c`, and of their words `w` only where these are searched."""
-    words = f" join {card_words(store)} w on w.feature_id = c.feature_id" if which.words.strip() else ""
-    return f"{cards(store)} c{words}"
+@dataclass(frozen=True)
+class _Searched:
+    """What is searched of all features, as one text: Python finds a word in 4 MB of it in a millisecond."""
+
+    feature_ids: list[int]
+    text: str
+    """That of one feature after the other, a line break after each."""
+    starts: list[int]
+    """Where that of each feature begins, and the end."""
+
+    def holding(self, words: Sequence[str]) -> list[int]:
+        """Return the features of which all words, in lower case and without white space, are part."""
+        rarest = max(words, key=len)
+        found = []
+        at = self.text.find(rarest)
+        while at >= 0:
+            place = bisect_right(self.starts, at) - 1
+            first, after = self.starts[place : place + 2]
+            if all(self.text.find(word, first, after) >= 0 for word in words):
+                found.append(self.feature_ids[place])
+            at = self.text.find(rarest, after)
+        return found
+
+
+@once_per_generation
+def _searched(store: Store) -> _Searched:
+    rows = store.look_up(f"select feature_id, searched from {card_words(store)} order by feature_id")
+    lines = [f"{line}\n" for line in rows["searched"].to_pylist()]
+    return _Searched(rows["feature_id"].to_pylist(), "".join(lines), list(accumulate(map(len, lines), initial=0)))
+
+
+def _holding(store: Store, words: Sequence[str]) -> list[int]:
+    """Return the features whose label, keywords or explanation hold all words, and the one whose id is the only one."""
+    searched = _searched(store)
+    found = set(searched.holding(words))
+    if len(words) == 1 and WHOLE.fullmatch(words[0]) and int(words[0]) in searched.feature_ids:
+        found.add(int(words[0]))
+    return sorted(found)
 
 
 @once_per_generation
@@ -197,7 +235,7 @@ def count_features(store: Store, which: FeatureFilter = FeatureFilter()) -> int:
     """Return the number of features that meet the conditions."""
     conditions, values = which.conditions(store)
     store.need(FEATURES)
-    rows = store.look_up(f"select count(*) as n from {_cards(store, which)} where {conditions}", **values)
+    rows = store.look_up(f"select count(*) as n from {cards(store)} c where {conditions}", **values)
     return int(rows["n"][0].as_py())
 
 
@@ -253,19 +291,20 @@ def find_features(store: Store, words: str, *, limit: int = 20) -> pa.Table:
     The feature with this id comes first, then labels that begin with the words, then the densest. Empty without words.
     """
     store.need(FEATURES)
-    which = FeatureFilter(words=words)
-    conditions, values = which.conditions(store)
+    conditions, values = FeatureFilter(words=words).conditions(store)
     if not values:
         return store.look_up(f"select feature_id, label, density from {cards(store)} limit 0")
     return store.look_up(
         f"""
         select c.feature_id, c.label, c.density
-        from {_cards(store, which)}
+        from {cards(store)} c
+        join {card_words(store)} w on w.feature_id = c.feature_id
         where {conditions}
         order by cast(c.feature_id as varchar) = $words desc, instr(w.label_lower, $beginning) = 1 desc, c.density desc,
             c.feature_id
         limit $limit""",
         **values,
+        words=words.strip(),
         beginning=store.lowered(words.strip()),
         limit=limit,
     )

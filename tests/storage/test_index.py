@@ -24,15 +24,15 @@ import pyarrow.parquet as pq
 import pytest
 
 from featurelib import queries, search
-from featurelib.queries import FeatureFilter
-from featurelib.schema import TEXTS, Refusal
+from featurelib.queries import AUDIT_SORTS, FeatureFilter, audit
+from featurelib.schema import AUDIT, TEXTS, Refusal
 from featurelib.search import meaning
 from featurelib.storage import files
 from featurelib.storage.index import whole
 from featurelib.storage.index.checking import check_index
 from featurelib.storage.index.making import make_index
 from featurelib.storage.index.opened import ROWS_FILE
-from featurelib.storage.runs import Generation, Run
+from featurelib.storage.runs import Done, Generation, Run
 from featurelib.storage.store import Store, open_store
 from featurelib.storage.watch import FileWatch, Pace
 from tests.support import ROOT
@@ -70,6 +70,14 @@ QUESTIONS: dict[str, Callable[[Store, int], Any]] = {
     "fidelity": queries.fidelity,
     "keyword_evidence": queries.keyword_evidence,
     "feature_audit": queries.feature_audit,
+    **{
+        f"audit by {sort}": lambda store, n, sort=sort: queries.audit_rows(store, sort=sort, descending=n % 2 == 0)
+        for sort in AUDIT_SORTS
+    },
+    "audit of a check": lambda store, n: [
+        [queries.count_audit_rows(store, check), queries.audit_rows(store, check, limit=3, offset=n % 5)]
+        for check in audit.CHECKS
+    ],
     "explanation": queries.explanation,
     "text": queries.text,
     "texts": lambda store, n: queries.texts(store, [n, 5, 6, 200 + n, N_TEXTS + 1]),
@@ -123,8 +131,26 @@ def plain(answer: Any) -> Any:
 def made(tmp_path_factory: pytest.TempPathFactory) -> NumpyRun:
     """A run with an index."""
     made = make_run(tmp_path_factory.mktemp("data") / "small")
+    _audit(made.generation)
     make_index(made.generation)
     return made
+
+
+def _audit(generation: Generation) -> None:
+    """Give a run some findings of the audit, many of them alike."""
+    rng = np.random.default_rng(0)
+    rows = [
+        (feature_id, check, value, low, value, float(rng.choice([0.1, 0.5])), 60, bool(rng.random() < 0.5), check[::-1])
+        for feature_id in range(N_FEATURES)
+        for check in audit.CHECKS
+        for value, low in [rng.choice([0.3, 0.6, 0.9], 2)]
+    ] + [(3, "length", None, None, None, 0.5, 0, False, "")]
+    columns = dict(zip(AUDIT.schema.names, zip(*rows, strict=True), strict=True))
+    table = pa.table({name: pa.array(values, AUDIT.schema.field(name).type) for name, values in columns.items()})
+    (generation.path / "manifest.json").unlink()
+    files.write_parquet(generation.file(AUDIT), table, AUDIT.schema)
+    generation.mark_done("audit", Done("audit", {}, "", {}))
+    finish(generation)
 
 
 @pytest.fixture

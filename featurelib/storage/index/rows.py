@@ -48,7 +48,7 @@ KEYS: dict[str, tuple[str, ...]] = {
     "text_layout": ("text_id",),
 }
 """The tables that are copied, and the columns by which their rows are found."""
-ALSO = {"families": (("parent_id",), ("family_id",))}
+ALSO = {"families": (("parent_id",), ("family_id",)), "audit": (("flagged", "check"),)}
 """Further ways in which the rows of a table are found."""
 CONNECTIONS = 16
 """Connections that are kept open for the next question."""
