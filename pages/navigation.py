@@ -24,13 +24,12 @@ MENU = {
     "Trust": [("evaluation.py", "Evaluation"), ("audit.py", "Audit"), ("splitting.py", "Splitting")],
 }
 HIDDEN = [("text.py", "Text"), ("similar.py", "Similar texts")]
-NAMED = [page for section in MENU.values() for page in section] + HIDDEN
+NAMED = (*(page for section in MENU.values() for page in section), *HIDDEN)
 
 st.set_page_config(page_title="Feature browser", layout="wide")
 ui.style()
 ui.follow_links()
-pages = [st.Page(file, title=title, default=file == "overview.py") for file, title in NAMED]
-shown = st.navigation(pages, position="hidden")
+shown = st.navigation(ui.named_pages(NAMED, first="overview.py"), position="hidden")
 ui.sidebar(MENU, f"{shown.url_path or 'overview'}.py")
 ui.warn_of_damage()
 ui.say_if_being_built()

@@ -65,6 +65,11 @@ def quiet(
     return layout | {"xaxis": xaxis | dict(x or {}), "yaxis": yaxis | dict(y or {})} | others
 
 
+def prepare() -> None:
+    """Draw an empty figure: with the first one Plotly loads its parts, and pandas, for half a second."""
+    go.Figure(go.Bar(x=[], y=[]), quiet(100)).to_json()
+
+
 def share(value: float) -> str:
     """Return a share from 0 to 1 as a percentage of two significant digits."""
     percentage = 100 * value

@@ -56,5 +56,5 @@ from featurelib.ui.kit.session import (
     use_data_folder,
     warn_of_damage,
 )
-from featurelib.ui.kit.sidebar import sidebar
+from featurelib.ui.kit.sidebar import named_pages, sidebar
 from featurelib.ui.kit.theme import colours, remembered, style

@@ -259,8 +259,8 @@ def test_a_highlighted_text_is_the_text_escaped_and_coloured_by_sign():
     starts, ends = np.array([0, 7, 30]), np.array([5, 10, 36])
     drawn = highlight.highlighted(text, starts, ends, [0.5, -0.25, 0.001], title="Title")
     assert text_of(drawn) == text and "<img" not in drawn and "<bdi>" not in drawn
-    assert '<i class="up" style="--p:62" data-attribution="+0.500"><b>Title</b></i>' in drawn
-    assert '<i class="down" style="--p:31" data-attribution="−0.250">img</i>' in drawn
+    assert "<i class=up style=--p:62 data-add=+0.500><b>Title</b></i>" in drawn
+    assert "<i class=down style=--p:31 data-add=−0.250>img</i>" in drawn
     assert drawn.count("<i ") == 2  # the third is too faint to be seen
 
 

@@ -17,7 +17,7 @@ from featurelib.ui.texts import word_colours
 from featurelib.ui.texts.highlight import FAINT, signed
 from tests.support.page import Open, addresses, bodies, cards, links, text_of, words
 
-WORD = re.compile(r'<i class="(?:up|down)" style="--p:\d+" data-attribution="([^"]+)">(.*?)</i>')
+WORD = re.compile(r"<i class=(?:up|down) style=--p:\d+ data-add=([^ >]+)>(.*?)</i>")
 
 
 def table(run: Run, which: object) -> pd.DataFrame:

@@ -14,6 +14,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pyarrow as pa
@@ -21,11 +22,12 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from streamlit.runtime.scriptrunner_utils.script_requests import RerunData, ScriptRequests
 from streamlit.testing.v1 import AppTest
 
 from featurelib import charts, ui
 from featurelib.storage.runs import Run
-from featurelib.ui.kit import text_ranges
+from featurelib.ui.kit import session, text_ranges
 from featurelib.ui.kit.address import MARKDOWN, label_of
 from featurelib.ui.kit.downloads import csv_bytes, parquet_bytes
 from tests.support import ROOT
@@ -469,3 +471,13 @@ def test_the_real_server_guards_itself_and_refuses_wrong_flags(made: NumpyRun) -
     finally:
         server.terminate()
         server.wait(timeout=20)
+
+
+@pytest.mark.parametrize("asks", [lambda requests: requests.request_rerun(RerunData()), ScriptRequests.request_stop])
+def test_who_opens_another_page_or_closes_the_tab_has_left(asks, monkeypatch) -> None:
+    requests = ScriptRequests()
+    monkeypatch.setattr(session, "get_script_run_ctx", lambda: SimpleNamespace(script_requests=requests))
+    has_left = session.has_left()
+    assert not has_left()
+    asks(requests)
+    assert has_left()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import featurelib
 from featurelib.schema import Refusal
 from featurelib.search import open_words, word_index
 from featurelib.storage.store import Store, open_store
-from featurelib.storage.time_limits import limited
+from featurelib.storage.time_limits import asks_for, limited
 from tests.support.numpy_run import NumpyRun, make_run
 
 ENDLESS = "select sum(a.range * b.range) from range(10000000) a, range(10000000) b"
@@ -50,6 +51,25 @@ def test_slow_questions_of_several_readers_are_all_ended_and_quick_ones_are_not(
     with ThreadPoolExecutor(6) as pool:
         answers = list(pool.map(ask, range(12)))
     assert answers == ["ended" if number % 3 == 0 else "7" for number in range(12)]
+
+
+def test_a_question_whose_reader_has_left_is_ended_and_no_other(made: NumpyRun) -> None:
+    store, left, other_left = open_store(made.generation, seconds=60), threading.Event(), threading.Event()
+
+    def ask(has_left: Callable[[], bool]) -> None:
+        asks_for(has_left)
+        with pytest.raises(Refusal, match="ended"):
+            store.ask(ENDLESS)
+
+    with ThreadPoolExecutor(2) as pool:
+        of_reader, of_another = pool.submit(ask, left.is_set), pool.submit(ask, other_left.is_set)
+        time.sleep(0.6)
+        assert not of_reader.done() and not of_another.done()
+        left.set()
+        of_reader.result(timeout=20)
+        assert not of_another.done() and store.count("select 7") == 7
+        other_left.set()
+        of_another.result(timeout=20)
 
 
 def test_a_run_in_a_notebook_has_a_limit_where_one_is_asked_for(made: NumpyRun) -> None:

@@ -29,6 +29,10 @@ class Html(str):
 
     __slots__ = ()
 
+    def _repr_html_(self) -> str:
+        # what Streamlit draws as it is: of other strings it first strips common white space, a tenth of a click
+        return str(self)
+
 
 @dataclass(frozen=True)
 class Number:
@@ -92,8 +96,6 @@ def number(value: float | None, digits: int = 3) -> str:
     """A number with `digits` significant digits; with an exponent only below 0.0001 and from a million on."""
     if value is None or not math.isfinite(value):
         return "–"
-    if 1e-4 <= abs(value) < 1e3:
-        return f"{value:#.{digits}g}".removesuffix(".")
     if value == 0 or 1e-4 <= abs(value) < 1e6:
         shown = max(0, digits - 1 - math.floor(math.log10(abs(value)))) if value else 0
         return f"{value:,.{shown}f}"

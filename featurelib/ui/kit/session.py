@@ -8,19 +8,22 @@ import gc
 import logging
 import sys
 import threading
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 
 import streamlit as st
+from streamlit.runtime.scriptrunner import get_script_run_ctx
+from streamlit.runtime.scriptrunner_utils.script_requests import ScriptRequestType
 
-from featurelib import installation
+from featurelib import charts, installation
 from featurelib.schema import STAGES, Refusal
 from featurelib.storage.index.maker import IndexMaker
 from featurelib.storage.progress import find_progress
 from featurelib.storage.runs import Generation, Run, find_runs
 from featurelib.storage.store import Store, open_store
+from featurelib.storage.time_limits import asks_for
 from featurelib.storage.watch import FileWatch
 from featurelib.ui.kit.elements import sentence, stop_with
 
@@ -143,6 +146,7 @@ def open_run() -> Opened:
         stop_with(f"No run is open: start the dashboard with `{installation.command('serve')}`.")
     name, path, stamp = st.session_state[OPENED]
     generation = Generation(Path(path))
+    asks_for(has_left())
     try:
         store = store_at(path, stamp)
         if store.index is None:
@@ -150,6 +154,14 @@ def open_run() -> Opened:
         return Opened(name, Run(generation.path.parent), generation, store)
     except Refusal as refusal:
         stop_with(str(refusal))
+
+
+def has_left() -> Callable[[], bool]:
+    """What says whether the reader has left the page of this rerun: for another one, or for good."""
+    rerun = get_script_run_ctx()
+    requests = None if rerun is None else rerun.script_requests
+    # Streamlit has no public way to see a request without answering it
+    return lambda: requests is not None and requests._state is not ScriptRequestType.CONTINUE
 
 
 def is_made_beside(generation: Generation) -> bool:
@@ -210,11 +222,15 @@ def settle(page: str) -> None:
 
 @contextlib.asynccontextmanager
 async def lifespan(_app: Any) -> AsyncIterator[None]:
-    """Raise the limit of open files, of which a session takes some seven, to what the system allows."""
+    """Raise the limit of open files, of which a session takes some seven, to what the system allows.
+
+    What the first chart needs is loaded while the browser loads its own half.
+    """
     with contextlib.suppress(ImportError, ValueError, OSError):
         import resource
 
         _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     _serving.set()
+    threading.Thread(target=charts.prepare, name="prepare charts", daemon=True).start()
     yield

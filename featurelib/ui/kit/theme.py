@@ -11,6 +11,7 @@ from typing import Any
 import streamlit as st
 
 from featurelib.storage.store import Store
+from featurelib.ui.kit.elements import Html
 
 
 @dataclass(frozen=True)
@@ -45,14 +46,15 @@ SHEETS = (
 
 
 @cache
-def style_sheet() -> str:
-    """All style sheets as one."""
-    return "\n".join((FOLDER / f"{name}.css").read_text(encoding="utf-8") for name in SHEETS)
+def style_sheet() -> Html:
+    """All style sheets as one element."""
+    rules = "\n".join((FOLDER / f"{name}.css").read_text(encoding="utf-8") for name in SHEETS)
+    return Html(f"<style>{rules}</style>")
 
 
 def style() -> None:
     """Send the style sheet; the navigation does so once on every page."""
-    st.html(f"<style>{style_sheet()}</style>")
+    st.html(style_sheet())
 
 
 def colours() -> Colours:

@@ -116,10 +116,11 @@ def coloured_text(
     at = 0
     for start, end, value, strength in zip(*places, strengths, strict=True):
         if at <= start:  # a word never begins before the one before it has ended
+            # without quotes: some thousand words of a page, and no value has a space, a quote or a sign of HTML
             inner = text[start:end] if is_plain else _shown(text[start:end])
             inner = f"<b>{inner}</b>" if start < bold else inner
             kind = "up" if value > 0 else "down"
-            html = f'<i class="{kind}" style="--p:{strength}" data-attribution="{signed(value)}">{inner}</i>'
+            html = f"<i class={kind} style=--p:{strength} data-add={signed(value)}>{inner}</i>"
             words.append((start, end, html))
             at = end
     return ColouredText(text, words, bold, (starts, ends, values), is_plain)
