@@ -40,7 +40,7 @@ def exact(embeddings: np.ndarray, folder: Path, threads: int) -> Search:
     """The scan of the project."""
     from featurelib.search.nearest import Compared
 
-    return lambda query, n: Compared(embeddings, query).nearest(n)[0]
+    return lambda query, n: Compared.each(embeddings, [query])[0].nearest(n)[0]
 
 
 def _usearch(kind: str) -> Callable[[np.ndarray, Path, int], Search]:

@@ -33,6 +33,8 @@ SORTS = (
 """The columns that `features` sorts by."""
 WHOLE = re.compile("0|[1-9][0-9]{0,9}")
 """A feature's id, as it is typed."""
+COLUMNS = """c.feature_id, c.label, w.keywords, c.density, c.n_active, c.max_activation, c.mean_activation, c.gate,
+    c.cluster, c.auroc, c.ap, c.dead"""
 MOST_WORDS = 200
 """Words that may be searched for at once."""
 ALL = 2**31
@@ -158,6 +160,13 @@ def features(
     order = f"c.{sort} {'desc' if descending else 'asc'} nulls last, c.feature_id"
     conditions, values = which.conditions(store)
     store.need(FEATURES)
+    if limit is None:
+        rows = store.look_up(
+            f"select c.feature_id from {cards(store)} c where {conditions} order by {order} limit {ALL} offset $offset",
+            **values,
+            offset=offset,
+        )
+        return _every_feature(store).take(rows["feature_id"])
     return store.look_up(
         f"""
         with page as (
@@ -167,14 +176,25 @@ def features(
             order by {order}
             limit $limit offset $offset
         )
-        select c.feature_id, c.label, w.keywords, c.density, c.n_active, c.max_activation, c.mean_activation, c.gate,
-            c.cluster, c.auroc, c.ap, c.dead
+        select {COLUMNS}
         from page c
         join {card_words(store)} w on w.feature_id = c.feature_id
         order by {order}""",
         **values,
-        limit=ALL if limit is None else limit,
+        limit=limit,
         offset=offset,
+    )
+
+
+@once_per_generation
+def _every_feature(store: Store) -> pa.Table:
+    """Every feature at the place of its id: some 6 MB for 16,384, read in a quarter of a second."""
+    return store.look_up(
+        f"""
+        select {COLUMNS}
+        from {cards(store)} c
+        join {card_words(store)} w on w.feature_id = c.feature_id
+        order by c.feature_id"""
     )
 
 

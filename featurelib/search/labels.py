@@ -46,7 +46,7 @@ def labels_by_meaning(store: Store, vector: np.ndarray, *, limit: int = 20) -> p
         raise Refusal(
             f"the description's embedding has {len(query)} numbers; those of this run's labels {vectors.shape[1]}."
         )
-    places, cosines = Compared(vectors, query).nearest(limit)
+    places, cosines = Compared.each(vectors, [query])[0].nearest(limit)
     ids = feature_ids[places]
     known = cards_of(store, ids)
     return pa.table(

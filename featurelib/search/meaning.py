@@ -72,7 +72,9 @@ def _nearest(index: Index, query: np.ndarray, limit: int) -> tuple[np.ndarray, n
     if index.nearest is not None:
         with contextlib.suppress(Refusal):  # Faiss is not installed on this server: every text is compared
             places = index.nearest.near(query, CANDIDATES * limit)
-    return Compared(embeddings, query).nearest(limit) if places is None else best_of(embeddings, places, query, limit)
+    if places is not None:
+        return best_of(embeddings, places, query, limit)
+    return Compared.each(embeddings, [query])[0].nearest(limit)
 
 
 def rankings(
@@ -113,7 +115,7 @@ def rankings(
 
 
 def _ranked(embeddings: np.ndarray, queries: list[np.ndarray], limit: int, without: int | None) -> pa.Table:
-    compared = [Compared(embeddings, query, without=without) for query in queries]
+    compared = Compared.each(embeddings, queries, without=without)
     shown = np.unique(np.concatenate([each.nearest(limit)[0] for each in compared]))
     (rank_before, cosine_before), (rank_after, cosine_after) = (each.ranks(shown) for each in compared)
     order = np.argsort(rank_after)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 ROUNDING = 2e-5
@@ -39,18 +41,27 @@ def cosines_at(vectors: np.ndarray, places: np.ndarray, query: np.ndarray) -> np
 class Compared:
     """The cosines of many vectors, [n, d] in any type, perhaps mapped from a file, to one query [d]."""
 
-    def __init__(self, vectors: np.ndarray, query: np.ndarray, *, without: int | None = None) -> None:
-        self.vectors, self.query = vectors, np.asarray(query, np.float64)
-        unit = (self.query / np.linalg.norm(self.query)).astype(np.float32)
-        self.rough = np.full(len(vectors), -np.inf, np.float32)
+    def __init__(self, vectors: np.ndarray, query: np.ndarray, rough: np.ndarray) -> None:
+        self.vectors, self.query = vectors, query
+        self.rough = rough
         """The cosines in float32; -inf for a vector of zeros."""
+
+    @classmethod
+    def each(
+        cls, vectors: np.ndarray, queries: Sequence[np.ndarray], *, without: int | None = None
+    ) -> list[Compared]:
+        """Compare all vectors but one with several queries in one pass: to read and convert them is most of the work."""
+        exact = [np.asarray(query, np.float64) for query in queries]
+        units = np.stack([query / np.linalg.norm(query) for query in exact], axis=1).astype(np.float32)
+        rough = np.full((len(exact), len(vectors)), -np.inf, np.float32)
         for first in range(0, len(vectors), BLOCK):
             block = np.asarray(vectors[first : first + BLOCK], np.float32)
             lengths = np.sqrt(np.einsum("nd,nd->n", block, block))
             known = lengths > 0
-            self.rough[first : first + BLOCK][known] = (block @ unit)[known] / lengths[known]
+            rough[:, first : first + BLOCK][:, known] = ((block @ units)[known] / lengths[known, None]).T
         if without is not None and 0 <= without < len(vectors):
-            self.rough[without] = -np.inf
+            rough[:, without] = -np.inf
+        return [cls(vectors, query, own) for query, own in zip(exact, rough, strict=True)]
 
     def nearest(self, limit: int) -> tuple[np.ndarray, np.ndarray]:
         """The places of the nearest vectors and their cosines, the nearest first, equal ones in their order."""
