@@ -7,7 +7,8 @@ import pyarrow as pa
 from featurelib.queries.features import ALL
 from featurelib.schema import Refusal
 from featurelib.storage.answers import once_per_generation, remembered
-from featurelib.storage.store import Store, quoted
+from featurelib.storage.sql_text import quoted
+from featurelib.storage.store import Store
 
 CHECKS = ("length", "truncation", "language", "script", "boilerplate", "copies")
 """The checks in the order in which they are shown."""

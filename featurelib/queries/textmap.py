@@ -12,7 +12,8 @@ from featurelib.schema import FEATURES
 from featurelib.storage.answers import once_per_generation
 from featurelib.storage.derived import cards_of
 from featurelib.storage.fired import features_of, texts_of
-from featurelib.storage.store import Store, quoted
+from featurelib.storage.sql_text import quoted
+from featurelib.storage.store import Store
 
 NUMBERS = {*("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT"), *("FLOAT", "DOUBLE", "REAL", "DECIMAL")}
 """DuckDB's numeric types, whose values are coloured on a scale."""

@@ -13,7 +13,8 @@ from featurelib.schema import Refusal
 from featurelib.storage.derived import cards_of, listed_texts
 from featurelib.storage.fired import features_of
 from featurelib.storage.own_columns import listed_columns, metadata_columns, title_column
-from featurelib.storage.store import Store, quoted
+from featurelib.storage.sql_text import quoted
+from featurelib.storage.store import Store
 
 
 @dataclass(frozen=True)

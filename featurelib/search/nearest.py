@@ -47,10 +47,8 @@ class Compared:
         """The cosines in float32; -inf for a vector of zeros."""
 
     @classmethod
-    def each(
-        cls, vectors: np.ndarray, queries: Sequence[np.ndarray], *, without: int | None = None
-    ) -> list[Compared]:
-        """Compare all vectors but one with several queries in one pass: to read and convert them is most of the work."""
+    def each(cls, vectors: np.ndarray, queries: Sequence[np.ndarray], *, without: int | None = None) -> list[Compared]:
+        """Compare all vectors but one with several queries in one pass: reading them is most of the work."""
         exact = [np.asarray(query, np.float64) for query in queries]
         units = np.stack([query / np.linalg.norm(query) for query in exact], axis=1).astype(np.float32)
         rough = np.full((len(exact), len(vectors)), -np.inf, np.float32)

@@ -17,8 +17,8 @@ from featurelib.search import word_index_file
 from featurelib.search.word_query import MARK_END, MARK_START, WordQuery, read_query
 from featurelib.storage.index.making import make_index
 from featurelib.storage.runs import Generation, Run
-from featurelib.storage.store import Store, open_store, too_long
-from featurelib.storage.time_limits import limited
+from featurelib.storage.store import Store, open_store
+from featurelib.storage.time_limits import limited, too_long
 
 SNIPPET_TOKENS = 32
 

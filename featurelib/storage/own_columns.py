@@ -11,7 +11,8 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from featurelib.storage.metadata import FEW_VALUES, column_summaries, time_zones
-from featurelib.storage.store import Store, quoted
+from featurelib.storage.sql_text import quoted
+from featurelib.storage.store import Store
 
 FIXED = {
     *("rank", "text_id", "activation", "text", "source_id", "source_row", "n_tokens", "truncated", "cut", "sae_split"),

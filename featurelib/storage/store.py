@@ -7,14 +7,10 @@ generation's index, where there is one (`Store.look_up`).
 
 from __future__ import annotations
 
-import contextlib
-import logging
 import os
 import re
-import sqlite3
 import tempfile
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
@@ -25,40 +21,18 @@ import pyarrow as pa
 from featurelib import installation
 from featurelib.schema import TABLES, Refusal, Table
 from featurelib.storage.answers import Answers
-from featurelib.storage.index import whole
-from featurelib.storage.index.opened import Index, opened
+from featurelib.storage.index.in_use import IndexInUse
+from featurelib.storage.index.opened import Index
 from featurelib.storage.runs import Generation
-from featurelib.storage.time_limits import limited
+from featurelib.storage.sql_text import check_select, empty_rows, first_line, first_rows, is_of_a_file, text_literal
+from featurelib.storage.time_limits import limited, too_long
 
 Fact = TypeVar("Fact")
 
 READABLE = {table.view: table for table in TABLES}
 MEMORY_LIMIT = "2GB"
-MISTAKES = (sqlite3.ProgrammingError, OverflowError, TypeError)
-DAMAGED = (sqlite3.DatabaseError, OSError, ValueError, IndexError, RuntimeError, AssertionError, pa.ArrowException)
-"""What reading an index raises that is not as it was written."""
-ASIDE_SECONDS = 60.0
-"""How long a store answers without an index that it could not read."""
-LOOK_SECONDS = 2.0
-"""How often a store without an index looks for one, and one with an index whether it is still there."""
 ROW_CAP = 100_000
 """The rows that `select` returns at most: fetched rows are not counted in DuckDB's memory limit."""
-
-
-def quoted(name: str) -> str:
-    """Return an SQL identifier for a column name that was checked against the table's own columns."""
-    return '"' + name.replace('"', '""') + '"'
-
-
-def _text(value: str) -> str:
-    return "'" + value.replace("'", "''") + "'"
-
-
-def _duckdb_type(arrow: pa.DataType) -> str:
-    if pa.types.is_list(arrow):
-        return _duckdb_type(arrow.value_type) + "[]"
-    names = {"int64": "bigint", "int32": "integer", "float": "real", "double": "double", "bool": "boolean"}
-    return names.get(str(arrow), "varchar")
 
 
 class Store:
@@ -83,8 +57,7 @@ class Store:
         self._answers = Answers()
         self._lock = threading.Lock()
         self._settled = False
-        self._index: Index | None = None
-        self._next_look = 0.0
+        self._in_use = IndexInUse(generation, self._answers.forget)
         self._missing = frozenset(READABLE)
         self._check_files()
         self._con = duckdb.connect(":memory:", config=_settings(memory_limit, threads, spill))
@@ -93,7 +66,7 @@ class Store:
         self._con.execute("set global TimeZone = 'UTC'")
         self._con.execute("create schema maybe")
         for table in TABLES:
-            self._con.execute(f"create view maybe.{table.view} as {_empty(table)}")
+            self._con.execute(f"create view maybe.{table.view} as {empty_rows(table)}")
         self._find_tables()
         self._con.execute("set enable_external_access = false")
         self._con.execute("set lock_configuration = true")
@@ -123,50 +96,12 @@ class Store:
 
     def from_index(self, read: Callable[[Index], Fact]) -> Fact | None:
         """Return what `read` finds in the index; None without an index, or when it is damaged: then it is dropped."""
-        index = self.index
-        if index is None:
-            return None
-        try:
-            return read(index)
-        except sqlite3.OperationalError as stopped:
-            if self.seconds is not None and "interrupted" in str(stopped):
-                raise too_long(self.seconds) from stopped
-            self.drop_index(str(stopped))
-        except Refusal:
-            raise
-        except MISTAKES:  # of the question: DuckDB says what is wrong with it, or answers it
-            pass
-        except DAMAGED as damaged:
-            self.drop_index(str(damaged))
-        return None
+        return self._in_use.read(read, self.seconds)
 
     @property
     def index(self) -> Index | None:
         """The generation's index, None where it has none: while it is made, or where it can be written nowhere."""
-        now = time.monotonic()
-        if now >= self._next_look:
-            self._next_look = now + LOOK_SECONDS
-            if self._index is not None and whole.stamp(self._index.folder) != self._index.stamp:
-                self._put_aside()
-            if self._index is None:
-                folder = whole.find(self.generation)
-                self._index = None if folder is None else opened(folder)
-        return self._index
-
-    def drop_index(self, reason: str) -> None:
-        """Answer without the index for a while, and remove it if a file of it is not as it was written."""
-        index = self._index
-        if index is None:
-            return
-        self._put_aside()
-        self._next_look = time.monotonic() + ASIDE_SECONDS
-        logging.getLogger(__name__).warning("the index of %r cannot be read (%s); it is compared", self, reason)
-        threading.Thread(target=_remove_changed, args=(index.folder,), name="compare index", daemon=True).start()
-
-    def _put_aside(self) -> None:
-        """Forget the index, and the answers that may come from it."""
-        self._index = None
-        self._answers.forget()
+        return self._in_use.index
 
     def stream(self, sql: str, n_rows: int) -> Iterator[pa.RecordBatch]:
         """Answer a question in pieces of at most `n_rows` rows, for answers that do not fit into memory."""
@@ -177,7 +112,7 @@ class Store:
             yield from cursor.sql(sql).to_arrow_reader(n_rows)
         except duckdb.Error as broken:
             raise Refusal(
-                f"the files of run '{self._run}' cannot be read ({_first_line(broken)}); check them: "
+                f"the files of run '{self._run}' cannot be read ({first_line(broken)}); check them: "
                 f"{installation.command(f'verify {self._run}')}."
             ) from broken
         finally:
@@ -201,7 +136,7 @@ class Store:
 
         Raises Refusal for anything but one SELECT, for SQL that DuckDB refuses, and when a limit is exceeded.
         """
-        _check_select(sql)
+        check_select(sql)
         try:
             return self._ask(sql, values, self.seconds if seconds is None else seconds, row_cap=row_cap)
         except duckdb.Error as refused:
@@ -240,8 +175,7 @@ class Store:
     def close(self) -> None:
         """Close the files."""
         self._con.close()
-        if self._index is not None:
-            self._index.rows.close()
+        self._in_use.close()
 
     def _cursor(self) -> duckdb.DuckDBPyConnection:
         # If two threads use one connection at once, one of them gets rows of the other, without an error.
@@ -270,15 +204,15 @@ class Store:
     ) -> pa.Table:
         try:
             rows = cursor.sql(sql, params=values or None)
-            return rows.to_arrow_table() if row_cap is None else _first(rows.to_arrow_reader(), row_cap)
+            return rows.to_arrow_table() if row_cap is None else first_rows(rows.to_arrow_reader(), row_cap)
         except duckdb.CatalogException:
             self._need_tables_of(sql)
             raise
         except duckdb.Error as broken:
-            if _is_of_a_file(broken) or (row_cap is None and self._is_damaged(broken)):
+            if is_of_a_file(broken) or (row_cap is None and self._is_damaged(broken)):
                 raise Refusal(
                     f"a file of run '{self._run}' ({self.generation.name}) is gone or cannot be read "
-                    f"({_first_line(broken)}); reload, or check it: {installation.command(f'verify {self._run}')}."
+                    f"({first_line(broken)}); reload, or check it: {installation.command(f'verify {self._run}')}."
                 ) from broken
             raise
 
@@ -325,26 +259,19 @@ class Store:
                     f"run '{self._run}' is damaged: {part.relative_to(self.generation.path).as_posix()} is missing; "
                     "build it again, or copy it once more."
                 )
-        listed = ", ".join(_text(part.absolute().as_posix()) for part in parts)
-        rows = f"select * from read_parquet([{listed}])" if parts else _empty(table)
+        listed = ", ".join(text_literal(part.absolute().as_posix()) for part in parts)
+        rows = f"select * from read_parquet([{listed}])" if parts else empty_rows(table)
         cursor = self._con.cursor()
         try:
             cursor.execute(f"create or replace view {table.view} as {rows}")
             cursor.execute(f"create or replace view maybe.{table.view} as select * from main.{table.view}")
         except duckdb.Error as broken:
             raise Refusal(
-                f"the table {table.view} of run '{self._run}' cannot be read ({_first_line(broken)}); "
+                f"the table {table.view} of run '{self._run}' cannot be read ({first_line(broken)}); "
                 "build the run again, or copy it once more."
             ) from broken
         finally:
             cursor.close()
-
-
-def _remove_changed(folder: Path) -> None:
-    """Remove an index of which a file is not as it was written."""
-    with contextlib.suppress(Refusal):
-        if any(is_changed for _, is_changed in whole.changed(folder)):
-            whole.remove(folder)
 
 
 def open_store(generation: Generation, **limits: Any) -> Store:
@@ -355,16 +282,9 @@ def open_store(generation: Generation, **limits: Any) -> Store:
     return Store(generation, **limits)
 
 
-def too_long(seconds: float) -> Refusal:
-    """The Refusal of a question that was ended because it took too long."""
-    return Refusal(
-        f"the question took longer than {seconds:g} seconds, so it was ended; narrow it, or ask again when the machine "
-        "is less busy."
-    )
-
-
 def _folders(generation: Generation) -> list[str]:
-    return sorted({_text(path.as_posix() + "/") for path in (generation.path.absolute(), generation.path.resolve())})
+    paths = {generation.path.absolute(), generation.path.resolve()}
+    return sorted(text_literal(path.as_posix() + "/") for path in paths)
 
 
 def _settings(memory_limit: str, threads: int | None, spill: Path | None) -> dict[str, Any]:
@@ -378,38 +298,3 @@ def _settings(memory_limit: str, threads: int | None, spill: Path | None) -> dic
         "allow_community_extensions": False,
     }
     return settings | ({"threads": threads} if threads else {})
-
-
-def _first_line(error: duckdb.Error) -> str:
-    return str(error).splitlines()[0]
-
-
-def _is_of_a_file(error: duckdb.Error) -> bool:
-    """Return whether a file caused the error, not the SQL: tried on files with a flipped bit, truncated or missing."""
-    if type(error) is duckdb.Error or isinstance(error, duckdb.IOException | duckdb.SerializationException):
-        return True
-    return isinstance(error, duckdb.InvalidInputException) and "read file" in str(error)
-
-
-def _empty(table: Table) -> str:
-    columns = ", ".join(f"null::{_duckdb_type(field.type)} as {quoted(field.name)}" for field in table.schema)
-    return f"select {columns} where false"
-
-
-def _first(reader: pa.RecordBatchReader, row_cap: int) -> pa.Table:
-    batches, rows = [], 0
-    for batch in reader:
-        batches.append(batch)
-        rows += batch.num_rows
-        if rows > row_cap:
-            raise Refusal(f"the answer has more than {row_cap:,} rows; add a limit or ask for sums.")
-    return pa.Table.from_batches(batches, reader.schema)
-
-
-def _check_select(sql: str) -> None:
-    try:
-        statements = duckdb.extract_statements(sql)
-    except duckdb.Error as refused:
-        raise Refusal(f"DuckDB cannot parse this SQL: {' '.join(str(refused).split())}") from refused
-    if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
-        raise Refusal(f"one SELECT is expected; {len(statements)} statements, or another kind, were found.")

@@ -12,6 +12,8 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from featurelib.schema import Refusal
+
 AGAIN = 0.2
 """Seconds between two interrupts of one question, and between two looks whether its reader has left."""
 _asking = threading.local()
@@ -97,3 +99,11 @@ def limited(seconds: float | None, interrupt: Callable[[], object]) -> Iterator[
         yield
     finally:
         _WATCHER.end(number)
+
+
+def too_long(seconds: float) -> Refusal:
+    """The Refusal of a question that was ended because it took too long."""
+    return Refusal(
+        f"the question took longer than {seconds:g} seconds, so it was ended; narrow it, or ask again when the machine "
+        "is less busy."
+    )

@@ -170,7 +170,7 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def without_index(generation: Generation) -> Store:
     store = open_store(generation)
-    store._next_look = float("inf")
+    store._in_use.next_look = float("inf")
     return store
 
 
@@ -257,7 +257,7 @@ def test_another_index_in_its_place_is_opened_anew(copied: Run) -> None:
     first = store.index
     whole.remove(whole.find(copied.current()))
     make_index(copied.current())
-    store._next_look = 0.0
+    store._in_use.next_look = 0.0
     assert first is not None and store.index is not None and store.index.stamp != first.stamp
 
 
@@ -333,7 +333,7 @@ def test_a_changed_index_is_removed_while_it_is_read(made: NumpyRun, copied: Run
         watch.read(generation)
         time.sleep(0.05)
     assert whole.find(generation) is None and watch.read(generation) == {}
-    store._next_look = 0.0
+    store._in_use.next_look = 0.0
     assert store.index is None and asked(store) == right
     assert make_index(generation) and asked(open_store(generation)) == right
 
