@@ -1,6 +1,6 @@
 """What one click costs the server: CPU, part by part, questions, elements and bytes, over a websocket.
 
-Usage: python -m benchmarks.clicks [RUN_FOLDER] [--clicks 30] [--seed 0] [--root CHECKOUT] [--only PAGE,PAGE]
+Usage: python -m benchmarks.clicks [RUN_FOLDER] [--clicks 30] [--seed 0] [--root CHECKOUT] [--only PAGE,PAGE] [--holds]
 
 One session clicks through one kind of page after the other, each time another feature or text; the first three clicks
 warm up. The server's CPU time is that of its process, all threads, from the click until nothing of it runs any more.
@@ -8,7 +8,9 @@ The server is first left alone until it has hashed the run's files. The parts ar
 (DuckDB, all threads, and the index), `elements` (inside
 Streamlit's own calls that make and queue an element), `page` (the rest of the script: the project's own Python and
 Streamlit's start of a script), `collection` (Python's garbage collection after the script) and `sending` (what remains:
-the event loop, serialising, compressing). Times are medians in milliseconds.
+the event loop, serialising, compressing). Times are medians in milliseconds. With --holds a thread of the server wakes
+every millisecond: how late it came at worst, while a page was drawn, is how long the interpreter was held (Python
+switches among running threads every 5 ms); the other columns are then too high.
 """
 
 from __future__ import annotations
@@ -97,18 +99,27 @@ def plug():
                  "number_input", "download_button", "text_area"):
         if hasattr(streamlit, name):
             setattr(streamlit, name, timed("elements", getattr(streamlit, name), time.thread_time))
+    late = [0.0]
+    def tick():
+        while True:
+            before = time.monotonic()
+            time.sleep(0.001)
+            late[0] = max(late[0], time.monotonic() - before - 0.001)
+    if os.environ["CLICKS_HOLDS"] == "yes":
+        threading.Thread(target=tick, daemon=True).start()
     script_runner.gc.collect = timed("collection", gc.collect, time.thread_time)
     run = script_runner.ScriptRunner._run_script
     def run_script(self, *args, **kwargs):
         before = dict(spent.seconds), dict(spent.counts)
         began = time.thread_time(), time.process_time()
+        late[0] = 0.0
         try:
             return run(self, *args, **kwargs)
         finally:
             thread, process = time.thread_time() - began[0], time.process_time() - began[1]
             line = {part: spent.seconds[part] - before[0][part] for part in spent.seconds}
             line |= {"n " + part: spent.counts[part] - before[1][part] for part in before[1]}
-            line |= {"script": thread, "process": process}
+            line |= {"script": thread, "process": process, "late": late[0]}
             with open(os.environ["CLICKS_LOG"], "a") as log:
                 log.write(json.dumps(line) + "\\n")
     script_runner.ScriptRunner._run_script = run_script
@@ -146,6 +157,8 @@ class Click:
     """Questions to DuckDB."""
     elements: int
     """Elements that were sent."""
+    held: float
+    """How long the interpreter was held at a stretch, in ms, where that was measured."""
     sent: int
     """Bytes of the messages."""
 
@@ -189,7 +202,8 @@ def clicked(wire: Wire, process: int, address: str, log: Path) -> Click:
     parts["page"] = max(0.0, script - parts["elements"] - parts["collection"] - questions_here)
     parts["sending"] = cpu - sum(parts.values())
     counts = [sum(line[f"n {name}"] for line in lines) for name in ("questions",)]
-    return Click(cpu, 1000 * wall, parts, counts[0], len(wire.drawn), wire.received)
+    held = 1000 * max((line["late"] for line in lines), default=0.0)
+    return Click(cpu, 1000 * wall, parts, counts[0], len(wire.drawn), held, wire.received)
 
 
 def rested(process: int, seconds: float = 300.0) -> None:
@@ -209,7 +223,7 @@ def measure(run: Run, given: argparse.Namespace) -> dict[str, list[Click]]:
         (Path(folder) / "sitecustomize.py").write_text(PLUG, encoding="utf-8")
         log = Path(folder) / "clicks.jsonl"
         plugged = os.pathsep.join((folder, str(given.root.absolute())))
-        variables = {"PYTHONPATH": plugged, "CLICKS_LOG": str(log)}
+        variables = {"PYTHONPATH": plugged, "CLICKS_LOG": str(log), "CLICKS_HOLDS": "yes" if given.holds else "no"}
         found: dict[str, list[Click]] = {}
         with serve(run.path.parent.absolute(), Path(folder) / "server.txt", given.root, **variables) as (base, process):
             with Wire(base) as wire:
@@ -234,7 +248,8 @@ def report(name: str, clicks: list[Click]) -> None:
     sys.stdout.write(
         f"{name:<12}{middle(click.cpu for click in clicks):>8.1f}{late:>8.1f}{parts}"
         f"{middle(click.wall for click in clicks):>8.0f}{middle(click.questions for click in clicks):>11.0f}"
-        f"{middle(click.elements for click in clicks):>10.0f}{middle(click.sent for click in clicks) / 1000:>9.0f}\n"
+        f"{middle(click.elements for click in clicks):>10.0f}{middle(click.sent for click in clicks) / 1000:>9.0f}"
+        f"{middle(click.held for click in clicks):>8.1f}{max(click.held for click in clicks):>8.1f}\n"
     )
     sys.stdout.flush()
 
@@ -247,10 +262,12 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--root", type=Path, default=ROOT, help="another checkout of the project")
     parser.add_argument("--only", type=lambda names: names.split(","), help="kinds of pages, with commas between them")
+    parser.add_argument("--holds", action="store_true", help="measure how long the interpreter is held")
     given = parser.parse_args(arguments)
     heads = "".join(f"{part:>12}" for part in PARTS)
     sys.stdout.write(
-        f"{'page':<12}{'CPU':>8}{'95 %':>8}{heads}{'wall':>8}{'n questions':>11}{'n drawn':>10}{'kB':>9}\n"
+        f"{'page':<12}{'CPU':>8}{'95 %':>8}{heads}{'wall':>8}{'n questions':>11}{'n drawn':>10}{'kB':>9}"
+        f"{'held':>8}{'worst':>8}\n"
     )
     measure(Run(given.run), given)
     return 0
