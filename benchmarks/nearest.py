@@ -38,9 +38,9 @@ def units(embeddings: np.ndarray, first: int, last: int) -> np.ndarray:
 
 def exact(embeddings: np.ndarray, folder: Path, threads: int) -> Search:
     """The scan of the project."""
-    from featurelib.search.nearest import Compared
+    from featurelib.search.nearest import nearest_of
 
-    return lambda query, n: Compared.each(embeddings, [query])[0].nearest(n)[0]
+    return lambda query, n: nearest_of(embeddings, query, n)[0]
 
 
 def _usearch(kind: str) -> Callable[[np.ndarray, Path, int], Search]:

@@ -36,7 +36,7 @@ navigation.begin_at_top(feature_id, ui.param("page"), ui.param("column"), ui.par
 columns = metadata.offered_columns(store, ui.param("column"))
 
 
-@st.fragment
+@ui.fragment
 def test_box() -> None:
     """Test a sentence on this feature, without drawing the page again."""
     typed = header.test_line()

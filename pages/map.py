@@ -46,7 +46,7 @@ def figure_of(run: ui.Opened, places: pa.Table, colour: str, drag: str, lit: lis
     return draw(ui.colours()) if lit is not None else ui.remembered(run.store, f"map {colour} {drag}", draw)
 
 
-@st.fragment
+@ui.fragment
 @ui.section()
 def draw(run: ui.Opened) -> None:
     """The controls, the map and what is chosen in it."""

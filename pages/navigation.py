@@ -27,12 +27,13 @@ HIDDEN = [("text.py", "Text"), ("similar.py", "Similar texts")]
 NAMED = (*(page for section in MENU.values() for page in section), *HIDDEN)
 
 st.set_page_config(page_title="Feature browser", layout="wide")
-ui.style()
-ui.follow_links()
-shown = st.navigation(ui.named_pages(NAMED, first="overview.py"), position="hidden")
-ui.sidebar(MENU, f"{shown.url_path or 'overview'}.py")
-ui.warn_of_damage()
-ui.say_if_being_built()
-with ui.section():  # Streamlit logs the traceback of what reaches it, and a Refusal is no error of ours
-    shown.run()
-ui.settle(shown.title)
+with ui.turn():
+    ui.style()
+    ui.follow_links()
+    shown = st.navigation(ui.named_pages(NAMED, first="overview.py"), position="hidden")
+    ui.sidebar(MENU, f"{shown.url_path or 'overview'}.py")
+    ui.warn_of_damage()
+    ui.say_if_being_built()
+    with ui.section():  # Streamlit logs the traceback of what reaches it, and a Refusal is no error of ours
+        shown.run()
+    ui.settle(shown.title)

@@ -32,7 +32,7 @@ def coloured_by(run: ui.Opened, feature: queries.Feature, n_coloured: int, n_pla
     ui.page_link("feature.py", "open this feature ›", feature=feature.feature_id)
 
 
-@st.fragment
+@ui.fragment
 @ui.section()
 def draw(run: ui.Opened) -> None:
     """The controls, the map and what is chosen in it."""

@@ -160,7 +160,7 @@ def features(
     order = f"c.{sort} {'desc' if descending else 'asc'} nulls last, c.feature_id"
     conditions, values = which.conditions(store)
     store.need(FEATURES)
-    if limit is None:
+    if limit is None and which.ids is None and not which.words and store.generation.complete:
         rows = store.look_up(
             f"select c.feature_id from {cards(store)} c where {conditions} order by {order} limit {ALL} offset $offset",
             **values,
@@ -181,7 +181,7 @@ def features(
         join {card_words(store)} w on w.feature_id = c.feature_id
         order by {order}""",
         **values,
-        limit=limit,
+        limit=ALL if limit is None else limit,
         offset=offset,
     )
 
@@ -210,15 +210,15 @@ class _Searched:
 
     def holding(self, words: Sequence[str]) -> list[int]:
         """Return the features of which all words, in lower case and without white space, are part."""
-        rarest = max(words, key=len)
+        longest = max(words, key=len)
         found = []
-        at = self.text.find(rarest)
+        at = self.text.find(longest)
         while at >= 0:
             place = bisect_right(self.starts, at) - 1
             first, after = self.starts[place : place + 2]
             if all(self.text.find(word, first, after) >= 0 for word in words):
                 found.append(self.feature_ids[place])
-            at = self.text.find(rarest, after)
+            at = self.text.find(longest, after)
         return found
 
 

@@ -11,7 +11,7 @@ import pyarrow as pa
 from featurelib.language.characters import HAS_UNSPACED
 from featurelib.language.segmentation import pieces, says_something, words
 from featurelib.schema import FEATURES, Refusal
-from featurelib.search.nearest import Compared
+from featurelib.search.nearest import nearest_of
 from featurelib.storage.derived import card_words, cards, cards_of, label_vectors
 from featurelib.storage.store import Store
 
@@ -46,7 +46,7 @@ def labels_by_meaning(store: Store, vector: np.ndarray, *, limit: int = 20) -> p
         raise Refusal(
             f"the description's embedding has {len(query)} numbers; those of this run's labels {vectors.shape[1]}."
         )
-    places, cosines = Compared.each(vectors, [query])[0].nearest(limit)
+    places, cosines = nearest_of(vectors, query, limit)
     ids = feature_ids[places]
     known = cards_of(store, ids)
     return pa.table(

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from featurelib.schema import Refusal
-from featurelib.search.nearest import Compared, best_of
+from featurelib.search.nearest import Compared, best_of, nearest_of
 from featurelib.storage.answers import once_per_generation
 from featurelib.storage.index.opened import Index
 from featurelib.storage.store import Store
@@ -74,7 +74,7 @@ def _nearest(index: Index, query: np.ndarray, limit: int) -> tuple[np.ndarray, n
             places = index.nearest.near(query, CANDIDATES * limit)
     if places is not None:
         return best_of(embeddings, places, query, limit)
-    return Compared.each(embeddings, [query])[0].nearest(limit)
+    return nearest_of(embeddings, query, limit)
 
 
 def rankings(

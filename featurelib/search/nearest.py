@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -38,13 +39,21 @@ def cosines_at(vectors: np.ndarray, places: np.ndarray, query: np.ndarray) -> np
     return np.concatenate([np.empty(0), *(cosines_of(vectors[portion], query) for portion in portions)])
 
 
-class Compared:
-    """The cosines of many vectors, [n, d] in any type, perhaps mapped from a file, to one query [d]."""
+def nearest_of(vectors: np.ndarray, query: np.ndarray, limit: int) -> tuple[np.ndarray, np.ndarray]:
+    """The places of the nearest of all vectors to a query and their cosines, the nearest first."""
+    return Compared.each(vectors, [query])[0].nearest(limit)
 
-    def __init__(self, vectors: np.ndarray, query: np.ndarray, rough: np.ndarray) -> None:
-        self.vectors, self.query = vectors, query
-        self.rough = rough
-        """The cosines in float32; -inf for a vector of zeros."""
+
+@dataclass(frozen=True)
+class Compared:
+    """The cosines of many vectors to one query."""
+
+    vectors: np.ndarray
+    """[n, d] in any type, perhaps mapped from a file."""
+    query: np.ndarray
+    """float64 [d]."""
+    rough: np.ndarray
+    """The cosines in float32 [n]; -inf for a vector of zeros."""
 
     @classmethod
     def each(cls, vectors: np.ndarray, queries: Sequence[np.ndarray], *, without: int | None = None) -> list[Compared]:
@@ -74,8 +83,9 @@ class Compared:
         cosines = cosines_at(self.vectors, places, self.query)
         ranks = np.empty(len(places), np.int64)
         for number, (place, cosine) in enumerate(zip(places, cosines, strict=True)):
-            close = np.flatnonzero(np.abs(self.rough - np.float32(cosine)) <= ROUNDING)
+            apart = self.rough - np.float32(cosine)
+            close = np.flatnonzero(np.abs(apart) <= ROUNDING)
             exact = cosines_at(self.vectors, close, self.query)
             before = (exact > cosine) | ((exact == cosine) & (close < place))
-            ranks[number] = 1 + np.count_nonzero(self.rough > np.float32(cosine) + ROUNDING) + before.sum()
+            ranks[number] = 1 + np.count_nonzero(apart > ROUNDING) + before.sum()
         return ranks, cosines

@@ -12,7 +12,7 @@ from typing import Any
 import pyarrow as pa
 
 from featurelib.language.characters import DIVIDER
-from featurelib.schema import KEYWORDS, LABELS, TEXTS
+from featurelib.schema import KEYWORDS, LABELS, TEXTS, Refusal
 from featurelib.search import word_index_file
 from featurelib.search.word_query import MARK_END, MARK_START, WordQuery, read_query
 from featurelib.storage.index.making import make_index
@@ -123,16 +123,26 @@ class WordIndex:
 def make_indexes(generation: Generation, say: Callable[[str], None] = lambda what: None) -> None:
     """Make all indexes of a complete generation that are not there; `say` is told what comes next.
 
-    Refusal when they can be written nowhere.
+    Refusal for those that can be written nowhere; the word index takes less room than the other.
     """
-    make_index(generation, say)
+    refusals = []
+    for make in (lambda: make_index(generation, say), lambda: _make_words(generation, say)):
+        try:
+            make()
+        except Refusal as refusal:
+            refusals.append(str(refusal))
+    if refusals:
+        raise Refusal(" ".join(refusals))
+
+
+def _make_words(generation: Generation, say: Callable[[str], None]) -> None:
     say("words")
     with contextlib.closing(open_store(generation)) as store:
         open_words(store, Run(generation.path.parent).cache_folder)
 
 
 def is_indexed(store: Store, cache_folder: Path) -> bool:
-    """Return whether the words of a run's texts are indexed, so that `open_words` takes no time."""
+    """Return whether the words of a run's texts are indexed; those of its features take no time."""
     store.need(TEXTS)
     return word_index_file.find(cache_folder, word_index_file.key(store.generation, "texts")) is not None
 

@@ -1,4 +1,4 @@
-"""Answers that are kept: small facts for good, the latest answers that many readers ask for alike for a while."""
+"""Answers that are kept: facts of a generation, and for a while the latest answers that many readers ask for alike."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import functools
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 if TYPE_CHECKING:
     from featurelib.storage.store import Store
@@ -24,21 +24,30 @@ class Answers:
         self._facts: dict[str, Any] = {}
         self._remembered: OrderedDict[str, Any] = OrderedDict()
         self._making: dict[str, threading.RLock] = {}
+        self._forgotten = 0
+        """How often `forget` was called: an answer that was under way then is not kept."""
         self._lock = threading.Lock()
 
     def once(self, key: str, make: Callable[[], Fact]) -> Fact:
-        """Return what `make` returned the first time; for small facts that do not change within a generation.
+        """Return what `make` returned the first time; for what does not change within a generation.
 
         While one thread makes a fact, others that ask for it wait instead of making it too.
         """
-        if key not in self._facts:
+        with self._lock:
+            if key in self._facts:
+                known: Fact = self._facts[key]
+                return known
+            making = self._making.setdefault(key, threading.RLock())
+        with making:
             with self._lock:
-                making = self._making.setdefault(key, threading.RLock())
-            with making:
-                if key not in self._facts:
-                    self._facts[key] = make()
-        fact: Fact = self._facts[key]
-        return fact
+                if key in self._facts:
+                    return cast("Fact", self._facts[key])
+                began = self._forgotten
+            fact = make()
+            with self._lock:
+                if began == self._forgotten:
+                    self._facts[key] = fact
+            return fact
 
     def remember(self, key: str, make: Callable[[], Fact]) -> Fact:
         """Return what `make` returned before, as long as it is among the latest `MOST_REMEMBERED` answers."""
@@ -47,16 +56,21 @@ class Answers:
                 self._remembered.move_to_end(key)
                 found: Fact = self._remembered[key]
                 return found
+            began = self._forgotten
         made = make()
         with self._lock:
+            if began != self._forgotten:
+                return made
             self._remembered[key] = made
             while len(self._remembered) > MOST_REMEMBERED:
                 self._remembered.popitem(last=False)
         return made
 
     def forget(self) -> None:
-        """Forget the latest answers; facts stay."""
+        """Forget everything, because it may have come from files that are not as they were written."""
         with self._lock:
+            self._forgotten += 1
+            self._facts.clear()
             self._remembered.clear()
 
 

@@ -21,7 +21,7 @@ _asking = threading.local()
 
 
 def asks_for(has_left: Callable[[], bool]) -> None:
-    """Let `has_left` say whether the reader has left for whom this thread asks; it must return at once."""
+    """Let `has_left` say, at once and without failing, whether the reader has left for whom this thread asks."""
     _asking.has_left = has_left
 
 
@@ -102,7 +102,10 @@ def limited(seconds: float | None, interrupt: Callable[[], object]) -> Iterator[
 
 
 def too_long(seconds: float) -> Refusal:
-    """The Refusal of a question that was ended because it took too long."""
+    """The Refusal of a question of this thread that was ended: its reader has left, or it took too long."""
+    has_left = getattr(_asking, "has_left", None)
+    if has_left is not None and has_left():
+        return Refusal("the page was left, so its question was ended.")
     return Refusal(
         f"the question took longer than {seconds:g} seconds, so it was ended; narrow it, or ask again when the machine "
         "is less busy."

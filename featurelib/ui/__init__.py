@@ -48,11 +48,13 @@ from featurelib.ui.kit.session import (
     data_folder,
     data_folder_of,
     fail,
+    fragment,
     lifespan,
     live,
     open_run,
     say_if_being_built,
     settle,
+    turn,
     use_data_folder,
     warn_of_damage,
 )

@@ -479,5 +479,7 @@ def test_who_opens_another_page_or_closes_the_tab_has_left(asks, monkeypatch) ->
     monkeypatch.setattr(session, "get_script_run_ctx", lambda: SimpleNamespace(script_requests=requests))
     has_left = session.has_left()
     assert not has_left()
+    requests.request_rerun(RerunData(fragment_id="a part of the page"))
+    assert not has_left()  # the page is drawn to its end first
     asks(requests)
     assert has_left()

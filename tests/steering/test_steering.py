@@ -17,6 +17,7 @@ from featurelib import search, steering
 from featurelib.sae.gates import JumpReLU, Relu, TopK
 from featurelib.sae.model import SAE
 from featurelib.schema import BY_TEXT, EMBEDDINGS, Refusal
+from featurelib.search import nearest
 from featurelib.storage.runs import Generation
 from featurelib.storage.store import Store, open_store
 from featurelib.ui.kit.elements import number
@@ -141,6 +142,18 @@ def test_an_embedding_that_vanishes_or_overflows_is_refused() -> None:
 @pytest.fixture(scope="module")
 def small(tmp_path_factory: pytest.TempPathFactory) -> NumpyRun:
     return make_run(tmp_path_factory.mktemp("steering") / "small")
+
+
+def test_a_rank_is_exact_among_cosines_that_are_equal_but_for_their_rounding() -> None:
+    draw = np.random.default_rng(0)
+    cosines = (0.5 + draw.uniform(0, 2e-4, 200_000)).astype(np.float32)
+    vectors = np.stack([cosines, np.sqrt(1 - cosines.astype(np.float64) ** 2).astype(np.float32)], axis=1)
+    exact = vectors[:, 0].astype(np.float64) / np.linalg.norm(vectors.astype(np.float64), axis=1)
+    ranked = np.empty(len(exact), np.int64)
+    ranked[np.lexsort((np.arange(len(exact)), -exact))] = 1 + np.arange(len(exact))
+    places = np.sort(draw.permutation(len(exact))[:200])
+    (compared,) = nearest.Compared.each(vectors, [np.array([3.0, 0.0])])
+    assert (compared.ranks(places)[0] == ranked[places]).all()
 
 
 def test_both_rankings_are_numpys_and_those_of_the_search(small: NumpyRun) -> None:

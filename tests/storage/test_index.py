@@ -25,11 +25,13 @@ import pytest
 
 from featurelib import queries, search
 from featurelib.queries import AUDIT_SORTS, FeatureFilter, audit
-from featurelib.schema import AUDIT, TEXTS, Refusal
+from featurelib.schema import AUDIT, LABELS, TEXTS, Refusal
 from featurelib.search import meaning
 from featurelib.storage import files
+from featurelib.storage.answers import Answers
 from featurelib.storage.index import whole
 from featurelib.storage.index.checking import check_index
+from featurelib.storage.index.maker import IndexMaker
 from featurelib.storage.index.making import make_index
 from featurelib.storage.index.opened import ROWS_FILE
 from featurelib.storage.runs import Done, Generation, Run
@@ -259,6 +261,42 @@ def test_another_index_in_its_place_is_opened_anew(copied: Run) -> None:
     make_index(copied.current())
     store._in_use.next_look = 0.0
     assert first is not None and store.index is not None and store.index.stamp != first.stamp
+
+
+def test_nothing_that_came_from_a_changed_index_is_kept_when_it_is_gone(copied: Run) -> None:
+    folder, store = whole.find(copied.current()), open_store(copied.current())
+    with closing(sqlite3.connect(folder / ROWS_FILE)) as con, con:
+        con.execute("update cards set label = 'wrong' where feature_id = 1")
+        con.execute("update card_words set searched = 'wrong' where feature_id = 2")
+
+    def said() -> tuple[Any, int]:
+        labels = queries.features(store, sort="feature_id", descending=False, limit=None)["label"].to_pylist()
+        return labels[1], queries.count_features(store, FeatureFilter(words="wrong"))
+
+    assert said() == ("wrong", 1)
+    whole.remove(folder)
+    store._in_use.next_look = 0.0
+    assert said() == (made_label(copied, 1), 0)
+
+
+def made_label(run: Run, feature_id: int) -> str:
+    return pq.read_table(run.current().file(LABELS)).to_pylist()[feature_id]["label"]
+
+
+def test_an_answer_that_is_under_way_when_all_is_forgotten_is_not_kept() -> None:
+    answers = Answers()
+    for keep in (answers.once, answers.remember):
+        assert keep("key", lambda: answers.forget() or "old") == "old"
+        assert keep("key", lambda: "new") == "new" == keep("key", lambda: "newer")
+
+
+def test_while_an_index_is_made_it_is_said_and_then_no_longer(made: NumpyRun) -> None:
+    maker = IndexMaker("this_is_no_module")
+    assert maker.ask(made.generation) and maker.ask(made.generation)
+    end = time.monotonic() + 30
+    while maker.ask(made.generation):
+        assert time.monotonic() < end
+        time.sleep(0.05)
 
 
 def test_an_index_that_is_not_trusted_and_cannot_be_removed_is_not_read_again(

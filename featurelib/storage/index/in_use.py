@@ -45,15 +45,17 @@ class IndexInUse:
     @property
     def index(self) -> Index | None:
         """The index, None where there is none: while it is made, or where it can be written nowhere."""
-        now = time.monotonic()
-        if now >= self.next_look:
-            self.next_look = now + LOOK_SECONDS
-            if self._index is not None and whole.stamp(self._index.folder) != self._index.stamp:
-                self._put_aside()
-            if self._index is None:
-                folder = whole.find(self.generation)
-                self._index = None if folder is None else opened(folder)
-        return self._index
+        now, index = time.monotonic(), self._index
+        if now < self.next_look:
+            return index
+        self.next_look = now + LOOK_SECONDS
+        if index is not None and whole.stamp(index.folder) != index.stamp:
+            self._put_aside(index)
+            index = None
+        if index is None:
+            folder = whole.find(self.generation)
+            self._index = index = None if folder is None else opened(folder)
+        return index
 
     def read(self, read: Callable[[Index], Answer], seconds: float | None) -> Answer | None:
         """Return what `read` finds; None without an index, or when it is damaged: then it is dropped.
@@ -84,14 +86,16 @@ class IndexInUse:
 
     def _drop(self, index: Index, reason: str) -> None:
         """Answer without the index for a while, and remove it if a file of it is not as it was written."""
-        self._put_aside()
-        self.next_look = time.monotonic() + ASIDE_SECONDS
+        if self._index is index:  # and not another one in its place
+            self.next_look = time.monotonic() + ASIDE_SECONDS
+        self._put_aside(index)
         run = self.generation.path.parent.name
         LOG.warning("the index of run '%s' cannot be read (%s); it is compared", run, reason)
         threading.Thread(target=_remove_changed, args=(index.folder,), name="compare index", daemon=True).start()
 
-    def _put_aside(self) -> None:
-        self._index = None
+    def _put_aside(self, index: Index) -> None:
+        if self._index is index:
+            self._index = None
         self.forget()
 
 

@@ -139,13 +139,13 @@ def address(page: str, values: Mapping[str, object]) -> str:
 
     It is relative, so that it stays below the path that a proxy may put in front; all pages lie beside each other.
     """
-    written = "&".join([f"{name}={_quoted(value)}" for name, value in with_run(values).items()])
+    written = "&".join([f"{_quoted(name)}={_quoted(value)}" for name, value in with_run(values).items()])
     return f"{page.removesuffix('.py').replace('overview', './')}?{written}"
 
 
 @lru_cache(maxsize=10_000)
 def _quoted(value: str) -> str:
-    """A value as an address holds it; most are the run and the ids of features, which come again and again."""
+    """A name or a value as an address holds it; the run and the ids of features come again and again."""
     return quote_plus(value)
 
 

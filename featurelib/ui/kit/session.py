@@ -9,7 +9,9 @@ import logging
 import sys
 import threading
 from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 
@@ -26,6 +28,7 @@ from featurelib.storage.store import Store, open_store
 from featurelib.storage.time_limits import asks_for
 from featurelib.storage.watch import FileWatch
 from featurelib.ui.kit.elements import sentence, stop_with
+from featurelib.ui.kit.turns import Turns
 
 if TYPE_CHECKING:
     from featurelib.live.client import Live
@@ -117,7 +120,17 @@ def file_watch() -> FileWatch:
 @st.cache_resource(show_spinner=False)
 def index_maker() -> IndexMaker:
     """What makes the indexes of runs that have none, beside the server."""
-    return IndexMaker()
+    return IndexMaker("featurelib.search")
+
+
+@st.cache_resource(show_spinner=False)
+def _turns() -> Turns:
+    return Turns()
+
+
+def turn() -> AbstractContextManager[None]:
+    """Wait until it is this reader's turn to have a page drawn, and have it until the block ends."""
+    return _turns().turn()
 
 
 def choose_run(run: Run) -> None:
@@ -150,7 +163,7 @@ def open_run() -> Opened:
     try:
         store = store_at(path, stamp)
         if store.index is None:
-            is_made_beside(generation)
+            make_beside(generation)
         return Opened(name, Run(generation.path.parent), generation, store)
     except Refusal as refusal:
         stop_with(str(refusal))
@@ -160,15 +173,33 @@ def has_left() -> Callable[[], bool]:
     """What says whether the reader has left the page of this rerun: for another one, or for good."""
     rerun = get_script_run_ctx()
     requests = None if rerun is None else rerun.script_requests
-    # Streamlit has no public way to see a request without answering it
-    return lambda: requests is not None and requests._state is not ScriptRequestType.CONTINUE
+
+    def left() -> bool:
+        # Streamlit has no public way to see a request without answering it; should these names change, nobody leaves
+        state, wanted = getattr(requests, "_state", None), getattr(requests, "_rerun_data", None)
+        of_a_part = bool(getattr(wanted, "fragment_id_queue", None))
+        again = getattr(wanted, "is_fragment_scoped_rerun", False)
+        # a click in a part of the page waits until the page is drawn, as in Streamlit's script_requests.py
+        return state is ScriptRequestType.STOP or (state is ScriptRequestType.RERUN and (not of_a_part or again))
+
+    return left
 
 
-def is_made_beside(generation: Generation) -> bool:
-    """Have the indexes of a generation made beside this server; whether that is done, which in a test it is not."""
-    if _serving.is_set():
-        index_maker().ask(generation)
-    return _serving.is_set() and generation.complete
+def fragment(draw: Callable[..., None]) -> Callable[..., None]:
+    """A part of a page that is drawn again alone; its questions, too, end when the reader has left."""
+
+    @wraps(draw)
+    def drawn(*values: Any, **options: Any) -> None:
+        asks_for(has_left())
+        draw(*values, **options)
+
+    part: Callable[..., None] = st.fragment(drawn)
+    return part
+
+
+def make_beside(generation: Generation) -> bool:
+    """Have the indexes of a generation made beside this server; whether they are being made now."""
+    return _serving.is_set() and index_maker().ask(generation)
 
 
 def say_if_being_built() -> None:

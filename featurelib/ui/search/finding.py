@@ -14,7 +14,7 @@ from featurelib.storage.store import Store
 from featurelib.ui.kit.anchors import page_link
 from featurelib.ui.kit.elements import Html, count, sentence, tag
 from featurelib.ui.kit.navigation import STARTING
-from featurelib.ui.kit.session import Opened, is_made_beside, live
+from featurelib.ui.kit.session import Opened, live, make_beside
 from featurelib.ui.texts.by_id import nearest_texts, shown_texts
 from featurelib.ui.texts.text_list import ShownText, after_title
 
@@ -29,11 +29,11 @@ NEAREST = 50
 def by_words(opened: Opened, typed: str) -> search.WordIndex:
     """The word index of the run, built now if it is missing; a sentence names what of the query is ignored.
 
-    Of a large corpus it is built beside the server: a Refusal asks for patience.
+    Of a large corpus it is built beside the server: a Refusal asks for patience while that goes on.
     """
     n_texts = opened.store.n_texts
     is_long = n_texts > AT_ONCE and not search.is_indexed(opened.store, opened.run.cache_folder)
-    if is_long and is_made_beside(opened.generation):
+    if is_long and make_beside(opened.generation):
         raise Refusal(f"The words of {count(n_texts)} texts are being indexed, once; search again in some minutes.")
     with st.spinner("Indexing the words of this run, once …"):
         index = search.open_words(opened.store, opened.run.cache_folder)

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-import streamlit as st
-
 from featurelib import queries
 from featurelib.queries import TextRow
 from featurelib.storage.store import Store
 from featurelib.ui.kit.address import text_box
 from featurelib.ui.kit.elements import Html, count, facts, heading, html, section, sentence, tag
+from featurelib.ui.kit.session import fragment
 
 MOST_VALUES = 300
 """Values of a column that are offered to choose from."""
@@ -67,7 +66,7 @@ def split_tag(split: str | None) -> Html:
     return tag("span", word, cls="term", help=meaning)
 
 
-@st.fragment
+@fragment
 @section()
 def about_text(text: TextRow, store: Store) -> None:
     """Draw what is known of a text: its place in the source, its metadata, whether the SAE was trained on it.
