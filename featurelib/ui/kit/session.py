@@ -239,9 +239,9 @@ _frozen: set[str] = set()
 def settle(page: str) -> None:
     """Exempt all living objects from garbage collection, once per page, after its first complete rerun.
 
-    Streamlit collects all garbage after every rerun: with what the imports left alive that is some 50 ms of every
-    click, and 4 ms when it is frozen (streamlit issue 8977). A page may import more than the one before it, so each one
-    settles once.
+    To look through what the imports left alive holds the interpreter for some 50 ms each time, and 4 ms when it is
+    frozen (streamlit issue 8977). A page may import more than the one before it, so each one settles once. Streamlit's
+    own collection after every rerun is turned off in .streamlit/config.toml.
     """
     with _freezing:
         if page in _frozen:
