@@ -1,6 +1,6 @@
 """Taking turns: Python runs one thread at a time, so a hundred pages that are drawn at once all come late.
 
-Measured with a hundred readers for 90 s (benchmarks/readers), a click costs 60 ms of CPU when all draw at once, and 48 ms
+Measured with a hundred readers for 90 s (benchmarks/readers), a click costs 60 ms of CPU when all draw at once, and 48
 when two do and the others wait: 23 instead of 18 clicks a second.
 """
 
