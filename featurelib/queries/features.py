@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import re
-from bisect import bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
-from itertools import accumulate
 
 import numpy as np
 import pyarrow as pa
 
+from featurelib.queries.feature_words import features_holding
 from featurelib.schema import FEATURES, Refusal
 from featurelib.storage.answers import once_per_generation
 from featurelib.storage.derived import card_words, cards
@@ -31,8 +29,6 @@ SORTS = (
     "dead",
 )
 """The columns that `features` sorts by."""
-WHOLE = re.compile("0|[1-9][0-9]{0,9}")
-"""A feature's id, as it is typed."""
 COLUMNS = """c.feature_id, c.label, w.keywords, c.density, c.n_active, c.max_activation, c.mean_activation, c.gate,
     c.cluster, c.auroc, c.ap, c.dead"""
 MOST_WORDS = 200
@@ -76,7 +72,7 @@ class FeatureFilter:
         if len(words) > MOST_WORDS:
             raise Refusal(f"{len(words)} words are searched for; {MOST_WORDS} are possible at most.")
         if words:
-            holding = _holding(store, words)
+            holding = features_holding(store, words)
             ids = holding if ids is None else sorted(set(ids) & set(holding))
         values: dict[str, object] = {
             "density_low": self.density_low,
@@ -196,46 +192,6 @@ def _every_feature(store: Store) -> pa.Table:
         join {card_words(store)} w on w.feature_id = c.feature_id
         order by c.feature_id"""
     )
-
-
-@dataclass(frozen=True)
-class _Searched:
-    """What is searched of all features, as one text: Python finds a word in 4 MB of it in a millisecond."""
-
-    feature_ids: list[int]
-    text: str
-    """That of one feature after the other, a line break after each."""
-    starts: list[int]
-    """Where that of each feature begins, and the end."""
-
-    def holding(self, words: Sequence[str]) -> list[int]:
-        """Return the features of which all words, in lower case and without white space, are part."""
-        longest = max(words, key=len)
-        found = []
-        at = self.text.find(longest)
-        while at >= 0:
-            place = bisect_right(self.starts, at) - 1
-            first, after = self.starts[place : place + 2]
-            if all(self.text.find(word, first, after) >= 0 for word in words):
-                found.append(self.feature_ids[place])
-            at = self.text.find(longest, after)
-        return found
-
-
-@once_per_generation
-def _searched(store: Store) -> _Searched:
-    rows = store.look_up(f"select feature_id, searched from {card_words(store)} order by feature_id")
-    lines = [f"{line}\n" for line in rows["searched"].to_pylist()]
-    return _Searched(rows["feature_id"].to_pylist(), "".join(lines), list(accumulate(map(len, lines), initial=0)))
-
-
-def _holding(store: Store, words: Sequence[str]) -> list[int]:
-    """Return the features whose label, keywords or explanation hold all words, and the one whose id is the only one."""
-    searched = _searched(store)
-    found = set(searched.holding(words))
-    if len(words) == 1 and WHOLE.fullmatch(words[0]) and int(words[0]) in searched.feature_ids:
-        found.add(int(words[0]))
-    return sorted(found)
 
 
 @once_per_generation
