@@ -83,27 +83,40 @@ def _places(ids: np.ndarray, others: np.ndarray) -> tuple[np.ndarray, np.ndarray
     return here[order], there[order]
 
 
-def _matching(store: Store, named: _Named) -> tuple[np.ndarray, np.ndarray | None]:
-    """The texts that match, ascending, and their strengths: None where nothing must fire."""
-    if named.present:
-        ids, strength = _all_fire(store, named.present)
-        for feature_id in named.absent:
-            here, _ = _places(ids, np.asarray(texts_of(store, feature_id).text_ids))
-            kept = np.ones(len(ids), bool)
-            kept[here] = False
-            ids, strength = ids[kept], strength[kept]
-        return ids, strength
-    silent = np.ones(store.n_texts, bool)
+def _matching(store: Store, named: _Named) -> tuple[np.ndarray, np.ndarray]:
+    """The texts on which all fire that must and none that must not, ascending, and their strengths."""
+    ids, strength = _all_fire(store, named.present)
     for feature_id in named.absent:
+        here, _ = _places(ids, np.asarray(texts_of(store, feature_id).text_ids))
+        kept = np.ones(len(ids), bool)
+        kept[here] = False
+        ids, strength = ids[kept], strength[kept]
+    return ids, strength
+
+
+def _silent(store: Store, absent: Sequence[int]) -> np.ndarray:
+    """Whether none of some features fires, for each text, bool [n_texts]."""
+    silent = np.ones(store.n_texts, bool)
+    for feature_id in absent:
         silent[texts_of(store, feature_id).text_ids] = False
-    return np.flatnonzero(silent), None
+    return silent
+
+
+def _some_true(mask: np.ndarray, first: int, last: int) -> np.ndarray:
+    """The places from the `first` to the `last` true one of a mask, which is read no further than needed."""
+    read = 4 * last
+    while len(places := np.flatnonzero(mask[:read])) < last and read < len(mask):
+        read *= 4
+    return places[first:last]
 
 
 def count_combined(store: Store, present: Sequence[int], absent: Sequence[int] = ()) -> CombinedCounts:
     """Count the texts on which all of `present` fire and none of `absent`; Refusal when a feature is in both."""
     named = _named(present, absent)
+    if not named.present:
+        return CombinedCounts(store.n_texts, store.n_texts, int(np.count_nonzero(_silent(store, named.absent))))
     n_matching = len(_matching(store, named)[0])
-    n_present = n_matching if not named.absent else len(_matching(store, _Named(named.present, []))[0])
+    n_present = n_matching if not named.absent else len(_all_fire(store, named.present)[0])
     return CombinedCounts(store.n_texts, n_present, n_matching)
 
 
@@ -129,14 +142,15 @@ def combined_texts(
     those of `present`, null when nothing must fire. Columns: text_id, text, strength, cut, sae_split, then the
     `listed_columns`.
     """
-    ids, strength = _matching(store, _named(present, absent))
-    if strength is not None:
+    named = _named(present, absent)
+    if named.present:
+        ids, strength = _matching(store, named)
         order = strongest(strength, offset + limit)[offset:]
-        ids, strength = ids[order], strength[order]
+        ids, strengths = ids[order], pa.array(strength[order], pa.float32())
     else:
-        ids = ids[offset : offset + limit]
+        ids = _some_true(_silent(store, named.absent), offset, offset + limit)
+        strengths = pa.nulls(len(ids), pa.float32())
     shown = texts(store, ids.tolist())
-    strengths = pa.nulls(len(ids), pa.float32()) if strength is None else pa.array(strength, pa.float32())
     first = {"text_id": shown["text_id"], "text": shown["text"], "strength": strengths}
     first |= {"cut": shown["cut"], "sae_split": shown["sae_split"]}
     own = shown.drop_columns(["text_id", *TEXT_FIELDS])

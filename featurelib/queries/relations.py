@@ -19,7 +19,7 @@ MOST_IN_MATRIX = 60
 """Features of a coactivation matrix, at most; more could not be read."""
 TEXTS_AT_ONCE = 50_000
 """Texts whose features are counted at once: nobody else waits longer than for these."""
-TEXTS_OF_SQUARE = 500_000
+TEXTS_OF_SQUARE = 1_000_000
 """Texts of which a coactivation matrix is counted at once."""
 
 CLOSE = """
@@ -122,12 +122,25 @@ def coactivation_matrix(store: Store, ids: Iterable[int]) -> CoactivationMatrix:
 def _common(store: Store, feature_ids: list[int]) -> np.ndarray:
     """How often each two features fire on one text, int64 [n, n]; texts in portions, so that memory is bounded."""
     texts = [np.sort(texts_of(store, feature_id).text_ids) for feature_id in feature_ids]
-    common = np.zeros((len(feature_ids), len(feature_ids)), np.int64)
+    common = np.diag([len(ids) for ids in texts]).astype(np.int64)
     for first in range(0, store.n_texts, TEXTS_OF_SQUARE):
         ends = [np.searchsorted(ids, (first, first + TEXTS_OF_SQUARE)) for ids in texts]
-        here = [ids[start:end] - first for ids, (start, end) in zip(texts, ends, strict=True)]
-        different, places = np.unique(np.concatenate([*here, np.empty(0, np.int64)]), return_inverse=True)
-        fires = np.zeros((len(feature_ids), len(different)), np.float32)
-        fires[np.repeat(np.arange(len(here)), [len(ids) for ids in here]), places] = 1
-        common += (fires @ fires.T).astype(np.int64)
+        common += _common_of_portion([ids[start:end] for ids, (start, end) in zip(texts, ends, strict=True)])
+    return common
+
+
+def _common_of_portion(texts: list[np.ndarray]) -> np.ndarray:
+    """On how many texts each two features fire, whose texts are given; 0 on the diagonal.
+
+    Most texts have one of the features; they are dropped before a matrix is made.
+    """
+    ids = np.concatenate([*texts, np.empty(0, np.int64)])
+    order = np.argsort(ids, kind="stable")
+    features = np.repeat(np.arange(len(texts)), [len(text_ids) for text_ids in texts])[order]
+    n_features = np.unique(ids[order], return_counts=True)[1]
+    several = n_features > 1
+    fires = np.zeros((len(texts), int(several.sum())), np.float32)
+    fires[features[np.repeat(several, n_features)], np.repeat(np.arange(fires.shape[1]), n_features[several])] = 1
+    common = (fires @ fires.T).astype(np.int64)
+    np.fill_diagonal(common, 0)
     return common

@@ -8,13 +8,15 @@ import numpy as np
 import pyarrow as pa
 
 from featurelib.schema import Refusal
-from featurelib.search.nearest import Compared, best_of, nearest_of
+from featurelib.search.nearest import BEYOND, Compared, Likely, best_of, nearest_of
 from featurelib.storage.answers import once_per_generation
 from featurelib.storage.index.opened import Index
 from featurelib.storage.store import Store
 
 CANDIDATES = 8
 """Texts that are compared exactly for each that is wanted, where an index names likely ones."""
+RANKED, CANDIDATES_OF_RANK = 500, 2
+"""Ranks that are known where an index names likely texts, and the texts that are compared exactly for each."""
 
 
 def embedding_of(store: Store, text_id: int) -> np.ndarray:
@@ -66,15 +68,19 @@ def texts_by_meaning(store: Store, vector: np.ndarray, *, limit: int = 20) -> pa
 
 def _nearest(index: Index, query: np.ndarray, limit: int) -> tuple[np.ndarray, np.ndarray] | None:
     """The nearest texts and their cosines: of a large corpus among likely ones, of a small one among all."""
-    embeddings, places = index.arrays.embeddings, None
+    embeddings = index.arrays.embeddings
     if embeddings is None:
         return None
+    places = _likely_places(index, query, CANDIDATES * limit)
+    return nearest_of(embeddings, query, limit) if places is None else best_of(embeddings, places, query, limit)
+
+
+def _likely_places(index: Index, query: np.ndarray, n: int) -> np.ndarray | None:
+    """The places of texts that are probably the nearest, ascending; None where all are to be compared."""
     if index.nearest is not None:
         with contextlib.suppress(Refusal):  # Faiss is not installed on this server: every text is compared
-            places = index.nearest.near(query, CANDIDATES * limit)
-    if places is not None:
-        return best_of(embeddings, places, query, limit)
-    return nearest_of(embeddings, query, limit)
+            return index.nearest.near(query, n)
+    return None
 
 
 def rankings(
@@ -83,12 +89,13 @@ def rankings(
     """Return the texts among the first `limit` by cosine to one of two embeddings, with their ranks by both.
 
     Columns text_id, rank_before, rank_after (1 is the nearest of all texts but `without`), cosine_before, cosine_after;
-    in the order of rank_after. Both rankings are those of `texts_by_meaning`, and so are the Refusals.
+    in the order of rank_after, then rank_before. Both rankings are those of `texts_by_meaning`, and so are the
+    Refusals. Where that compares only the texts that Faiss names, so does this, and a rank beyond `RANKED` is null.
     """
     queries = [_comparable(store, vector) for vector in (before, after)]
-    embeddings = store.from_index(lambda index: index.arrays.embeddings)
-    if embeddings is not None:
-        return _ranked(embeddings, queries, limit, without)
+    ranked = store.from_index(lambda index: _ranked(index, queries, limit, without))
+    if ranked is not None:
+        return ranked
     return store.ask(
         """
         with compared as (
@@ -114,14 +121,34 @@ def rankings(
     )
 
 
-def _ranked(embeddings: np.ndarray, queries: list[np.ndarray], limit: int, without: int | None) -> pa.Table:
-    compared = Compared.each(embeddings, queries, without=without)
-    shown = np.unique(np.concatenate([each.nearest(limit)[0] for each in compared]))
+def _ranked(index: Index, queries: list[np.ndarray], limit: int, without: int | None) -> pa.Table | None:
+    embeddings = index.arrays.embeddings
+    if embeddings is None:
+        return None
+    compared: list[Compared] | list[Likely] | None = _likely(index, queries, max(limit, RANKED), without)
+    if compared is None:
+        compared = Compared.each(embeddings, queries, without=without)
+    shown = np.unique(np.concatenate([each.nearest(limit) for each in compared]))
     (rank_before, cosine_before), (rank_after, cosine_after) = (each.ranks(shown) for each in compared)
-    order = np.argsort(rank_after)
-    columns = {"text_id": shown, "rank_before": rank_before, "rank_after": rank_after}
-    columns |= {"cosine_before": cosine_before, "cosine_after": cosine_after}
-    return pa.table({name: values[order] for name, values in columns.items()})
+    columns = {
+        "text_id": pa.array(shown),
+        "rank_before": pa.array(rank_before, mask=rank_before == BEYOND),
+        "rank_after": pa.array(rank_after, mask=rank_after == BEYOND),
+        "cosine_before": pa.array(cosine_before),
+        "cosine_after": pa.array(cosine_after),
+    }
+    return pa.table(columns).take(pa.array(np.lexsort((rank_before, rank_after, rank_after == BEYOND))))
+
+
+def _likely(index: Index, queries: list[np.ndarray], n: int, without: int | None) -> list[Likely] | None:
+    """The `n` likely texts for each of some queries; None where all are to be compared."""
+    found = []
+    for query in queries:
+        places = _likely_places(index, query, CANDIDATES_OF_RANK * n)
+        if places is None or index.arrays.embeddings is None:
+            return None
+        found.append(Likely.among(index.arrays.embeddings, places[places != without], query, n))
+    return found
 
 
 def _comparable(store: Store, vector: np.ndarray) -> np.ndarray:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+BEYOND = 0
+"""The rank of a vector that is not among likely ones."""
 ROUNDING = 2e-5
 """More than a cosine in float32 differs from that in float64, at any dimension up to some thousands."""
 BLOCK = 8_192
@@ -41,7 +43,7 @@ def cosines_at(vectors: np.ndarray, places: np.ndarray, query: np.ndarray) -> np
 
 def nearest_of(vectors: np.ndarray, query: np.ndarray, limit: int) -> tuple[np.ndarray, np.ndarray]:
     """The places of the nearest of all vectors to a query and their cosines, the nearest first."""
-    return Compared.each(vectors, [query])[0].nearest(limit)
+    return Compared.each(vectors, [query])[0].nearest_with_cosines(limit)
 
 
 @dataclass(frozen=True)
@@ -70,8 +72,12 @@ class Compared:
             rough[:, without] = -np.inf
         return [cls(vectors, query, own) for query, own in zip(exact, rough, strict=True)]
 
-    def nearest(self, limit: int) -> tuple[np.ndarray, np.ndarray]:
-        """The places of the nearest vectors and their cosines, the nearest first, equal ones in their order."""
+    def nearest(self, limit: int) -> np.ndarray:
+        """The places of the nearest vectors, the nearest first, equal ones in their order."""
+        return self.nearest_with_cosines(limit)[0]
+
+    def nearest_with_cosines(self, limit: int) -> tuple[np.ndarray, np.ndarray]:
+        """The same and their cosines."""
         n = min(limit, int(np.isfinite(self.rough).sum()))
         if not n:
             return np.empty(0, np.int64), np.empty(0)
@@ -89,3 +95,30 @@ class Compared:
             before = (exact > cosine) | ((exact == cosine) & (close < place))
             ranks[number] = 1 + np.count_nonzero(apart > ROUNDING) + before.sum()
         return ranks, cosines
+
+
+@dataclass(frozen=True)
+class Likely:
+    """The cosines of some vectors, probably the nearest of all, to one query."""
+
+    vectors: np.ndarray
+    """[n, d] in any type, perhaps mapped from a file."""
+    query: np.ndarray
+    """[d]."""
+    places: np.ndarray
+    """Where they stand, the nearest first."""
+
+    @classmethod
+    def among(cls, vectors: np.ndarray, places: np.ndarray, query: np.ndarray, limit: int) -> Likely:
+        """The best `limit` of the vectors at some places, which ascend."""
+        return cls(vectors, query, best_of(vectors, places, query, limit)[0])
+
+    def nearest(self, limit: int) -> np.ndarray:
+        """The places of the nearest vectors, the nearest first."""
+        return self.places[:limit]
+
+    def ranks(self, places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The ranks of some vectors, 1 being the nearest, BEYOND for one that is none of these, and their cosines."""
+        found = places[:, None] == self.places
+        ranks: np.ndarray = np.where(found.any(axis=1), found.argmax(axis=1) + 1, BEYOND)
+        return ranks, cosines_at(self.vectors, places, self.query)

@@ -154,11 +154,13 @@ class Store:
         return table.view not in self._missing
 
     def once(self, key: str, make: Callable[[], Fact]) -> Fact:
-        """Return what `make` returned the first time; see `Answers.once`."""
+        """Return what `make` returned the first time, if the index is still the same; see `Answers.once`."""
+        self._in_use.look()
         return self._answers.once(key, make)
 
     def remember(self, key: str, make: Callable[[], Fact]) -> Fact:
         """Return what `make` returned before, if that was lately; see `Answers.remember`."""
+        self._in_use.look()
         return self._answers.remember(key, make)
 
     def define(self, name: str, sql: str) -> str:

@@ -45,17 +45,20 @@ class IndexInUse:
     @property
     def index(self) -> Index | None:
         """The index, None where there is none: while it is made, or where it can be written nowhere."""
+        self.look()
+        return self._index
+
+    def look(self) -> None:
+        """Look now and then whether there is an index; put it aside when it is no longer the one that was opened."""
         now, index = time.monotonic(), self._index
         if now < self.next_look:
-            return index
+            return
         self.next_look = now + LOOK_SECONDS
         if index is not None and whole.stamp(index.folder) != index.stamp:
             self._put_aside(index)
-            index = None
-        if index is None:
+        if self._index is None:
             folder = whole.find(self.generation)
-            self._index = index = None if folder is None else opened(folder)
-        return index
+            self._index = None if folder is None else opened(folder)
 
     def read(self, read: Callable[[Index], Answer], seconds: float | None) -> Answer | None:
         """Return what `read` finds; None without an index, or when it is damaged: then it is dropped.

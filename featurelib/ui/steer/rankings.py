@@ -33,9 +33,9 @@ class RankedText:
     """One text in the rankings before and after."""
 
     text_id: int
-    before: int
-    """Its place before, 1 the nearest."""
-    after: int
+    before: int | None
+    """Its place before, 1 the nearest; None beyond those that are counted in a large corpus."""
+    after: int | None
     """Its place after."""
     cosine_before: float
     cosine_after: float
@@ -43,10 +43,18 @@ class RankedText:
     @property
     def change(self) -> str:
         """How many places it moved up or down, and whether it is new among the first."""
+        if self.before is None or self.after is None:
+            return "new"
         if self.before == self.after:
             return "="
         moved = f"{'↑' if self.after < self.before else '↓'}{abs(self.before - self.after):,}"
         return f"{moved} new" if self.before > FIRST else moved
+
+    @property
+    def among_first(self) -> tuple[bool, bool]:
+        """Whether it is among the first before, and after."""
+        before, after = (place is not None and place <= FIRST for place in (self.before, self.after))
+        return before, after
 
 
 def ask_rankings(store: Store, steered: Steered, text_id: int | None) -> list[RankedText]:
@@ -57,7 +65,7 @@ def ask_rankings(store: Store, steered: Steered, text_id: int | None) -> list[Ra
 
 def steering_strip(steered: Steered, knobs: Sequence[Knob], ranking: Sequence[RankedText]) -> None:
     """How many features are steered, and the effect on the embedding and on the nearest texts."""
-    n_new = sum(place.after <= FIRST < place.before for place in ranking)
+    n_new = sum(place.among_first == (False, True) for place in ranking)
     n_steered = sum(not knob.untouched for knob in knobs)
     fires = f"{len(steered.feature_ids)} → {len(steered.after_ids)}"
     strip(
@@ -76,14 +84,20 @@ def ranking_list(store: Store, steered: Steered, ranking: Sequence[RankedText]) 
     lines = [
         _line(place, f"{place.after} · {names[place.text_id]}", place.change)
         for place in ranking
-        if place.after <= FIRST
+        if place.among_first[1]
     ]
     note = "and their change of rank" if _differs(steered) else "nothing is steered"
     line_list("after", lines, title="Nearest texts", note=note, names=("places", "cosine"))
-    left = sorted((place for place in ranking if place.after > FIRST), key=lambda place: place.before)
+    left = sorted((place for place in ranking if not place.among_first[1]), key=lambda place: place.before or 0)
     if left:
-        lines = [_line(place, names[place.text_id], f"{place.before} → {place.after:,}") for place in left]
+        lines = [_line(place, names[place.text_id], f"{place.before} → {_place(place.after)}") for place in left]
         line_list("left", lines, title=f"No longer among the first {FIRST}", names=("place", "cosine"))
+    if any(place.before is None or place.after is None for place in ranking):
+        sentence(f"In a corpus of this size places are counted up to {search.RANKED:,}.")
+
+
+def _place(place: int | None) -> str:
+    return f"over {search.RANKED:,}" if place is None else f"{place:,}"
 
 
 def _line(place: RankedText, label: str, change: str) -> Line:
