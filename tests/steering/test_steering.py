@@ -22,6 +22,7 @@ from featurelib.storage.runs import Generation
 from featurelib.storage.store import Store, open_store
 from featurelib.ui.kit.elements import number
 from featurelib.ui.similar import SMALL
+from featurelib.ui.steer import rankings
 from featurelib.ui.steer.sliders import MOST, knob_of, read_changes, written
 from tests.support.numpy_run import D_IN, DEAD, N_TEXTS, NumpyRun, finish, make_run
 from tests.support.numpy_run import weights as numpy_weights
@@ -175,6 +176,24 @@ def test_both_rankings_are_numpys_and_those_of_the_search(small: NumpyRun) -> No
         assert same.text_id.tolist() == listed.text_id.tolist()
         for name in ("cosine_before", "cosine_after"):
             assert same[name].to_numpy().tobytes() == listed.cosine.to_numpy().tobytes()
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "change", "among_first"),
+    [
+        (3, 3, "=", (True, True)),
+        (9, 2, "↑7", (True, True)),
+        (2, 9, "↓7", (True, True)),
+        (25, 4, "↑21 new", (False, True)),
+        (None, 4, "new", (False, True)),
+    ],
+)
+def test_a_place_that_is_not_counted_is_new(
+    before: int | None, after: int, change: str, among_first: tuple[bool, bool]
+) -> None:
+    ranked = rankings.RankedText(7, before, after, 0.5, 0.5)
+    assert (ranked.change, ranked.among_first) == (change, among_first)
+    assert rankings.RankedText(7, 4, None, 0.5, 0.5).among_first == (True, False)
 
 
 def numpy_ranks(embeddings: np.ndarray, vector: np.ndarray, without: int | None) -> dict[int, int]:
