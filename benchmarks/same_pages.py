@@ -1,11 +1,11 @@
 """Whether every page of the demo shows the same numbers here as in another checkout, text by text.
 
-Usage: python -m benchmarks.same_pages --other CHECKOUT [--data FOLDER] [--run demo] [--many 10] [--seed 0] [--words]
+Usage: python -m benchmarks.same_pages --other CHECKOUT [--run demo] [--many 10] [--seed 0] [--words] [--keep FILE]
 
-Each page is drawn without a browser in both checkouts, each in a process of its own, with the data folder of the other
-checkout (or FOLDER): all views of `--many` features and as many texts, and every other page. Compared are the numbers
-that stand in texts, links, tables and charts, in the order of the page; an address whose numbers differ is printed with
-the numbers that only one side has. `--words` prints the texts that differ too. Exit code 1 when a number differs.
+Each page is drawn without a browser in both checkouts, each in a process of its own, from the run in its own data
+folder: all views of `--many` features and as many texts, and every other page. Compared are the numbers that stand in
+texts, links, tables and charts, in the order of the page; an address whose numbers differ is printed with the numbers
+that only one side has. `--words` prints the texts that differ too. Exit code 1 when a number differs.
 """
 
 from __future__ import annotations
@@ -116,7 +116,7 @@ def draw_in(checkout: Path, request: dict[str, Any]) -> dict[str, list[str]]:
         text=True,
         check=True,
     )
-    return json.loads(process.stdout)
+    return json.loads(process.stdout.splitlines()[-1])  # a library may print a line before
 
 
 def numbers(texts: list[str]) -> Counter[str]:

@@ -10,7 +10,7 @@ import streamlit as st
 from featurelib import queries, ui
 from featurelib.schema import Refusal
 from featurelib.ui.kit import text_ranges
-from featurelib.ui.kit.columns import FEATURES
+from featurelib.ui.kit.feature_columns import FEATURES
 from featurelib.ui.kit.tables import FALLING, ORDERS, Order, feature_table
 
 PER_PAGE = 50
