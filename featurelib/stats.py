@@ -1,10 +1,10 @@
 """Every interval and every test of the project, once. Intervals are two-sided and of 95 % unless `z` says otherwise.
 
-shares          wilson, mean_of_shares
+shares          wilson, mean_of_shares, difference_of_shares
 means           mean_interval, ratio_interval, quantile_interval, bootstrap
 ranking         midranks, AUROC (three ways to compute it) with its interval, average precision with its interval
-correlation     correlation, rank_correlation
-many tests      normal_quantile (Bonferroni), benjamini_hochberg, overlap_chance
+correlation     correlation, rank_correlation, correlation_interval, correlation_chance
+many tests      normal_quantile (Bonferroni), benjamini_hochberg, discovery_rates, overlap_chance, excess_chance
 """
 
 from __future__ import annotations
@@ -71,6 +71,21 @@ def mean_of_shares(first: tuple[int, int], second: tuple[int, int]) -> Estimate:
     above = math.hypot(*(high - share for share, high in zip(shares, highs, strict=True))) / 2
     mean = sum(shares) / 2
     return Estimate(mean, mean - below, mean + above)
+
+
+def difference_of_shares(
+    k: np.ndarray, n: np.ndarray | float, k_other: np.ndarray, n_other: np.ndarray | float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the interval (low, high) of k / n − k_other / n_other, each float64; NaN where an n is 0.
+
+    Newcombe, Statistics in Medicine 17, 1998, 873, method 10: the distances to the ends of the two Wilson intervals.
+    """
+    (low, high), (other_low, other_high) = wilson(k, n), wilson(k_other, n_other)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        share, other = np.asarray(k, np.float64) / n, np.asarray(k_other, np.float64) / n_other
+    difference = share - other
+    below, above = np.hypot(share - low, other_high - other), np.hypot(high - share, other - other_low)
+    return difference - below, difference + above
 
 
 # --- means, ratios, quantiles --------------------------------------------------------------------------------------
@@ -247,6 +262,29 @@ def rank_correlation(a: np.ndarray, b: np.ndarray) -> float | None:
     return correlation(midranks(np.asarray(a)), midranks(np.asarray(b)))
 
 
+def correlation_interval(correlations: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the intervals (low, high) of rank correlations over n pairs, float64.
+
+    Fisher's transformation with the variance (1 + ρ²/2) / (n − 3) of Bonett and Wright, Psychometrika 65, 2000, 23.
+    """
+    rho = np.clip(np.asarray(correlations, np.float64), -1 + 1e-12, 1 - 1e-12)
+    half = NORMAL_95 * np.sqrt((1 + rho**2 / 2) / max(n - 3, 1))
+    return np.tanh(np.arctanh(rho) - half), np.tanh(np.arctanh(rho) + half)
+
+
+def correlation_chance(correlations: np.ndarray, n: int) -> np.ndarray:
+    """Return P(a correlation over n pairs as far from 0 or farther, when there is none), float64, to two sides.
+
+    t = ρ·√((n−2)/(1−ρ²)) with n − 2 degrees of freedom (Student, Biometrika 6, 1908, 302); 1 where it is NaN.
+    """
+    from scipy.special import stdtr
+
+    rho = np.nan_to_num(np.asarray(correlations, np.float64))
+    t = np.abs(rho) * np.sqrt(max(n - 2, 0) / np.maximum(1 - rho**2, 1e-300))
+    chances: np.ndarray = 2 * stdtr(max(n - 2, 1), -t)
+    return chances
+
+
 def nesting(n_both: np.ndarray, n_inner: np.ndarray, n_outer: np.ndarray, n_texts: int) -> np.ndarray:
     """Return how far the inner sets of texts lie within the outer ones: (P(outer | inner) − P(outer)) / (1 − P(outer)).
 
@@ -277,6 +315,33 @@ def benjamini_hochberg(chances: np.ndarray, n_tests: float, rate: float) -> np.n
     ordered = np.sort(chances)
     passed = np.flatnonzero(ordered * n_tests <= rate * np.arange(1, len(ordered) + 1))
     return chances <= ordered[passed[-1]] if len(passed) else np.zeros(len(chances), bool)
+
+
+def discovery_rates(chances: np.ndarray) -> np.ndarray:
+    """Return for each p-value the least rate at which `benjamini_hochberg` lets it pass, float64 [n]."""
+    order = np.argsort(chances, kind="stable")
+    scaled = chances[order] * len(chances) / np.arange(1, len(chances) + 1)
+    rates = np.empty(len(chances))
+    rates[order] = np.minimum(np.minimum.accumulate(scaled[::-1])[::-1], 1.0)
+    return rates
+
+
+def excess_chance(n_seen: np.ndarray, expected: np.ndarray, most: np.ndarray) -> np.ndarray:
+    """Return P(a count as far from what is expected as n_seen, or farther, by chance), float64 [n], to two sides.
+
+    The count is a sum of numbers of hits in draws without replacement from several strata, of which it can be `most` at
+    the highest. Such a sum is one of `most` independent trials of unequal chances, so that its tails beyond the mean
+    are at most those of a binomial distribution with the same mean (Hoeffding, Annals of Mathematical Statistics 27,
+    1956, 713): the result is never too small, however rare the hits. Twice the smaller tail, 1 at most.
+    """
+    from scipy.special import betainc
+
+    n_seen, most = np.asarray(n_seen, np.float64), np.asarray(most, np.float64)
+    share = np.clip(np.divide(expected, most, out=np.zeros(most.shape), where=most > 0), 0, 1)
+    above = np.where(n_seen > 0, betainc(np.maximum(n_seen, 1), np.maximum(most - n_seen, 0) + 1, share), 1.0)
+    below = np.where(n_seen < most, 1 - betainc(n_seen + 1, np.maximum(most - n_seen, 1), share), 1.0)
+    chances: np.ndarray = np.minimum(2 * np.minimum(above, below), 1.0)
+    return chances
 
 
 def overlap_chance(n_both: np.ndarray, n_first: np.ndarray, n_second: np.ndarray, n_texts: int) -> np.ndarray:

@@ -21,6 +21,7 @@ MENU = {
         ("textmap.py", "Text map"),
         ("combine.py", "Combine"),
     ],
+    "Explain": [("columns.py", "Columns"), ("slices.py", "Compare slices")],
     "Trust": [("evaluation.py", "Evaluation"), ("audit.py", "Audit"), ("splitting.py", "Splitting")],
 }
 HIDDEN = [("text.py", "Text"), ("similar.py", "Similar texts")]

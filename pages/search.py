@@ -38,6 +38,8 @@ def texts() -> None:
         index = finding.by_words(opened, typed)
         n_texts = index.count(typed)
         ui.heading("Texts", f"{ui.count(n_texts)} of {ui.count(text_list.count_texts(store))} contain these words")
+        if n_texts:
+            ui.page_link("slices.py", "compare them with the rest ›", a_words=typed)
     else:
         nearest = finding.by_meaning(opened, typed)
         ui.heading("Texts", f"the {len(nearest)} nearest, by cosine of their embeddings to that of your words")

@@ -5,6 +5,7 @@ Figures have transparent backgrounds, no frames, legends or toolbars, and explai
 
 from featurelib.charts.bars import TextRange, count_bars, density_bars, density_choice
 from featurelib.charts.coactivation import coactivation_heatmap
+from featurelib.charts.contrast import density_scatter
 from featurelib.charts.distributions import feature_spread, text_spread
 from featurelib.charts.featuremap import chosen_ids, feature_map, with_ring
 from featurelib.charts.style import prepare

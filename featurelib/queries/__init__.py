@@ -51,7 +51,7 @@ from featurelib.queries.features import (
 )
 from featurelib.queries.fidelity import fidelity, fidelity_bins, fidelity_summary, keyword_evidence
 from featurelib.queries.matching import firing_pairs, texts_per_feature, why_not_comparable
-from featurelib.queries.metadata import metadata_values
+from featurelib.queries.metadata import column_values, metadata_values
 from featurelib.queries.near_misses import near_misses
 from featurelib.queries.open_run import OpenRun
 from featurelib.queries.overview import cosine_bins, counts, density_bins, l0_bins, worst_texts
@@ -62,6 +62,15 @@ from featurelib.queries.relations import (
     coactivations,
     neighbours,
     opposites,
+)
+from featurelib.queries.slices import (
+    contrast,
+    contrast_rows,
+    contrast_value,
+    texts_having,
+    top_texts_among,
+    units,
+    value_contrasts,
 )
 from featurelib.queries.textmap import (
     features_among,
@@ -74,6 +83,18 @@ from featurelib.queries.textmap import (
 )
 from featurelib.queries.texts import TextRow, active_features, text, text_features, text_metadata, texts
 from featurelib.queries.top_texts import bands, count_top_texts, histogram, random_texts, top_texts
+from featurelib.queries.trend import (
+    CATEGORY,
+    DATE,
+    NUMBER,
+    Bins,
+    ColumnKinds,
+    bins_of,
+    column_kinds,
+    densities_by_bin,
+    trend_of,
+    trend_rows,
+)
 from featurelib.schema.records import ExplanationScore, Fidelity
 from featurelib.storage.own_columns import (
     MetadataColumn,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import pyarrow as pa
 
@@ -9,6 +11,7 @@ from featurelib.schema import Refusal
 from featurelib.stats import wilson
 from featurelib.storage.fired import texts_of
 from featurelib.storage.index.opened import Index
+from featurelib.storage.metadata import FEW_VALUES
 from featurelib.storage.own_columns import MetadataColumn, metadata_columns
 from featurelib.storage.store import Store
 
@@ -58,6 +61,65 @@ def _coded_having(index: Index, name: str, text_ids: np.ndarray, value: str | No
         return np.empty(0, np.int64)
     places, codes = index.arrays.codes(coded.number, text_ids)
     return np.asarray(places[codes == coded.values.index(value) + 1])
+
+
+@dataclass(frozen=True)
+class CodedTexts:
+    """Which texts have which values of a column; in a column of lists a text may have several."""
+
+    values: list[str]
+    """The different values as words, ascending."""
+    text_ids: np.ndarray
+    """int64 [n], ascending."""
+    codes: np.ndarray
+    """The place of a value that the text has, int64 [n]."""
+
+    @property
+    def n_corpus(self) -> np.ndarray:
+        """The number of texts that have each value."""
+        return np.bincount(self.codes, minlength=len(self.values))
+
+    def having(self, code: int) -> np.ndarray:
+        """The texts that have a value, ascending."""
+        texts: np.ndarray = self.text_ids[self.codes == code]
+        return texts
+
+
+def coded_texts(store: Store, column: MetadataColumn) -> CodedTexts:
+    """Return which texts have which values of a column; Refusal when there are too many to choose from."""
+    if column.n_distinct > FEW_VALUES:
+        raise Refusal(
+            f"'{column.name}' has more than {FEW_VALUES} different values; choose a column with fewer, or group them."
+        )
+    found = store.from_index(lambda index: _coded_texts(index, column.name, store.n_texts))
+    if found is not None:
+        return found
+    rows = store.ask(
+        f"""
+        with valued as (
+            select text_id, ({column.members})::varchar as value
+            from texts
+        )
+        select text_id, value
+        from valued
+        where value is not null
+        order by text_id, value"""
+    )
+    values, codes = np.unique(rows["value"].to_numpy(zero_copy_only=False).astype(str), return_inverse=True)
+    return CodedTexts(values.tolist(), rows["text_id"].to_numpy(), codes)
+
+
+def column_values(store: Store, column: str) -> list[str]:
+    """Return the different values of a column as words, ascending; Refusal as `coded_texts`."""
+    return store.once(f"values of {column}", lambda: coded_texts(store, metadata_column(store, column)).values)
+
+
+def _coded_texts(index: Index, name: str, n_texts: int) -> CodedTexts | None:
+    coded = index.coded.get(name)
+    if coded is None:
+        return None
+    text_ids, codes = index.arrays.codes(coded.number, np.arange(n_texts))
+    return CodedTexts(list(coded.values), text_ids, codes.astype(np.int64) - 1)
 
 
 def metadata_values(store: Store, feature_id: int, column: str, *, limit: int = 12) -> pa.Table:

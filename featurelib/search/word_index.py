@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from featurelib.language.characters import DIVIDER
@@ -77,6 +78,12 @@ class WordIndex:
             sql = "select count(*) from words where words match ?"
             rows = _ask(self.texts_file, sql, read.match and (read.match,), seconds)
         return rows[0][0] if rows else 0
+
+    def text_ids(self, query: str) -> np.ndarray:
+        """Return all texts that match, ascending, int64 [n]."""
+        sql, match = "select rowid from words where words match ? order by rowid", read_query(query).match
+        rows = _ask(self.texts_file, sql, match and (match,), self.store.seconds)
+        return np.fromiter((row[0] for row in rows), np.int64, len(rows))
 
     def features(self, query: str, *, limit: int = 20) -> pa.Table:
         """Return the features whose label and keywords match, the best first: feature_id, label, score."""

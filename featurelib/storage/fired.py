@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
+from featurelib.storage.index.arrays import offsets_of
 from featurelib.storage.store import Store
+
+ROWS_OF_BLOCK = 2_000_000
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,52 @@ class TextFeatures:
     """int32 [n]."""
     activations: np.ndarray
     """float32 [n]."""
+
+
+@dataclass(frozen=True)
+class FeatureBlock:
+    """The texts on which some features with successive ids fire; those of a feature as in `FeatureTexts`."""
+
+    first: int
+    """The id of the first of them."""
+    offsets: np.ndarray
+    """Where each feature's texts begin, and at the end where the last one's end, int64 [n_features + 1]."""
+    text_ids: np.ndarray
+    """Whole numbers [n]."""
+    activations: np.ndarray
+    """float32 [n]."""
+
+    @property
+    def n_features(self) -> int:
+        """How many features there are."""
+        return len(self.offsets) - 1
+
+
+def feature_blocks(store: Store) -> Iterator[FeatureBlock]:
+    """Go through all features, so many at a time that memory is bounded: about `ROWS_OF_BLOCK` activations, or one."""
+    offsets = offsets_of(n_active(store))
+    first = 0
+    while first < len(offsets) - 1:
+        last = max(first + 1, int(np.searchsorted(offsets, offsets[first] + ROWS_OF_BLOCK, "right")) - 1)
+        own = offsets[first : last + 1]
+        yield FeatureBlock(first, own - own[0], *_of_features(store, first, last))
+        first = last
+
+
+def _of_features(store: Store, first: int, last: int) -> tuple[np.ndarray, np.ndarray]:
+    found = store.from_index(lambda index: index.arrays.of_features(first, last))
+    if found is not None:
+        return found
+    rows = store.ask(
+        """
+        select text_id, activation
+        from activations_by_feature
+        where feature_id >= $first and feature_id < $last
+        order by feature_id, activation desc, text_id""",
+        first=first,
+        last=last,
+    )
+    return rows["text_id"].to_numpy(), rows["activation"].to_numpy()
 
 
 def texts_of(store: Store, feature_id: int) -> FeatureTexts:

@@ -15,6 +15,7 @@ from featurelib.ui.kit.elements import Html, count, density, heading, html, numb
 from featurelib.ui.kit.lists import Line, feature_line, inline_list, line_list
 from featurelib.ui.kit.session import Opened
 from featurelib.ui.kit.theme import Colours
+from featurelib.ui.texts.id_list import LONGEST, written
 from featurelib.ui.texts.text_list import after_title, cut_text
 
 FOUND = 8
@@ -84,6 +85,9 @@ def texts_listed(run: Opened, ids: Sequence[int], values: Mapping[int, float], l
     line_list("lassoed", lines)
     if len(ids) > LISTED:
         sentence(f"{len(ids) - LISTED:,} more are in the download.")
+    listed = written(ids)
+    if len(listed) <= LONGEST:
+        page_link("slices.py", "compare them with the rest ›", a_texts=listed)
     download(f"{run.name}-texts", lambda: _with_values(run.store, ordered, values), key="texts", what="Download")
     among = queries.features_among(run.store, ids).to_pylist()
     line_list(

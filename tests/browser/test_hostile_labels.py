@@ -32,6 +32,7 @@ PATHS = (
     *("/map", "/families", "/evaluation", "/audit?every=yes", "/search?q=star&by=features", "/search?q=galaxy"),
     *("/text?text=3", "/try?t=galaxy%20star", "/try?t=galaxy%0Astar&lines=yes", "/steer?text=3&set=3:0.5,4:0.2"),
     *("/textmap", "/combine?with=3", "/similar?a=3&b=4", "/splitting"),
+    *("/columns", "/slices?a_words=star", "/slices?a_words=%3Cb%3E"),
 )
 LINKS = """() => [...document.querySelectorAll('a')].map(link => link.href)
     .filter(href => !href.startsWith(location.origin) && !href.startsWith('blob:'))"""

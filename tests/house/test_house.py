@@ -24,12 +24,12 @@ from tests.support.import_graph import (
 GROUND = {"schema", "stats", "storage", "language", "installation"}
 SUBJECTS = {
     "corpus", "embedder", "sae", "summaries", "labels", "layout", "guard", "charts", "classification", "llm",
-    "attribution", "families", "steering", "audit", "matching",
+    "attribution", "families", "steering", "audit", "matching", "slices",
 }  # fmt: skip
 QUESTIONS = {"queries", "search", "live", "charts"}
 KIT = GROUND | QUESTIONS
 TEXTS = KIT | {"ui/kit"}
-PLACE = TEXTS | {"ui/texts", "matching"}
+PLACE = TEXTS | {"ui/texts", "matching", "slices"}
 """What the room of one page may import: never that of another page."""
 STAGE = GROUND | (SUBJECTS - {"guard", "charts"}) | {"build"}
 MAY_IMPORT = {
@@ -40,7 +40,7 @@ MAY_IMPORT = {
     "installation": set(),
     "language": {"schema"},
     "storage": {"schema", "stats", "installation"},
-    "queries": GROUND,
+    "queries": GROUND | {"slices"},
     "search": GROUND,
     "live": GROUND | {"embedder", "sae", "attribution", "steering"},
     "ui": {"ui/kit", "ui/texts"},
@@ -60,7 +60,7 @@ DOORS = {
     "keybert": {"labels"},
     "umap": {"layout"},
     "sklearn": {"layout", "labels", "classification", "families"},
-    "scipy": {"stats", "storage", "families", "classification"},
+    "scipy": {"stats", "storage", "families", "classification", "slices"},
     "openai": {"llm"},
     "icu4py": {"language"},
     "py3langid": {"language"},
@@ -73,9 +73,11 @@ DOORS = {
 }
 BANNED = {"data", "info", "result", "item", "process", "handle", "manager", "helper", "utils"}
 SHARED_SUBJECTS = {
-    "attribution", "attributions", "audit", "coactivation", "combine", "evaluation", "explanations", "export",
+    "attribution", "attributions", "audit", "coactivation", "combine", "contrast", "evaluation", "explanations",
+    "export",
     "families", "features", "fidelity", "keywords", "labels", "layout", "map", "matching", "metadata", "metrics",
-    "navigation", "near_misses", "overview", "relations", "similar", "steering", "textmap", "texts", "top_texts",
+    "navigation", "near_misses", "overview", "relations", "similar", "slices", "steering", "textmap", "texts",
+    "top_texts", "trend",
 }  # fmt: skip
 """One subject in several layers: file names that may stand in more than one room."""
 PATHS = [pytest.param(path, id=path.relative_to(ROOT).as_posix()) for path in product_files()]

@@ -27,11 +27,14 @@ BUDGETS = {
     "text.py": (0, 8, 25, 90_000),
     "textmap.py": (0, 6, 25, 200_000),
     "combine.py": (0, 8, 25, 120_000),
+    "columns.py": (0, 4, 30, 120_000),
+    "slices.py": (0, 8, 45, 160_000),
     "evaluation.py": (0, 2, 50, 160_000),
     "audit.py": (0, 2, 25, 90_000),
 }
 """Questions to DuckDB and to the index on a second visit, elements, and bytes of a page."""
-PARAMS = {"feature.py": {"feature": 3}, "text.py": {"text": 7}, "search.py": {"q": "galaxy"}, "combine.py": {"with": 3}}
+PARAMS = {"feature.py": {"feature": 3}, "text.py": {"text": 7}, "search.py": {"q": "galaxy"}, "combine.py": {"with": 3},
+          "slices.py": {"a_words": "star"}}  # fmt: skip
 
 
 @pytest.fixture

@@ -49,11 +49,12 @@ from tests.support.page import (
 
 PAGES = [
     *("overview.py", "features.py", "feature.py", "map.py", "families.py", "search.py", "try.py", "steer.py"),
-    *("textmap.py", "combine.py", "evaluation.py", "audit.py", "splitting.py", "text.py", "similar.py"),
+    *("textmap.py", "combine.py", "columns.py", "slices.py", "evaluation.py", "audit.py"),
+    *("splitting.py", "text.py", "similar.py"),
 ]
 MENU = [
     *("Overview", "Features", "Feature", "Map", "Families", "Search", "Try a text", "Steer", "Text map", "Combine"),
-    *("Evaluation", "Audit", "Splitting"),
+    *("Columns", "Compare slices", "Evaluation", "Audit", "Splitting"),
 ]
 
 

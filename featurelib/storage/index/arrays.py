@@ -87,6 +87,11 @@ class Arrays:
         own = slice(int(self._feature_offsets[feature_id]), int(self._feature_offsets[feature_id + 1]))
         return self._feature_texts[own], self._feature_activations[own]
 
+    def of_features(self, first: int, last: int) -> tuple[np.ndarray, np.ndarray]:
+        """What `of_feature` gives for the features from `first` to before `last`, one after the other."""
+        own = slice(int(self._feature_offsets[first]), int(self._feature_offsets[last]))
+        return self._feature_texts[own], self._feature_activations[own]
+
     def of_texts(self, text_ids: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """The features that fire on some texts: the place of the text in `text_ids`, the feature, its activation.
 

@@ -37,13 +37,13 @@ def label_of(text: object) -> str:
     return ADDRESS.sub("\\1\u2060", MARKDOWN.sub(r"\\\1", line[:200]))
 
 
-def _raw(name: str) -> str:
-    return str(st.query_params.get(name, ""))[:LONGEST]
+def _raw(name: str, longest: int = LONGEST) -> str:
+    return str(st.query_params.get(name, ""))[:longest]
 
 
 def param(name: str, default: str = "", *, longest: int = 500) -> str:
     """A text of the address, cut at `longest` characters, without control characters."""
-    return plain(_raw(name))[:longest] or default
+    return plain(_raw(name, max(longest, LONGEST)))[:longest] or default
 
 
 def whole_number_param(name: str) -> int | None:

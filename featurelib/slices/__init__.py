@@ -1,0 +1,7 @@
+"""What sets of texts have in common: features that fire oftener in one set than in another, or that follow a number.
+
+units     which texts count (each different text once), and how long they are
+ranked    activations as ranks among the texts that count
+contrast  one set of texts against another, every feature's densities, AUROC and chance
+trend     every feature's rank correlation with a number or a date
+"""
