@@ -1,4 +1,4 @@
-"""The command line: build | serve | status | verify | inspect | export, as python -m precompute or feature-browser."""
+"""The command line, as python -m precompute or feature-browser: build, classify, serve, status, verify and others."""
 
 from __future__ import annotations
 
@@ -65,6 +65,7 @@ def parser() -> argparse.ArgumentParser:
         command.add_argument("--data", type=Path, help="folder of the runs (default: data/ of the project, or ./data)")
     serve = commands.add_parser("serve", help="show the runs of a folder in the browser", allow_abbrev=False)
     serve.add_argument("data", nargs="?", type=Path, help="folder of the runs (default: as above)")
+    _add_classify(commands)
     _add_sae_commands(commands)
     return top
 
@@ -84,6 +85,41 @@ def _present_names(names: Sequence[str | None], say: Say) -> list[str | None]:
         if name in RENAMED:
             say(f"note: the stage '{name}' is now called '{RENAMED[name]}'")
     return [RENAMED.get(name, name) if name else None for name in names]
+
+
+def _add_classify(commands: Any) -> None:
+    classify = commands.add_parser(
+        "classify", help="which labels features predict, beside embeddings, words and chance", allow_abbrev=False
+    )
+    classify.add_argument("config", nargs="?", type=Path, help="YAML file with the same keys as the flags; flags win")
+    classify.add_argument("--run", help="the run whose texts are classified")
+    several: dict[str, Any] = {"action": "append", "default": None}
+    classify.add_argument("--label", **several, metavar="COLUMN", help="a column of labels; may be given several times")
+    classify.add_argument(
+        "--representation",
+        **several,
+        help="what a classifier sees, such as features+binary or embedding; several times",
+    )
+    classify.add_argument("--classifier", **several, help="logistic or tree; several times (default: both)")
+    classify.add_argument("--split", metavar="COLUMN", help="column that calls texts train and test (default: drawn)")
+    classify.add_argument("--name", help="name of the set of experiments (default: the label's)")
+    classify.add_argument("--folds", type=int, help="parts of the cross-validation that finds settings (default 3)")
+    classify.add_argument("--seed", type=int, help="seed of everything that is drawn")
+    classify.add_argument("--data", type=Path, help="folder of the runs (default: data/ of the project, or ./data)")
+
+
+CLASSIFY_FLAGS = ("run", "label", "representation", "classifier", "split", "name", "folds", "seed")
+
+
+def _classify(options: argparse.Namespace) -> int:
+    from precompute.classify.config import config_of, read_yaml
+    from precompute.classify.experiments import classify
+
+    keys = read_yaml(options.config) if options.config else {}
+    flags = {name: getattr(options, name) for name in CLASSIFY_FLAGS}
+    keys |= {name: value for name, value in flags.items() if value is not None}
+    classify(config_of(keys), options.data, say)
+    return 0
 
 
 def _add_sae_commands(commands: Any) -> None:
@@ -150,6 +186,8 @@ def run(arguments: Sequence[str]) -> int:
         span = Span(*_present_names([options.only, options.start, options.end], say))
         build(read_config(options), options.data, span, say)
         return 0
+    if options.command == "classify":
+        return _classify(options)
     if options.command in ("inspect", "export"):
         return _read_sae(options)
     if options.command == "status":

@@ -1,0 +1,96 @@
+"""How well labels were predicted: accuracy, macro F1 and AUROC, each with a 95 % interval by bootstrap over test texts.
+
+Percentile bootstrap (Efron, The Annals of Statistics 7, 1979, 1): the test texts are drawn again, with replacement.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from featurelib.stats import Estimate, midranks
+
+DRAWS = 1_000
+DRAWS_OF_AUROC = 200
+MOST_RANKED = 200_000_000
+"""Ranks that the bootstrap of an AUROC sets at most: with many classes and texts it draws less often."""
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What the predictions of one classifier are worth on its test texts."""
+
+    accuracy: Estimate
+    macro_f1: Estimate
+    """The mean over the classes of 2·precision·recall / (precision + recall); 0 for a class that is never right."""
+    auroc: Estimate
+    """The mean over the classes of P(a text of the class scores higher on it than another text); NaN without scores."""
+
+
+def score(
+    true: np.ndarray, predicted: np.ndarray, class_scores: np.ndarray | None, n_classes: int, seed: int = 0
+) -> Scores:
+    """Compare predicted labels with the true ones, both codes from 0, int64 [n].
+
+    `class_scores` [n, n_classes] are higher for likelier classes. Classes that no test text has are not in the means.
+    """
+    draw = np.random.default_rng([seed, len(true)])
+    weights = np.stack(
+        [np.bincount(draw.integers(len(true), size=len(true)), minlength=len(true)) for _ in range(DRAWS)]
+    )
+    right = (true == predicted).astype(np.float64)
+    accuracies = weights @ right / len(true)
+    f1 = np.array([macro_f1(true, predicted, n_classes, own) for own in weights])
+    return Scores(
+        _estimate(float(right.mean()), accuracies),
+        _estimate(macro_f1(true, predicted, n_classes), f1),
+        _auroc(true, class_scores, draw),
+    )
+
+
+def macro_f1(true: np.ndarray, predicted: np.ndarray, n_classes: int, weights: np.ndarray | None = None) -> float:
+    """Return the mean F1 of the classes that stand among the true or the predicted labels."""
+    own = np.ones(len(true)) if weights is None else weights
+    hits = np.bincount(true, own * (true == predicted), n_classes)
+    both = np.bincount(true, own, n_classes) + np.bincount(predicted, own, n_classes)
+    f1 = np.divide(2 * hits, both, out=np.zeros(n_classes), where=both > 0)
+    return float(f1[both > 0].mean()) if (both > 0).any() else float("nan")
+
+
+def macro_auroc(true: np.ndarray, class_scores: np.ndarray) -> float:
+    """Return the mean AUROC of the classes that have test texts, and of which others are there too."""
+    found = []
+    for code in np.unique(true):
+        positive = true == code
+        n, others = int(positive.sum()), int((~positive).sum())
+        if others:
+            above = midranks(class_scores[:, code])[positive].sum() - n * (n + 1) / 2
+            found.append(above / (n * others))
+    return float(np.mean(found)) if found else float("nan")
+
+
+def _auroc(true: np.ndarray, class_scores: np.ndarray | None, draw: np.random.Generator) -> Estimate:
+    if class_scores is None:
+        return Estimate(float("nan"), float("nan"), float("nan"))
+    draws = max(20, min(DRAWS_OF_AUROC, MOST_RANKED // max(class_scores.size, 1)))
+    again = [draw.integers(len(true), size=len(true)) for _ in range(draws)]
+    return _estimate(
+        macro_auroc(true, class_scores), np.array([macro_auroc(true[rows], class_scores[rows]) for rows in again])
+    )
+
+
+def _estimate(value: float, drawn: np.ndarray) -> Estimate:
+    low, high = np.nanquantile(drawn, [0.025, 0.975])
+    return Estimate(value, float(low), float(high))
+
+
+def mcnemar(right: np.ndarray, other_right: np.ndarray) -> float:
+    """Return P(two classifiers differ so on the same texts by chance), from which texts each had right, bool [n].
+
+    McNemar's exact test (Psychometrika 12, 1947, 153): of the texts that only one had right, each had it with chance ½.
+    """
+    from scipy.stats import binomtest
+
+    only, other_only = int((right & ~other_right).sum()), int((other_right & ~right).sum())
+    return float(binomtest(only, only + other_only, 0.5).pvalue) if only + other_only else 1.0

@@ -1,0 +1,101 @@
+"""What is to be classified, from flags or a YAML file with the same keys."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from featurelib.classification.pipeline import CLASSIFIERS, DEPTHS, FOLDS, LEAVES, STRENGTHS, Settings
+from featurelib.classification.representation import Representation
+from featurelib.schema import Refusal
+
+USUAL = (
+    *("features", "features+binary", "features+anova-50", "features+largest-20"),
+    *("reconstruction", "embedding", "random", "tfidf"),
+)
+LISTS = ("label", "representation", "classifier", "strengths", "depths", "leaves")
+
+
+@dataclass(frozen=True)
+class ClassifyConfig:
+    """One set of experiments."""
+
+    run: str
+    """The run whose texts are classified."""
+    label: tuple[str, ...]
+    """Columns of labels, each of which is predicted."""
+    representation: tuple[str, ...] = USUAL
+    """What the classifiers see, as in `featurelib.classification.representation`."""
+    classifier: tuple[str, ...] = CLASSIFIERS
+    """logistic, tree."""
+    name: str = ""
+    """The name of the set; empty: that of the label columns."""
+    split: str = ""
+    """The column that calls texts train and test; empty: 80 to 20, drawn."""
+    strengths: tuple[float, ...] = STRENGTHS
+    """Values of C that are tried."""
+    depths: tuple[int, ...] = DEPTHS
+    """Depths of trees that are tried."""
+    leaves: tuple[int, ...] = LEAVES
+    """Least numbers of texts in a leaf that are tried."""
+    folds: int = FOLDS
+    """Parts of the cross-validation that finds settings."""
+    seed: int = 0
+    """Seed of all that is drawn."""
+    known: tuple[Representation, ...] = field(init=False)
+    """The representations, read."""
+
+    def __post_init__(self) -> None:
+        """Check the values; Refusal names what is wrong."""
+        if not self.label:
+            raise Refusal("no label column is given; name one with --label COLUMN.")
+        object.__setattr__(self, "known", tuple(map(Representation.parse, self.representation)))
+        for name in self.classifier:
+            if name not in CLASSIFIERS:
+                raise Refusal(f"'{name[:40]}' is no classifier; expected is one of {', '.join(CLASSIFIERS)}.")
+        if self.folds < 2:
+            raise Refusal(f"folds is {self.folds}; 2 or more are expected.")
+
+    @property
+    def set_name(self) -> str:
+        """The name of the set."""
+        return self.name or "-".join(self.label)
+
+    @property
+    def settings(self) -> Settings:
+        """What is tried of a classifier."""
+        return Settings(self.strengths, self.depths, self.leaves, self.folds, self.seed)
+
+
+def config_of(keys: Mapping[str, Any]) -> ClassifyConfig:
+    """Make a config of keys that are set; Refusal for an unknown key, or a run that is missing."""
+    known = {each.name for each in fields(ClassifyConfig) if each.init}
+    unknown = sorted(set(keys) - known)
+    if unknown:
+        raise Refusal(f"'{unknown[0]}' is no key of classify; known are {', '.join(sorted(known))}.")
+    if not keys.get("run"):
+        raise Refusal("no run is given; name one with --run NAME.")
+    values = {name: value for name, value in keys.items() if value not in (None, (), [])}
+    for name in LISTS:
+        if name in values and not isinstance(values[name], list | tuple):
+            values[name] = [values[name]]
+        if name in values:
+            values[name] = tuple(values[name])
+    return ClassifyConfig(**{"label": ()} | values)
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Read a YAML file of keys; Refusal when it is none."""
+    if not path.is_file():
+        raise Refusal(f"there is no file {path}; give classify a YAML file, or flags.")
+    try:
+        keys = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as wrong:
+        raise Refusal(f"{path.name} is no YAML ({str(wrong).partition(chr(10))[0][:160]}); mend it.") from wrong
+    if not isinstance(keys, dict) or not all(isinstance(key, str) for key in keys):
+        raise Refusal(f"{path.name} holds no keys; expected are lines such as 'run: demo' and 'label: group'.")
+    return keys
