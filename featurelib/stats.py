@@ -4,7 +4,8 @@ shares          wilson, mean_of_shares, difference_of_shares
 means           mean_interval, ratio_interval, quantile_interval, bootstrap
 ranking         midranks, AUROC (three ways to compute it) with its interval, average precision with its interval
 correlation     correlation, rank_correlation, correlation_interval, correlation_chance
-many tests      normal_quantile (Bonferroni), benjamini_hochberg, discovery_rates, overlap_chance, excess_chance
+many tests      normal_quantile (Bonferroni), benjamini_hochberg, discovery_rates, overlap_chance, excess_chance,
+                mcnemar
 """
 
 from __future__ import annotations
@@ -353,3 +354,14 @@ def overlap_chance(n_both: np.ndarray, n_first: np.ndarray, n_second: np.ndarray
 
     chances: np.ndarray = hypergeom.sf(n_both - 1, n_texts, n_first, n_second)
     return chances
+
+
+def mcnemar(only_first: int, only_second: int) -> float:
+    """Return P(two classifiers differ so by chance), from how many texts only the one or the other had right.
+
+    The exact test of McNemar (Psychometrika 12, 1947, 153): each is the first's with chance ½; two sides.
+    """
+    from scipy.special import bdtr
+
+    n = only_first + only_second
+    return min(1.0, 2 * float(bdtr(min(only_first, only_second), n, 0.5))) if n else 1.0

@@ -21,7 +21,12 @@ MENU = {
         ("textmap.py", "Text map"),
         ("combine.py", "Combine"),
     ],
-    "Explain": [("columns.py", "Columns"), ("slices.py", "Compare slices")],
+    "Explain": [
+        ("columns.py", "Columns"),
+        ("slices.py", "Compare slices"),
+        ("classify.py", "Classify"),
+        ("experiments.py", "Experiments"),
+    ],
     "Trust": [("evaluation.py", "Evaluation"), ("audit.py", "Audit"), ("splitting.py", "Splitting")],
 }
 HIDDEN = [("text.py", "Text"), ("similar.py", "Similar texts")]

@@ -112,7 +112,7 @@ CLASSIFY_FLAGS = ("run", "label", "representation", "classifier", "split", "name
 
 
 def _classify(options: argparse.Namespace) -> int:
-    from precompute.classify.config import config_of, read_yaml
+    from precompute.classify.classify_config import config_of, read_yaml
     from precompute.classify.experiments import classify
 
     keys = read_yaml(options.config) if options.config else {}

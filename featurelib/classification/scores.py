@@ -83,14 +83,3 @@ def _auroc(true: np.ndarray, class_scores: np.ndarray | None, draw: np.random.Ge
 def _estimate(value: float, drawn: np.ndarray) -> Estimate:
     low, high = np.nanquantile(drawn, [0.025, 0.975])
     return Estimate(value, float(low), float(high))
-
-
-def mcnemar(right: np.ndarray, other_right: np.ndarray) -> float:
-    """Return P(two classifiers differ so on the same texts by chance), from which texts each had right, bool [n].
-
-    McNemar's exact test (Psychometrika 12, 1947, 153): of the texts that only one had right, each had it with chance ½.
-    """
-    from scipy.stats import binomtest
-
-    only, other_only = int((right & ~other_right).sum()), int((other_right & ~right).sum())
-    return float(binomtest(only, only + other_only, 0.5).pvalue) if only + other_only else 1.0

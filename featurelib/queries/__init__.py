@@ -27,6 +27,24 @@ from featurelib.queries.evaluation import (
     threshold_bins,
     thresholds,
 )
+from featurelib.queries.experiments import (
+    METRICS,
+    Experiment,
+    Paired,
+    TreeNode,
+    about_experiments,
+    class_scores,
+    confusions,
+    experiments,
+    importances,
+    paired,
+    path_to,
+    predictions,
+    reasons,
+    sets_of,
+    texts_of_node,
+    tree,
+)
 from featurelib.queries.explanations import Explanation, explanation
 from featurelib.queries.families import (
     Family,

@@ -22,7 +22,7 @@ from featurelib.storage import files
 from featurelib.storage.experiments import ExperimentSet, experiment_set
 from featurelib.storage.runs import find_run
 from precompute.build.job import Say
-from precompute.classify.config import ClassifyConfig
+from precompute.classify.classify_config import ClassifyConfig
 from precompute.classify.inputs import RunInputs
 
 VERSION = 1

@@ -61,7 +61,7 @@ DOORS = {
     "keybert": {"labels"},
     "umap": {"layout"},
     "sklearn": {"layout", "labels", "classification", "families"},
-    "scipy": {"stats", "storage", "families", "classification", "slices"},
+    "scipy": {"stats", "storage", "families", "classification", "classify", "slices"},
     "openai": {"llm"},
     "icu4py": {"language"},
     "py3langid": {"language"},
@@ -74,11 +74,10 @@ DOORS = {
 }
 BANNED = {"data", "info", "result", "item", "process", "handle", "manager", "helper", "utils"}
 SHARED_SUBJECTS = {
-    "attribution", "attributions", "audit", "coactivation", "combine", "contrast", "evaluation", "explanations",
-    "export",
-    "families", "features", "fidelity", "keywords", "labels", "layout", "map", "matching", "metadata", "metrics",
-    "navigation", "near_misses", "overview", "relations", "similar", "slices", "steering", "textmap", "texts",
-    "top_texts", "trend",
+    "attribution", "attributions", "audit", "classify", "coactivation", "combine", "contrast", "evaluation",
+    "experiments", "explanations", "export", "families", "features", "fidelity", "keywords", "labels", "layout", "map",
+    "matching", "metadata", "metrics", "navigation", "near_misses", "overview", "relations", "similar", "slices",
+    "steering", "textmap", "texts", "top_texts", "trend",
 }  # fmt: skip
 """One subject in several layers: file names that may stand in more than one room."""
 PATHS = [pytest.param(path, id=path.relative_to(ROOT).as_posix()) for path in product_files()]

@@ -1,0 +1,229 @@
+"""Questions about sets of experiments: scores, what was taken for what, what counts, and why texts were got wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from featurelib.schema import Refusal
+from featurelib.stats import mcnemar, wilson
+from featurelib.storage.experiments import ExperimentSet, experiment_set, experiment_sets
+from featurelib.storage.fired import texts_of
+from featurelib.storage.runs import Run
+from featurelib.storage.store import Store
+
+METRICS = ("accuracy", "macro_f1", "auroc")
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """One experiment and its scores."""
+
+    name: str
+    label_column: str
+    representation: str
+    classifier: str
+    train: str
+    test: str
+    n_train: int
+    n_test: int
+    seconds: float
+    settings: str
+    """What cross-validation chose, JSON."""
+    scores: dict[str, tuple[float, float, float]]
+    """By metric: value, and the ends of its 95 % interval."""
+
+
+@dataclass(frozen=True)
+class TreeNode:
+    """A node of a tree; texts with at most `threshold` go to `low`, the others to `high`."""
+
+    node: int
+    column: int
+    """The feature that is asked for; -1 in a leaf."""
+    name: str
+    """The feature's label."""
+    threshold: float
+    low: int
+    """The node that follows; -1 in a leaf."""
+    high: int
+    n_texts: int
+    """Training texts that come here."""
+    labels: list[str]
+    """Their commonest labels."""
+    shares: list[float]
+    """What share of them each has."""
+
+
+@dataclass(frozen=True)
+class Paired:
+    """Two experiments on the same test texts."""
+
+    n_both: int
+    """Test texts that both have."""
+    only_first: int
+    """Of these, those that only the first had right."""
+    only_second: int
+    chance: float
+    """McNemar's exact test: P(such a difference, or a larger one, by chance)."""
+
+
+def sets_of(store: Store) -> list[str]:
+    """Return the names of the run's sets of experiments."""
+    return [kept.name for kept in experiment_sets(_run(store))]
+
+
+def about_experiments(store: Store, name: str) -> dict[str, object]:
+    """Return what a set of experiments was made from."""
+    return _set(store, name).about()
+
+
+def experiments(store: Store, name: str) -> list[Experiment]:
+    """Return the experiments of a set that are done, in their order."""
+    found: dict[str, Experiment] = {}
+    for row in _table(store, name, "scores").to_pylist():
+        name_of_it, metric = row.pop("experiment"), row.pop("metric")
+        estimate = row.pop("value"), row.pop("low"), row.pop("high")
+        found.setdefault(name_of_it, Experiment(name_of_it, **row, scores={})).scores[metric] = estimate
+    return list(found.values())
+
+
+def predictions(store: Store, name: str, experiment: str) -> pa.Table:
+    """Return what was predicted for each test text: text_id, true, predicted."""
+    return _of(_table(store, name, "predictions"), experiment)
+
+
+def confusions(store: Store, name: str, experiment: str) -> pa.Table:
+    """Return which labels were taken for which others: true, predicted, n_texts, share (of the true label's texts)."""
+    rows = predictions(store, name, experiment)
+    sizes = dict(zip(*np.unique(rows["true"].to_numpy(False).astype(str), return_counts=True), strict=True))
+    wrong = rows.filter(pc.not_equal(rows["true"], rows["predicted"]))
+    counted = wrong.group_by(["true", "predicted"]).aggregate([([], "count_all")])
+    shares = [
+        n / sizes[true] for true, n in zip(counted["true"].to_pylist(), counted["count_all"].to_pylist(), strict=True)
+    ]
+    table = pa.table(
+        {
+            "true": counted["true"],
+            "predicted": counted["predicted"],
+            "n_texts": counted["count_all"],
+            "share": pa.array(shares, pa.float64()),
+        }
+    )
+    return table.sort_by([("n_texts", "descending"), ("true", "ascending"), ("predicted", "ascending")])
+
+
+def class_scores(store: Store, name: str, experiment: str) -> pa.Table:
+    """Return how each label's test texts were predicted: label, n_texts, recall, low, high, precision, f1.
+
+    Recall is the share of its texts that were given it, with the interval of Wilson; precision the share of the texts
+    that were given it whose label it is, null where none was.
+    """
+    rows = predictions(store, name, experiment)
+    true, predicted = (rows[column].to_numpy(False).astype(str) for column in ("true", "predicted"))
+    names = np.unique(true)
+    n_true = np.array([(true == label).sum() for label in names])
+    n_given = np.array([(predicted == label).sum() for label in names])
+    hits = np.array([((true == label) & (predicted == label)).sum() for label in names])
+    low, high = wilson(hits, n_true)
+    precision = np.divide(hits, n_given, out=np.zeros(len(names)), where=n_given > 0)
+    return pa.table(
+        {
+            "label": names.tolist(),
+            "n_texts": n_true,
+            "recall": hits / n_true,
+            "low": low,
+            "high": high,
+            "precision": pa.array(precision, mask=n_given == 0),
+            "f1": 2 * hits / (n_true + n_given),
+        }
+    )
+
+
+def importances(store: Store, name: str, experiment: str) -> pa.Table:
+    """Return the columns that count, label by label ("" for a tree): label, rank, column, name, weight."""
+    return _of(_table(store, name, "importances"), experiment)
+
+
+def tree(store: Store, name: str, experiment: str) -> list[TreeNode]:
+    """Return the nodes of a tree, the root first."""
+    return [TreeNode(**row) for row in _of(_table(store, name, "nodes"), experiment).to_pylist()]
+
+
+def reasons(store: Store, name: str, experiment: str, text_ids: Sequence[int]) -> pa.Table:
+    """Return why some texts were given a wrong label: text_id, rank, column, name, contribution."""
+    rows = _of(_table(store, name, "contributions"), experiment)
+    return rows.filter(pc.is_in(rows["text_id"], pa.array(text_ids, pa.int64())))
+
+
+def texts_of_node(store: Store, nodes: Sequence[TreeNode], node: int, binary: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Return the texts of the corpus that a node sends to its two sides, ascending: at most the threshold, and above.
+
+    `nodes` are those of a tree on the features of this run, or on whether they fire (`binary`).
+    """
+    inside = np.ones(store.n_texts, bool)
+    for step, is_high in path_to(nodes, node):
+        above = _above(store, nodes[step], binary)
+        inside &= above if is_high else ~above
+    above = _above(store, nodes[node], binary)
+    return np.flatnonzero(inside & ~above), np.flatnonzero(inside & above)
+
+
+def path_to(nodes: Sequence[TreeNode], node: int) -> list[tuple[int, bool]]:
+    """Return the nodes above one, the root first, and whether the way goes to the side above the threshold."""
+    if not 0 <= node < len(nodes):
+        raise Refusal(f"the tree has no node {node}; its nodes are 0 to {len(nodes) - 1}.")
+    parents = {row.low: (row.node, False) for row in nodes} | {row.high: (row.node, True) for row in nodes}
+    way: list[tuple[int, bool]] = []
+    while node in parents:
+        node, is_high = parents[node]
+        way.append((node, is_high))
+    return way[::-1]
+
+
+def _above(store: Store, row: TreeNode, binary: bool) -> np.ndarray:
+    fired = texts_of(store, row.column)
+    above = np.zeros(store.n_texts, bool)
+    values = np.ones(len(fired.activations)) if binary else np.asarray(fired.activations)
+    above[np.asarray(fired.text_ids)[values > row.threshold]] = True
+    return above
+
+
+def paired(store: Store, first: tuple[str, str], second: tuple[str, str]) -> Paired:
+    """Compare two experiments, each a set and a name, on the test texts that both have; Refusal when there is none."""
+    tables = [predictions(store, *each) for each in (first, second)]
+    ids = [rows["text_id"].to_numpy() for rows in tables]
+    both, *places = np.intersect1d(*ids, return_indices=True)
+    if not len(both):
+        raise Refusal("the two experiments have no test text in common; choose two of the same label and split.")
+    right = [
+        pc.equal(rows["true"], rows["predicted"]).to_numpy(False)[place]
+        for rows, place in zip(tables, places, strict=True)
+    ]
+    only = int((right[0] & ~right[1]).sum()), int((right[1] & ~right[0]).sum())
+    return Paired(len(both), *only, mcnemar(*only))
+
+
+def _run(store: Store) -> Run:
+    return Run(store.generation.path.parent)
+
+
+def _set(store: Store, name: str) -> ExperimentSet:
+    kept = experiment_set(_run(store), name)
+    if kept.name not in sets_of(store):
+        known = ", ".join(sets_of(store)) or "none"
+        raise Refusal(f"the run has no set of experiments '{name[:60]}'; there are: {known}.")
+    return kept
+
+
+def _table(store: Store, name: str, table: str) -> pa.Table:
+    kept = _set(store, name)
+    return store.remember(f"experiments {kept.name} {table} {kept.stamp()}", lambda: kept.table(table))
+
+
+def _of(rows: pa.Table, experiment: str) -> pa.Table:
+    return rows.filter(pc.equal(rows["experiment"], experiment)).drop_columns(["experiment"])

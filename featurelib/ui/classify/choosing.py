@@ -1,0 +1,83 @@
+"""Which set of experiments and which experiment a page shows: both live in the address."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import streamlit as st
+
+from featurelib import installation, queries
+from featurelib.queries import Experiment
+from featurelib.ui.kit.address import choice_box
+from featurelib.ui.kit.elements import sentence
+from featurelib.ui.kit.session import Opened
+
+RESETS = ("page", "class", "node", "true", "predicted")
+CLASSIFIERS = {"logistic": "linear model", "tree": "decision tree"}
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """One experiment of a set."""
+
+    set_name: str
+    experiment: Experiment
+
+    @property
+    def reads_features(self) -> bool:
+        """Whether what it reads are features of the run, which have pages."""
+        return self.experiment.representation.split("+")[0] == "features"
+
+    @property
+    def is_tree(self) -> bool:
+        """Whether its classifier is a decision tree."""
+        return self.experiment.classifier == "tree"
+
+
+def how_to(name: str) -> str:
+    """The sentence shown when a run has no experiments."""
+    command = installation.command(f"classify --run {name} --label COLUMN")
+    return f"This run has no experiments yet. Predict a column of labels with: {command}"
+
+
+def choose(opened: Opened) -> Chosen | None:
+    """Draw the boxes; the experiment that they show, None where the run has none."""
+    sets = queries.sets_of(opened.store)
+    if not sets:
+        return None
+    with st.container(horizontal=True, vertical_alignment="bottom", key="filters"):
+        name = choice_box("Experiments", "set", sets, resets=("label", "sees", "by", *RESETS), width=180)
+        known = queries.experiments(opened.store, name)
+        if not known:
+            return None
+        label = _box("Predicts", "label", [each.label_column for each in known], resets=("sees", "by", *RESETS))
+        known = [each for each in known if each.label_column == label]
+        sees = _box("Sees", "sees", [each.representation for each in known], resets=("by", *RESETS))
+        known = [each for each in known if each.representation == sees]
+        by = _box("With a", "by", [each.classifier for each in known], resets=RESETS)
+    return Chosen(name, next(each for each in known if each.classifier == by))
+
+
+def _box(title: str, name: str, values: Sequence[str], resets: Sequence[str]) -> str:
+    return choice_box(
+        title,
+        name,
+        list(dict.fromkeys(values)),
+        show=lambda value: CLASSIFIERS.get(value, value),
+        resets=resets,
+        width=190,
+    )
+
+
+def said_of(opened: Opened, chosen: Chosen) -> None:
+    """What a reader of the scores must know: what was left out, leaks, and whether the run was built anew since."""
+    about = queries.about_experiments(opened.store, chosen.set_name)
+    labels = about.get("labels")
+    own = labels.get(chosen.experiment.label_column) if isinstance(labels, dict) else None
+    said = [str(words) for words in own.get("said", [])] if isinstance(own, dict) else []
+    done = opened.generation.done("encode")
+    if done is not None and about.get("encoded") not in ("", done.fingerprint):
+        said.append("The run was built anew since: its features are others now. Classify again.")
+    if said:
+        sentence(" ".join(said))
