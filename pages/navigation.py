@@ -24,6 +24,7 @@ MENU = {
     "Explain": [
         ("columns.py", "Columns"),
         ("slices.py", "Compare slices"),
+        ("concept.py", "Concept"),
         ("classify.py", "Classify"),
         ("experiments.py", "Experiments"),
     ],

@@ -27,9 +27,10 @@ ui.page("Compare slices", LEAD)
 try:
     named = [column.name for column in queries.filter_columns(run.store)]
     sides = []
-    for place, name in zip(st.columns(2, gap="large"), ("a", "b"), strict=True):
+    notes = ("the texts that have", "the rest, or the texts that have")
+    for place, name, note in zip(st.columns(2, gap="large"), ("a", "b"), notes, strict=True):
         with place:
-            sides.append(side.side_boxes(run, name, named))
+            sides.append(side.side_boxes(run, name, named, title=f"Slice {name.upper()}", note=note))
     if sides[0].is_empty:
         ui.stop_with(HINT)
     slices = comparing.compare(run, *sides)

@@ -3,5 +3,6 @@
 units     which texts count (each different text once), and how long they are
 ranked    activations as ranks among the texts that count
 contrast  one set of texts against another, every feature's densities, AUROC and chance
+concept   the best feature, and the best few, for telling examples from other texts
 trend     every feature's rank correlation with a number or a date
 """

@@ -49,12 +49,12 @@ from tests.support.page import (
 
 PAGES = [
     *("overview.py", "features.py", "feature.py", "map.py", "families.py", "search.py", "try.py", "steer.py"),
-    *("textmap.py", "combine.py", "columns.py", "slices.py", "classify.py", "experiments.py"),
+    *("textmap.py", "combine.py", "columns.py", "slices.py", "concept.py", "classify.py", "experiments.py"),
     *("evaluation.py", "audit.py", "splitting.py", "text.py", "similar.py"),
 ]
 MENU = [
     *("Overview", "Features", "Feature", "Map", "Families", "Search", "Try a text", "Steer", "Text map", "Combine"),
-    *("Columns", "Compare slices", "Classify", "Experiments", "Evaluation", "Audit", "Splitting"),
+    *("Columns", "Compare slices", "Concept", "Classify", "Experiments", "Evaluation", "Audit", "Splitting"),
 ]
 
 

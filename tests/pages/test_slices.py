@@ -120,3 +120,27 @@ def test_a_slice_in_words() -> None:
 def test_numbers_in_words() -> None:
     assert [chance(rate) for rate in (1e-9, 0.0042, 0.05, 1.0)] == ["< 0.0001", "0.0042", "0.05", "1.00"]
     assert points(-0.0312) == "-3.1"
+
+
+def test_a_concept_that_is_a_feature_is_carried_by_it(show: Open, made: NumpyRun) -> None:
+    app = show("concept.py", a_texts=written(np.flatnonzero(made.activations[:, 8] > 0)))
+    assert "One feature carries it." in words(app)
+    assert "1.000 1.000 to 1.000 F1" in words(app) and "feature=8" in "".join(bodies(app))
+
+
+def test_a_concept_that_is_nowhere_is_said_to_be_carried_by_nothing(show: Open) -> None:
+    said = words(show("concept.py", a_column="group", a_value="g1"))
+    assert "No feature carries it" in said or "Not sure" in said and "carries it." not in said
+
+
+@pytest.mark.parametrize(
+    ("params", "said"),
+    [
+        ({}, "Paste eight examples or more"),
+        ({"a_texts": written(range(4))}, "4 examples are given; 8 or more are needed"),
+        ({"a_words": "xyzzy"}, "0 examples are given"),
+        ({"a_texts": written(range(40)), "b_texts": written(range(43))}, "3 other texts are given"),
+    ],
+)
+def test_a_concept_needs_examples_and_others(show: Open, params: dict[str, object], said: str) -> None:
+    assert said in words(show("concept.py", **params))

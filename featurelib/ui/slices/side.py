@@ -49,9 +49,9 @@ class Side:
         return ", ".join(filter(None, said)) or REST
 
 
-def side_boxes(opened: Opened, name: str, columns: Sequence[str]) -> Side:
-    """Draw the controls of a slice under its name; the slice that they ask for."""
-    heading(f"Slice {name.upper()}", "the texts that have" if name == "a" else "the rest, or the texts that have")
+def side_boxes(opened: Opened, name: str, columns: Sequence[str], *, title: str, note: str) -> Side:
+    """Draw the controls of a slice under a title; the slice that they ask for."""
+    heading(title, note)
     listed = list_param(f"{name}_texts")
     with st.container(horizontal=True, vertical_alignment="bottom", key=f"slice-{name}"):
         column = choice_box("Column", f"{name}_column", [ANY, *columns], resets=("page", f"{name}_value"), width=130)
