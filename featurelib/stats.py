@@ -331,16 +331,16 @@ def excess_chance(n_seen: np.ndarray, expected: np.ndarray, most: np.ndarray) ->
     """Return P(a count as far from what is expected as n_seen, or farther, by chance), float64 [n], to two sides.
 
     The count is a sum of numbers of hits in draws without replacement from several strata, of which it can be `most` at
-    the highest. Such a sum is one of `most` independent trials of unequal chances, so that its tails beyond the mean
-    are at most those of a binomial distribution with the same mean (Hoeffding, Annals of Mathematical Statistics 27,
-    1956, 713): the result is never too small, however rare the hits. Twice the smaller tail, 1 at most.
+    the highest. Such a sum is one of `most` independent trials of unequal chances, so that its tails a hit or more
+    beyond the mean are at most those of a binomial distribution with the same mean (Hoeffding, Annals of Mathematical
+    Statistics 27, 1956, 713), however rare the hits. Twice the smaller tail, 1 at most.
     """
-    from scipy.special import betainc
+    from scipy.special import betainc, betaincc
 
     n_seen, most = np.asarray(n_seen, np.float64), np.asarray(most, np.float64)
     share = np.clip(np.divide(expected, most, out=np.zeros(most.shape), where=most > 0), 0, 1)
     above = np.where(n_seen > 0, betainc(np.maximum(n_seen, 1), np.maximum(most - n_seen, 0) + 1, share), 1.0)
-    below = np.where(n_seen < most, 1 - betainc(n_seen + 1, np.maximum(most - n_seen, 1), share), 1.0)
+    below = np.where(n_seen < most, betaincc(n_seen + 1, np.maximum(most - n_seen, 1), share), 1.0)
     chances: np.ndarray = np.minimum(2 * np.minimum(above, below), 1.0)
     return chances
 

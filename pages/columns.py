@@ -13,7 +13,7 @@ from featurelib.ui.kit.tables import order_of_address, sorted_rows, table
 from featurelib.ui.slices import column as of_column
 from featurelib.ui.slices import difference, trend
 
-ALL = "all values"
+ALL = "(all values)"
 KINDS = {queries.CATEGORY: "Its values", queries.NUMBER: "As a number", queries.DATE: "As a date"}
 NONE = (
     "The texts of this run have no column of 2 to 300 values, of numbers or of dates. Build a run from a source that "
@@ -47,7 +47,7 @@ def one_value(run: ui.Opened, column: str, value: str) -> None:
 def all_values(run: ui.Opened, column: str) -> None:
     """Every value with its most telling feature."""
     ui.heading("Values", help=of_column.OTHERS)
-    of_column.value_table(of_column.value_rows(run, column), column)
+    of_column.value_table(of_column.value_rows(run, column), column, len(queries.column_values(run.store, column)))
 
 
 def ordered(run: ui.Opened, column: str) -> None:

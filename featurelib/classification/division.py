@@ -17,14 +17,19 @@ PARTS = round(1 / TEST_SHARE)
 
 def groups_of(texts: Sequence[str]) -> np.ndarray:
     """Return a number for each text that equal texts share, int64 [n]; blanks and capitals do not count."""
-    plain = [" ".join(text.casefold().split()) for text in texts]
-    return np.unique(np.array(plain, dtype=object).astype(str), return_inverse=True)[1]
+    known: dict[str, int] = {}
+    codes = [known.setdefault(" ".join(text.casefold().split()), len(known)) for text in texts]
+    return np.array(codes, np.int64)
 
 
 def stratified(codes: np.ndarray, groups: np.ndarray, seed: int = 0) -> Division:
     """Divide texts 80 to 20 so that each class has about its share on both sides, and no group is on both."""
     from sklearn.model_selection import StratifiedGroupKFold
 
+    if len(np.unique(groups)) < PARTS:
+        raise Refusal(
+            f"{len(np.unique(groups))} different texts have a label; {PARTS} or more are needed to divide them."
+        )
     folds = StratifiedGroupKFold(PARTS, shuffle=True, random_state=seed)
     train, test = next(folds.split(np.zeros(len(codes)), codes, groups))
     return Division(train, test)
@@ -54,3 +59,21 @@ def by_column(split: Sequence[object], groups: np.ndarray) -> tuple[Division, li
     if copied.any():
         said.append(f"{int(copied.sum()):,} training texts that are copies of test texts are left out.")
     return Division(train[~copied], test), said
+
+
+def check_division(codes: np.ndarray, names: Sequence[str], groups: np.ndarray, division: Division, folds: int) -> None:
+    """Refuse a division on whose training texts no classifier can be fitted, or its settings not be found."""
+    train = division.train
+    trained = np.unique(codes[train])
+    if len(trained) < 2 or not len(division.test):
+        raise Refusal(
+            f"{len(trained)} classes in {len(train):,} training texts, and {len(division.test):,} test texts; "
+            "two classes and a test text are needed: use another split."
+        )
+    different = np.array([len(np.unique(groups[train[codes[train] == code]])) for code in trained])
+    if different.min() < folds:
+        name = names[trained[different.argmin()]]
+        raise Refusal(
+            f"the class '{name[:60]}' has {different.min()} different training texts; {folds}, one for each fold, are "
+            "needed: use another split, or leave it out."
+        )

@@ -47,7 +47,7 @@ class Reason:
     columns: np.ndarray
     """Features, the strongest first, int64 [n]."""
     contributions: np.ndarray
-    """What each adds to score(predicted) − score(true); all of a text, with the intercepts, add up to it exactly."""
+    """What each adds to score(predicted) − score(true), above 0; with all others and the intercepts that is the sum."""
 
 
 @dataclass(frozen=True)
@@ -123,7 +123,7 @@ def run_experiment(
 
 
 def class_scores(pipeline: Pipeline, x: Any, n_classes: int) -> np.ndarray:
-    """Return a score of each class for each text, float64 [n, n_classes]; classes never seen in training have -inf."""
+    """Return a score of each class for each text, float64 [n, n_classes]; classes never seen in training have -1e9."""
     if hasattr(pipeline, "decision_function"):
         own = pipeline.decision_function(x)
         own = np.column_stack([-own, own]) if own.ndim == 1 else own
@@ -197,6 +197,7 @@ def reasons_of(
         at = inputs.indices[own]
         parts = inputs.data[own] * (weights[predicted[row], at] - weights[true[row], at])
         best = np.argsort(-parts, kind="stable")[:MOST_REASONS]
+        best = best[parts[best] > 0]
         found.append(Reason(row, columns[at[best]], parts[best]))
     return found
 

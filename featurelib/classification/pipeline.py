@@ -7,11 +7,13 @@ fold alone. The settings of a classifier are found by cross-validation over the 
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from featurelib.classification.probes import drawn
 from featurelib.classification.representation import Representation
 from featurelib.classification.steps import Choose, Scale
 from featurelib.schema import Refusal
@@ -29,6 +31,8 @@ FOLDS = 3
 SEARCHED = 4_000
 """Training texts on which settings are found, drawn by seed with each class' share."""
 MOST_WORDS = 20_000
+WORD = re.compile(r"\b\w\w+\b")
+"""What scikit-learn counts as a word."""
 
 
 @dataclass(frozen=True)
@@ -84,21 +88,16 @@ def fit(
     """
     from sklearn.model_selection import GridSearchCV, StratifiedGroupKFold
 
+    if representation.kind in ("words", "tfidf") and not any(WORD.search(text) for text in x):
+        raise Refusal(
+            "no training text has a word of two letters, which is what words and tfidf count; leave them out."
+        )
     pipeline, grid = make_pipeline(representation, classifier, settings)
     found = {name: values[0] for name, values in grid.items()}
     if any(len(values) > 1 for values in grid.values()):
-        rows = drawn(y, settings.seed)
+        rows = drawn(y, settings.seed, SEARCHED, settings.folds)
         folds = StratifiedGroupKFold(settings.folds, shuffle=True, random_state=settings.seed)
         search = GridSearchCV(pipeline, grid, cv=folds, refit=False, error_score="raise")
         search.fit(x[rows], y[rows], groups=groups[rows])
         found = search.best_params_
     return pipeline.set_params(**found).fit(x, y), found
-
-
-def drawn(y: np.ndarray, seed: int) -> np.ndarray:
-    """Return the rows on which settings are found: about SEARCHED, at least FOLDS of each class."""
-    if len(y) <= SEARCHED:
-        return np.arange(len(y))
-    order = np.random.default_rng(seed).permutation(len(y))
-    rows = [order[y[order] == code] for code in np.unique(y)]
-    return np.sort(np.concatenate([own[: max(FOLDS, round(len(own) * SEARCHED / len(y)))] for own in rows]))

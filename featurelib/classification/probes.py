@@ -108,23 +108,23 @@ def find_strength(predict: Callable[[np.ndarray, np.ndarray, float], np.ndarray]
     """
     from sklearn.model_selection import StratifiedKFold
 
-    drawn, right = _drawn(y, seed), dict.fromkeys(STRENGTHS, 0)
-    for rows, held_back in StratifiedKFold(FOLDS, shuffle=True, random_state=seed).split(drawn, y[drawn]):
-        rows, held_back = drawn[rows], drawn[held_back]
+    searched, right = drawn(y, seed), dict.fromkeys(STRENGTHS, 0)
+    for rows, held_back in StratifiedKFold(FOLDS, shuffle=True, random_state=seed).split(searched, y[searched]):
+        rows, held_back = searched[rows], searched[held_back]
         for strength in STRENGTHS:
             right[strength] += int((predict(rows, held_back, strength) == y[held_back]).sum())
     return max(STRENGTHS, key=lambda strength: right[strength])
 
 
-def _drawn(y: np.ndarray, seed: int) -> np.ndarray:
-    """Return the rows on which C is found: about SEARCHED, at least FOLDS of each label."""
-    if len(y) <= SEARCHED:
+def drawn(y: np.ndarray, seed: int, most: int = SEARCHED, least: int = FOLDS) -> np.ndarray:
+    """Return the rows on which settings are found: about `most`, at least `least` of each label."""
+    if len(y) <= most:
         return np.arange(len(y))
     order = np.random.default_rng(seed).permutation(len(y))
     rows = []
     for label in np.unique(y):
         own = order[y[order] == label]
-        rows.append(own[: max(FOLDS, round(len(own) * SEARCHED / len(y)))])
+        rows.append(own[: max(least, round(len(own) * most / len(y)))])
     return np.sort(np.concatenate(rows))
 
 

@@ -19,6 +19,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -111,7 +112,7 @@ class Shown:
             return self.embeddings
         if representation.kind == "reconstruction":
             return self.reconstructions
-        x = self.activations if representation.kind == "features" else self._random()
+        x = self.activations if representation.kind == "features" else self._random
         if representation.largest:
             x = keep_largest(x, representation.largest)
         if representation.binary:
@@ -119,6 +120,7 @@ class Shown:
             x.data = np.ones_like(x.data)
         return x
 
+    @cached_property
     def _random(self) -> csr_matrix:
         per_text = max(1, round(self.activations.nnz / max(self.activations.shape[0], 1)))
         return random_activations(self.embeddings, self.activations.shape[1], per_text, self.seed)
@@ -127,8 +129,8 @@ class Shown:
 def random_activations(embeddings: np.ndarray, n_features: int, per_text: int, seed: int = 0) -> csr_matrix:
     """Return the activations of an SAE that has learned nothing, CSR [n, n_features]: the control of every result.
 
-    Its directions are drawn at random, of length 1; of each text, whose embedding is centred by the mean of all, the
-    `per_text` largest projections stay, as far as they are positive.
+    Its directions are drawn at random, of length 1; of each text, whose embedding is centred by the mean of all (test
+    texts too, as the SAE's training has it), the `per_text` largest projections stay, as far as they are positive.
     """
     from scipy.sparse import csr_matrix, vstack
 

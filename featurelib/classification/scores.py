@@ -25,23 +25,21 @@ class Scores:
     macro_f1: Estimate
     """The mean over the classes of 2·precision·recall / (precision + recall); 0 for a class that is never right."""
     auroc: Estimate
-    """The mean over the classes of P(a text of the class scores higher on it than another text); NaN without scores."""
+    """The mean over the classes of P(a text of the class scores higher on it than another text)."""
 
 
-def score(
-    true: np.ndarray, predicted: np.ndarray, class_scores: np.ndarray | None, n_classes: int, seed: int = 0
-) -> Scores:
+def score(true: np.ndarray, predicted: np.ndarray, class_scores: np.ndarray, n_classes: int, seed: int = 0) -> Scores:
     """Compare predicted labels with the true ones, both codes from 0, int64 [n].
 
-    `class_scores` [n, n_classes] are higher for likelier classes. Classes that no test text has are not in the means.
+    `class_scores` [n, n_classes] are higher for likelier classes. Means are over the classes that stand among the true
+    or predicted labels (F1), or among the true ones (AUROC).
     """
     draw = np.random.default_rng([seed, len(true)])
-    weights = np.stack(
-        [np.bincount(draw.integers(len(true), size=len(true)), minlength=len(true)) for _ in range(DRAWS)]
-    )
-    right = (true == predicted).astype(np.float64)
-    accuracies = weights @ right / len(true)
-    f1 = np.array([macro_f1(true, predicted, n_classes, own) for own in weights])
+    right, drawn = true == predicted, []
+    for _ in range(DRAWS):
+        rows = draw.integers(len(true), size=len(true))
+        drawn.append((right[rows].mean(), macro_f1(true[rows], predicted[rows], n_classes)))
+    accuracies, f1 = np.array(drawn).T
     return Scores(
         _estimate(float(right.mean()), accuracies),
         _estimate(macro_f1(true, predicted, n_classes), f1),
@@ -49,11 +47,10 @@ def score(
     )
 
 
-def macro_f1(true: np.ndarray, predicted: np.ndarray, n_classes: int, weights: np.ndarray | None = None) -> float:
-    """Return the mean F1 of the classes that stand among the true or the predicted labels."""
-    own = np.ones(len(true)) if weights is None else weights
-    hits = np.bincount(true, own * (true == predicted), n_classes)
-    both = np.bincount(true, own, n_classes) + np.bincount(predicted, own, n_classes)
+def macro_f1(true: np.ndarray, predicted: np.ndarray, n_classes: int) -> float:
+    """Return the mean F1 of the classes that stand among the true or the predicted labels, as scikit-learn has it."""
+    hits = np.bincount(true[true == predicted], minlength=n_classes)
+    both = np.bincount(true, minlength=n_classes) + np.bincount(predicted, minlength=n_classes)
     f1 = np.divide(2 * hits, both, out=np.zeros(n_classes), where=both > 0)
     return float(f1[both > 0].mean()) if (both > 0).any() else float("nan")
 
@@ -70,9 +67,7 @@ def macro_auroc(true: np.ndarray, class_scores: np.ndarray) -> float:
     return float(np.mean(found)) if found else float("nan")
 
 
-def _auroc(true: np.ndarray, class_scores: np.ndarray | None, draw: np.random.Generator) -> Estimate:
-    if class_scores is None:
-        return Estimate(float("nan"), float("nan"), float("nan"))
+def _auroc(true: np.ndarray, class_scores: np.ndarray, draw: np.random.Generator) -> Estimate:
     draws = max(20, min(DRAWS_OF_AUROC, MOST_RANKED // max(class_scores.size, 1)))
     again = [draw.integers(len(true), size=len(true)) for _ in range(draws)]
     return _estimate(

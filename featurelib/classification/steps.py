@@ -61,6 +61,8 @@ def column_scores(x: Any, y: np.ndarray, by: str, seed: int = 0) -> np.ndarray:
 
         probe = LogisticRegression(l1_ratio=1, C=1.0, solver="liblinear", random_state=seed)
         fitted = OneVsRestClassifier(probe).fit(x / rms_length(x), y)
-        weights: np.ndarray = np.abs([own.coef_[0] for own in fitted.estimators_]).max(axis=0)
-        return weights
+        # of a class that no text of a fold has, or all have, scikit-learn keeps a constant without weights
+        weights = [np.abs(own.coef_[0]) for own in fitted.estimators_ if hasattr(own, "coef_")]
+        scores: np.ndarray = np.max([np.zeros(x.shape[1]), *weights], axis=0)
+        return scores
     raise Refusal(f"'{by}' is no way to choose columns.")

@@ -45,25 +45,24 @@ def read_target(column: str, values: Sequence[object], texts: Sequence[str]) -> 
 
     Texts without a value are left out, and so are classes of fewer than LEAST_TEXTS texts; both are said.
     """
-    known = np.array(
-        [place for place, value in enumerate(values) if value is not None and str(value).strip()], np.int64
-    )
+    known = np.array([place for place, value in enumerate(values) if _is_there(value)], np.int64)
     words = np.array([str(values[place]) for place in known], dtype=object)
     _refuse_numbers(column, [values[place] for place in known])
     warnings = []
     if len(known) < len(values):
         missing = len(values) - len(known)
         warnings.append(f"{missing:,} of {len(values):,} texts have no '{column}' and are left out.")
-    names, codes, counts = np.unique(words.astype(str), return_inverse=True, return_counts=True)
+    names, codes = np.unique(words, return_inverse=True)
+    counts = different_texts(codes, [texts[place] for place in known.tolist()], len(names))
     rare = counts < LEAST_TEXTS
     if rare.any() and not rare.all():
-        n_left_out = int(counts[rare].sum())
+        n_left_out = int(rare[codes].sum())
         warnings.append(
-            f"{int(rare.sum()):,} classes of fewer than {LEAST_TEXTS} texts are left out, {n_left_out:,} texts in all."
+            f"{int(rare.sum())} classes of fewer than {LEAST_TEXTS} different texts are left out, {n_left_out:,} in all."
         )
         kept = ~rare[codes]
         known, words = known[kept], words[kept]
-        names, codes = np.unique(words.astype(str), return_inverse=True)
+        names, codes = np.unique(words, return_inverse=True)
     _refuse(column, names, counts)
     target = Target(column, known, codes, [str(name) for name in names], warnings)
     share = leaked_share(target, texts)
@@ -72,6 +71,17 @@ def read_target(column: str, values: Sequence[object], texts: Sequence[str]) -> 
             f"In {share:.0%} of the texts a word of their own label stands: it may be read there instead of learned."
         )
     return target
+
+
+def _is_there(value: object) -> bool:
+    """Whether a text has a value: neither None, nor NaN, nor blank."""
+    return value is not None and value == value and bool(str(value).strip())
+
+
+def different_texts(codes: np.ndarray, texts: Sequence[str], n_classes: int) -> np.ndarray:
+    """Return how many different texts each class has, int64 [n_classes]."""
+    pairs = {(code, text) for code, text in zip(codes.tolist(), texts, strict=True)}
+    return np.bincount([code for code, _ in pairs], minlength=n_classes)
 
 
 def _refuse_numbers(column: str, values: Sequence[object]) -> None:
@@ -85,7 +95,7 @@ def _refuse_numbers(column: str, values: Sequence[object]) -> None:
 
 def _refuse(column: str, names: np.ndarray, counts: np.ndarray) -> None:
     if len(names) < 2 or counts.max(initial=0) < LEAST_TEXTS:
-        found = f"{len(counts):,} values, the commonest in {counts.max(initial=0):,} texts"
+        found = f"{len(counts):,} values, the commonest in {counts.max(initial=0):,} different texts"
         raise Refusal(f"'{column}' has {found}; at least two classes of {LEAST_TEXTS} texts each are expected.")
     if len(names) > MOST_CLASSES:
         raise Refusal(

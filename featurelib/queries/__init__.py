@@ -29,7 +29,6 @@ from featurelib.queries.evaluation import (
     thresholds,
 )
 from featurelib.queries.experiments import (
-    METRICS,
     Experiment,
     Paired,
     TreeNode,

@@ -26,12 +26,13 @@ def labelled_texts(
     `further` are texts that are not of the corpus, which are added.
     """
     store.need(FEATURES)
-    different, draw = units(store).different, np.random.default_rng(seed)
+    draw = np.random.default_rng(seed)
     inside = np.zeros(store.n_texts, bool)
     inside[examples] = True
     outside = np.ones(store.n_texts, bool) if others is None else np.zeros(store.n_texts, bool)
     if others is not None:
         outside[others] = True
+    different = units(store).different(inside | outside)
     chosen = [
         _some(np.flatnonzero(texts & different), most, draw)
         for texts, most in ((inside, MOST_EXAMPLES), (outside & ~inside, MOST_OTHERS))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -9,14 +10,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from featurelib.queries.features import labels
 from featurelib.schema import Refusal
 from featurelib.stats import mcnemar, wilson
 from featurelib.storage.experiments import ExperimentSet, experiment_set, experiment_sets
-from featurelib.storage.fired import texts_of
+from featurelib.storage.fired import features_of, texts_of
 from featurelib.storage.runs import Run
 from featurelib.storage.store import Store
-
-METRICS = ("accuracy", "macro_f1", "auroc")
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ def predictions(store: Store, name: str, experiment: str) -> pa.Table:
 def confusions(store: Store, name: str, experiment: str) -> pa.Table:
     """Return which labels were taken for which others: true, predicted, n_texts, share (of the true label's texts)."""
     rows = predictions(store, name, experiment)
-    sizes = dict(zip(*np.unique(rows["true"].to_numpy(False).astype(str), return_counts=True), strict=True))
+    sizes = dict(zip(*np.unique(rows["true"].to_numpy(False), return_counts=True), strict=True))
     wrong = rows.filter(pc.not_equal(rows["true"], rows["predicted"]))
     counted = wrong.group_by(["true", "predicted"]).aggregate([([], "count_all")])
     shares = [
@@ -124,7 +124,7 @@ def class_scores(store: Store, name: str, experiment: str) -> pa.Table:
     that were given it whose label it is, null where none was.
     """
     rows = predictions(store, name, experiment)
-    true, predicted = (rows[column].to_numpy(False).astype(str) for column in ("true", "predicted"))
+    true, predicted = (rows[column].to_numpy(False) for column in ("true", "predicted"))
     names = np.unique(true)
     n_true = np.array([(true == label).sum() for label in names])
     n_given = np.array([(predicted == label).sum() for label in names])
@@ -146,31 +146,65 @@ def class_scores(store: Store, name: str, experiment: str) -> pa.Table:
 
 def importances(store: Store, name: str, experiment: str) -> pa.Table:
     """Return the columns that count, label by label ("" for a tree): label, rank, column, name, weight."""
-    return _of(_table(store, name, "importances"), experiment)
+    return _named(store, _of(_table(store, name, "importances"), experiment))
 
 
 def tree(store: Store, name: str, experiment: str) -> list[TreeNode]:
     """Return the nodes of a tree, the root first."""
-    return [TreeNode(**row) for row in _of(_table(store, name, "nodes"), experiment).to_pylist()]
+    rows = _named(store, _of(_table(store, name, "nodes"), experiment))
+    return [TreeNode(**row) for row in rows.to_pylist()]
 
 
 def reasons(store: Store, name: str, experiment: str, text_ids: Sequence[int]) -> pa.Table:
     """Return why some texts were given a wrong label: text_id, rank, column, name, contribution."""
     rows = _of(_table(store, name, "contributions"), experiment)
-    return rows.filter(pc.is_in(rows["text_id"], pa.array(text_ids, pa.int64())))
+    return _named(store, rows.filter(pc.is_in(rows["text_id"], pa.array(text_ids, pa.int64()))))
 
 
-def texts_of_node(store: Store, nodes: Sequence[TreeNode], node: int, binary: bool) -> tuple[np.ndarray, np.ndarray]:
+def texts_of_node(
+    store: Store, nodes: Sequence[TreeNode], node: int, representation: str
+) -> tuple[np.ndarray, np.ndarray]:
     """Return the texts of the corpus that a node sends to its two sides, ascending: at most the threshold, and above.
 
-    `nodes` are those of a tree on the features of this run, or on whether they fire (`binary`).
+    `nodes` are those of a tree on the features of this run, shown as `representation` says.
     """
+    seen = _Seen(store, "+binary" in representation, int((re.findall(r"[+]largest-(\d+)", representation) or ["0"])[0]))
     inside = np.ones(store.n_texts, bool)
     for step, is_high in path_to(nodes, node):
-        above = _above(store, nodes[step], binary)
+        above = seen.above(nodes[step])
         inside &= above if is_high else ~above
-    above = _above(store, nodes[node], binary)
+    above = seen.above(nodes[node])
     return np.flatnonzero(inside & ~above), np.flatnonzero(inside & above)
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """Features as a tree has seen them."""
+
+    store: Store
+    binary: bool
+    largest: int
+    """How many of each text's activations were left, 0 for all."""
+
+    def above(self, row: TreeNode) -> np.ndarray:
+        """Whether a node's feature is above its threshold, for each text of the corpus."""
+        fired = texts_of(self.store, row.column)
+        text_ids, activations = np.asarray(fired.text_ids), np.asarray(fired.activations)
+        if self.largest:
+            kept = self._among_largest(text_ids, row.column)
+            text_ids, activations = text_ids[kept], activations[kept]
+        above = np.zeros(self.store.n_texts, bool)
+        above[text_ids[(np.ones(len(activations)) if self.binary else activations) > row.threshold]] = True
+        return above
+
+    def _among_largest(self, text_ids: np.ndarray, feature_id: int) -> np.ndarray:
+        """Whether a feature is among the largest of each of some texts on which it fires."""
+        order = np.argsort(text_ids, kind="stable")
+        rows = features_of(self.store, text_ids[order])
+        place = np.arange(len(rows.whose)) - np.searchsorted(rows.whose, rows.whose)
+        kept = np.zeros(len(text_ids), bool)
+        kept[order[rows.whose[(rows.feature_ids == feature_id) & (place < self.largest)]]] = True
+        return kept
 
 
 def path_to(nodes: Sequence[TreeNode], node: int) -> list[tuple[int, bool]]:
@@ -183,14 +217,6 @@ def path_to(nodes: Sequence[TreeNode], node: int) -> list[tuple[int, bool]]:
         node, is_high = parents[node]
         way.append((node, is_high))
     return way[::-1]
-
-
-def _above(store: Store, row: TreeNode, binary: bool) -> np.ndarray:
-    fired = texts_of(store, row.column)
-    above = np.zeros(store.n_texts, bool)
-    values = np.ones(len(fired.activations)) if binary else np.asarray(fired.activations)
-    above[np.asarray(fired.text_ids)[values > row.threshold]] = True
-    return above
 
 
 def paired(store: Store, first: tuple[str, str], second: tuple[str, str]) -> Paired:
@@ -222,8 +248,25 @@ def _set(store: Store, name: str) -> ExperimentSet:
 
 def _table(store: Store, name: str, table: str) -> pa.Table:
     kept = _set(store, name)
-    return store.remember(f"experiments {kept.name} {table} {kept.stamp()}", lambda: kept.table(table))
+    return store.remember(f"experiments {kept.name} {table} {kept.stamp(table)}", lambda: kept.table(table))
 
 
 def _of(rows: pa.Table, experiment: str) -> pa.Table:
-    return rows.filter(pc.equal(rows["experiment"], experiment)).drop_columns(["experiment"])
+    """The rows of one experiment, and whether their columns are features of the run."""
+    own = rows.filter(pc.equal(rows["experiment"], experiment)).drop_columns(["experiment"])
+    return own.replace_schema_metadata({"features": "yes" if reads_features(experiment) else "no"})
+
+
+def reads_features(experiment: str) -> bool:
+    """Whether an experiment reads features of the run, by its name: label, representation, classifier."""
+    return experiment.rsplit(", ", 2)[1].split("+")[0] == "features"
+
+
+def _named(store: Store, rows: pa.Table) -> pa.Table:
+    """The rows with the names that their features have now; those of other columns stay."""
+    if (rows.schema.metadata or {}).get(b"features") != b"yes":
+        return rows
+    ids = rows["column"].to_pylist()
+    known = labels(store, {column for column in ids if column >= 0})
+    names = [known.get(column, name) for column, name in zip(ids, rows["name"].to_pylist(), strict=True)]
+    return rows.set_column(rows.schema.get_field_index("name"), "name", pa.array(names, pa.string()))

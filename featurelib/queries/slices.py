@@ -24,7 +24,7 @@ LEAST_TEXTS = 2
 def units(store: Store) -> Units:
     """Return which texts count, each different text once, and their lengths in characters."""
     rows = store.ask("select hash(text) as key, length(text) as length from texts order by text_id")
-    return Units.of(rows["key"].to_numpy(), rows["length"].to_numpy())
+    return Units(rows["key"].to_numpy(), rows["length"].to_numpy())
 
 
 def texts_having(store: Store, column: str, value: str) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -102,7 +103,7 @@ def trend_of(store: Store, column: str) -> Trend:
     """Correlate every feature with a column of numbers or dates; Refusal when too few texts have different ones."""
     store.need(FEATURES)
     numbers = numbers_of(store, column)
-    known = numbers[np.isfinite(numbers) & units(store).different]
+    known = numbers[units(store).different(np.isfinite(numbers))]
     if len(known) < LEAST_TEXTS or len(np.unique(known)) < 3:
         raise Refusal(
             f"{len(known)} different texts have {len(np.unique(known))} different values in '{column}'; a trend needs "
@@ -135,7 +136,7 @@ def trend_rows(store: Store, followed: Trend) -> pa.Table:
 def bins_of(store: Store, column: str) -> Bins:
     """Divide the texts by a column of numbers or dates."""
     numbers = numbers_of(store, column)
-    counted = np.isfinite(numbers) & units(store).different
+    counted = units(store).different(np.isfinite(numbers))
     values = np.unique(numbers[counted])
     if len(values) <= MOST_BINS:
         starts = values
@@ -154,7 +155,7 @@ def _names(starts: np.ndarray, values: np.ndarray, is_date: bool) -> list[str]:
 
 
 def _words(value: float, is_date: bool) -> str:
-    return str(np.datetime64(int(value), "D")) if is_date else f"{value:.6g}"
+    return str(np.datetime64(math.floor(value), "D")) if is_date else f"{value:.6g}"
 
 
 def densities_by_bin(store: Store, bins: Bins, feature_ids: Iterable[int]) -> np.ndarray:

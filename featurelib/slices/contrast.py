@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from featurelib.slices.ranked import Ranked, rank
+from featurelib.slices.ranked import rank
 from featurelib.slices.units import STRATA, Units
 from featurelib.stats import auroc_of_rank_sum, discovery_rates, excess_chance
 
@@ -85,7 +85,7 @@ class Sets:
     @classmethod
     def of(cls, sets: Sequence[np.ndarray], counted: np.ndarray, units: Units) -> Sets:
         """Take what counts of some sets of texts, each text_ids [n] ascending; `counted` is bool [n_texts]."""
-        counted = counted & units.different
+        counted = units.different(counted)
         before = np.cumsum(counted) - 1
         members = [before[text_ids[counted[text_ids]]] for text_ids in sets]
         chosen = np.flatnonzero(counted)
@@ -106,12 +106,13 @@ def contrasts(blocks: Iterable[FeatureBlock], sets: Sets, n_texts: int) -> list[
     place = np.full(n_texts, -1, np.int64)
     place[sets.counted] = np.arange(len(sets.counted))
     indicator = sets.indicator()
+    sizes = np.asarray(indicator.sum(axis=0)).reshape(-1, STRATA)
     active, rank_sums = [], []
     for block in blocks:
         ranked = rank(block, place, len(sets.counted))
         active.append(_by_set(ranked.fires() @ indicator))
-        rank_sums.append(_rank_sums(ranked, indicator))
-    sizes = np.asarray(indicator.sum(axis=0)).reshape(-1, STRATA)
+        above = _by_set(ranked.above_silence() @ indicator).sum(axis=2)
+        rank_sums.append(above + ranked.silent_rank[:, None] * sizes.sum(axis=1))
     fires, ranks = np.concatenate(active), np.concatenate(rank_sums)
     return [
         _contrast(fires[:, number], fires[:, -1], ranks[:, number], sizes[[number, -1]])
@@ -123,14 +124,6 @@ def _by_set(product: csr_matrix) -> np.ndarray:
     """The columns of a product with the indicator as [n_features, n_sets + 1, STRATA]."""
     dense: np.ndarray = product.toarray()
     return dense.reshape(len(dense), -1, STRATA)
-
-
-def _rank_sums(ranked: Ranked, indicator: csr_matrix) -> np.ndarray:
-    """The sum of the midranks of the texts of each set, [n_features, n_sets + 1]."""
-    sizes = np.asarray(indicator.sum(axis=0)).reshape(-1, STRATA).sum(axis=1)
-    above = _by_set(ranked.above_silence() @ indicator).sum(axis=2)
-    sums: np.ndarray = above + ranked.silent_rank[:, None] * sizes
-    return sums
 
 
 def _contrast(own: np.ndarray, every: np.ndarray, rank_sum: np.ndarray, sizes: np.ndarray) -> Contrast:

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 class Ranked:
     """Some features on n texts that count; a feature ranks all of them, the texts on which it is silent alike."""
 
-    first: int
-    """The id of the first feature."""
     offsets: np.ndarray
     """int64 [n_features + 1]."""
     places: np.ndarray
@@ -67,4 +65,4 @@ def rank(block: FeatureBlock, place: np.ndarray, n: int) -> Ranked:
     tie = np.cumsum(begins) - 1
     sizes = np.bincount(tie)
     ranks = descending[begins][tie] - (sizes[tie] - 1) / 2 if len(places) else np.empty(0)
-    return Ranked(block.first, offsets, places, ranks, n)
+    return Ranked(offsets, places, ranks, n)

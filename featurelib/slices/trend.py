@@ -54,7 +54,7 @@ class Trend:
 
 def trend(blocks: Iterable[FeatureBlock], numbers: np.ndarray, units: Units) -> Trend:
     """Correlate every feature with a number of each text, float64 [n_texts], NaN where a text has none."""
-    has_number = np.isfinite(numbers) & units.different
+    has_number = units.different(np.isfinite(numbers))
     counted, n = np.flatnonzero(has_number), int(has_number.sum())
     place = np.full(len(numbers), -1, np.int64)
     place[counted] = np.arange(n)

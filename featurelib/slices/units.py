@@ -14,17 +14,17 @@ STRATA = 10
 class Units:
     """The texts of a corpus as they are counted: a text that stands in it several times counts once."""
 
-    different: np.ndarray
-    """Whether a text is the first of those with the same words, bool [n_texts]."""
+    keys: np.ndarray
+    """A number for each text that equal texts share, [n_texts]."""
     lengths: np.ndarray
     """Characters, int64 [n_texts]."""
 
-    @classmethod
-    def of(cls, keys: np.ndarray, lengths: np.ndarray) -> Units:
-        """Find the texts that are the first with their key, a number that equal texts share [n_texts]."""
-        different = np.zeros(len(keys), bool)
-        different[np.unique(keys, return_index=True)[1]] = True
-        return cls(different, lengths)
+    def different(self, looked_at: np.ndarray) -> np.ndarray:
+        """Return which of the texts looked at count, both bool [n_texts]: of equal ones the first."""
+        rows = np.flatnonzero(looked_at)
+        counted = np.zeros(len(self.keys), bool)
+        counted[rows[np.unique(self.keys[rows], return_index=True)[1]]] = True
+        return counted
 
     def strata(self, counted: np.ndarray) -> np.ndarray:
         """Return each text's group of length, int8 [n_texts], 0 to 9: tenths of the texts in `counted`, bool."""

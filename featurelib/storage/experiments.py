@@ -51,21 +51,25 @@ class ExperimentSet:
                 f"the folder {self.name} and classify again."
             ) from broken
 
-    def stamp(self) -> tuple[int, int]:
-        """What changes when its tables do."""
-        path = self.path / "scores.parquet"
+    def stamp(self, name: str) -> tuple[int, int]:
+        """What changes when one of its tables does."""
+        path = self.path / f"{name}.parquet"
         status = (path if path.is_file() else self.path).stat()
         return status.st_mtime_ns, status.st_size
 
     def is_done(self, experiment: str, fingerprint: str) -> bool:
-        """Whether an experiment was finished from the same texts, labels and settings."""
-        marker = self._part(experiment) / DONE
-        return marker.is_file() and bool(files.read_json(marker).get("fingerprint") == fingerprint)
+        """Whether an experiment was finished from the same texts, labels and settings, and can be read."""
+        part = self._part(experiment)
+        return _marker(part).get("fingerprint") == fingerprint and _tables(part) is not None
 
     def keep(
-        self, experiment: str, fingerprint: str, tables: Mapping[str, pa.Table], arrays: Mapping[str, np.ndarray]
+        self,
+        experiment: str,
+        marker: Mapping[str, str],
+        tables: Mapping[str, pa.Table],
+        arrays: Mapping[str, np.ndarray],
     ) -> None:
-        """Write what an experiment has found; its marker comes last."""
+        """Write what an experiment has found; its marker, with the fingerprint and what was encoded, comes last."""
         part = self._part(experiment)
         part.mkdir(parents=True, exist_ok=True)
         (part / DONE).unlink(missing_ok=True)
@@ -73,18 +77,50 @@ class ExperimentSet:
             files.write_parquet(part / f"{name}.parquet", tables[name].cast(schema), schema)
         if arrays:
             files.write_arrays(part / MODEL, **arrays)
-        files.write_json(part / DONE, {"experiment": experiment, "fingerprint": fingerprint})
+        files.write_json(part / DONE, {"experiment": experiment, **marker})
 
-    def gather(self, wanted: Mapping[str, str]) -> None:
-        """Write the tables of all experiments that are done, by name and fingerprint, in the order of `wanted`."""
-        done = [self._part(name) for name, fingerprint in wanted.items() if self.is_done(name, fingerprint)]
+    def gather(self, wanted: Mapping[str, str], encoded: str) -> None:
+        """Write the tables of all experiments that are done, those of `wanted` (by name: fingerprint) first.
+
+        Of the others those stay whose activations were the same, as `encoded` tells.
+        """
+        markers = {path.parent: _marker(path.parent) for path in sorted((self.path / PARTS).glob(f"*/{DONE}"))}
+        names = {str(marker.get("experiment")): part for part, marker in markers.items()}
+        done = [
+            names[name] for name, own in wanted.items() if name in names and markers[names[name]]["fingerprint"] == own
+        ]
+        done += [
+            part
+            for name, part in sorted(names.items())
+            if name not in wanted and markers[part].get("encoded") == encoded
+        ]
+        found = [tables for part in done if (tables := _tables(part)) is not None]
         for name, schema in EXPERIMENT_TABLES.items():
-            rows = [pq.read_table(part / f"{name}.parquet", schema=schema) for part in done]
-            whole = pa.concat_tables(rows) if rows else schema.empty_table()
-            files.write_parquet(self.path / f"{name}.parquet", whole, schema)
+            rows = [tables[name] for tables in found]
+            files.write_parquet(
+                self.path / f"{name}.parquet", pa.concat_tables(rows) if rows else schema.empty_table(), schema
+            )
 
     def _part(self, experiment: str) -> Path:
         return self.path / PARTS / files.fingerprint([experiment])
+
+
+def _marker(part: Path) -> dict[str, Any]:
+    """What an experiment was made from; empty where it is not done, or its marker cannot be read."""
+    path = part / DONE
+    try:
+        marker = files.read_json(path) if path.is_file() else {}
+    except Refusal:
+        return {}
+    return marker if isinstance(marker, dict) else {}
+
+
+def _tables(part: Path) -> dict[str, pa.Table] | None:
+    """The tables of one experiment; None where one cannot be read, so that the experiment is made again."""
+    try:
+        return {name: pq.read_table(part / f"{name}.parquet", schema=own) for name, own in EXPERIMENT_TABLES.items()}
+    except (OSError, pa.ArrowException):
+        return None
 
 
 def experiment_sets(run: Run) -> Iterator[ExperimentSet]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -17,6 +18,13 @@ USUAL = (
     *("features", "features+binary", "features+anova-50", "features+largest-20"),
     *("reconstruction", "embedding", "random", "tfidf"),
 )
+NO_NAME = re.compile(r"[^A-Za-z0-9._-]+|[.]{2,}")
+TYPES: dict[str, Any] = {
+    **dict.fromkeys(("run", "label", "representation", "classifier", "name", "split"), str),
+    **dict.fromkeys(("depths", "leaves", "folds", "seed"), int),
+    "strengths": (int, float),
+}
+WORDS: dict[Any, str] = {str: "text", int: "a whole number", (int, float): "a number"}
 LISTS = ("label", "representation", "classifier", "strengths", "depths", "leaves")
 
 
@@ -51,19 +59,32 @@ class ClassifyConfig:
 
     def __post_init__(self) -> None:
         """Check the values; Refusal names what is wrong."""
+        self._check_types()
         if not self.label:
             raise Refusal("no label column is given; name one with --label COLUMN.")
         object.__setattr__(self, "known", tuple(map(Representation.parse, self.representation)))
         for name in self.classifier:
             if name not in CLASSIFIERS:
                 raise Refusal(f"'{name[:40]}' is no classifier; expected is one of {', '.join(CLASSIFIERS)}.")
-        if self.folds < 2:
-            raise Refusal(f"folds is {self.folds}; 2 or more are expected.")
+        for name, least in (("folds", 2), ("seed", 0)):
+            if getattr(self, name) < least:
+                raise Refusal(f"{name} is {getattr(self, name)}; {least} or more is expected.")
+        for name in ("strengths", "depths", "leaves"):
+            wrong = [value for value in getattr(self, name) if value <= 0]
+            if wrong:
+                raise Refusal(f"{name} holds {wrong[0]}; numbers above 0 are expected.")
+
+    def _check_types(self) -> None:
+        for name, kind in TYPES.items():
+            given = getattr(self, name)
+            for value in given if isinstance(given, tuple) else (given,):
+                if not isinstance(value, kind) or isinstance(value, bool):
+                    raise Refusal(f"{name} is {str(value)[:40]!r}; {WORDS[kind]} is expected.")
 
     @property
     def set_name(self) -> str:
         """The name of the set."""
-        return self.name or "-".join(self.label)
+        return self.name or (NO_NAME.sub("-", "-".join(self.label)).strip("-.")[:64] or "labels")
 
     @property
     def settings(self) -> Settings:
@@ -84,7 +105,8 @@ def config_of(keys: Mapping[str, Any]) -> ClassifyConfig:
         if name in values and not isinstance(values[name], list | tuple):
             values[name] = [values[name]]
         if name in values:
-            values[name] = tuple(values[name])
+            given = list(values[name])
+            values[name] = tuple(value for place, value in enumerate(given) if value not in given[:place])
     return ClassifyConfig(**{"label": ()} | values)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from featurelib.classification.division import by_column, groups_of, stratified
+from featurelib.classification.division import by_column, check_division, groups_of, stratified
 from featurelib.classification.experiment import Importance, Node, Outcome, Reason, run_experiment
 from featurelib.classification.probes import Division
 from featurelib.classification.representation import Representation
@@ -57,26 +57,27 @@ def classify(config: ClassifyConfig, data_folder: Path, say: Say) -> None:
         for label, representation, classifier in _combinations(config)
     }
     kept.path.mkdir(parents=True, exist_ok=True)
-    _describe(kept, inputs, config, tasks)
-    names = _feature_names(inputs)
-    for number, (label, representation, classifier) in enumerate(_combinations(config), start=1):
-        name = _name(label, representation, classifier)
-        begun = f"{number} of {len(wanted)}: {name}"
-        if kept.is_done(name, wanted[name]):
-            say(f"{begun}: done before")
-            continue
-        task = tasks[label]
-        shown = inputs.shown(task.target, config.seed)
-        outcome = run_experiment(
-            shown, task.target, task.groups, task.division, representation, classifier, config.settings
-        )
-        kept.keep(
-            name, wanted[name], _tables(name, label, task, representation, classifier, outcome, names), outcome.arrays
-        )
-        kept.gather(wanted)
-        value, low, high = outcome.scores.accuracy
-        say(f"{begun}: accuracy {value:.3f} ({low:.3f} to {high:.3f}), {outcome.seconds:.1f} s")
-    kept.gather(wanted)
+    encoded = _describe(kept, inputs, config, tasks)
+    kept.gather(wanted, encoded)
+    names, kinds = _feature_names(inputs), {representation.kind for representation in config.known}
+    number = 0
+    for label, task in tasks.items():
+        shown = inputs.shown(task.target, kinds, config.seed)
+        for representation, classifier in ((each, used) for each in config.known for used in config.classifier):
+            number += 1
+            name = _name(label, representation, classifier)
+            begun = f"{number} of {len(wanted)}: {name}"
+            if kept.is_done(name, wanted[name]):
+                say(f"{begun}: done before")
+                continue
+            outcome = run_experiment(
+                shown, task.target, task.groups, task.division, representation, classifier, config.settings
+            )
+            tables = _tables(name, label, task, representation, classifier, outcome, names)
+            kept.keep(name, {"fingerprint": wanted[name], "encoded": encoded}, tables, outcome.arrays)
+            kept.gather(wanted, encoded)
+            value, low, high = outcome.scores.accuracy
+            say(f"{begun}: accuracy {value:.3f} ({low:.3f} to {high:.3f}), {outcome.seconds:.1f} s")
     say(f"{len(wanted)} experiments in {kept.path}; the page Classify shows them.")
 
 
@@ -111,6 +112,7 @@ def _task(inputs: RunInputs, label: str, config: ClassifyConfig, say: Say) -> Ta
         )
     for sentence in said:
         say(f"note: {label}: {sentence}")
+    check_division(target.codes, target.names, groups, division, config.folds)
     return Task(target, groups, division, train, test, said)
 
 
@@ -126,28 +128,26 @@ def _fingerprint(
     return files.fingerprint([own, texts, task.target.names, files.fingerprint(task.target.codes.tolist())])
 
 
-def _describe(kept: ExperimentSet, inputs: RunInputs, config: ClassifyConfig, tasks: dict[str, Task]) -> None:
+def _describe(kept: ExperimentSet, inputs: RunInputs, config: ClassifyConfig, tasks: dict[str, Task]) -> str:
+    """Write what the set is made from, and return what tells whether an experiment is of the same activations."""
     done = inputs.generation.done("encode")
-    about = {
-        "generation": inputs.generation.name,
-        "encoded": done.fingerprint if done else "",
-        "representations": [str(representation) for representation in config.known],
-        "classifiers": list(config.classifier),
-        "split": config.split,
-        "settings": asdict(config.settings),
-        "labels": {
-            label: {
-                "n_classes": task.target.n_classes,
-                "n_train": len(task.division.train),
-                "n_test": len(task.division.test),
-                "train": task.train,
-                "test": task.test,
-                "said": task.said,
-            }
-            for label, task in tasks.items()
-        },
+    encoded = done.fingerprint if done else ""
+    labels = {
+        label: {
+            "n_classes": task.target.n_classes,
+            "n_train": len(task.division.train),
+            "n_test": len(task.division.test),
+            "train": task.train,
+            "test": task.test,
+            "said": task.said,
+        }
+        for label, task in tasks.items()
     }
+    about = kept.about() if (kept.path / ABOUT).is_file() else {}
+    earlier = about.get("labels", {}) if about.get("encoded") == encoded else {}
+    about = {"generation": inputs.generation.name, "encoded": encoded, "labels": earlier | labels}
     files.write_json(kept.path / ABOUT, about)
+    return encoded
 
 
 def _feature_names(inputs: RunInputs) -> dict[int, str]:

@@ -81,13 +81,15 @@ class RunInputs:
         share = float((split[text_ids] == "train").mean()) if len(text_ids) else 0.0
         return [f"The SAE was trained on {share:.0%} of the test texts, without their labels."] if share else []
 
-    def shown(self, target: Target, seed: int) -> Shown:
-        """The texts that have a label, in the order of the target."""
-        rows = target.rows
+    def shown(self, target: Target, kinds: set[str], seed: int) -> Shown:
+        """The texts that have a label, in the order of the target; what no representation of `kinds` needs is empty."""
+        from scipy.sparse import csr_matrix
+
+        rows, nothing = target.rows, np.empty((len(target.rows), 0), np.float32)
         return Shown(
-            self.activations[rows],
-            self.embeddings[rows],
-            self.reconstructions[rows],
+            self.activations[rows] if kinds & {"features", "random"} else csr_matrix(nothing),
+            self.embeddings[rows] if kinds & {"embedding", "random"} else nothing,
+            self.reconstructions[rows] if "reconstruction" in kinds else nothing,
             [self.texts[row] for row in rows.tolist()],
             seed,
         )

@@ -125,7 +125,7 @@ def test_of_many_training_texts_some_of_each_label_find_the_penalty(truth, monke
     activations, labels, division = truth
     monkeypatch.setattr(probes_module, "SEARCHED", 120)
     y = labels[division.train]
-    drawn = probes_module._drawn(y, 0)
+    drawn = probes_module.drawn(y, 0, probes_module.SEARCHED)
     assert len(drawn) == pytest.approx(120, abs=N_LABELS) and len(set(drawn)) == len(drawn)
     counts = np.unique(y[drawn], return_counts=True)[1] / np.unique(y, return_counts=True)[1]
     np.testing.assert_allclose(counts, 120 / len(y), atol=0.01)

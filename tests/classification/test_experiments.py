@@ -12,8 +12,8 @@ from sklearn.multiclass import OneVsRestClassifier
 from sklearn.tree import DecisionTreeClassifier
 
 from featurelib import stats
-from featurelib.classification.division import by_column, groups_of, stratified
-from featurelib.classification.experiment import Outcome, run_experiment
+from featurelib.classification.division import by_column, check_division, groups_of, stratified
+from featurelib.classification.experiment import Outcome, run_experiment, transformed
 from featurelib.classification.pipeline import Settings, fit
 from featurelib.classification.probes import Division
 from featurelib.classification.representation import Representation, Shown, random_activations
@@ -103,12 +103,16 @@ def test_reasons_and_intercepts_add_up_to_the_difference_of_scores(
     scores = pipeline.decision_function(x[division.test])
     true = noisy.codes[division.test]
     assert len(outcome.reasons) == (outcome.predicted != true).sum() > 5
+    inputs = transformed(pipeline, x[division.test])
+    weights, intercepts, columns = (outcome.arrays[name] for name in ("weights", "intercepts", "columns"))
     for reason in outcome.reasons:
         wrong, right = outcome.predicted[reason.row], true[reason.row]
-        intercepts = outcome.arrays["intercepts"][wrong] - outcome.arrays["intercepts"][right]
+        parts = np.asarray(inputs[[reason.row]].todense()).ravel() * (weights[wrong] - weights[right])
         gap = scores[reason.row, wrong] - scores[reason.row, right]
-        assert reason.contributions.sum() + intercepts == pytest.approx(gap, abs=1e-6)
-        assert (np.diff(reason.contributions) <= 0).all()
+        assert parts.sum() + intercepts[wrong] - intercepts[right] == pytest.approx(gap, abs=1e-6)
+        order = np.argsort(-parts, kind="stable")[: (parts > 0).sum()]
+        assert reason.columns.tolist() == columns[order].tolist()
+        assert reason.contributions.tolist() == pytest.approx(parts[order].tolist())
 
 
 def test_the_features_that_were_planted_count_most(planted: tuple[Shown, Target, np.ndarray]) -> None:
@@ -187,7 +191,7 @@ def test_macro_f1_is_scikit_learns_and_its_interval_holds_the_truth() -> None:
         true = draw.integers(0, 3, 300)
         predicted = np.where(draw.random(300) < 0.7, true, draw.integers(0, 3, 300))
         assert macro_f1(true, predicted, 3) == pytest.approx(f1_score(true, predicted, average="macro"))
-        low, high = score(true, predicted, None, 3).macro_f1[1:]
+        low, high = score(true, predicted, np.eye(3)[predicted], 3).macro_f1[1:]
         held += low <= 0.8 <= high
     assert held / 60 > 0.85
 
@@ -231,7 +235,8 @@ def test_copies_stay_on_one_side() -> None:
     ("values", "said"),
     [
         (["a"] * 50, "'kind' has 1 values"),
-        ([str(place) for place in range(50)], "the commonest in 1 texts"),
+        ([str(place) for place in range(50)], "the commonest in 1 different texts"),
+        ([float("nan")] * 50, "0 values"),
         ([None] * 50, "0 values"),
         (list(range(60)), "60 different numbers"),
         ([str(place // LEAST_TEXTS) for place in range(1_001 * LEAST_TEXTS)], "1,001 classes"),
@@ -239,14 +244,33 @@ def test_copies_stay_on_one_side() -> None:
 )
 def test_labels_from_which_nothing_can_be_learned_are_refused(values: list[object], said: str) -> None:
     with pytest.raises(Refusal, match=said):
-        read_target("kind", values, ["text"] * len(values))
+        read_target("kind", values, [f"text {place}" for place in range(len(values))])
+
+
+def test_a_class_of_copies_is_too_rare() -> None:
+    with pytest.raises(Refusal, match="the commonest in 1 different texts"):
+        read_target("kind", ["a", "b"] * 20, ["one", "two"] * 20)
+
+
+def test_divisions_on_which_nothing_can_be_fitted_are_refused() -> None:
+    codes, groups = np.array([0, 0, 0, 1, 1, 1]), np.arange(6)
+    check_division(codes, ["a", "b"], groups, Division(np.arange(6), np.array([0])), 3)
+    for train, said in (([0, 1, 2], "1 classes in 3 training"), ([0, 1, 2, 3], "'b' has 1 different training texts")):
+        with pytest.raises(Refusal, match=said):
+            check_division(codes, ["a", "b"], groups, Division(np.array(train), np.array([5])), 3)
+    with pytest.raises(Refusal, match="0 test texts"):
+        check_division(codes, ["a", "b"], groups, Division(np.arange(6), np.arange(0)), 3)
+    with pytest.raises(Refusal, match="2 different texts have a label"):
+        stratified(np.array([0, 1] * 9), np.array([0, 1] * 9))
 
 
 def test_missing_rare_and_leaking_labels_are_said() -> None:
     values = ["stern"] * 20 + ["haus_boot"] * 20 + ["rare"] * 2 + [None] * 8
-    texts = ["der Stern leuchtet"] * 20 + ["ein Boot"] * 10 + ["nichts"] * 20
+    words = ["der Stern leuchtet"] * 20 + ["ein Boot"] * 10 + ["nichts"] * 20
+    texts = [f"{text} {place}" for place, text in enumerate(words)]
     target = read_target("kind", values, texts)
     assert target.names == ["haus_boot", "stern"] and target.rows.tolist() == list(range(40))
     said = " ".join(target.warnings)
-    assert "8 of 50 texts have no 'kind'" in said and "1 classes of fewer than 5 texts are left out, 2 texts" in said
+    assert "8 of 50 texts have no 'kind'" in said
+    assert "1 classes of fewer than 5 different texts are left out, 2 in all" in said
     assert "In 75% of the texts a word of their own label stands" in said

@@ -77,7 +77,7 @@ def test_a_node_of_the_tree_shows_the_texts_of_both_sides(show: Open, made: Nump
     nodes = queries.tree(store, SET, "kind, features, tree")
     inner = [node for node in nodes if node.low >= 0]
     for node in inner[:6]:
-        low, high = queries.texts_of_node(store, nodes, node.node, False)
+        low, high = queries.texts_of_node(store, nodes, node.node, "features")
         inside = np.ones(len(made.activations), bool)
         for step, is_high in queries.path_to(nodes, node.node):
             above = made.activations[:, nodes[step].column] > nodes[step].threshold
@@ -86,7 +86,12 @@ def test_a_node_of_the_tree_shows_the_texts_of_both_sides(show: Open, made: Nump
         assert low.tolist() == np.flatnonzero(inside & ~above).tolist()
         assert high.tolist() == np.flatnonzero(inside & above).tolist()
     app = show(sees="features", by="tree", view="tree", node=inner[0].node)
-    low, high = queries.texts_of_node(store, nodes, inner[0].node, False)
+    low, high = queries.texts_of_node(store, nodes, inner[0].node, "features")
+    largest = queries.texts_of_node(store, nodes, 0, "features+largest-3")[1].tolist()
+    third = np.sort(made.activations, axis=1)[:, -3]
+    column = made.activations[:, nodes[0].column]
+    assert largest == np.flatnonzero((column >= third) & (column > nodes[0].threshold)).tolist()
+    assert len(largest) < (column > nodes[0].threshold).sum()
     assert f"Yes {len(high)} texts of the corpus" in words(app) and f"No {len(low)} texts of the corpus" in words(app)
     assert f"The tree {len(nodes)} nodes" in words(app)
 

@@ -88,6 +88,8 @@ def test_texts_in_both_slices_are_said(show: Open) -> None:
         ({"a_column": "group", "a_value": "<b>"}, "is shown"),
         ({"a_column": "nowhere"}, "The address says a_column=nowhere"),
         ({"a_texts": "1." * 4_000}, "longer than 6,000 characters"),
+        ({"a_texts": "zzzz.-zzz0"}, "the address lists texts as zzzz.-zzz0"),
+        ({"a_texts": "zzzzzzzz.zzzzzzzz.zzzzzzzz"}, "this run has the texts 0 to 299"),
         ({"a_words": "galaxy", "feature": 99}, "there is no feature 99"),
     ],
 )
@@ -100,7 +102,7 @@ def test_lists_of_texts_go_into_an_address_and_back() -> None:
     ids = np.sort(draw.permutation(50_000)[:1_500]).tolist()
     assert read(written(reversed(ids))) == ids and len(written(ids)) < LONGEST
     assert read("") == [] and read(written([0, 0, 3])) == [0, 3]
-    for wrong in ("a,b", "z" * 40):
+    for wrong in ("a,b", "z" * 40, "-1.5", "5..3", "1_0", " 1", "٣"):
         with pytest.raises(Refusal):
             read(wrong)
 

@@ -107,10 +107,18 @@ def test_what_is_done_is_not_made_again_and_what_changed_is(
     said = capsys.readouterr().out
     assert "1 of 3: kind, features, tree: done before" in said and "2 of 3: kind, random, tree: accuracy" in said
     whole = kept.table("scores").drop_columns(["seconds"])
+    part = next((kept.path / "parts").glob("*/nodes.parquet"))
+    part.write_bytes(part.read_bytes()[:100])
+    assert classify(made, *some) == 0 and "done before" in capsys.readouterr().out
+    assert kept.table("scores").drop_columns(["seconds"]).sort_by("experiment").equals(whole.sort_by("experiment"))
+    further = ("--label", "kind", "--name", "resumed", "--classifier", "tree", *flags_of("features+largest-5"))
+    assert classify(made, *further) == 0
+    assert len(set(kept.table("scores")["representation"].to_pylist())) == 4, "what was made before stays"
     assert classify(made, *some, "--seed", "1") == 0
     assert "done before" not in capsys.readouterr().out
     assert classify(made, *some) == 0
-    assert kept.table("scores").drop_columns(["seconds"]).equals(whole), "the same seed gives the same"
+    again = kept.table("scores").drop_columns(["seconds"])
+    assert again.slice(0, whole.num_rows).equals(whole), "the same seed gives the same"
 
 
 def test_a_yaml_file_and_flags_say_the_same(made: NumpyRun, tmp_path: Path) -> None:
@@ -139,6 +147,7 @@ def test_a_yaml_file_and_flags_say_the_same(made: NumpyRun, tmp_path: Path) -> N
         (["--label", "kind", "--name", "../x"], "cannot be a run's name"),
         (["--label", "kind", "--run", "none"], "there is no run 'none'"),
         (["--label", "kind", "--folds", "1"], "folds is 1"),
+        (["--label", "kind", "--seed", "-1"], "seed is -1; 0 or more is expected"),
         ([], "no label column is given"),
         (["missing.yaml"], "there is no file missing.yaml"),
     ],
@@ -149,6 +158,27 @@ def test_what_cannot_be_classified_is_one_sentence(
     assert classify(made, *flags) == 2
     error = capsys.readouterr().err
     assert said in error and error.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("keys", "said"),
+    [
+        ({"label": 5}, "label is '5'; text is expected"),
+        ({"folds": "three"}, "folds is 'three'; a whole number is expected"),
+        ({"folds": 2.5}, "folds is '2.5'; a whole number is expected"),
+        ({"representation": [[1]]}, "representation is '\\[1\\]'; text is expected"),
+        ({"strengths": [-1]}, "strengths holds -1"),
+        ({"depths": [0]}, "depths holds 0"),
+    ],
+)
+def test_values_of_another_kind_are_one_sentence(keys: dict[str, object], said: str) -> None:
+    with pytest.raises(Refusal, match=said):
+        config_of({"run": "demo", "label": "kind"} | keys)
+
+
+def test_a_label_column_with_an_odd_name_names_a_folder() -> None:
+    assert config_of({"run": "demo", "label": "o'dd \"na;me"}).set_name == "o-dd-na-me"
+    assert config_of({"run": "demo", "label": ["../..", "x"]}).set_name == "x"
 
 
 def test_unknown_keys_are_named() -> None:

@@ -37,7 +37,17 @@ def blocks_of(dense: np.ndarray, size: int = 7) -> list[FeatureBlock]:
 
 def units_of(n: int, lengths: np.ndarray | None = None) -> Units:
     """Texts that are all different, and of one length unless it is given."""
-    return Units(np.ones(n, bool), np.full(n, 100) if lengths is None else lengths)
+    return Units(np.arange(n), np.full(n, 100) if lengths is None else lengths)
+
+
+def firsts(keys: np.ndarray, looked_at: np.ndarray) -> np.ndarray:
+    """Which of the texts looked at have a key that none before them has."""
+    seen: set[int] = set()
+    first = np.zeros(len(keys), bool)
+    for place in np.flatnonzero(looked_at).tolist():
+        first[place] = keys[place] not in seen
+        seen.add(keys[place])
+    return first
 
 
 def contrast_of(dense: np.ndarray, a: np.ndarray, counted: np.ndarray, units: Units) -> Contrast:
@@ -48,9 +58,11 @@ def test_densities_and_auroc_are_scipys_on_the_texts_that_count() -> None:
     draw = np.random.default_rng(0)
     dense, a, b = activations_of(draw), draw.random(N) < 0.2, draw.random(N) < 0.5
     b &= ~a
-    units = Units(draw.random(N) < 0.9, draw.integers(20, 900, N))
+    units = Units(np.where(draw.random(N) < 0.9, np.arange(N), draw.integers(0, N, N)), draw.integers(20, 900, N))
     contrast = contrast_of(dense, a, a | b, units)
-    of_a, of_b = dense[a & units.different], dense[b & units.different]
+    first = firsts(units.keys, a | b)
+    assert first.sum() < (a | b).sum()
+    of_a, of_b = dense[a & first], dense[b & first]
     assert (contrast.n_a, contrast.n_b) == (len(of_a), len(of_b))
     assert np.array_equal(contrast.active_a, (of_a > 0).sum(axis=0))
     assert np.array_equal(contrast.active_b, (of_b > 0).sum(axis=0))
@@ -118,9 +130,9 @@ def test_a_trend_is_scipys_rank_correlation() -> None:
     draw = np.random.default_rng(5)
     dense = activations_of(draw)
     numbers = np.where(draw.random(N) < 0.2, np.nan, draw.integers(1990, 2020, N).astype(float))
-    units = Units(draw.random(N) < 0.9, draw.integers(20, 900, N))
+    units = Units(np.where(draw.random(N) < 0.9, np.arange(N), draw.integers(0, N, N)), draw.integers(20, 900, N))
     found = trend(blocks_of(dense), numbers, units)
-    counted = np.isfinite(numbers) & units.different
+    counted = firsts(units.keys, np.isfinite(numbers))
     assert found.n == counted.sum()
     for feature_id in range(N_FEATURES):
         own = dense[counted, feature_id]
@@ -137,6 +149,18 @@ def test_a_trend_is_scipys_rank_correlation() -> None:
         assert found.adjusted[feature_id] == pytest.approx(pearsonr(*residuals).statistic, abs=1e-9)
 
 
-def test_equal_texts_count_once() -> None:
-    units = Units.of(np.array([5, 9, 5, 7, 9]), np.array([1, 2, 1, 3, 2]))
-    assert units.different.tolist() == [True, True, False, True, False]
+def test_of_equal_texts_the_first_that_is_looked_at_counts() -> None:
+    units = Units(np.array([5, 9, 5, 7, 9]), np.array([1, 2, 1, 3, 2]))
+    assert units.different(np.ones(5, bool)).tolist() == [True, True, False, True, False]
+    looked_at = np.array([False, True, True, False, True])
+    assert units.different(looked_at).tolist() == [False, True, True, False, False]
+
+
+def test_a_set_of_copies_of_texts_that_are_not_looked_at_is_compared() -> None:
+    draw = np.random.default_rng(8)
+    dense, keys = activations_of(draw), np.arange(N)
+    keys[100:140] = keys[0:40]
+    a, counted = np.zeros(N, bool), np.ones(N, bool)
+    a[100:140], counted[:40] = True, False
+    contrast = contrast_of(dense, a, counted, Units(keys, np.full(N, 10)))
+    assert (contrast.n_a, contrast.n_b) == (40, N - 80)

@@ -208,3 +208,53 @@ def test_the_chance_of_an_overlap_is_that_of_fishers_exact_test() -> None:
         table = [[both, first - both], [second - both, n_texts - first - second + both]]
         expected = scipy_stats.fisher_exact(table, alternative="greater").pvalue
         assert stats.overlap_chance(np.array([both]), first, second, n_texts)[0] == pytest.approx(expected)
+
+
+# --- two sets of texts -----------------------------------------------------------------------------------------------
+
+
+def test_the_difference_of_shares_is_what_newcombe_prints() -> None:
+    # Newcombe, Statistics in Medicine 17, 1998, 873, table II, method 10
+    for given, printed in (((56, 70, 48, 80), (0.0524, 0.3339)), ((9, 10, 3, 10), (0.1705, 0.8090))):
+        assert stats.difference_of_shares(*map(np.array, given)) == pytest.approx(printed, abs=5e-5)
+    for given, printed in (((10, 10, 0, 20), (0.6791, 1.0)), ((5, 56, 0, 29), (-0.0381, 0.1926))):
+        assert stats.difference_of_shares(*map(np.array, given)) == pytest.approx(printed, abs=5e-5)
+
+
+def test_discovery_rates_are_scipys_and_agree_with_the_step_up_rule() -> None:
+    draw = np.random.default_rng(0)
+    chances = np.concatenate([draw.random(60), draw.random(10) * 1e-3, [0.5, 0.5, 1.0]])
+    rates = stats.discovery_rates(chances)
+    assert rates == pytest.approx(scipy_stats.false_discovery_control(chances))
+    for rate in (0.01, 0.05, 0.3):
+        assert ((rates <= rate) == stats.benjamini_hochberg(chances, len(chances), rate)).all()
+    assert len(stats.discovery_rates(np.empty(0))) == 0
+
+
+def test_the_chance_and_interval_of_a_rank_correlation() -> None:
+    draw = np.random.default_rng(1)
+    held = 0
+    for _ in range(300):
+        x = draw.standard_normal(60)
+        y = 0.5 * x + np.sqrt(0.75) * draw.standard_normal(60)
+        rho, chance = scipy_stats.spearmanr(x, y)
+        assert stats.correlation_chance(np.array([rho]), 60)[0] == pytest.approx(chance)
+        low, high = stats.correlation_interval(np.array([rho]), 60)
+        held += low[0] < 6 / np.pi * np.arcsin(0.25) < high[0]
+    assert 0.91 < held / 300 < 0.98
+    assert stats.correlation_chance(np.array([np.nan, 0.0]), 60).tolist() == [1.0, 1.0]
+
+
+def test_an_excess_is_never_called_rarer_than_it_is() -> None:
+    draw = np.random.default_rng(2)
+    for _ in range(200):
+        n, n_a, fires = 400, int(draw.integers(5, 300)), int(draw.integers(1, 300))
+        expected, most = fires * n_a / n, min(fires, n_a)
+        law = scipy_stats.hypergeom(n, fires, n_a)
+        for seen in range(max(0, fires + n_a - n), most + 1):
+            exact = min(1.0, 2 * min(law.sf(seen - 1), law.cdf(seen)))
+            chance = stats.excess_chance(np.array([seen]), np.array([expected]), np.array([most]))[0]
+            if abs(seen - expected) >= 1:
+                assert chance >= exact * (1 - 1e-9)
+    far = stats.excess_chance(np.array([0]), np.array([300.0]), np.array([1_000]))
+    assert 0 < far[0] < 1e-100, "a small lower tail is not lost"

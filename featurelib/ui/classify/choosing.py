@@ -55,19 +55,15 @@ def choose(opened: Opened) -> Chosen | None:
         known = [each for each in known if each.label_column == label]
         sees = _box("Sees", "sees", [each.representation for each in known], resets=("by", *RESETS))
         known = [each for each in known if each.representation == sees]
-        by = _box("With a", "by", [each.classifier for each in known], resets=RESETS)
+        used = [each.classifier for each in known]
+        by = choice_box(
+            "With a", "by", used, show=lambda used_one: CLASSIFIERS.get(used_one, used_one), resets=RESETS, width=190
+        )
     return Chosen(name, next(each for each in known if each.classifier == by))
 
 
 def _box(title: str, name: str, values: Sequence[str], resets: Sequence[str]) -> str:
-    return choice_box(
-        title,
-        name,
-        list(dict.fromkeys(values)),
-        show=lambda value: CLASSIFIERS.get(value, value),
-        resets=resets,
-        width=190,
-    )
+    return choice_box(title, name, list(dict.fromkeys(values)), resets=resets, width=190)
 
 
 def said_of(opened: Opened, chosen: Chosen) -> None:

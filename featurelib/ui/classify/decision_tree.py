@@ -79,7 +79,7 @@ def texts_of_both_sides(store: Store, chosen: Chosen, nodes: Sequence[TreeNode],
     said = [f"{'' if is_high else 'not '}“{nodes[step].name}”" for step, is_high in way]
     heading(node.name, ", ".join(said) if said else "all texts")
     html(link("feature.py", "open this feature ›", {"feature": node.column}))
-    low, high = queries.texts_of_node(store, nodes, place, "binary" in chosen.experiment.representation)
+    low, high = queries.texts_of_node(store, nodes, place, chosen.experiment.representation)
     maximum = queries.feature(store, node.column).max_activation
     for column, title, text_ids, child in zip(
         st.columns(2, gap="large"), ("Yes", "No"), (high, low), (node.high, node.low), strict=True

@@ -19,6 +19,8 @@ from featurelib.ui.kit.lists import Line, feature_line
 from featurelib.ui.texts.text_list import text_list, text_of
 
 PER_PAGE = 8
+LONGEST = 2_000
+"""Characters of a label."""
 REASONS = (
     "What each feature adds to the score of the predicted label, less what it adds to that of the true one: its "
     "activation (over the length of the training texts) times the difference of the two weights. All features of a "
@@ -30,7 +32,7 @@ def wrong_texts(rows: pa.Table) -> pa.Table:
     """The texts that were got wrong, of the labels that the address asks for."""
     wrong = rows.filter(pc.not_equal(rows["true"], rows["predicted"]))
     for name in ("true", "predicted"):
-        if value := param(name):
+        if value := param(name, longest=LONGEST):
             wrong = wrong.filter(pc.equal(wrong[name], value))
     return wrong
 
@@ -38,7 +40,7 @@ def wrong_texts(rows: pa.Table) -> pa.Table:
 def error_list(store: Store, chosen: Chosen) -> None:
     """The texts that were got wrong, some on a page, each with the features that caused it."""
     rows = wrong_texts(queries.predictions(store, chosen.set_name, chosen.experiment.name))
-    asked = [f"{name} {param(name)}" for name in ("true", "predicted") if param(name)]
+    asked = [f"{name} {param(name)[:80]}" for name in ("true", "predicted") if param(name)]
     heading("Got wrong", f"{count(rows.num_rows)} texts" + (f", {', '.join(asked)}" if asked else ""), help=REASONS)
     if asked:
         html(link("classify.py", "all labels ›", kept_params("true", "predicted", "page") | {"view": "errors"}))

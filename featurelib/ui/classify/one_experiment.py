@@ -17,7 +17,8 @@ METRICS = {
     "accuracy": ("accuracy", "The share of the test texts whose label was predicted."),
     "macro_f1": (
         "macro F1",
-        "The mean over the labels of 2·precision·recall / (precision + recall); each label counts alike.",
+        "The mean of 2·precision·recall / (precision + recall) over the labels that stand among the true or the "
+        "predicted ones; each counts alike.",
     ),
     "auroc": (
         "AUROC",

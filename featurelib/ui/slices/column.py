@@ -9,13 +9,12 @@ import pyarrow as pa
 import streamlit as st
 
 from featurelib import queries
-from featurelib.ui.kit.elements import sentence
+from featurelib.ui.kit.elements import count, sentence
 from featurelib.ui.kit.session import GenerationPlace, Opened, place_of, store_at
 from featurelib.ui.kit.tables import number_column, order_of_address, share_column, sorted_rows, table, text_column
 from featurelib.ui.slices.difference import CHANCE, Difference
 
 KEPT = 8
-MOST_VALUES = 60
 COLUMNS = {
     "value": text_column("value", sort="value", longest=80),
     "n_texts": number_column("texts", sort="n_texts", help="Different texts that have it."),
@@ -59,13 +58,13 @@ def value_difference(opened: Opened, column: str, value: str) -> Difference:
     return _value(place_of(opened.generation), column, value)
 
 
-def value_table(rows: pa.Table, column: str) -> None:
-    """The values as a table; a row shows the features of its value."""
+def value_table(rows: pa.Table, column: str, n_values: int) -> None:
+    """Some of the `n_values` values as a table; a row shows the features of its value."""
 
     def opens(row: Mapping[str, Any]) -> tuple[str, Mapping[str, object]]:
         return "columns.py", {"column": column, "value": row["value"]}
 
     order = order_of_address(SORTS, rising=("value", "label"))
     table(sorted_rows(rows, order.sort, order), COLUMNS, page="columns.py", key="values", opens=opens, order=order)
-    if rows.num_rows == MOST_VALUES:
-        sentence(f"The {MOST_VALUES} commonest values; any other can be chosen above.")
+    if n_values > rows.num_rows:
+        sentence(f"The {count(rows.num_rows)} commonest of {count(n_values)} values; any other can be chosen above.")

@@ -28,8 +28,8 @@ class Slices:
     difference: Difference
     a: np.ndarray
     """Its texts, ascending."""
-    b: np.ndarray | None
-    """Its texts; None for all others."""
+    b: np.ndarray
+    """Its texts."""
     n_both: int
     """Texts that are in both, and are left out."""
 
@@ -44,9 +44,11 @@ def _compared(place: GenerationPlace, a: Side, b: Side, _opened: Opened) -> Slic
     store = store_at(*place)
     of_a, of_b = (texts_of_side(_opened, side) for side in (a, b))
     in_a = np.empty(0, np.int64) if of_a is None else of_a
-    n_both = 0 if of_b is None else len(np.intersect1d(in_a, of_b))
-    compared = queries.contrast(store, in_a, of_b)
-    return Slices(Difference.of(compared, queries.contrast_rows(store, compared)), in_a, of_b, n_both)
+    in_b = np.setdiff1d(np.arange(store.n_texts), in_a) if of_b is None else of_b
+    both = np.intersect1d(in_a, in_b)
+    only_a, only_b = np.setdiff1d(in_a, both), np.setdiff1d(in_b, both)
+    compared = queries.contrast(store, only_a, only_b)
+    return Slices(Difference.of(compared, queries.contrast_rows(store, compared)), only_a, only_b, len(both))
 
 
 def texts_of_both(opened: Opened, slices: Slices, feature_id: int, titles: tuple[str, str]) -> None:
@@ -55,12 +57,11 @@ def texts_of_both(opened: Opened, slices: Slices, feature_id: int, titles: tuple
     feature = queries.feature(store, feature_id)
     heading(feature.label, f"feature {feature_id}, texts of both slices")
     page_link("feature.py", "open this feature ›", feature=feature_id)
-    of_b = slices.b if slices.b is not None else np.setdiff1d(np.arange(store.n_texts), slices.a)
     rows = picked_rows(slices.difference.rows, [feature_id])
     for row in with_intervals(slices.difference, rows).to_pylist():
         feature_strip(row)
     for place, name, text_ids, title in zip(
-        st.columns(2, gap="large"), ("a", "b"), (slices.a, of_b), titles, strict=True
+        st.columns(2, gap="large"), ("a", "b"), (slices.a, slices.b), titles, strict=True
     ):
         with place:
             heading(f"{name.upper()}: {title}", f"{count(len(text_ids))} texts")

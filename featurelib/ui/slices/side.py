@@ -15,7 +15,7 @@ from featurelib.ui.kit.elements import count, heading, html, tag
 from featurelib.ui.kit.session import Opened, make_beside
 from featurelib.ui.texts.id_list import list_param, read
 
-ANY, REST = "any", "the rest"
+ANY, REST = "(any)", "the rest"
 AT_ONCE = 50_000
 """Texts whose words are indexed while the reader waits."""
 
@@ -75,8 +75,10 @@ def texts_of_side(opened: Opened, side: Side) -> np.ndarray | None:
         found = _both(found, _with_words(opened, side.words))
     if side.listed:
         ids = np.array(read(side.listed), np.int64)
-        if len(ids) and ids[-1] >= opened.store.n_texts:
-            raise Refusal(f"the address lists text {ids[-1]}; this run has the texts 0 to {opened.store.n_texts - 1}.")
+        if len(ids) and ids.max() >= opened.store.n_texts:
+            raise Refusal(
+                f"the address lists text {ids.max()}; this run has the texts 0 to {opened.store.n_texts - 1}."
+            )
         found = _both(found, ids)
     return found
 

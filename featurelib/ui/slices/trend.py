@@ -11,6 +11,7 @@ import streamlit as st
 
 from featurelib import queries, stats
 from featurelib.queries import Bins
+from featurelib.slices.units import STRATA
 from featurelib.ui.kit.address import address
 from featurelib.ui.kit.elements import Html, Number, count, density, heading, html, sentence, strip, tag
 from featurelib.ui.kit.session import GenerationPlace, Opened, place_of, store_at
@@ -123,7 +124,7 @@ def _multiple(feature_id: int, label: str, rho: float, bins: Bins, shares: np.nd
 def trend_table(found: Followed, rows: pa.Table, order: Order) -> None:
     """Some features with their correlations; a row opens its feature."""
     adjusted = rows["adjusted"].to_numpy()
-    low, high = stats.correlation_interval(adjusted, found.n)
+    low, high = stats.correlation_interval(adjusted, found.n - STRATA + 1)
     words = [f"{value:+.3f} ({a:+.3f} to {b:+.3f})" for value, a, b in zip(adjusted, low, high, strict=True)]
     columns = {
         "label": text_column("feature", sort="label"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 import numpy as np
@@ -11,6 +12,7 @@ from featurelib.ui.kit.address import param
 
 LONGEST = 6_000
 """Characters of an address that a list of texts may take."""
+LIST = re.compile(r"[0-9a-z]{1,8}(\.[0-9a-z]{1,8})*", re.ASCII)
 DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
 
 
@@ -29,13 +31,12 @@ def _digits(number: int) -> str:
 
 def read(listed: str) -> list[int]:
     """Read what `written` wrote; Refusal for anything else."""
-    try:
-        distances = [int(word, 36) for word in listed.split(".")] if listed else []
-        ids: list[int] = np.cumsum(np.array(distances, np.int64)).tolist()
-    except (ValueError, OverflowError) as wrong:
+    if listed and not LIST.fullmatch(listed):
         raise Refusal(
             f"the address lists texts as {listed[:40]}; open the list again from the map or the page it came from."
-        ) from wrong
+        )
+    distances = [int(word, 36) for word in listed.split(".")] if listed else []
+    ids: list[int] = np.cumsum(np.array(distances, np.int64)).tolist()
     return ids
 
 
