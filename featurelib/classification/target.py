@@ -58,7 +58,7 @@ def read_target(column: str, values: Sequence[object], texts: Sequence[str]) -> 
     if rare.any() and not rare.all():
         n_left_out = int(rare[codes].sum())
         warnings.append(
-            f"{int(rare.sum())} classes of fewer than {LEAST_TEXTS} different texts are left out, {n_left_out:,} in all."
+            f"{int(rare.sum())} classes of fewer than {LEAST_TEXTS} different texts are left out: {n_left_out:,} texts."
         )
         kept = ~rare[codes]
         known, words = known[kept], words[kept]

@@ -272,5 +272,5 @@ def test_missing_rare_and_leaking_labels_are_said() -> None:
     assert target.names == ["haus_boot", "stern"] and target.rows.tolist() == list(range(40))
     said = " ".join(target.warnings)
     assert "8 of 50 texts have no 'kind'" in said
-    assert "1 classes of fewer than 5 different texts are left out, 2 in all" in said
+    assert "1 classes of fewer than 5 different texts are left out: 2 texts" in said
     assert "In 75% of the texts a word of their own label stands" in said
