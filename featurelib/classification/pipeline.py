@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 CLASSIFIERS = ("logistic", "tree")
 STRENGTHS = (0.1, 1.0, 10.0, 100.0)
 """The values of C that are tried: the inverse of the L2 penalty."""
-DEPTHS = (3, 5, 7, 9)
+DEPTHS = (3, 5, 9, 15, 25)
 LEAVES = (1, 4)
 """The least numbers of texts in a leaf of a tree that are tried."""
 FOLDS = 3
