@@ -105,6 +105,9 @@ def _add_classify(commands: Any) -> None:
     classify.add_argument("--name", help="name of the set of experiments (default: the label's)")
     classify.add_argument("--folds", type=int, help="parts of the cross-validation that finds settings (default 3)")
     classify.add_argument("--seed", type=int, help="seed of everything that is drawn")
+    half = classify.add_mutually_exclusive_group()
+    half.add_argument("--extract-only", action="store_true", help="of a MOSAIC file, only build the runs")
+    half.add_argument("--classify-only", action="store_true", help="of a MOSAIC file, build no run")
     classify.add_argument("--data", type=Path, help="folder of the runs (default: data/ of the project, or ./data)")
 
 
@@ -114,11 +117,34 @@ CLASSIFY_FLAGS = ("run", "label", "representation", "classifier", "split", "name
 def _classify(options: argparse.Namespace) -> int:
     from precompute.classify.classify_config import config_of, read_yaml
     from precompute.classify.experiments import classify
+    from precompute.classify.mosaic import is_mosaic
 
     keys = read_yaml(options.config) if options.config else {}
+    if is_mosaic(keys):
+        return _classify_mosaic(keys, options)
     flags = {name: getattr(options, name) for name in CLASSIFY_FLAGS}
     keys |= {name: value for name, value in flags.items() if value is not None}
     classify(config_of(keys), options.data, say)
+    return 0
+
+
+def _classify_mosaic(keys: dict[str, Any], options: argparse.Namespace) -> int:
+    from precompute.build.build import build
+    from precompute.build.stage_selection import Span
+    from precompute.classify.experiments import classify
+    from precompute.classify.mosaic import read_mosaic
+
+    given = [name for name in CLASSIFY_FLAGS if getattr(options, name) is not None]
+    if given:
+        raise Refusal(f"{configuration.flag(given[0])} is given beside a MOSAIC file; write it there, or leave it out.")
+    plan = read_mosaic(keys)
+    for sentence in plan.said:
+        say(f"note: {sentence}")
+    for planned in plan.runs:
+        if planned.build is not None and not options.classify_only:
+            build(configuration.BuildConfig(**planned.build), options.data, Span(end="summarise"), say)
+        if not options.extract_only:
+            classify(planned.classify, options.data, say)
     return 0
 
 
