@@ -44,6 +44,8 @@ PAGES = {
     "text": "/text?run={run}&text={text}",
     "families": "/families?run={run}&page={number}",
     "combine": "/combine?run={run}&with={feature}",
+    "columns": "/columns?run={run}&column=group&page={number}",
+    "slices": "/slices?run={run}&a_column=group&page={number}",
     "evaluation": "/evaluation?run={run}",
     "audit": "/audit?run={run}&page={number}",
     "textmap": "/textmap?run={run}&feature={feature}",
