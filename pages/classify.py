@@ -38,7 +38,9 @@ try:
             node = ui.whole_number_param("node")
             if node is not None and chosen.reads_features:
                 decision_tree.texts_of_both_sides(store, chosen, nodes, node)
-            decision_tree.decision_tree(chosen, nodes)
+            root = ui.whole_number_param("root") or 0
+            queries.path_to(nodes, root)  # a Refusal for a node that there is not
+            decision_tree.decision_tree(chosen, nodes, root)
         else:
             errors.error_list(store, chosen)
 except Refusal as refusal:

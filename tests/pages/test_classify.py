@@ -96,6 +96,16 @@ def test_a_node_of_the_tree_shows_the_texts_of_both_sides(show: Open, made: Nump
     assert f"The tree {len(nodes)} nodes" in words(app)
 
 
+def test_a_deep_tree_is_drawn_in_parts(show: Open, made: NumpyRun, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("featurelib.ui.classify.decision_tree.DRAWN", 1)
+    nodes = queries.tree(open_store(made.generation), SET, "kind, words, tree")
+    whole = show(sees="words", by="tree", view="tree")
+    deeper = [node.node for node in nodes if node.low >= 0 and len(queries.path_to(nodes, node.node)) == 1]
+    assert words(whole).count("branches below ›") == len(deeper) > 0
+    part = show(sees="words", by="tree", view="tree", root=deeper[0])
+    assert "whole tree ›" in words(part) and nodes[deeper[0]].name in words(part)
+
+
 def test_all_experiments_and_two_of_them(show: Open, made: NumpyRun) -> None:
     app = show("experiments.py", second="kind, words, logistic")
     shown = table(app)
@@ -132,6 +142,7 @@ def test_a_run_that_was_built_anew_is_said(made: NumpyRun, use_data: UseData, tm
         ({"set": "none"}, "the address says set=none"),
         ({"sees": "<b>"}, "the address says sees=<b>"),
         ({"by": "tree", "view": "tree", "node": 9_999}, "the tree has no node 9999"),
+        ({"by": "tree", "view": "tree", "root": 9_999}, "the tree has no node 9999"),
         ({"view": "errors", "true": "<script>"}, "got wrong 0 texts, true <script>"),
         ({"view": "counts", "class": "none"}, "the address says class=none"),
     ],

@@ -13,7 +13,7 @@ from featurelib.ui.kit.address import choice_box
 from featurelib.ui.kit.elements import sentence
 from featurelib.ui.kit.session import Opened
 
-RESETS = ("page", "class", "node", "true", "predicted")
+RESETS = ("page", "class", "node", "root", "true", "predicted")
 CLASSIFIERS = {"logistic": "linear model", "tree": "decision tree"}
 
 

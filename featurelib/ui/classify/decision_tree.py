@@ -17,8 +17,8 @@ from featurelib.ui.kit.anchors import link
 from featurelib.ui.kit.elements import Html, count, heading, html, number, percent, sentence, tag
 from featurelib.ui.texts.text_list import text_list, text_of
 
-OPEN_TO = 3
-"""Levels that are open at first."""
+OPEN_TO, DRAWN = 3, 6
+"""Levels that are open at first, and levels that are drawn: what lies deeper is a link to the tree from there on."""
 SHOWN = 4
 """Texts of each side of a node that are shown."""
 HELP = (
@@ -27,10 +27,13 @@ HELP = (
 )
 
 
-def decision_tree(chosen: Chosen, nodes: Sequence[TreeNode]) -> None:
-    """Draw the tree; a branch that asks for a feature leads to its texts."""
+def decision_tree(chosen: Chosen, nodes: Sequence[TreeNode], root: int) -> None:
+    """Draw the tree from a node on; a branch that asks for a feature leads to its texts."""
     heading("The tree", f"{count(len(nodes))} nodes", help=HELP)
-    html(tag("div", _branch(chosen, nodes, 0, 0, ""), cls="tree decision"))
+    if root:
+        way = [f"{'' if is_high else 'not '}“{nodes[step].name}”" for step, is_high in queries.path_to(nodes, root)]
+        html(link("classify.py", "whole tree ›", kept_params("root")), tag("span", " " + ", ".join(way), cls="muted"))
+    html(tag("div", _branch(chosen, nodes, root, 0, ""), cls="tree decision"))
 
 
 def _branch(chosen: Chosen, nodes: Sequence[TreeNode], place: int, depth: int, way: str) -> Html:
@@ -38,6 +41,9 @@ def _branch(chosen: Chosen, nodes: Sequence[TreeNode], place: int, depth: int, w
     row = tag("div", tag("span", _answer(way), _asked(chosen, node), cls="name"), _label(node), cls="tree-row")
     if node.low < 0:
         return tag("div", row, cls="leaf")
+    if depth == DRAWN:
+        onward = link("classify.py", "branches below ›", kept_params("root") | {"root": place, "view": "tree"})
+        return tag("div", row, tag("div", onward, cls="kids"), cls="leaf")
     below = [
         _branch(chosen, nodes, child, depth + 1, answer) for child, answer in ((node.high, "yes"), (node.low, "no"))
     ]
