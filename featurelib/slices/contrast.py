@@ -13,20 +13,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from featurelib.slices.ranked import rank
+from featurelib.slices.tested import Tested, rates_of
 from featurelib.slices.units import STRATA, Units
-from featurelib.stats import auroc_of_rank_sum, discovery_rates, excess_chance
+from featurelib.stats import auroc_of_rank_sum, excess_chance
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
     from featurelib.storage.fired import FeatureBlock
 
-RATE = 0.05
-"""The false discovery rate (Benjamini-Hochberg) at which a difference is called one."""
-
 
 @dataclass(frozen=True)
-class Contrast:
+class Contrast(Tested):
     """Every feature in a set of texts A and in another set B; arrays are [n_features]."""
 
     n_a: int
@@ -43,10 +41,6 @@ class Contrast:
     """P(its activation is higher on a text of A than on one of B) + ½ P(equal), float64."""
     chance: np.ndarray
     """P(such a difference or a larger one | only the length of a text matters), float64."""
-    rate: np.ndarray
-    """The least false discovery rate at which it is listed, over all features that fire in A or B; 1 for others."""
-    crude_rate: np.ndarray
-    """The same when lengths are not looked at."""
 
     @property
     def density_a(self) -> np.ndarray:
@@ -57,18 +51,6 @@ class Contrast:
     def density_b(self) -> np.ndarray:
         """The share of the texts of B on which it fires."""
         return self.active_b / max(self.n_b, 1)
-
-    @property
-    def differs(self) -> np.ndarray:
-        """Whether a feature's densities differ by more than chance and length explain."""
-        differs: np.ndarray = self.rate <= RATE
-        return differs
-
-    @property
-    def follows_length(self) -> np.ndarray:
-        """Whether a difference is gone once texts of the same length are compared."""
-        follows: np.ndarray = (self.crude_rate <= RATE) & ~self.differs
-        return follows
 
 
 @dataclass(frozen=True)
@@ -147,12 +129,6 @@ def _contrast(own: np.ndarray, every: np.ndarray, rank_sum: np.ndarray, sizes: n
         expected=expected,
         auroc=auroc,
         chance=np.where(tested, chance, 1.0),
-        rate=_rates(chance, tested),
-        crude_rate=_rates(crude, tested),
+        rate=rates_of(chance, tested),
+        crude_rate=rates_of(crude, tested),
     )
-
-
-def _rates(chances: np.ndarray, tested: np.ndarray) -> np.ndarray:
-    rates = np.ones(len(chances))
-    rates[tested] = discovery_rates(chances[tested])
-    return rates

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from featurelib.slices.contrast import RATE
 from featurelib.slices.ranked import Ranked, rank
+from featurelib.slices.tested import Tested, rates_of
 from featurelib.slices.units import STRATA, Units
-from featurelib.stats import correlation_chance, discovery_rates, midranks
+from featurelib.stats import correlation_chance, midranks
 
 if TYPE_CHECKING:
     from featurelib.storage.fired import FeatureBlock
@@ -21,7 +21,7 @@ LEAST = 5
 
 
 @dataclass(frozen=True)
-class Trend:
+class Trend(Tested):
     """Every feature's rank correlation with a number; arrays are float64 [n_features], NaN for features not tested."""
 
     n: int
@@ -34,22 +34,6 @@ class Trend:
     """The same among texts of the same length: of what both ranks differ from their means in a group of length."""
     chance: np.ndarray
     """P(an adjusted correlation as far from 0, or farther | there is none)."""
-    rate: np.ndarray
-    """The least false discovery rate at which it is listed, over all features tested; 1 for others."""
-    crude_rate: np.ndarray
-    """The same without the adjustment."""
-
-    @property
-    def differs(self) -> np.ndarray:
-        """Whether a feature follows the number by more than chance and length explain."""
-        differs: np.ndarray = self.rate <= RATE
-        return differs
-
-    @property
-    def follows_length(self) -> np.ndarray:
-        """Whether a correlation is gone once the length of texts is held fixed."""
-        follows: np.ndarray = (self.crude_rate <= RATE) & ~self.differs
-        return follows
 
 
 def trend(blocks: Iterable[FeatureBlock], numbers: np.ndarray, units: Units) -> Trend:
@@ -64,11 +48,16 @@ def trend(blocks: Iterable[FeatureBlock], numbers: np.ndarray, units: Units) -> 
     rho, adjusted, n_active = (np.concatenate(columns) for columns in zip(*found, strict=True))
     tested = (n_active >= LEAST) & np.isfinite(adjusted)
     chance, crude = correlation_chance(adjusted, n - STRATA + 1), correlation_chance(rho, n)
-    rates = [np.ones(len(rho)) for _ in range(2)]
-    for values, chances in zip(rates, (chance, crude), strict=True):
-        values[tested] = discovery_rates(chances[tested])
-    rho, adjusted, chance = (np.where(tested, values, np.nan) for values in (rho, adjusted, chance))
-    return Trend(n, n_active, rho, adjusted, chance, *rates)
+    rho, adjusted, known = (np.where(tested, values, np.nan) for values in (rho, adjusted, chance))
+    return Trend(
+        rate=rates_of(chance, tested),
+        crude_rate=rates_of(crude, tested),
+        n=n,
+        n_active=n_active,
+        rho=rho,
+        adjusted=adjusted,
+        chance=known,
+    )
 
 
 def _indicator(strata: np.ndarray) -> np.ndarray:

@@ -11,7 +11,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from featurelib import stats
-from featurelib.slices.contrast import RATE, Contrast
+from featurelib.slices.contrast import Contrast
+from featurelib.slices.tested import RATE
 from featurelib.ui.kit.address import choice_box
 from featurelib.ui.kit.elements import Number, count, density, number, strip
 from featurelib.ui.kit.tables import (
