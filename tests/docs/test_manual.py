@@ -7,7 +7,7 @@ import re
 import pytest
 
 from featurelib.schema import STAGES
-from precompute.__main__ import CLASSIFY_FLAGS, parser
+from precompute.__main__ import parser
 from precompute.build.config import BuildConfig, fields, flag
 from precompute.build.stage_table import PIPELINE
 from tests.support import ROOT
@@ -48,7 +48,8 @@ def test_every_room_has_a_line_in_the_tree() -> None:
 
 def test_every_flag_exists() -> None:
     known = {flag(name) for name in fields()} | {"--only", "--from", "--to", "--data", "--config", "--layout"}
-    known |= {flag(name) for name in CLASSIFY_FLAGS}
+    commands = next(action.choices for action in parser()._actions if action.dest == "command")
+    known |= {word for command in commands.values() for action in command._actions for word in action.option_strings}
     for path in (ROOT / "benchmarks").rglob("*.py"):
         known |= set(re.findall(r'"(--[a-z][\w-]*)"', path.read_text(encoding="utf-8")))
     used = set(re.findall(r"(?<![\w-])--[a-z][\w.-]*", MANUAL))
