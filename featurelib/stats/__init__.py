@@ -1,0 +1,40 @@
+"""Every interval and every test of the project, once.
+
+estimates   shares, means, ratios, quantiles, each with its interval
+ranking     midranks, AUROC and average precision, correlations
+chance      many tests at once, overlaps, excesses, paired classifiers
+"""
+
+from featurelib.stats.chance import (
+    benjamini_hochberg,
+    discovery_rates,
+    excess_chance,
+    mcnemar,
+    normal_quantile,
+    overlap_chance,
+)
+from featurelib.stats.estimates import (
+    NORMAL_95,
+    Estimate,
+    bootstrap,
+    difference_of_shares,
+    mean_interval,
+    mean_of_shares,
+    quantile_interval,
+    ratio_interval,
+    wilson,
+)
+from featurelib.stats.ranking import (
+    Agreement,
+    ap_interval,
+    auroc_and_ap,
+    auroc_interval,
+    auroc_of_counts,
+    auroc_of_rank_sum,
+    correlation,
+    correlation_chance,
+    correlation_interval,
+    midranks,
+    nesting,
+    rank_correlation,
+)
