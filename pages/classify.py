@@ -18,7 +18,7 @@ try:
     chosen = choosing.choose(run)
     if chosen is None:
         ui.stop_with(choosing.how_to(run.name))
-    experiment = chosen.experiment.name
+    experiment = chosen.experiment
     choosing.said_of(run, chosen)
     one_experiment.score_strip(chosen.experiment)
     views = TREE_VIEWS if chosen.is_tree else VIEWS

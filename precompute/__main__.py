@@ -102,8 +102,18 @@ def _add_classify(commands: Any) -> None:
     )
     classify.add_argument("--classifier", **several, help="logistic or tree; several times (default: both)")
     classify.add_argument("--split", metavar="COLUMN", help="column that calls texts train and test (default: drawn)")
+    classify.add_argument("--together", metavar="COLUMN", help="column whose values are never on both sides")
+    classify.add_argument(
+        "--transfer", metavar="COLUMN", help="train on the texts of each of its values, and test on those of every one"
+    )
+    classify.add_argument(
+        "--test-run", metavar="RUN", help="another run with the same embedder and SAE whose texts test too"
+    )
     classify.add_argument("--name", help="name of the set of experiments (default: the label's)")
     classify.add_argument("--folds", type=int, help="parts of the cross-validation that finds settings (default 3)")
+    classify.add_argument(
+        "--resamples", type=int, metavar="N", help="fit each model on N other divisions of its training texts too"
+    )
     classify.add_argument("--seed", type=int, help="seed of everything that is drawn")
     half = classify.add_mutually_exclusive_group()
     half.add_argument("--extract-only", action="store_true", help="of a MOSAIC file, only build the runs")
@@ -111,7 +121,10 @@ def _add_classify(commands: Any) -> None:
     classify.add_argument("--data", type=Path, help="folder of the runs (default: data/ of the project, or ./data)")
 
 
-CLASSIFY_FLAGS = ("run", "label", "representation", "classifier", "split", "name", "folds", "seed")
+CLASSIFY_FLAGS = (
+    *("run", "label", "representation", "classifier", "split", "together", "transfer", "test_run"),
+    *("name", "folds", "resamples", "seed"),
+)
 
 
 def _classify(options: argparse.Namespace) -> int:

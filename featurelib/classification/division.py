@@ -22,6 +22,22 @@ def groups_of(texts: Sequence[str]) -> np.ndarray:
     return np.array(codes, np.int64)
 
 
+def joined(groups: np.ndarray, values: Sequence[object]) -> np.ndarray:
+    """Return groups in which texts that share a value are in one group too, int64 [n]; None shares with none."""
+    from scipy.sparse import coo_matrix
+    from scipy.sparse.csgraph import connected_components
+
+    known: dict[object, int] = {}
+    codes = [
+        known.setdefault(value if value is not None else (place,), len(known)) for place, value in enumerate(values)
+    ]
+    n = int(groups.max(initial=-1)) + 1
+    pairs = (np.ones(len(groups)), (groups, n + np.array(codes, np.int64)))
+    _, parts = connected_components(coo_matrix(pairs, shape=(n + len(known), n + len(known))), directed=False)
+    own: np.ndarray = parts[groups].astype(np.int64)
+    return own
+
+
 def stratified(codes: np.ndarray, groups: np.ndarray, seed: int = 0) -> Division:
     """Divide texts 80 to 20 so that each class has about its share on both sides, and no group is on both."""
     from sklearn.model_selection import StratifiedGroupKFold

@@ -1,6 +1,6 @@
 """One experiment: a representation and a classifier, fitted on training texts and tested on others.
 
-What it gives is what the pages show: scores, predictions, which columns count, and why test texts were got wrong.
+A model tells which columns count; tested, it gives scores, predictions, and why texts were got wrong.
 """
 
 from __future__ import annotations
@@ -12,10 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from featurelib.classification.pipeline import Settings, fit
-from featurelib.classification.probes import Division
-from featurelib.classification.representation import Representation, Shown
+from featurelib.classification.representation import Representation
 from featurelib.classification.scores import Scores, score
-from featurelib.classification.target import Target
 
 if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
@@ -67,59 +65,78 @@ class Node:
 
 
 @dataclass(frozen=True)
+class FittedModel:
+    """A classifier that was fitted on training texts."""
+
+    pipeline: Pipeline
+    representation: Representation
+    classifier: str
+    """One of `pipeline.CLASSIFIERS`."""
+    settings: dict[str, Any]
+    """What cross-validation chose."""
+    columns: np.ndarray
+    """Which columns of the representation it reads, int64 [n]."""
+    words: list[str]
+    """The names of the columns where these are words; empty for others."""
+    importances: list[Importance]
+    nodes: list[Node]
+    """Of a tree; empty for others."""
+    arrays: dict[str, np.ndarray]
+    """Weights [n_classes, n], intercepts [n_classes] and columns of a linear model; empty for a tree."""
+    seconds: float
+    """What fitting took."""
+
+    @property
+    def has_reasons(self) -> bool:
+        """Whether its errors can be told column by column: a linear model, on columns that have names."""
+        return bool(self.arrays) and self.representation.kind in ("features", "random", "words", "tfidf")
+
+
+@dataclass(frozen=True)
 class Outcome:
-    """What an experiment has found."""
+    """What a model makes of test texts."""
 
     scores: Scores
     predicted: np.ndarray
     """The predicted class of each test text, int64 [n_test]."""
-    settings: dict[str, Any]
-    """What cross-validation chose."""
-    importances: list[Importance]
     reasons: list[Reason]
-    """Of a linear model on columns that have names; empty for others."""
-    nodes: list[Node]
-    """Of a tree; empty for others."""
-    columns: list[str]
-    """The names of the columns where these are words; empty for others."""
-    arrays: dict[str, np.ndarray]
-    """The fitted model: weights, intercepts and the scale of a linear one."""
+    """Of each text that was got wrong, where the model has reasons."""
     seconds: float
-    """What fitting and testing took."""
+    """What testing took."""
 
 
-def run_experiment(
-    shown: Shown, target: Target, groups: np.ndarray, division: Division, representation: Representation,
-    classifier: str, settings: Settings,
-) -> Outcome:  # fmt: skip
-    """Fit and test; `shown` holds the texts of `target`, in its order, and `groups` says which of them are copies."""
+def fit_model(
+    x: Any, codes: np.ndarray, groups: np.ndarray, n_classes: int, representation: Representation, classifier: str,
+    settings: Settings,
+) -> FittedModel:  # fmt: skip
+    """Fit a classifier on training rows x and their classes; `groups` says which of them are copies."""
     began = time.perf_counter()
-    x = shown.matrix(representation)
-    train, test = division
-    pipeline, found = fit(x[train], target.codes[train], groups[train], representation, classifier, settings)
-    predicted = pipeline.predict(x[test])
-    scores = score(
-        target.codes[test],
-        predicted,
-        class_scores(pipeline, x[test], target.n_classes),
-        target.n_classes,
-        settings.seed,
-    )
+    pipeline, found = fit(x, codes, groups, representation, classifier, settings)
     seconds = time.perf_counter() - began
     columns = column_ids(pipeline, representation)
-    importances, reasons, nodes, arrays = [], [], [], {}
+    importances, nodes, arrays = [], [], {}
     if classifier == "logistic":
-        weights, intercepts = linear_model(pipeline, target.n_classes)
-        inputs = transformed(pipeline, x)
-        importances = linear_importances(weights, inputs[train], columns)
+        weights, intercepts = linear_model(pipeline, n_classes)
+        importances = linear_importances(weights, transformed(pipeline, x), columns)
         arrays = {"weights": weights, "intercepts": intercepts, "columns": columns}
-        if representation.kind in ("features", "random", "words", "tfidf"):
-            reasons = reasons_of(weights, inputs[test], predicted, target.codes[test], columns)
     else:
-        nodes = tree_nodes(pipeline, columns, target.n_classes)
+        nodes = tree_nodes(pipeline, columns, n_classes)
         importances = [tree_importance(pipeline, columns)]
-    names = words_of(pipeline) if representation.kind in ("words", "tfidf") else []
-    return Outcome(scores, predicted, found, importances, reasons, nodes, names, arrays, seconds)
+    words = words_of(pipeline) if representation.kind in ("words", "tfidf") else []
+    return FittedModel(pipeline, representation, classifier, found, columns, words, importances, nodes, arrays, seconds)
+
+
+def judge(model: FittedModel, x: Any, codes: np.ndarray, n_classes: int, seed: int = 0) -> Outcome:
+    """Predict test rows x, and compare what is predicted with their classes."""
+    began = time.perf_counter()
+    predicted = model.pipeline.predict(x)
+    scores = score(codes, predicted, class_scores(model.pipeline, x, n_classes), n_classes, seed)
+    seconds = time.perf_counter() - began
+    reasons = []
+    if model.has_reasons:
+        inputs = transformed(model.pipeline, x)
+        reasons = reasons_of(model.arrays["weights"], inputs, predicted, codes, model.columns)
+    return Outcome(scores, predicted, reasons, seconds)
 
 
 def class_scores(pipeline: Pipeline, x: Any, n_classes: int) -> np.ndarray:

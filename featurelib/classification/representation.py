@@ -91,6 +91,18 @@ class Representation:
 
 
 @dataclass(frozen=True)
+class Control:
+    """An SAE that has learned nothing: the control of every result."""
+
+    per_text: int
+    """Features that are active on a text at most."""
+    centre: np.ndarray
+    """What embeddings are centred by, float32 [d_in]."""
+    seed: int
+    """Seed of its directions."""
+
+
+@dataclass(frozen=True)
 class Shown:
     """Texts, and all that a representation may be made of."""
 
@@ -103,6 +115,8 @@ class Shown:
     texts: Sequence[str]
     """n of them."""
     seed: int = 0
+    drawn: Control | None = None
+    """The control, of texts that a model is only tested on; None: of these texts."""
 
     def matrix(self, representation: Representation) -> Any:
         """Return what a classifier's pipeline is given: [n, columns], dense or CSR; of words, the texts themselves."""
@@ -121,26 +135,30 @@ class Shown:
         return x
 
     @cached_property
-    def _random(self) -> csr_matrix:
+    def control(self) -> Control:
+        """The control whose features are as many, and as many on a text, as those of the SAE on these texts."""
         per_text = max(1, round(self.activations.nnz / max(self.activations.shape[0], 1)))
-        return random_activations(self.embeddings, self.activations.shape[1], per_text, self.seed)
+        return self.drawn or Control(per_text, self.embeddings.mean(axis=0), self.seed)
+
+    @cached_property
+    def _random(self) -> csr_matrix:
+        return random_activations(self.embeddings, self.activations.shape[1], self.control)
 
 
-def random_activations(embeddings: np.ndarray, n_features: int, per_text: int, seed: int = 0) -> csr_matrix:
-    """Return the activations of an SAE that has learned nothing, CSR [n, n_features]: the control of every result.
+def random_activations(embeddings: np.ndarray, n_features: int, control: Control) -> csr_matrix:
+    """Return the activations of a control, CSR [n, n_features].
 
     Its directions are drawn at random, of length 1; of each text, whose embedding is centred by the mean of all (test
     texts too, as the SAE's training has it), the `per_text` largest projections stay, as far as they are positive.
     """
     from scipy.sparse import csr_matrix, vstack
 
-    draw = np.random.default_rng(seed)
+    draw = np.random.default_rng(control.seed)
     directions = draw.standard_normal((n_features, embeddings.shape[1])).astype(np.float32)
     directions /= np.linalg.norm(directions, axis=1, keepdims=True)
-    centre = embeddings.mean(axis=0)
-    pieces = []
+    per_text, pieces = control.per_text, []
     for first in range(0, len(embeddings), DRAWN_AT_ONCE):
-        z = (embeddings[first : first + DRAWN_AT_ONCE] - centre) @ directions.T
+        z = (embeddings[first : first + DRAWN_AT_ONCE] - control.centre) @ directions.T
         kept = np.argpartition(-z, min(per_text, n_features) - 1, axis=1)[:, :per_text]
         values = np.maximum(np.take_along_axis(z, kept, axis=1), 0)
         rows = np.repeat(np.arange(len(z)), kept.shape[1])

@@ -45,7 +45,7 @@ def read_target(column: str, values: Sequence[object], texts: Sequence[str]) -> 
 
     Texts without a value are left out, and so are classes of fewer than LEAST_TEXTS texts; both are said.
     """
-    known = np.array([place for place, value in enumerate(values) if _is_there(value)], np.int64)
+    known = np.array([place for place, value in enumerate(values) if is_there(value)], np.int64)
     words = np.array([str(values[place]) for place in known], dtype=object)
     _refuse_numbers(column, [values[place] for place in known])
     warnings = []
@@ -73,7 +73,7 @@ def read_target(column: str, values: Sequence[object], texts: Sequence[str]) -> 
     return target
 
 
-def _is_there(value: object) -> bool:
+def is_there(value: object) -> bool:
     """Whether a text has a value: neither None, nor NaN, nor blank."""
     return value is not None and value == value and bool(str(value).strip())
 

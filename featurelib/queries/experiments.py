@@ -34,8 +34,19 @@ class Experiment:
     seconds: float
     settings: str
     """What cross-validation chose, JSON."""
+    model: str
+    """What was tested: the same model may be tested on several slices."""
+    slice_column: str
+    """The column whose slices it was trained and tested on; empty for none."""
+    test_run: str
+    """The run of the test texts; empty for the run itself."""
     scores: dict[str, tuple[float, float, float]]
     """By metric: value, and the ends of its 95 % interval."""
+
+    @property
+    def reads_features(self) -> bool:
+        """Whether what it reads are features of the run, which have pages."""
+        return self.representation.split("+")[0] == "features"
 
 
 @dataclass(frozen=True)
@@ -84,20 +95,26 @@ def about_experiments(store: Store, name: str) -> dict[str, object]:
 
 def experiments(store: Store, name: str) -> list[Experiment]:
     """Return the experiments of a set that are done, in their order."""
+    stamp = _set(store, name).stamp("scores")
+    return store.remember(f"experiments {name} {stamp}", lambda: _experiments(_table(store, name, "scores")))
+
+
+def _experiments(scores: pa.Table) -> list[Experiment]:
     found: dict[str, Experiment] = {}
-    for row in _table(store, name, "scores").to_pylist():
-        name_of_it, metric = row.pop("experiment"), row.pop("metric")
+    for row in scores.to_pylist():
+        own, metric = row.pop("experiment"), row.pop("metric")
         estimate = row.pop("value"), row.pop("low"), row.pop("high")
-        found.setdefault(name_of_it, Experiment(name_of_it, **row, scores={})).scores[metric] = estimate
+        known = {key: "" if value is None else value for key, value in row.items()}
+        found.setdefault(own, Experiment(own, **known, scores={})).scores[metric] = estimate
     return list(found.values())
 
 
-def predictions(store: Store, name: str, experiment: str) -> pa.Table:
+def predictions(store: Store, name: str, experiment: Experiment) -> pa.Table:
     """Return what was predicted for each test text: text_id, true, predicted."""
-    return _of(_table(store, name, "predictions"), experiment)
+    return _of(_table(store, name, "predictions"), "experiment", experiment.name)
 
 
-def confusions(store: Store, name: str, experiment: str) -> pa.Table:
+def confusions(store: Store, name: str, experiment: Experiment) -> pa.Table:
     """Return which labels were taken for which others: true, predicted, n_texts, share (of the true label's texts)."""
     rows = predictions(store, name, experiment)
     sizes = dict(zip(*np.unique(rows["true"].to_numpy(False), return_counts=True), strict=True))
@@ -117,7 +134,7 @@ def confusions(store: Store, name: str, experiment: str) -> pa.Table:
     return table.sort_by([("n_texts", "descending"), ("true", "ascending"), ("predicted", "ascending")])
 
 
-def class_scores(store: Store, name: str, experiment: str) -> pa.Table:
+def class_scores(store: Store, name: str, experiment: Experiment) -> pa.Table:
     """Return how each label's test texts were predicted: label, n_texts, recall, low, high, precision, f1.
 
     Recall is the share of its texts that were given it, with the interval of Wilson; precision the share of the texts
@@ -144,21 +161,21 @@ def class_scores(store: Store, name: str, experiment: str) -> pa.Table:
     )
 
 
-def importances(store: Store, name: str, experiment: str) -> pa.Table:
+def importances(store: Store, name: str, experiment: Experiment) -> pa.Table:
     """Return the columns that count, label by label ("" for a tree): label, rank, column, name, weight."""
-    return _named(store, _of(_table(store, name, "importances"), experiment))
+    return _named(store, _of(_table(store, name, "importances"), "model", experiment.model), experiment)
 
 
-def tree(store: Store, name: str, experiment: str) -> list[TreeNode]:
+def tree(store: Store, name: str, experiment: Experiment) -> list[TreeNode]:
     """Return the nodes of a tree, the root first."""
-    rows = _named(store, _of(_table(store, name, "nodes"), experiment))
+    rows = _named(store, _of(_table(store, name, "nodes"), "model", experiment.model), experiment)
     return [TreeNode(**row) for row in rows.to_pylist()]
 
 
-def reasons(store: Store, name: str, experiment: str, text_ids: Sequence[int]) -> pa.Table:
+def reasons(store: Store, name: str, experiment: Experiment, text_ids: Sequence[int]) -> pa.Table:
     """Return why some texts were given a wrong label: text_id, rank, column, name, contribution."""
-    rows = _of(_table(store, name, "contributions"), experiment)
-    return _named(store, rows.filter(pc.is_in(rows["text_id"], pa.array(text_ids, pa.int64()))))
+    rows = _of(_table(store, name, "contributions"), "experiment", experiment.name)
+    return _named(store, rows.filter(pc.is_in(rows["text_id"], pa.array(text_ids, pa.int64()))), experiment)
 
 
 def texts_of_node(
@@ -219,9 +236,11 @@ def path_to(nodes: Sequence[TreeNode], node: int) -> list[tuple[int, bool]]:
     return way[::-1]
 
 
-def paired(store: Store, first: tuple[str, str], second: tuple[str, str]) -> Paired:
-    """Compare two experiments, each a set and a name, on the test texts that both have; Refusal when there is none."""
-    tables = [predictions(store, *each) for each in (first, second)]
+def paired(store: Store, name: str, first: Experiment, second: Experiment) -> Paired:
+    """Compare two experiments of a set on the test texts that both have; Refusal when there is none."""
+    tables = [predictions(store, name, each) for each in (first, second)]
+    if first.test_run != second.test_run:
+        raise Refusal("the two experiments are tested on texts of two runs; choose two of the same test texts.")
     ids = [rows["text_id"].to_numpy() for rows in tables]
     both, *places = np.intersect1d(*ids, return_indices=True)
     if not len(both):
@@ -251,20 +270,14 @@ def _table(store: Store, name: str, table: str) -> pa.Table:
     return store.remember(f"experiments {kept.name} {table} {kept.stamp(table)}", lambda: kept.table(table))
 
 
-def _of(rows: pa.Table, experiment: str) -> pa.Table:
-    """The rows of one experiment, and whether their columns are features of the run."""
-    own = rows.filter(pc.equal(rows["experiment"], experiment)).drop_columns(["experiment"])
-    return own.replace_schema_metadata({"features": "yes" if reads_features(experiment) else "no"})
+def _of(rows: pa.Table, column: str, name: str) -> pa.Table:
+    """The rows of one experiment, or of one model."""
+    return rows.filter(pc.equal(rows[column], name)).drop_columns([column])
 
 
-def reads_features(experiment: str) -> bool:
-    """Whether an experiment reads features of the run, by its name: label, representation, classifier."""
-    return experiment.rsplit(", ", 2)[1].split("+")[0] == "features"
-
-
-def _named(store: Store, rows: pa.Table) -> pa.Table:
+def _named(store: Store, rows: pa.Table, experiment: Experiment) -> pa.Table:
     """The rows with the names that their features have now; those of other columns stay."""
-    if (rows.schema.metadata or {}).get(b"features") != b"yes":
+    if not experiment.reads_features:
         return rows
     ids = rows["column"].to_pylist()
     known = labels(store, {column for column in ids if column >= 0})

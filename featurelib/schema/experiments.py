@@ -1,7 +1,7 @@
 """The tables of a set of experiments, data/<run>/experiments/<name>/: what features, embeddings or words predict.
 
-They are beside the generations of a run and not part of them; an experiment is named by label column, representation
-and classifier.
+They are beside the generations of a run and not part of them; an experiment is named by label column, representation,
+classifier and, where only slices were trained on or tested, by these.
 """
 
 from __future__ import annotations
@@ -25,14 +25,19 @@ SCORES = pa.schema(
         "n_test": pa.int64(),
         "seconds": pa.float64(),
         "settings": pa.string(),
+        "model": pa.string(),
+        "slice_column": pa.string(),
+        "test_run": pa.string(),
     }
 )
+"""`model` is what was tested: one model may be tested on several slices. `slice_column` is empty where texts are not
+those of a slice, and `test_run` where the test texts are of the run itself."""
 PREDICTIONS = pa.schema(
     {"experiment": pa.string(), "text_id": pa.int64(), "true": pa.string(), "predicted": pa.string()}
 )
 IMPORTANCES = pa.schema(
     {
-        "experiment": pa.string(),
+        "model": pa.string(),
         "label": pa.string(),
         "rank": pa.int32(),
         "column": pa.int32(),
@@ -52,7 +57,7 @@ CONTRIBUTIONS = pa.schema(
 )
 NODES = pa.schema(
     {
-        "experiment": pa.string(),
+        "model": pa.string(),
         "node": pa.int32(),
         "column": pa.int32(),
         "name": pa.string(),
@@ -64,11 +69,22 @@ NODES = pa.schema(
         "shares": pa.list_(pa.float64()),
     }
 )
+RESAMPLES = pa.schema(
+    {
+        "model": pa.string(),
+        "division": pa.int32(),
+        "accuracy": pa.float64(),
+        "macro_f1": pa.float64(),
+        "n_train": pa.int64(),
+        "n_test": pa.int64(),
+    }
+)
 EXPERIMENT_TABLES = {
     "scores": SCORES,
     "predictions": PREDICTIONS,
     "importances": IMPORTANCES,
     "contributions": CONTRIBUTIONS,
     "nodes": NODES,
+    "resamples": RESAMPLES,
 }
 """The tables by the name of their file."""

@@ -7,6 +7,7 @@ chance      many tests at once, overlaps, excesses, paired classifiers
 
 from featurelib.stats.chance import (
     benjamini_hochberg,
+    corrected_resampled_t,
     discovery_rates,
     excess_chance,
     mcnemar,

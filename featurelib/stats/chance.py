@@ -6,6 +6,8 @@ from statistics import NormalDist
 
 import numpy as np
 
+from featurelib.stats.estimates import Estimate
+
 
 def normal_quantile(level: float = 0.95, n_tests: int = 1) -> float:
     """Return z of a two-sided interval that holds with `level` in all of `n_tests` tests together (Bonferroni)."""
@@ -59,6 +61,23 @@ def overlap_chance(n_both: np.ndarray, n_first: np.ndarray, n_second: np.ndarray
 
     chances: np.ndarray = hypergeom.sf(n_both - 1, n_texts, n_first, n_second)
     return chances
+
+
+def corrected_resampled_t(differences: np.ndarray, n_train: float, n_test: float) -> tuple[Estimate, float]:
+    """Return the mean difference of two scores over divisions of the same texts, its 95 % interval, and its chance.
+
+    Divisions share texts, so that their differences are not independent: the variance of the mean is
+    (1/J + n_test/n_train)·s² over J of them (Nadeau and Bengio, Machine Learning 52, 2003, 239), and the mean over its
+    root is compared with Student's t of J − 1 degrees of freedom, to two sides.
+    """
+    from scipy.stats import t
+
+    n, mean = len(differences), float(np.mean(differences))
+    error = float(np.sqrt((1 / n + n_test / n_train) * np.var(differences, ddof=1)))
+    if error == 0:
+        return Estimate(mean, mean, mean), 1.0 if mean == 0 else 0.0
+    half = float(t.ppf(0.975, n - 1)) * error
+    return Estimate(mean, mean - half, mean + half), float(2 * t.sf(abs(mean) / error, n - 1))
 
 
 def mcnemar(only_first: int, only_second: int) -> float:

@@ -19,9 +19,10 @@ USUAL = (
     *("reconstruction", "embedding", "random", "tfidf"),
 )
 NO_NAME = re.compile(r"[^A-Za-z0-9._-]+|[.]{2,}")
+TEXTS_OF = ("run", "label", "representation", "classifier", "name", "split", "together", "transfer", "test_run")
 TYPES: dict[str, Any] = {
-    **dict.fromkeys(("run", "label", "representation", "classifier", "name", "split"), str),
-    **dict.fromkeys(("depths", "leaves", "folds", "seed"), int),
+    **dict.fromkeys(TEXTS_OF, str),
+    **dict.fromkeys(("depths", "leaves", "folds", "resamples", "seed"), int),
     "strengths": (int, float),
 }
 WORDS: dict[Any, str] = {str: "text", int: "a whole number", (int, float): "a number"}
@@ -44,6 +45,12 @@ class ClassifyConfig:
     """The name of the set; empty: that of the label columns."""
     split: str = ""
     """The column that calls texts train and test; empty: 80 to 20, drawn."""
+    together: str = ""
+    """A column whose values are never on both sides, such as one that tells translations of a text; empty: none."""
+    transfer: str = ""
+    """A column: a model is fitted on the texts of each of its values and tested on those of every one; empty: none."""
+    test_run: str = ""
+    """Another run with the same embedder and SAE, whose texts test each model too; empty: none."""
     strengths: tuple[float, ...] = STRENGTHS
     """Values of C that are tried."""
     depths: tuple[int, ...] = DEPTHS
@@ -52,6 +59,8 @@ class ClassifyConfig:
     """Least numbers of texts in a leaf that are tried."""
     folds: int = FOLDS
     """Parts of the cross-validation that finds settings."""
+    resamples: int = 0
+    """How often each model is fitted anew on other divisions of its training texts."""
     seed: int = 0
     """Seed of all that is drawn."""
     known: tuple[Representation, ...] = field(init=False)
@@ -66,7 +75,7 @@ class ClassifyConfig:
         for name in self.classifier:
             if name not in CLASSIFIERS:
                 raise Refusal(f"'{name[:40]}' is no classifier; expected is one of {', '.join(CLASSIFIERS)}.")
-        for name, least in (("folds", 2), ("seed", 0)):
+        for name, least in (("folds", 2), ("resamples", 0), ("seed", 0)):
             if getattr(self, name) < least:
                 raise Refusal(f"{name} is {getattr(self, name)}; {least} or more is expected.")
         for name in ("strengths", "depths", "leaves"):
@@ -84,7 +93,9 @@ class ClassifyConfig:
     @property
     def set_name(self) -> str:
         """The name of the set."""
-        return self.name or (NO_NAME.sub("-", "-".join(self.label)).strip("-.")[:64] or "labels")
+        parts = [*self.label, *(["by", self.transfer] if self.transfer else [])]
+        parts += ["on", self.test_run] if self.test_run else []
+        return self.name or (NO_NAME.sub("-", "-".join(parts)).strip("-.")[:64] or "labels")
 
     @property
     def settings(self) -> Settings:

@@ -1,144 +1,197 @@
-"""One experiment after the other: each is kept when it is done, and not made again."""
+"""One model after the other: each is kept with its tests when it is done, and not made again."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
 
-from featurelib.classification.division import by_column, check_division, groups_of, stratified
-from featurelib.classification.experiment import Importance, Node, Outcome, Reason, run_experiment
-from featurelib.classification.probes import Division
-from featurelib.classification.representation import Representation
-from featurelib.classification.target import Target, read_target
+from featurelib.classification.experiment import fit_model, judge
+from featurelib.classification.representation import Representation, Shown
+from featurelib.classification.resampling import resamples
+from featurelib.classification.transfer import Plan
 from featurelib.schema import LABELS
-from featurelib.schema.experiments import ABOUT, EXPERIMENT_TABLES
+from featurelib.schema.experiments import ABOUT
 from featurelib.storage import files
 from featurelib.storage.experiments import ExperimentSet, experiment_set
 from featurelib.storage.runs import find_run
 from precompute.build.job import Say
 from precompute.classify.classify_config import ClassifyConfig
 from precompute.classify.inputs import RunInputs
+from precompute.classify.tables import Columns, ModelTables, Test
+from precompute.classify.tasks import Task, check_same, read_task
 
-VERSION = 1
+VERSION = 2
 """To be raised when an experiment would give something else from the same inputs."""
-SHOWN_LABELS = 4
-"""Labels that are listed for a node of a tree."""
+GATHERED_EACH = 5.0
+"""Seconds after which the tables of a set are written anew with the experiments that were done since."""
 
 
 @dataclass(frozen=True)
-class Task:
-    """A label column that is to be predicted."""
+class PlannedModel:
+    """A model that is to be fitted, and how it is named."""
 
-    target: Target
-    groups: np.ndarray
-    """Which of its texts are copies of each other, int64 [n]."""
-    division: Division
-    train: str
-    """How the training texts were chosen, in words."""
-    test: str
-    said: list[str]
-    """What a reader of the scores must know."""
+    label: str
+    task: Task
+    plan: Plan
+    representation: Representation
+    classifier: str
+
+    @property
+    def name(self) -> str:
+        """Its name: label, representation and classifier, and of slices what it is fitted on."""
+        trained = f", {self.plan.train}" if self.task.slice_column else ""
+        return f"{self.label}, {self.representation}, {self.classifier}{trained}"
+
+    def tests(self) -> Iterator[tuple[Test, np.ndarray]]:
+        """Each set of test texts of the run itself, and its places in the target."""
+        for words, places in self.plan.tests.items():
+            name = f"{self.name} to {words}" if self.task.slice_column else self.name
+            yield Test(name, words, self.task.texts(places), self.task.target.codes[places]), places
+
+    def fingerprint(self, inputs: RunInputs, config: ClassifyConfig) -> str:
+        """What changes when anything that the model or its tests are made from does."""
+        target, other = self.task.target, self.task.other
+        own = [VERSION, _encoded(inputs), str(self.representation), self.classifier, asdict(config.settings)]
+        own += [config.resamples, target.names, files.fingerprint(target.codes.tolist())]
+        own.append(files.fingerprint(self.task.texts(self.plan.rows).tolist()))
+        own += [[words, files.fingerprint(self.task.texts(rows).tolist())] for words, rows in self.plan.tests.items()]
+        if other is not None:
+            own.append(
+                [_encoded(other.inputs), other.name, files.fingerprint([other.rows.tolist(), other.codes.tolist()])]
+            )
+        return files.fingerprint(own)
 
 
 def classify(config: ClassifyConfig, data_folder: Path, say: Say) -> None:
     """Make the experiments of a config that are not made yet; Refusal when a label cannot be learned."""
     run = find_run(data_folder, config.run)
     inputs = RunInputs(run.current())
+    other = RunInputs(find_run(data_folder, config.test_run).current()) if config.test_run else None
+    if other is not None:
+        check_same(inputs, other)
     kept = experiment_set(run, config.set_name)
-    tasks = {label: _task(inputs, label, config, say) for label in config.label}
-    wanted = {
-        _name(label, representation, classifier): _fingerprint(inputs, tasks[label], representation, classifier, config)
-        for label, representation, classifier in _combinations(config)
-    }
-    kept.path.mkdir(parents=True, exist_ok=True)
-    encoded = _describe(kept, inputs, config, tasks)
-    kept.gather(wanted, encoded)
-    names, kinds = _feature_names(inputs), {representation.kind for representation in config.known}
-    number = 0
+    tasks = {label: read_task(inputs, other, label, config) for label in config.label}
     for label, task in tasks.items():
-        shown = inputs.shown(task.target, kinds, config.seed)
-        for representation, classifier in ((each, used) for each in config.known for used in config.classifier):
-            number += 1
-            name = _name(label, representation, classifier)
-            begun = f"{number} of {len(wanted)}: {name}"
-            if kept.is_done(name, wanted[name]):
+        for sentence in task.said:
+            say(f"note: {label}: {sentence}")
+    models = list(_planned(config, tasks))
+    wanted = {model.name: model.fingerprint(inputs, config) for model in models}
+    kept.path.mkdir(parents=True, exist_ok=True)
+    encoded = _describe(kept, inputs, tasks)
+    kept.gather(wanted, encoded)
+    showing, names, gathered = Showing(config, inputs), _feature_names(inputs), time.monotonic()
+    try:
+        for number, model in enumerate(models, start=1):
+            begun = f"{number} of {len(wanted)}: {model.name}"
+            if kept.is_done(model.name, wanted[model.name]):
                 say(f"{begun}: done before")
                 continue
-            outcome = run_experiment(
-                shown, task.target, task.groups, task.division, representation, classifier, config.settings
-            )
-            tables = _tables(name, label, task, representation, classifier, outcome, names)
-            kept.keep(name, {"fingerprint": wanted[name], "encoded": encoded}, tables, outcome.arrays)
-            kept.gather(wanted, encoded)
-            value, low, high = outcome.scores.accuracy
-            say(f"{begun}: accuracy {value:.3f} ({low:.3f} to {high:.3f}), {outcome.seconds:.1f} s")
-    say(f"{len(wanted)} experiments in {kept.path}; the page Classify shows them.")
+            tables = run_model(model, showing, names)
+            marker = {"fingerprint": wanted[model.name], "encoded": encoded}
+            kept.keep(model.name, marker, tables.tables(), tables.model.arrays)
+            say(f"{begun}: {_in_words(tables)}")
+            if time.monotonic() - gathered > GATHERED_EACH:
+                kept.gather(wanted, encoded)
+                gathered = time.monotonic()
+    finally:
+        kept.gather(wanted, encoded)
+    say(f"{len(wanted)} {'models' if config.transfer else 'experiments'} in {kept.path}; the page Classify shows them.")
 
 
-def _combinations(config: ClassifyConfig) -> Iterator[tuple[str, Representation, str]]:
-    for label in config.label:
+class Showing:
+    """The texts of one task at a time, as each representation shows them: kept while they are asked for again."""
+
+    def __init__(self, config: ClassifyConfig, inputs: RunInputs) -> None:
+        self.config, self.inputs = config, inputs
+        self._task: Task | None = None
+        self._shown: tuple[Shown, Shown | None] | None = None
+        self._matrix: tuple[Representation, tuple[Any, Any]] | None = None
+
+    def matrices(self, task: Task, representation: Representation) -> tuple[Any, Any]:
+        """Return the rows of a task's own texts, and of those of the other run; None where there is none."""
+        if self._task is not task or self._shown is None:
+            self._task, self._shown, self._matrix = task, self._read(task), None
+        if self._matrix is None or self._matrix[0] != representation:
+            own, other = self._shown
+            others = None if other is None else other.matrix(representation)
+            self._matrix = representation, (own.matrix(representation), others)
+        return self._matrix[1]
+
+    def _read(self, task: Task) -> tuple[Shown, Shown | None]:
+        kinds, seed = {each.kind for each in self.config.known}, self.config.seed
+        shown = self.inputs.shown(task.target.rows, kinds, seed)
+        if task.other is None:
+            return shown, None
+        control = shown.control if "random" in kinds else None
+        return shown, task.other.inputs.shown(task.other.rows, kinds, seed, control)
+
+
+def run_model(planned: PlannedModel, showing: Showing, features: dict[int, str]) -> ModelTables:
+    """Fit one model and test it; return its tables."""
+    task, plan, config = planned.task, planned.plan, showing.config
+    target, n_classes = task.target, task.target.n_classes
+    x, other_x = showing.matrices(task, planned.representation)
+    train = (x[plan.rows], target.codes[plan.rows], task.groups[plan.rows])
+    model = fit_model(*train, n_classes, planned.representation, planned.classifier, config.settings)
+    tables = ModelTables(
+        planned.name,
+        (planned.label, str(planned.representation), planned.classifier, plan.train),
+        task.slice_column,
+        len(plan.rows),
+        target.names,
+        model,
+        Columns(planned.representation, model.words, features),
+    )
+    tables.add_model(resamples(model, *train, config.resamples, config.seed))
+    for test, places in planned.tests():
+        tables.add_test(test, judge(model, x[places], test.codes, n_classes, config.seed))
+    if task.other is not None:
+        name = task.other.name
+        test = Test(f"{planned.name} to run {name}", f"run {name}", task.other.rows, task.other.codes, name)
+        tables.add_test(test, judge(model, other_x, test.codes, n_classes, config.seed))
+    return tables
+
+
+def _planned(config: ClassifyConfig, tasks: dict[str, Task]) -> Iterator[PlannedModel]:
+    for label, task in tasks.items():
         for representation in config.known:
             for classifier in config.classifier:
-                yield label, representation, classifier
+                for plan in task.plans:
+                    yield PlannedModel(label, task, plan, representation, classifier)
 
 
-def _name(label: str, representation: Representation, classifier: str) -> str:
-    return f"{label}, {representation}, {classifier}"
+def _in_words(tables: ModelTables) -> str:
+    """The accuracy of the first test, and of how many more there are the lowest and the highest."""
+    accuracies = [row[7:10] for row in tables.rows["scores"] if row[6] == "accuracy"]
+    value, low, high = accuracies[0]
+    if len(accuracies) == 1:
+        return f"accuracy {value:.3f} ({low:.3f} to {high:.3f}), {tables.model.seconds:.1f} s"
+    values = [float(str(row[0])) for row in accuracies]
+    return (
+        f"accuracy {min(values):.3f} to {max(values):.3f} on {len(values)} sets of texts, {tables.model.seconds:.1f} s"
+    )
 
 
-def _task(inputs: RunInputs, label: str, config: ClassifyConfig, say: Say) -> Task:
-    target = read_target(label, inputs.column(label), inputs.texts)
-    groups = groups_of([inputs.texts[row] for row in target.rows.tolist()])
-    said = list(target.warnings)
-    if config.split:
-        split = inputs.column(config.split)
-        division, notes = by_column([split[row] for row in target.rows.tolist()], groups)
-        train, test = f"{config.split} train", f"{config.split} test"
-        said += notes
-    else:
-        division = stratified(target.codes, groups, config.seed)
-        train, test = "80 % drawn", "20 % drawn"
-    said += inputs.seen_in_training(target.rows[division.test])
-    missing = np.setdiff1d(target.codes[division.test], target.codes[division.train])
-    if len(missing):
-        said.append(
-            f"{len(missing):,} classes of the test texts have no training text, first '{target.names[missing[0]]}'."
-        )
-    for sentence in said:
-        say(f"note: {label}: {sentence}")
-    check_division(target.codes, target.names, groups, division, config.folds)
-    return Task(target, groups, division, train, test, said)
-
-
-def _fingerprint(
-    inputs: RunInputs, task: Task, representation: Representation, classifier: str, config: ClassifyConfig
-) -> str:
+def _encoded(inputs: RunInputs) -> str:
     done = inputs.generation.done("encode")
-    own = [VERSION, done and done.fingerprint, str(representation), classifier, asdict(config.settings)]
-    texts = [
-        files.fingerprint(rows.tolist())
-        for rows in (task.target.rows[task.division.train], task.target.rows[task.division.test])
-    ]
-    return files.fingerprint([own, texts, task.target.names, files.fingerprint(task.target.codes.tolist())])
+    return done.fingerprint if done else ""
 
 
-def _describe(kept: ExperimentSet, inputs: RunInputs, config: ClassifyConfig, tasks: dict[str, Task]) -> str:
+def _describe(kept: ExperimentSet, inputs: RunInputs, tasks: dict[str, Task]) -> str:
     """Write what the set is made from, and return what tells whether an experiment is of the same activations."""
-    done = inputs.generation.done("encode")
-    encoded = done.fingerprint if done else ""
+    encoded = _encoded(inputs)
     labels = {
         label: {
             "n_classes": task.target.n_classes,
-            "n_train": len(task.division.train),
-            "n_test": len(task.division.test),
-            "train": task.train,
-            "test": task.test,
+            "n_texts": len(task.target.rows),
+            "train": [plan.train for plan in task.plans],
+            "test": list(task.plans[0].tests),
             "said": task.said,
         }
         for label, task in tasks.items()
@@ -156,81 +209,3 @@ def _feature_names(inputs: RunInputs) -> dict[int, str]:
         return {}
     rows = pq.read_table(inputs.generation.file(LABELS), columns=["feature_id", "label"])
     return dict(zip(rows["feature_id"].to_pylist(), rows["label"].to_pylist(), strict=True))
-
-
-@dataclass(frozen=True)
-class _Columns:
-    """What the columns of a representation are called."""
-
-    representation: Representation
-    words: Sequence[str]
-    features: dict[int, str]
-
-    def name(self, column: int) -> str:
-        if self.words:
-            return self.words[column]
-        if self.representation.has_features:
-            return self.features.get(column, f"feature {column}")
-        return f"{self.representation.kind} {column}"
-
-
-def _tables(
-    name: str, label: str, task: Task, representation: Representation, classifier: str, outcome: Outcome,
-    features: dict[int, str],
-) -> dict[str, pa.Table]:  # fmt: skip
-    columns, names = _Columns(representation, outcome.columns, features), task.target.names
-    test = task.target.rows[task.division.test]
-    first = (name, label, str(representation), classifier, task.train, task.test)
-    last = (len(task.division.train), len(test), outcome.seconds, json.dumps(outcome.settings, sort_keys=True))
-    rows = {
-        "scores": [(*first, metric, *estimate, *last) for metric, estimate in vars(outcome.scores).items()],
-        "predictions": [
-            (name, text_id, names[true], names[predicted])
-            for text_id, true, predicted in zip(
-                test.tolist(), task.target.codes[task.division.test], outcome.predicted, strict=True
-            )
-        ],
-        "importances": [row for own in outcome.importances for row in _importance_rows(name, own, names, columns)],
-        "contributions": [row for own in outcome.reasons for row in _reason_rows(name, own, test, columns)],
-        "nodes": [_node_row(name, number, node, names, columns) for number, node in enumerate(outcome.nodes)],
-    }
-    return {
-        table: pa.table(
-            {
-                field.name: pa.array([row[place] for row in rows[table]], field.type)
-                for place, field in enumerate(schema)
-            }
-        )
-        for table, schema in EXPERIMENT_TABLES.items()
-    }
-
-
-def _importance_rows(name: str, own: Importance, names: list[str], columns: _Columns) -> Iterator[tuple[object, ...]]:
-    label = names[own.code] if own.code >= 0 else ""
-    for rank, (column, weight) in enumerate(zip(own.columns.tolist(), own.weights.tolist(), strict=True), start=1):
-        yield name, label, rank, column, columns.name(column), weight
-
-
-def _reason_rows(name: str, own: Reason, test: np.ndarray, columns: _Columns) -> Iterator[tuple[object, ...]]:
-    pairs = zip(own.columns.tolist(), own.contributions.tolist(), strict=True)
-    for rank, (column, contribution) in enumerate(pairs, start=1):
-        yield name, int(test[own.row]), rank, column, columns.name(column), contribution
-
-
-def _node_row(name: str, number: int, node: Node, names: list[str], columns: _Columns) -> tuple[object, ...]:
-    best = np.argsort(-node.shares, kind="stable")[:SHOWN_LABELS]
-    best = best[node.shares[best] > 0]
-    asked = columns.name(node.column) if node.column >= 0 else ""
-    labels = [names[code] for code in best.tolist()]
-    return (
-        name,
-        number,
-        node.column,
-        asked,
-        node.threshold,
-        node.low,
-        node.high,
-        node.n_texts,
-        labels,
-        node.shares[best].tolist(),
-    )

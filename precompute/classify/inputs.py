@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow.parquet as pq
 
-from featurelib.classification.representation import Shown
-from featurelib.classification.target import Target
+from featurelib.classification.representation import Control, Shown
 from featurelib.schema import BY_TEXT, EMBEDDINGS, FEATURES, SAE_SPLIT, TEXTS, Refusal
 from featurelib.storage.activation_rows import read_rows
 from featurelib.storage.embeddings import read_embeddings
@@ -27,6 +26,11 @@ class RunInputs:
     """One generation of a run; each part is read when it is first asked for."""
 
     generation: Generation
+
+    @property
+    def name(self) -> str:
+        """The name of the run."""
+        return self.generation.path.parent.name
 
     @cached_property
     def texts(self) -> list[str]:
@@ -81,15 +85,16 @@ class RunInputs:
         share = float((split[text_ids] == "train").mean()) if len(text_ids) else 0.0
         return [f"The SAE was trained on {share:.0%} of the test texts, without their labels."] if share else []
 
-    def shown(self, target: Target, kinds: set[str], seed: int) -> Shown:
-        """The texts that have a label, in the order of the target; what no representation of `kinds` needs is empty."""
+    def shown(self, rows: np.ndarray, kinds: set[str], seed: int, control: Control | None = None) -> Shown:
+        """Some of the texts, in the order of `rows`; what no representation of `kinds` needs is empty."""
         from scipy.sparse import csr_matrix
 
-        rows, nothing = target.rows, np.empty((len(target.rows), 0), np.float32)
+        nothing = np.empty((len(rows), 0), np.float32)
         return Shown(
             self.activations[rows] if kinds & {"features", "random"} else csr_matrix(nothing),
             self.embeddings[rows] if kinds & {"embedding", "random"} else nothing,
             self.reconstructions[rows] if "reconstruction" in kinds else nothing,
             [self.texts[row] for row in rows.tolist()],
             seed,
+            control,
         )

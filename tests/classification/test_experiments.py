@@ -13,10 +13,10 @@ from sklearn.tree import DecisionTreeClassifier
 
 from featurelib import stats
 from featurelib.classification.division import by_column, check_division, groups_of, stratified
-from featurelib.classification.experiment import Outcome, run_experiment, transformed
+from featurelib.classification.experiment import FittedModel, Outcome, fit_model, judge, transformed
 from featurelib.classification.pipeline import Settings, fit
 from featurelib.classification.probes import Division
-from featurelib.classification.representation import Representation, Shown, random_activations
+from featurelib.classification.representation import Control, Representation, Shown, random_activations
 from featurelib.classification.scores import macro_f1, score
 from featurelib.classification.steps import column_scores
 from featurelib.classification.target import LEAST_TEXTS, Target, read_target
@@ -43,18 +43,25 @@ def planted() -> tuple[Shown, Target, np.ndarray]:
     return shown, target, groups_of(texts)
 
 
+def run_experiment(
+    shown: Shown, target: Target, groups: np.ndarray, division: Division, written: str, classifier: str
+) -> tuple[FittedModel, Outcome]:
+    representation, (train, test) = Representation.parse(written), division
+    x = shown.matrix(representation)
+    model = fit_model(x[train], target.codes[train], groups[train], N_CLASSES, representation, classifier, ONE)
+    return model, judge(model, x[test], target.codes[test], N_CLASSES)
+
+
 def outcome_of(
-    planted: tuple[Shown, Target, np.ndarray], written: str, classifier: str, settings: Settings = ONE
-) -> tuple[Outcome, Division]:
+    planted: tuple[Shown, Target, np.ndarray], written: str, classifier: str
+) -> tuple[FittedModel, Outcome, Division]:
     shown, target, groups = planted
     division = stratified(target.codes, groups)
-    return run_experiment(
-        shown, target, groups, division, Representation.parse(written), classifier, settings
-    ), division
+    return *run_experiment(shown, target, groups, division, written, classifier), division
 
 
 def test_a_linear_model_is_scikit_learns_by_hand(planted: tuple[Shown, Target, np.ndarray]) -> None:
-    outcome, (train, test) = outcome_of(planted, "features", "logistic")
+    model, outcome, (train, test) = outcome_of(planted, "features", "logistic")
     shown, target, _ = planted
     x = shown.activations.toarray().astype(np.float64)
     x /= np.sqrt((x[train] ** 2).sum(axis=1).mean())
@@ -73,18 +80,18 @@ def test_a_linear_model_is_scikit_learns_by_hand(planted: tuple[Shown, Target, n
 def test_a_tree_is_scikit_learns_by_hand_and_its_nodes_lead_where_it_leads(
     planted: tuple[Shown, Target, np.ndarray],
 ) -> None:
-    outcome, (train, test) = outcome_of(planted, "features", "tree")
+    model, outcome, (train, test) = outcome_of(planted, "features", "tree")
     shown, target, _ = planted
     by_hand = DecisionTreeClassifier(max_depth=4, min_samples_leaf=2, random_state=0)
     by_hand.fit(shown.activations[train], target.codes[train])
     assert np.array_equal(outcome.predicted, by_hand.predict(shown.activations[test]))
     dense = shown.activations.toarray()
     for row, predicted in zip(test.tolist(), outcome.predicted, strict=True):
-        node = outcome.nodes[0]
+        node = model.nodes[0]
         while node.low >= 0:
-            node = outcome.nodes[node.high if dense[row, node.column] > node.threshold else node.low]
+            node = model.nodes[node.high if dense[row, node.column] > node.threshold else node.low]
         assert int(node.shares.argmax()) == predicted
-    assert set(outcome.importances[0].columns[:4].tolist()) == {0, 3, 6, 9}
+    assert set(model.importances[0].columns[:4].tolist()) == {0, 3, 6, 9}
 
 
 @pytest.mark.parametrize("written", ["features", "features+anova-8", "features+binary", "tfidf"])
@@ -97,14 +104,14 @@ def test_reasons_and_intercepts_add_up_to_the_difference_of_scores(
     draw = np.random.default_rng(1)
     noisy = Target("kind", target.rows, np.where(draw.random(N) < 0.2, 0, target.codes), target.names, [])
     division = stratified(noisy.codes, groups)
-    outcome = run_experiment(shown, noisy, groups, division, representation, "logistic", ONE)
+    model, outcome = run_experiment(shown, noisy, groups, division, written, "logistic")
     x, train = shown.matrix(representation), division.train
     pipeline, _ = fit(x[train], noisy.codes[train], groups[train], representation, "logistic", ONE)
     scores = pipeline.decision_function(x[division.test])
     true = noisy.codes[division.test]
     assert len(outcome.reasons) == (outcome.predicted != true).sum() > 5
     inputs = transformed(pipeline, x[division.test])
-    weights, intercepts, columns = (outcome.arrays[name] for name in ("weights", "intercepts", "columns"))
+    weights, intercepts, columns = (model.arrays[name] for name in ("weights", "intercepts", "columns"))
     for reason in outcome.reasons:
         wrong, right = outcome.predicted[reason.row], true[reason.row]
         parts = np.asarray(inputs[[reason.row]].todense()).ravel() * (weights[wrong] - weights[right])
@@ -116,10 +123,10 @@ def test_reasons_and_intercepts_add_up_to_the_difference_of_scores(
 
 
 def test_the_features_that_were_planted_count_most(planted: tuple[Shown, Target, np.ndarray]) -> None:
-    outcome, _ = outcome_of(planted, "features", "logistic")
-    for importance in outcome.importances:
+    model, _, _ = outcome_of(planted, "features", "logistic")
+    for importance in model.importances:
         assert importance.columns[np.argmax(importance.weights)] == 3 * importance.code
-    chosen, _ = outcome_of(planted, "features+anova-4", "logistic")
+    chosen, _, _ = outcome_of(planted, "features+anova-4", "logistic")
     assert sorted(chosen.arrays["columns"].tolist()) == [0, 3, 6, 9]
 
 
@@ -132,12 +139,11 @@ def test_columns_are_chosen_by_the_training_texts_alone(planted: tuple[Shown, Ta
     own = Shown(noise, shown.embeddings, shown.embeddings, shown.texts)
     random_target = Target("noise", target.rows, codes, ["a", "b"], [])
     accuracies = [
-        run_experiment(
-            own, random_target, groups, stratified(codes, groups, seed), Representation.parse(f"features+{by}-20"),
-            "logistic", ONE,
-        ).scores.accuracy.value
+        run_experiment(own, random_target, groups, stratified(codes, groups, seed), f"features+{by}-20", "logistic")[
+            1
+        ].scores.accuracy.value
         for seed in range(4)
-    ]  # fmt: skip
+    ]
     assert np.mean(accuracies) < 0.58, "columns chosen on all texts would give about 0.75"
     top = np.argsort(-column_scores(shown.activations, target.codes, by))[:4]
     assert set(top.tolist()) == {0, 3, 6, 9}
@@ -157,17 +163,19 @@ def test_largest_and_binary_change_what_is_seen(planted: tuple[Shown, Target, np
 
 def test_the_control_has_as_many_active_features(planted: tuple[Shown, Target, np.ndarray]) -> None:
     shown = planted[0]
-    control = random_activations(shown.embeddings, 200, 12, seed=3)
+    control = random_activations(shown.embeddings, 200, Control(12, shown.embeddings.mean(axis=0), 3))
     assert control.shape == (N, 200) and control.nnz / N == pytest.approx(12, abs=0.1) and (control.data > 0).all()
-    assert (control != random_activations(shown.embeddings, 200, 12, seed=3)).nnz == 0
+    assert (
+        control != random_activations(shown.embeddings, 200, Control(12, shown.embeddings.mean(axis=0), 3))
+    ).nnz == 0
 
 
 def test_words_are_learned_from_training_texts(planted: tuple[Shown, Target, np.ndarray]) -> None:
-    outcome, (train, _) = outcome_of(planted, "tfidf", "logistic")
+    model, outcome, (train, _) = outcome_of(planted, "tfidf", "logistic")
     assert outcome.scores.accuracy.value == 1.0
     expected = TfidfVectorizer(max_features=20_000).fit([planted[0].texts[row] for row in train])
-    assert outcome.columns == expected.get_feature_names_out().tolist()
-    assert outcome.columns[outcome.importances[0].columns[0]] == "stern"
+    assert model.words == expected.get_feature_names_out().tolist()
+    assert model.words[model.importances[0].columns[0]] == "stern"
 
 
 def test_permuted_labels_are_predicted_at_chance(planted: tuple[Shown, Target, np.ndarray]) -> None:
@@ -176,7 +184,7 @@ def test_permuted_labels_are_predicted_at_chance(planted: tuple[Shown, Target, n
     permuted = Target("kind", target.rows, codes, target.names, [])
     for classifier in ("logistic", "tree"):
         division = stratified(codes, groups)
-        outcome = run_experiment(shown, permuted, groups, division, Representation.parse("features"), classifier, ONE)
+        _, outcome = run_experiment(shown, permuted, groups, division, "features", classifier)
         assert outcome.scores.accuracy.low < 0.27 < outcome.scores.accuracy.high + 0.05
         assert outcome.scores.auroc.low < 0.53 and outcome.scores.auroc.high > 0.47
 

@@ -9,7 +9,7 @@ import pytest
 
 from featurelib import queries
 from featurelib.storage.experiments import ExperimentSet
-from featurelib.storage.store import open_store
+from featurelib.storage.store import Store, open_store
 from precompute.__main__ import main
 from tests.precompute.test_classify import plant
 from tests.support.numpy_run import NumpyRun, make_run
@@ -30,6 +30,10 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> NumpyRun:
 def show(made: NumpyRun, use_data: UseData) -> Open:
     use_data(made.run.path.parent)
     return lambda file="classify.py", /, **params: page_of(file, params)
+
+
+def named(store: Store, name: str) -> queries.Experiment:
+    return next(each for each in queries.experiments(store, SET) if each.name == name)
 
 
 def predictions(made: NumpyRun, name: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -74,7 +78,7 @@ def test_weights_open_their_features(show: Open, made: NumpyRun) -> None:
 
 def test_a_node_of_the_tree_shows_the_texts_of_both_sides(show: Open, made: NumpyRun) -> None:
     store = open_store(made.generation)
-    nodes = queries.tree(store, SET, "kind, features, tree")
+    nodes = queries.tree(store, SET, named(store, "kind, features, tree"))
     inner = [node for node in nodes if node.low >= 0]
     for node in inner[:6]:
         low, high = queries.texts_of_node(store, nodes, node.node, "features")
@@ -98,7 +102,8 @@ def test_a_node_of_the_tree_shows_the_texts_of_both_sides(show: Open, made: Nump
 
 def test_a_deep_tree_is_drawn_in_parts(show: Open, made: NumpyRun, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("featurelib.ui.classify.decision_tree.DRAWN", 1)
-    nodes = queries.tree(open_store(made.generation), SET, "kind, words, tree")
+    store = open_store(made.generation)
+    nodes = queries.tree(store, SET, named(store, "kind, words, tree"))
     whole = show(sees="words", by="tree", view="tree")
     deeper = [node.node for node in nodes if node.low >= 0 and len(queries.path_to(nodes, node.node)) == 1]
     assert words(whole).count("branches below ›") == len(deeper) > 0

@@ -76,9 +76,9 @@ def test_every_experiment_is_kept_with_its_tables(made: NumpyRun, capsys: pytest
         )
         own = accuracy[accuracy["experiment"] == name]["value"].iloc[0]
         assert (rows["true"] == rows["predicted"]).mean() == pytest.approx(own)
-    first = kept.table("importances").to_pandas().query("experiment == 'kind, features, logistic' and rank == 1")
+    first = kept.table("importances").to_pandas().query("model == 'kind, features, logistic' and rank == 1")
     assert set(first["column"]) <= {8, 9} and set(first["name"]) <= {made.labels[8], made.labels[9]}
-    root = kept.table("nodes").to_pandas().query("experiment == 'kind, features, tree' and node == 0").iloc[0]
+    root = kept.table("nodes").to_pandas().query("model == 'kind, features, tree' and node == 0").iloc[0]
     assert root["column"] in (8, 9) and root["n_texts"] == N_TEXTS - 75 and root["name"] == made.labels[root["column"]]
     said = capsys.readouterr().out
     assert "8 of 8: kind, words, tree: accuracy" in said and "The SAE was trained on 100% of the test texts" in said
@@ -89,7 +89,7 @@ def test_what_is_done_is_not_made_again_and_what_changed_is(
 ) -> None:
     some = ("--label", "kind", "--name", "resumed", "--classifier", "tree", *flags_of("features", "random", "words"))
     fitted = []
-    run = experiments.run_experiment
+    run = experiments.fit_model
 
     def stopped_at_the_second(*given: object, **options: object) -> object:
         if len(fitted) == 1:
@@ -97,11 +97,11 @@ def test_what_is_done_is_not_made_again_and_what_changed_is(
         fitted.append(given)
         return run(*given, **options)
 
-    monkeypatch.setattr(experiments, "run_experiment", stopped_at_the_second)
+    monkeypatch.setattr(experiments, "fit_model", stopped_at_the_second)
     assert classify(made, *some) == 130
     kept = ExperimentSet(made.run.path / "experiments" / "resumed")
     assert kept.table("scores").num_rows == 3
-    monkeypatch.setattr(experiments, "run_experiment", run)
+    monkeypatch.setattr(experiments, "fit_model", run)
     capsys.readouterr()
     assert classify(made, *some) == 0
     said = capsys.readouterr().out
@@ -130,7 +130,7 @@ def test_a_yaml_file_and_flags_say_the_same(made: NumpyRun, tmp_path: Path) -> N
     assert set(scores["label_column"]) == {"kind", "half"}
     assert {json.loads(words)["read__max_depth"] for words in scores["settings"]} == {2}
     about = kept.about()
-    assert about["labels"]["half"]["n_train"] + about["labels"]["half"]["n_test"] == N_TEXTS // 2
+    assert about["labels"]["half"]["n_texts"] == N_TEXTS // 2
     assert any("have no 'half'" in words for words in about["labels"]["half"]["said"])
 
 

@@ -13,7 +13,7 @@ from featurelib.ui.kit.address import choice_box
 from featurelib.ui.kit.elements import sentence
 from featurelib.ui.kit.session import Opened
 
-RESETS = ("page", "class", "node", "root", "true", "predicted")
+RESETS = ("page", "class", "node", "root", "true", "predicted", "train", "test")
 CLASSIFIERS = {"logistic": "linear model", "tree": "decision tree"}
 
 
@@ -27,7 +27,7 @@ class Chosen:
     @property
     def reads_features(self) -> bool:
         """Whether what it reads are features of the run, which have pages."""
-        return self.experiment.representation.split("+")[0] == "features"
+        return self.experiment.reads_features
 
     @property
     def is_tree(self) -> bool:
@@ -55,11 +55,22 @@ def choose(opened: Opened) -> Chosen | None:
         known = [each for each in known if each.label_column == label]
         sees = _box("Sees", "sees", [each.representation for each in known], resets=("by", *RESETS))
         known = [each for each in known if each.representation == sees]
-        used = [each.classifier for each in known]
+        used = list(dict.fromkeys(each.classifier for each in known))
         by = choice_box(
             "With a", "by", used, show=lambda used_one: CLASSIFIERS.get(used_one, used_one), resets=RESETS, width=190
         )
-    return Chosen(name, next(each for each in known if each.classifier == by))
+        chosen = trained_and_tested([each for each in known if each.classifier == by], RESETS[:-2])
+    return Chosen(name, chosen)
+
+
+def trained_and_tested(known: Sequence[Experiment], resets: Sequence[str]) -> Experiment:
+    """Draw a box for what was trained on, and one for what tests, where there is a choice; the experiment chosen."""
+    for title, name in (("Trained on", "train"), ("Tested on", "test")):
+        values = list(dict.fromkeys(getattr(each, name) for each in known))
+        if len(values) > 1:
+            value = choice_box(title, name, values, resets=(*resets, *(["test"] if name == "train" else [])), width=190)
+            known = [each for each in known if getattr(each, name) == value]
+    return known[0]
 
 
 def _box(title: str, name: str, values: Sequence[str], resets: Sequence[str]) -> str:

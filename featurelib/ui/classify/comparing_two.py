@@ -60,14 +60,15 @@ def _row(each: Experiment) -> dict[str, object]:
 def two_compared(store: Store, set_name: str, rows: Sequence[Experiment]) -> None:
     """A paired test of two experiments on the same test texts."""
     heading("Two of them on the same texts", help=MCNEMAR)
-    names = [each.name for each in rows]
+    named = {each.name: each for each in rows}
+    names = list(named)
     if len(names) < 2:
         sentence("There is only one experiment.")
         return
     with st.container(horizontal=True, vertical_alignment="bottom", key="two"):
         first = choice_box("One", "first", names, resets=(), width=260)
         second = choice_box("The other", "second", [name for name in names if name != first], resets=(), width=260)
-    paired = queries.paired(store, (set_name, first), (set_name, second))
+    paired = queries.paired(store, set_name, named[first], named[second])
     gap = (paired.only_first - paired.only_second) / paired.n_both
     strip(
         [

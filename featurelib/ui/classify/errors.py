@@ -39,7 +39,7 @@ def wrong_texts(rows: pa.Table) -> pa.Table:
 
 def error_list(store: Store, chosen: Chosen) -> None:
     """The texts that were got wrong, some on a page, each with the features that caused it."""
-    rows = wrong_texts(queries.predictions(store, chosen.set_name, chosen.experiment.name))
+    rows = wrong_texts(queries.predictions(store, chosen.set_name, chosen.experiment))
     asked = [f"{name} {param(name)[:80]}" for name in ("true", "predicted") if param(name)]
     heading("Got wrong", f"{count(rows.num_rows)} texts" + (f", {', '.join(asked)}" if asked else ""), help=REASONS)
     if asked:
@@ -51,7 +51,7 @@ def error_list(store: Store, chosen: Chosen) -> None:
     page = rows.slice(pager(rows.num_rows, PER_PAGE), PER_PAGE)
     taken = {row["text_id"]: f"{row['true']} → {row['predicted']}" for row in page.to_pylist()}
     why: dict[int, list[Line]] = defaultdict(list)
-    for row in queries.reasons(store, chosen.set_name, chosen.experiment.name, list(taken)).to_pylist():
+    for row in queries.reasons(store, chosen.set_name, chosen.experiment, list(taken)).to_pylist():
         why[row["text_id"]].append(
             feature_line(row["column"], f"{row['name']} {number(row['contribution'], 2)}")
             if chosen.reads_features
