@@ -27,10 +27,15 @@ try:
         if view == "scores":
             wide, narrow = st.columns([1.5, 1], gap="large")
             with wide:
-                one_experiment.label_table(queries.class_scores(store, chosen.set_name, experiment))
+                by_label = queries.class_scores(store, chosen.set_name, experiment)
+                one_experiment.label_table(by_label)
             with narrow:
-                one_experiment.confusion_list(queries.confusions(store, chosen.set_name, experiment))
+                confused = queries.confusions(store, chosen.set_name, experiment)
+                one_experiment.confusion_list(confused)
                 ui.page_link("experiments.py", "all experiments ›", set=chosen.set_name)
+            if by_label.num_rows <= one_experiment.MOST_IN_GRID:
+                sizes = dict(zip(by_label["label"].to_pylist(), by_label["n_texts"].to_pylist(), strict=True))
+                one_experiment.confusion_grid(confused, list(sizes), sizes)
         elif view == "counts":
             importance.importances(chosen, queries.importances(store, chosen.set_name, experiment))
         elif view == "tree":

@@ -6,7 +6,9 @@ import streamlit as st
 
 from featurelib import charts, queries, ui
 from featurelib.schema import Refusal
-from featurelib.ui.classify import choosing, comparing_two, one_experiment
+from featurelib.ui.classify import by_number, choosing, comparing_two, one_experiment
+
+PAIR = ("train", "test", "first", "second")
 
 run = ui.open_run()
 store = run.store
@@ -16,15 +18,15 @@ try:
     if not sets:
         ui.stop_with(choosing.how_to(run.name))
     with st.container(horizontal=True, vertical_alignment="bottom", key="filters"):
-        name = ui.choice_box("Experiments", "set", sets, resets=("label", "first", "second"), width=190)
+        name = ui.choice_box("Experiments", "set", sets, resets=("label", *PAIR), width=190)
         known = queries.experiments(store, name)
         labels = list(dict.fromkeys(each.label_column for each in known))
         if not known:
             ui.stop_with("None of its experiments is done yet; give the command again, it goes on where it was.")
-        label = ui.choice_box("Predicts", "label", labels, resets=("first", "second"), width=190)
+        label = ui.choice_box("Predicts", "label", labels, resets=PAIR, width=190)
         metrics = {metric: words[0] for metric, words in one_experiment.METRICS.items()}
         metric = ui.choice_box("Colour by", "metric", list(metrics), show=metrics.get, width=140)
-    shown = [each for each in known if each.label_column == label]
+        shown = choosing.of_one_pair([each for each in known if each.label_column == label], ("first", "second"))
     with ui.section():
         comparing_two.experiment_table(name, shown)
         narrow, wide = st.columns([1, 1.5], gap="large")
@@ -38,7 +40,9 @@ try:
                 if metric in each.scores
             }
             ui.chart(charts.score_heatmap(seen, used, scores, ui.colours()), key=f"scores {metric}")
-        with wide, ui.section():
-            comparing_two.two_compared(store, name, shown)
+        with wide:
+            with ui.section():
+                comparing_two.two_compared(store, name, shown)
+            by_number.by_number(shown, metric)
 except Refusal as refusal:
     ui.stop_with(str(refusal))

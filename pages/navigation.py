@@ -27,6 +27,7 @@ MENU = {
         ("concept.py", "Concept"),
         ("classify.py", "Classify"),
         ("experiments.py", "Experiments"),
+        ("transfer.py", "Transfer"),
     ],
     "Trust": [("evaluation.py", "Evaluation"), ("audit.py", "Audit"), ("splitting.py", "Splitting")],
 }

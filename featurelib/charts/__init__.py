@@ -7,7 +7,7 @@ from featurelib.charts.bars import TextRange, count_bars, density_bars, density_
 from featurelib.charts.coactivation import coactivation_heatmap
 from featurelib.charts.contrast import density_scatter
 from featurelib.charts.distributions import feature_spread, text_spread
-from featurelib.charts.experiments import score_heatmap
+from featurelib.charts.experiments import ScoreLine, score_heatmap, scores_by_number
 from featurelib.charts.featuremap import chosen_ids, feature_map, with_ring
 from featurelib.charts.style import prepare
 from featurelib.charts.textmap import Colouring, kind_colours, text_map

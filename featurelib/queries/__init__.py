@@ -31,6 +31,7 @@ from featurelib.queries.evaluation import (
 from featurelib.queries.experiments import (
     Experiment,
     Paired,
+    Resampled,
     TreeNode,
     about_experiments,
     class_scores,
@@ -41,6 +42,7 @@ from featurelib.queries.experiments import (
     path_to,
     predictions,
     reasons,
+    resampled,
     sets_of,
     texts_of_node,
     tree,
@@ -101,6 +103,16 @@ from featurelib.queries.textmap import (
 )
 from featurelib.queries.texts import TextRow, active_features, text, text_features, text_metadata, texts
 from featurelib.queries.top_texts import bands, count_top_texts, histogram, random_texts, top_texts
+from featurelib.queries.transfer import (
+    Kept,
+    Transfer,
+    against_native,
+    at_chance,
+    kept_scores,
+    transfer,
+    transfer_sets,
+    transferring,
+)
 from featurelib.queries.trend import (
     CATEGORY,
     DATE,

@@ -12,11 +12,13 @@ import pyarrow.compute as pc
 
 from featurelib.queries.features import labels
 from featurelib.schema import Refusal
-from featurelib.stats import mcnemar, wilson
+from featurelib.stats import Estimate, corrected_resampled_t, mcnemar, wilson
 from featurelib.storage.experiments import ExperimentSet, experiment_set, experiment_sets
 from featurelib.storage.fired import features_of, texts_of
 from featurelib.storage.runs import Run
 from featurelib.storage.store import Store
+
+LEAST_RESAMPLES = 3
 
 
 @dataclass(frozen=True)
@@ -83,6 +85,18 @@ class Paired:
     """McNemar's exact test: P(such a difference, or a larger one, by chance)."""
 
 
+@dataclass(frozen=True)
+class Resampled:
+    """Two models on the same further divisions of their training texts."""
+
+    n: int
+    """The divisions."""
+    difference: Estimate
+    """The mean of the first's accuracy minus the second's."""
+    chance: float
+    """The corrected resampled t-test: P(such a mean, or one farther from 0, by chance)."""
+
+
 def sets_of(store: Store) -> list[str]:
     """Return the names of the run's sets of experiments."""
     return [kept.name for kept in experiment_sets(_run(store))]
@@ -104,14 +118,13 @@ def _experiments(scores: pa.Table) -> list[Experiment]:
     for row in scores.to_pylist():
         own, metric = row.pop("experiment"), row.pop("metric")
         estimate = row.pop("value"), row.pop("low"), row.pop("high")
-        known = {key: "" if value is None else value for key, value in row.items()}
-        found.setdefault(own, Experiment(own, **known, scores={})).scores[metric] = estimate
+        found.setdefault(own, Experiment(own, **row, scores={})).scores[metric] = estimate
     return list(found.values())
 
 
 def predictions(store: Store, name: str, experiment: Experiment) -> pa.Table:
     """Return what was predicted for each test text: text_id, true, predicted."""
-    return _of(_table(store, name, "predictions"), "experiment", experiment.name)
+    return _of(store, name, "predictions", experiment.name)
 
 
 def confusions(store: Store, name: str, experiment: Experiment) -> pa.Table:
@@ -163,18 +176,18 @@ def class_scores(store: Store, name: str, experiment: Experiment) -> pa.Table:
 
 def importances(store: Store, name: str, experiment: Experiment) -> pa.Table:
     """Return the columns that count, label by label ("" for a tree): label, rank, column, name, weight."""
-    return _named(store, _of(_table(store, name, "importances"), "model", experiment.model), experiment)
+    return _named(store, _of(store, name, "importances", experiment.model), experiment)
 
 
 def tree(store: Store, name: str, experiment: Experiment) -> list[TreeNode]:
     """Return the nodes of a tree, the root first."""
-    rows = _named(store, _of(_table(store, name, "nodes"), "model", experiment.model), experiment)
+    rows = _named(store, _of(store, name, "nodes", experiment.model), experiment)
     return [TreeNode(**row) for row in rows.to_pylist()]
 
 
 def reasons(store: Store, name: str, experiment: Experiment, text_ids: Sequence[int]) -> pa.Table:
     """Return why some texts were given a wrong label: text_id, rank, column, name, contribution."""
-    rows = _of(_table(store, name, "contributions"), "experiment", experiment.name)
+    rows = _of(store, name, "contributions", experiment.name)
     return _named(store, rows.filter(pc.is_in(rows["text_id"], pa.array(text_ids, pa.int64()))), experiment)
 
 
@@ -253,6 +266,18 @@ def paired(store: Store, name: str, first: Experiment, second: Experiment) -> Pa
     return Paired(len(both), *only, mcnemar(*only))
 
 
+def resampled(store: Store, name: str, first: Experiment, second: Experiment) -> Resampled | None:
+    """Compare the accuracies of two models on the same divisions of the same training texts; None without three."""
+    tables = [_of(store, name, "resamples", each.model) for each in (first, second)]
+    same = first.label_column == second.label_column and first.train == second.train
+    n = min(rows.num_rows for rows in tables)
+    if not same or n < LEAST_RESAMPLES:
+        return None
+    scores = [rows["accuracy"].to_numpy()[:n] for rows in tables]
+    sizes = [float(tables[0][column].to_numpy()[:n].mean()) for column in ("n_train", "n_test")]
+    return Resampled(n, *corrected_resampled_t(scores[0] - scores[1], *sizes))
+
+
 def _run(store: Store) -> Run:
     return Run(store.generation.path.parent)
 
@@ -270,9 +295,25 @@ def _table(store: Store, name: str, table: str) -> pa.Table:
     return store.remember(f"experiments {kept.name} {table} {kept.stamp(table)}", lambda: kept.table(table))
 
 
-def _of(rows: pa.Table, column: str, name: str) -> pa.Table:
-    """The rows of one experiment, or of one model."""
-    return rows.filter(pc.equal(rows[column], name)).drop_columns([column])
+def _of(store: Store, name: str, table: str, key: str) -> pa.Table:
+    """The rows of one experiment, or of one model, which are together in their table."""
+    rows = _table(store, name, table)
+    column = rows.schema.names[0]
+    places = store.remember(
+        f"places {name} {table} {_set(store, name).stamp(table)}", lambda: _places(rows[column].combine_chunks())
+    )
+    own = rows.slice(*places[key]) if key in places else rows.schema.empty_table()
+    return own.drop_columns([column])
+
+
+def _places(names: pa.Array) -> dict[str, tuple[int, int]]:
+    """Where the rows of each name begin, and how many they are."""
+    if not len(names):
+        return {}
+    runs = pc.run_end_encode(names)
+    ends = runs.run_ends.to_pylist()
+    starts = [0, *ends[:-1]]
+    return {name: (start, end - start) for name, start, end in zip(runs.values.to_pylist(), starts, ends, strict=True)}
 
 
 def _named(store: Store, rows: pa.Table, experiment: Experiment) -> pa.Table:

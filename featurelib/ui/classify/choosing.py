@@ -35,6 +35,11 @@ class Chosen:
         return self.experiment.classifier == "tree"
 
 
+def classifier_name(name: str) -> str:
+    """The name of a classifier in words."""
+    return CLASSIFIERS.get(name, name)
+
+
 def how_to(name: str) -> str:
     """The sentence shown when a run has no experiments."""
     command = installation.command(f"classify --run {name} --label COLUMN")
@@ -56,21 +61,19 @@ def choose(opened: Opened) -> Chosen | None:
         sees = _box("Sees", "sees", [each.representation for each in known], resets=("by", *RESETS))
         known = [each for each in known if each.representation == sees]
         used = list(dict.fromkeys(each.classifier for each in known))
-        by = choice_box(
-            "With a", "by", used, show=lambda used_one: CLASSIFIERS.get(used_one, used_one), resets=RESETS, width=190
-        )
-        chosen = trained_and_tested([each for each in known if each.classifier == by], RESETS[:-2])
-    return Chosen(name, chosen)
+        by = choice_box("With a", "by", used, show=classifier_name, resets=RESETS, width=190)
+        of_pair = of_one_pair([each for each in known if each.classifier == by], RESETS[:-2])
+    return Chosen(name, of_pair[0])
 
 
-def trained_and_tested(known: Sequence[Experiment], resets: Sequence[str]) -> Experiment:
-    """Draw a box for what was trained on, and one for what tests, where there is a choice; the experiment chosen."""
+def of_one_pair(known: Sequence[Experiment], resets: Sequence[str]) -> list[Experiment]:
+    """Draw a box for what was trained on, and one for what tests, where there is a choice; the experiments of both."""
     for title, name in (("Trained on", "train"), ("Tested on", "test")):
         values = list(dict.fromkeys(getattr(each, name) for each in known))
         if len(values) > 1:
             value = choice_box(title, name, values, resets=(*resets, *(["test"] if name == "train" else [])), width=190)
             known = [each for each in known if getattr(each, name) == value]
-    return known[0]
+    return list(known)
 
 
 def _box(title: str, name: str, values: Sequence[str], resets: Sequence[str]) -> str:
@@ -79,9 +82,14 @@ def _box(title: str, name: str, values: Sequence[str], resets: Sequence[str]) ->
 
 def said_of(opened: Opened, chosen: Chosen) -> None:
     """What a reader of the scores must know: what was left out, leaks, and whether the run was built anew since."""
-    about = queries.about_experiments(opened.store, chosen.set_name)
+    said_of_label(opened, chosen.set_name, chosen.experiment.label_column)
+
+
+def said_of_label(opened: Opened, set_name: str, label: str) -> None:
+    """The same of all experiments of a label."""
+    about = queries.about_experiments(opened.store, set_name)
     labels = about.get("labels")
-    own = labels.get(chosen.experiment.label_column) if isinstance(labels, dict) else None
+    own = labels.get(label) if isinstance(labels, dict) else None
     said = [str(words) for words in own.get("said", [])] if isinstance(own, dict) else []
     done = opened.generation.done("encode")
     if done is not None and about.get("encoded") not in ("", done.fingerprint):

@@ -11,7 +11,7 @@ import streamlit as st
 from featurelib import queries
 from featurelib.queries import Experiment
 from featurelib.storage.store import Store
-from featurelib.ui.classify.choosing import CLASSIFIERS
+from featurelib.ui.classify.choosing import classifier_name
 from featurelib.ui.classify.one_experiment import METRICS, interval, score
 from featurelib.ui.kit.address import choice_box
 from featurelib.ui.kit.elements import Number, count, heading, number, sentence, strip
@@ -22,6 +22,10 @@ MCNEMAR = (
     "McNemar's exact test: of the test texts that only one of the two had right, each had it with chance ½ if they "
     "were equally good."
 )
+RESAMPLED = (
+    "Corrected resampled t-test (Nadeau and Bengio 2003) over the divisions, each of which fits both models anew with "
+    "the settings they have; McNemar's test knows one division alone."
+)
 
 
 def experiment_table(set_name: str, rows: Sequence[Experiment]) -> None:
@@ -30,7 +34,7 @@ def experiment_table(set_name: str, rows: Sequence[Experiment]) -> None:
     shown = pa.Table.from_pylist([_row(each) for each in rows])
     columns = {
         "representation": text_column("sees", sort="representation"),
-        "classifier": text_column("classifier", show=lambda name: CLASSIFIERS.get(name, name), sort="classifier"),
+        "classifier": text_column("classifier", show=classifier_name, sort="classifier"),
         **{
             f"shown_{metric}": Column(name, sort=metric, help=help, phone=metric == "accuracy")
             for metric, (name, help) in METRICS.items()
@@ -77,5 +81,16 @@ def two_compared(store: Store, set_name: str, rows: Sequence[Experiment]) -> Non
             Number(count(paired.only_second), "only the second had right"),
             Number(f"{100 * gap:+.1f}", "points of accuracy between them"),
             Number(number(paired.chance, 2), "by chance", MCNEMAR),
+        ]
+    )
+    again = queries.resampled(store, set_name, named[first], named[second])
+    if again is None:
+        return
+    gap, ends = 100 * again.difference.value, (100 * again.difference.low, 100 * again.difference.high)
+    strip(
+        [
+            Number(count(again.n), "further divisions of the training texts"),
+            Number(f"{gap:+.1f}", "points of accuracy, their mean", aside=f"{ends[0]:+.1f} to {ends[1]:+.1f}"),
+            Number(number(again.chance, 2), "by chance", RESAMPLED),
         ]
     )

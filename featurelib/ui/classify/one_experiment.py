@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -10,6 +10,7 @@ import pyarrow as pa
 from featurelib.queries import Experiment
 from featurelib.ui.kit.address import kept_params
 from featurelib.ui.kit.elements import Number, count, heading, percent, strip
+from featurelib.ui.kit.grid import Cell, grid
 from featurelib.ui.kit.lists import Line, line_list
 from featurelib.ui.kit.tables import Column, number_column, order_of_address, sorted_rows, table, text_column
 
@@ -28,6 +29,12 @@ METRICS = {
 INTERVAL = " With its 95 % interval by bootstrap over the test texts."
 SORTS = ("n_texts", "label", "recall", "precision", "f1")
 CONFUSED = 12
+MOST_IN_GRID = 26
+"""Labels up to which all are drawn against all."""
+GRID = (
+    "Shaded by the share of the true label's test texts; framed: they were right. A cell lists the texts that were "
+    "wrong."
+)
 COLUMNS = {
     "label": text_column("label", sort="label", longest=80),
     "n_texts": number_column("test texts", sort="n_texts"),
@@ -73,6 +80,29 @@ def label_table(rows: pa.Table) -> None:
         return "classify.py", kept_params("true", "predicted", "page") | {"true": row["label"], "view": "errors"}
 
     table(shown, COLUMNS, page="classify.py", key="labels", opens=opens, order=order)
+
+
+def confusion_grid(rows: pa.Table, labels: Sequence[str], sizes: Mapping[str, int]) -> None:
+    """Every label against every label it was taken for; a cell leads to its texts. `rows` are the wrong ones."""
+    wrong = {(row["true"], row["predicted"]): row["n_texts"] for row in rows.to_pylist()}
+    right = {label: sizes[label] - sum(n for (true, _), n in wrong.items() if true == label) for label in labels}
+    texts = wrong | {(label, label): n for label, n in right.items()}
+    cells = {
+        (true, predicted): Cell(
+            count(n),
+            n / sizes[true],
+            "classify.py",
+            kept_params("true", "predicted", "page")
+            | {"view": "errors", "true": true}
+            | ({"predicted": predicted} if true != predicted else {}),
+            f"{true} taken for {predicted}: {count(n)} of {count(sizes[true])} texts ({percent(n / sizes[true])})",
+            true == predicted,
+        )
+        for (true, predicted), n in texts.items()
+        if n and predicted in right
+    }
+    heading("What was taken for what", "test texts, true label ↓ predicted →", help=GRID)
+    grid(labels, labels, cells, corner="true label", key="confusion")
 
 
 def confusion_list(rows: pa.Table) -> None:
