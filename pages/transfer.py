@@ -6,7 +6,7 @@ import streamlit as st
 
 from featurelib import installation, queries, ui
 from featurelib.schema import Refusal
-from featurelib.ui.classify import choosing, one_experiment, transferring
+from featurelib.ui.classify import choosing, one_experiment, transfer
 
 LEAD = "Models that were trained on one slice of the texts and tested on every other, or on another run."
 
@@ -34,12 +34,12 @@ try:
     own = queries.transfer([each for each in known if each.representation == sees])
     choosing.said_of_label(run, name, label)
     with ui.section():
-        transferring.chance_sentence(own, queries.at_chance(store, name, own))
-        transferring.transfer_grid(own, name, metric)
+        transfer.chance_sentence(own, queries.at_chance(store, name, own))
+        transfer.transfer_grid(own, name, metric)
         narrow, wide = st.columns([1, 1.5], gap="large")
         with narrow:
-            transferring.kept_table(queries.kept_scores(known, metric), sees)
+            transfer.kept_table(queries.kept_scores(known, metric), sees)
         with wide:
-            transferring.beside_native(store, own, name, metric)
+            transfer.beside_native(store, own, name, metric)
 except Refusal as refusal:
     ui.stop_with(str(refusal))

@@ -23,7 +23,7 @@ from featurelib.storage.runs import find_run
 from precompute.build.job import Say
 from precompute.classify.classify_config import ClassifyConfig
 from precompute.classify.inputs import RunInputs
-from precompute.classify.tables import Columns, ModelTables, Test
+from precompute.classify.outcome_tables import Columns, ModelTables, Test
 from precompute.classify.tasks import Task, check_same, read_task
 
 VERSION = 2

@@ -49,7 +49,16 @@ from tests.support.page import (
 
 PAGES = [
     *("overview.py", "features.py", "feature.py", "map.py", "families.py", "search.py", "try.py", "steer.py"),
-    *("textmap.py", "combine.py", "columns.py", "slices.py", "concept.py", "classify.py", "experiments.py"),
+    *(
+        "textmap.py",
+        "combine.py",
+        "columns.py",
+        "slices.py",
+        "concept.py",
+        "classify.py",
+        "experiments.py",
+        "transfer.py",
+    ),
     *("evaluation.py", "audit.py", "splitting.py", "text.py", "similar.py"),
 ]
 MENU = [

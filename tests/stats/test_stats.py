@@ -257,3 +257,25 @@ def test_an_excess_is_never_called_rarer_than_it_is() -> None:
         assert (chances >= exact * (1 - 1e-9))[np.abs(seen - expected) >= 1].all()
     far = stats.excess_chance(np.array([0]), np.array([300.0]), np.array([1_000]))
     assert 0 < far[0] < 1e-100, "a small lower tail is not lost"
+
+
+def test_the_corrected_resampled_t_keeps_its_level_where_the_plain_one_does_not() -> None:
+    """Two models that are equally good, over ten divisions that share their texts."""
+    from scipy import stats as scipy_stats
+
+    draw = np.random.default_rng(0)
+    corrected, plain = 0, 0
+    for _ in range(400):
+        gaps = draw.choice([-1.0, 0.0, 1.0], size=200, p=[0.15, 0.7, 0.15])
+        gaps -= gaps.mean() - draw.normal(0, np.sqrt(0.3 / 200))
+        means = np.array([gaps[draw.permutation(200)[:40]].mean() for _ in range(10)])
+        estimate, chance = stats.corrected_resampled_t(means, 160, 40)
+        corrected += chance < 0.05
+        plain += scipy_stats.ttest_1samp(means, 0).pvalue < 0.05
+        assert (estimate.low > 0 or estimate.high < 0) == (chance < 0.05)
+    assert corrected / 400 < 0.09 and plain / 400 > 0.2
+    gaps = np.array([0.01, 0.03, -0.01, 0.02])
+    error = np.sqrt((1 / 4 + 0.25) * gaps.var(ddof=1))
+    by_hand = 2 * scipy_stats.t.sf(gaps.mean() / error, 3)
+    assert stats.corrected_resampled_t(gaps, 80, 20)[1] == pytest.approx(by_hand)
+    assert stats.corrected_resampled_t(np.zeros(3), 80, 20) == (stats.Estimate(0, 0, 0), 1.0)

@@ -16,6 +16,7 @@ from featurelib.ui.kit.address import kept_params, pager, param
 from featurelib.ui.kit.anchors import link
 from featurelib.ui.kit.elements import count, heading, html, number, sentence
 from featurelib.ui.kit.lists import Line, feature_line
+from featurelib.ui.kit.session import store_of
 from featurelib.ui.texts.text_list import text_list, text_of
 
 PER_PAGE = 8
@@ -49,17 +50,19 @@ def error_list(store: Store, chosen: Chosen) -> None:
         return
     above = st.container()
     page = rows.slice(pager(rows.num_rows, PER_PAGE), PER_PAGE)
+    run = chosen.experiment.test_run
+    tested = store_of(run) if run else store
     taken = {row["text_id"]: f"{row['true']} → {row['predicted']}" for row in page.to_pylist()}
     why: dict[int, list[Line]] = defaultdict(list)
     for row in queries.reasons(store, chosen.set_name, chosen.experiment, list(taken)).to_pylist():
         why[row["text_id"]].append(
             feature_line(row["column"], f"{row['name']} {number(row['contribution'], 2)}")
             if chosen.reads_features
-            else Line(row["name"], {"text": row["text_id"]}, page="text.py")
+            else Line(row["name"], {"run": chosen.experiment.test_run, "text": row["text_id"]}, page="text.py")
         )
     shown = [
-        (replace(text_of(row, store), about=(taken[row["text_id"]],), split=""), why[row["text_id"]])
-        for row in queries.texts(store, list(taken)).to_pylist()
+        (replace(text_of(row, tested), about=(taken[row["text_id"]],), split="", run=run), why[row["text_id"]])
+        for row in queries.texts(tested, list(taken)).to_pylist()
     ]
     with above:
         text_list("wrong", shown, before="because of:")

@@ -111,6 +111,14 @@ def store_at(path: str, stamp: tuple[tuple[str, int], ...]) -> Store:
     return open_store(Generation(Path(path)), seconds=PAGE_SECONDS)
 
 
+def store_of(name: str) -> Store:
+    """The tables of another run of the data folder; Refusal where there is none."""
+    run = known_runs().get(name)
+    if run is None:
+        raise Refusal(f"the run '{name[:60]}' is not in the data folder any more; its texts cannot be shown.")
+    return store_at(*place_of(run.current()))
+
+
 @st.cache_resource(show_spinner=False)
 def file_watch() -> FileWatch:
     """The server's watch over the files of the runs that are read."""

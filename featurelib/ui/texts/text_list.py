@@ -52,6 +52,8 @@ class ShownText:
     """Shown in place of the title, with the searched words marked."""
     whole: Html | None = None
     """Shown after a click in place of the whole text; together with `opening`, which then has the title in it."""
+    run: str = ""
+    """The run whose text it is; empty for the one that is open."""
 
 
 def count_texts(store: Store) -> int:
@@ -145,7 +147,7 @@ def text_list(
     """
     pieces = []
     for shown, lines in rows:
-        opens = link("text.py", "open text", {"text": shown.text_id, "feature": feature_id})
+        opens = link("text.py", "open text", {"run": shown.run, "text": shown.text_id, "feature": feature_id})
         others = inline(lines, before=before, shorten=True) if lines else Html("")
         bare = "" if shown.value is not None else " bare"
         pieces.append(Html(text_html(shown) + tag("div", opens, others, cls=f"read-inline{bare}")))
