@@ -30,6 +30,12 @@ ALIKE = 0.2
 """The jaccard from which a feature has changed and not vanished."""
 FATES = ("split", "stayed", "nested", "changed", "vanished", "rare")
 """What a feature of the first SAE can have become in the other."""
+ALONG = 0.7
+"""The cosine from which two directions count as the same."""
+APART = 0.5
+"""The cosine below which no direction of the other SAE is near."""
+KINDS = ("both", "overlap", "direction", "near", "alone", "rare")
+"""How a feature is matched: by texts and direction, by one of them alone, hardly, not at all, or on too few texts."""
 MOST_TEXTS = 100_000
 """Texts that are compared at most: the first ones of the corpus."""
 MOST_LIKE = 20
@@ -80,6 +86,28 @@ class Pairs:
 
 
 @dataclass(frozen=True)
+class Counterparts:
+    """For each feature of one SAE the most similar one of another: by the texts on which it fires, by direction."""
+
+    by_overlap: np.ndarray
+    """int32 [n_features]: the feature with the highest jaccard; -1 where none shares 5 texts."""
+    jaccard: np.ndarray
+    """float64 [n_features]; 0 where there is none."""
+    by_direction: np.ndarray
+    """int32 [n_features]: the feature with the highest cosine; -1 where directions cannot be compared."""
+    cosine: np.ndarray
+    """float32 [n_features]; NaN where directions cannot be compared."""
+    kind: np.ndarray
+    """int8 [n_features]: a place in KINDS."""
+
+    def share(self, *kinds: str) -> float:
+        """The share of some kinds among the features that are not rare; NaN where all are."""
+        frequent = self.kind != KINDS.index("rare")
+        places = [KINDS.index(kind) for kind in kinds]
+        return float(np.isin(self.kind, places).sum() / frequent.sum()) if frequent.any() else float("nan")
+
+
+@dataclass(frozen=True)
 class Matches:
     """What became of each feature of the first SAE."""
 
@@ -121,6 +149,46 @@ def match(fires: Any, other_fires: Any, directions: tuple[np.ndarray, np.ndarray
     covered = _covered(fires, other_fires, pairs)
     fate = _fates(n_active, best_jaccard, best_within, n_nested, covered)
     return Matches(pairs, fate, n_nested, covered, n_texts)
+
+
+def counterparts(matches: Matches, directions: tuple[np.ndarray, np.ndarray] | None) -> Counterparts:
+    """Find for each feature of the first SAE the other's most similar one; see KINDS.
+
+    A feature is matched by *overlap* when some other fires on the same texts (jaccard ≥ 0.5), by *direction* when some
+    cosine is 0.7 or more. It is *alone* when no jaccard reaches 0.2 and no cosine 0.5, and *near* in between. Where
+    directions cannot be compared, overlap alone decides.
+    """
+    n_features = len(matches.fate)
+    by_overlap, jaccard = np.full(n_features, -1, np.int32), np.zeros(n_features)
+    features, first = np.unique(matches.pairs.feature, return_index=True)
+    by_overlap[features], jaccard[features] = matches.pairs.other[first], matches.pairs.jaccard[first]
+    by_direction, cosine = _nearest(*directions) if directions is not None else _unknown(n_features)
+    same_texts, same_direction = jaccard >= SAME, np.nan_to_num(cosine) >= ALONG
+    conditions = {
+        "rare": matches.fate == FATES.index("rare"),
+        "both": same_texts & same_direction,
+        "overlap": same_texts,
+        "direction": same_direction,
+        "alone": (jaccard < ALIKE) & (np.nan_to_num(cosine) < APART),
+    }
+    places = [KINDS.index(kind) for kind in conditions]
+    kind = np.select(list(conditions.values()), places, KINDS.index("near")).astype(np.int8)
+    return Counterparts(by_overlap, jaccard, by_direction, cosine, kind)
+
+
+def _nearest(directions: np.ndarray, others: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The other direction with the highest cosine, and that cosine; both have rows of length 1."""
+    best, cosine = np.empty(len(directions), np.int32), np.empty(len(directions), np.float32)
+    for start in range(0, len(directions), FEATURES_AT_A_TIME):
+        rows = slice(start, start + FEATURES_AT_A_TIME)
+        cosines = directions[rows] @ others.T
+        best[rows] = cosines.argmax(axis=1)
+        cosine[rows] = cosines.max(axis=1)
+    return best, cosine
+
+
+def _unknown(n_features: int) -> tuple[np.ndarray, np.ndarray]:
+    return np.full(n_features, -1, np.int32), np.full(n_features, np.nan, np.float32)
 
 
 def _no_pairs() -> Pairs:

@@ -29,7 +29,12 @@ MENU = {
         ("experiments.py", "Experiments"),
         ("transfer.py", "Transfer"),
     ],
-    "Trust": [("evaluation.py", "Evaluation"), ("audit.py", "Audit"), ("splitting.py", "Splitting")],
+    "Trust": [
+        ("evaluation.py", "Evaluation"),
+        ("audit.py", "Audit"),
+        ("splitting.py", "Splitting"),
+        ("matching.py", "SAE against SAE"),
+    ],
 }
 HIDDEN = [("text.py", "Text"), ("similar.py", "Similar texts")]
 NAMED = (*(page for section in MENU.values() for page in section), *HIDDEN)

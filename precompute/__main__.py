@@ -61,7 +61,14 @@ def parser() -> argparse.ArgumentParser:
     status.add_argument("name", nargs="?", help="one run (default: all)")
     verify = commands.add_parser("verify", help="compare every file of a run with its manifest")
     verify.add_argument("name", help="the run")
-    for command in (build, status, verify):
+    share = commands.add_parser("share", help="copy a run without the texts and embeddings that another one has too")
+    share.add_argument("name", help="the run")
+    share.add_argument("other", help="the run that has the same texts and embeddings")
+    share.add_argument("folder", type=Path, help="the folder of runs into which the copy goes")
+    share.add_argument(
+        "--without", action="append", default=[], type=_stage_name, metavar="STAGE", help="leave out what it made"
+    )
+    for command in (build, status, verify, share):
         command.add_argument("--data", type=Path, help="folder of the runs (default: data/ of the project, or ./data)")
     serve = commands.add_parser("serve", help="show the runs of a folder in the browser", allow_abbrev=False)
     serve.add_argument("data", nargs="?", type=Path, help="folder of the runs (default: as above)")
@@ -233,6 +240,11 @@ def run(arguments: Sequence[str]) -> int:
         from precompute.commands.status import status
 
         return status(options.data, options.name, say)
+    if options.command == "share":
+        from precompute.commands.share import share
+
+        without = _present_names(options.without, say)
+        return share(options.data, options.name, options.other, options.folder, without, say)
     from precompute.commands.verify import verify
 
     return verify(options.data, options.name, say)

@@ -21,6 +21,9 @@ GENERATION = re.compile(r"g[0-9]{4,}")
 SAE_FOLDER = "sae"
 WORK_FOLDER = "work"
 CACHE_FOLDER = ".cache"
+SHARES = "shares"
+"""In a generation that has no texts and embeddings of its own: whose it has, RUN/GENERATION in the same data folder."""
+SHARED_STAGES = ("ingest", "embed")
 
 
 @dataclass(frozen=True)
@@ -55,8 +58,31 @@ class Generation:
         return (self.path / "manifest.json").is_file()
 
     def file(self, table: Table) -> Path:
-        """Where `table` lies: a file, or a folder of parts."""
-        return self.path / table.path
+        """Where `table` lies: a file, or a folder of parts; texts and embeddings that are shared, in the other run."""
+        other = self.shared() if table.stage in SHARED_STAGES else None
+        return (self if other is None else other).path / table.path
+
+    def shared(self) -> Generation | None:
+        """The generation whose texts and embeddings this one has; None for one that has its own.
+
+        Refusal where that generation is not beside it, or was built from others.
+        """
+        path = self.path / SHARES
+        if not path.is_file():
+            return None
+        name, _, generation = path.read_text(encoding="utf-8", errors="replace").strip().partition("/")
+        run, data_folder = self.path.parent, self.path.parent.parent
+        if not NAME.fullmatch(name) or ".." in name or not GENERATION.fullmatch(generation):
+            raise files.damaged(path, "RUN/GENERATION is expected")
+        other = Generation(data_folder / name / generation)
+        if other.path.parent.resolve().parent == data_folder.resolve() and not (other.path / SHARES).exists():
+            pairs = [(self.done(stage), other.done(stage)) for stage in SHARED_STAGES]
+            if all(ours and theirs and ours.fingerprint == theirs.fingerprint for ours, theirs in pairs):
+                return other
+        raise Refusal(
+            f"run '{run.name}' has the texts and embeddings of {name}/{generation}, which is not beside it or was "
+            f"built from others; copy the run '{name}' too, or build '{run.name}' again."
+        )
 
     def has(self, table: Table) -> bool:
         """Whether `table` has been made: its stage is done, or the manifest of a complete generation lists it.
@@ -65,7 +91,10 @@ class Generation:
         """
         if not self.complete:
             return self.done(table.stage) is not None
-        return any(f"{name}/".startswith(f"{table.path}/") for name in self._manifest())
+        if any(f"{name}/".startswith(f"{table.path}/") for name in self._manifest()):
+            return True
+        other = self.shared() if table.stage in SHARED_STAGES else None
+        return other is not None and other.has(table)
 
     def need(self, table: Table) -> Path:
         """Return where `table` lies, or raise RunNotReady: it is being made now, or by which command it can be."""

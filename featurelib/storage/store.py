@@ -257,10 +257,8 @@ class Store:
         parts = self.generation.parts(table)
         for part in parts:
             if not part.is_file():
-                raise Refusal(
-                    f"run '{self._run}' is damaged: {part.relative_to(self.generation.path).as_posix()} is missing; "
-                    "build it again, or copy it once more."
-                )
+                name = f"{table.path}/{part.name}" if table.parts else table.path
+                raise Refusal(f"run '{self._run}' is damaged: {name} is missing; build it again, or copy it once more.")
         listed = ", ".join(text_literal(part.absolute().as_posix()) for part in parts)
         rows = f"select * from read_parquet([{listed}])" if parts else empty_rows(table)
         cursor = self._con.cursor()
@@ -285,7 +283,8 @@ def open_store(generation: Generation, **limits: Any) -> Store:
 
 
 def _folders(generation: Generation) -> list[str]:
-    paths = {generation.path.absolute(), generation.path.resolve()}
+    generations = [each for each in (generation, generation.shared()) if each is not None]
+    paths = {path for each in generations for path in (each.path.absolute(), each.path.resolve())}
     return sorted(text_literal(path.as_posix() + "/") for path in paths)
 
 

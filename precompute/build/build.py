@@ -14,7 +14,7 @@ from featurelib.schema import STAGES, Refusal
 from featurelib.search.word_index import make_indexes
 from featurelib.storage import files, metadata
 from featurelib.storage.progress import LOCK_FILE
-from featurelib.storage.runs import WORK_FOLDER, Done, Generation, Run, find_runs
+from featurelib.storage.runs import SHARES, WORK_FOLDER, Done, Generation, Run, find_runs
 from precompute.build.build_progress import report_progress
 from precompute.build.config import BuildConfig
 from precompute.build.estimate import say_estimate
@@ -86,6 +86,11 @@ def _generation_to_build(run: Run, expected: dict[str, Expected], span: Span) ->
     """The newest generation where it is unfinished, a new one where that is complete; None when nothing is to do."""
     generations = run.generations()
     newest = generations[-1] if generations else run.next_generation()
+    if (newest.path / SHARES).exists():
+        raise Refusal(
+            f"run '{run.name}' has no texts of its own (they are another run's) and cannot be built on; give the new "
+            "run another --name."
+        )
     _check_grounds(newest, expected, span)
     if newest.complete:
         if not _stale(newest, expected, span):
@@ -254,7 +259,8 @@ def _twin(stage: Stage, expected: dict[str, Expected], data_folder: Path, not_th
         for generation in reversed(run.generations()):
             with contextlib.suppress(Refusal):
                 damaged = generation.complete and generation.missing_or_resized()
-                if generation.path != not_this.path and not damaged and _stands(generation, stage, expected):
+                own = not (generation.path / SHARES).exists()
+                if own and generation.path != not_this.path and not damaged and _stands(generation, stage, expected):
                     return generation
     return None
 

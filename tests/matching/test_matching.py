@@ -145,3 +145,35 @@ def test_the_first_texts_are_asked_for_when_there_are_more_than_can_be_compared(
         fires = incidence([(rows.text_ids, rows.feature_ids)], rows.n_texts, rows.n_features).toarray()
         np.testing.assert_array_equal(fires, made.activations[:most] > 0)
     assert queries.texts_per_feature(store)["n_active"].to_pylist() == (made.activations > 0).sum(0).tolist()
+
+
+def test_counterparts_are_those_of_numpy_and_each_kind_is_planted() -> None:
+    draw = np.random.default_rng(2)
+    small, large = np.zeros((N, 6), bool), np.zeros((N, 6), bool)
+    small[:100, 0] = large[5:105, 0] = True  # both: the same texts and nearly the same direction
+    small[200:300, 1] = large[205:305, 1] = True  # the same texts, another direction
+    small[400:450, 2], large[500:550, 2] = True, True  # the same direction, other texts
+    small[600:700, 3], large[650:760, 3] = True, True  # a third of the texts
+    small[800:850, 4] = True
+    small[900:903, 5], large[950:990, 4] = True, True
+    directions, others = (draw.normal(size=(6, 64)) for _ in range(2))
+    others[0], others[2] = directions[0] + 0.1 * others[0], directions[2] + 0.1 * others[2]
+    directions, others = (x / np.linalg.norm(x, axis=1, keepdims=True) for x in (directions, others))
+    found = matching.counterparts(matching.match(hold(small), hold(large)), (directions, others))
+    assert [matching.KINDS[kind] for kind in found.kind] == ["both", "overlap", "direction", "near", "alone", "rare"]
+    cosines = directions @ others.T
+    assert found.by_direction.tolist() == cosines.argmax(axis=1).tolist()
+    np.testing.assert_allclose(found.cosine, cosines.max(axis=1), atol=1e-6)
+    both, either = (small[:, :4] & large[:, :4]).sum(0), (small[:, :4] | large[:, :4]).sum(0)
+    np.testing.assert_allclose(found.jaccard[[0, 1, 3]], (both / either)[[0, 1, 3]])
+    assert found.by_overlap.tolist() == [0, 1, -1, 3, -1, -1]
+    assert found.share("both", "overlap", "direction") == pytest.approx(3 / 5)
+    undirected = matching.counterparts(matching.match(hold(small), hold(large)), None)
+    assert [matching.KINDS[kind] for kind in undirected.kind] == [
+        "overlap",
+        "overlap",
+        "alone",
+        "near",
+        "alone",
+        "rare",
+    ]

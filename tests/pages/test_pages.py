@@ -59,7 +59,7 @@ PAGES = [
         "experiments.py",
         "transfer.py",
     ),
-    *("evaluation.py", "audit.py", "splitting.py", "text.py", "similar.py"),
+    *("evaluation.py", "audit.py", "splitting.py", "matching.py", "text.py", "similar.py"),
 ]
 MENU = [
     *("Overview", "Features", "Feature", "Map", "Families", "Search", "Try a text", "Steer", "Text map", "Combine"),

@@ -11,9 +11,9 @@ from streamlit.testing.v1 import AppTest
 
 from featurelib import ui
 from featurelib.storage.runs import Done
-from featurelib.ui import matching
+from featurelib.ui.matching import both_sides, fates
 from tests.queries.test_structure import vectors
-from tests.support.numpy_run import N_TEXTS, NumpyRun, make_run
+from tests.support.numpy_run import N_FEATURES, N_TEXTS, NumpyRun, make_run
 from tests.support.page import Open, UseData, addresses, bodies, names, page_of, table, text_of, words
 from tests.support.structure_run import ALWAYS, CHILDREN, GRANDCHILD, ROOT, SPLIT_INTO, planted, split, structure_run
 
@@ -68,7 +68,7 @@ def test_a_row_of_the_list_leads_to_its_family_in_the_same_order(show: Open) -> 
 def test_a_second_page_of_each_table_opens(show: Open, monkeypatch: pytest.MonkeyPatch) -> None:
     first = table(show("splitting.py"))
     second = table(show("splitting.py", page=2, other="other"))
-    assert len(first.rows) == matching.PER_PAGE and not set(first.opens) & set(second.opens)
+    assert len(first.rows) == fates.PER_PAGE and not set(first.opens) & set(second.opens)
     assert all("page=2" in address for address in second.opens)
     assert all("page=" not in address for address in second.sorts.values())
     monkeypatch.setattr("streamlit.pagination", lambda *_, **__: None)
@@ -197,3 +197,29 @@ def test_a_feature_s_parent_and_children_lead_on(made: NumpyRun, monkeypatch: py
     assert not app.exception and "Parent" in words(app) and "Children" in words(app)
     assert addresses(app, "feature") == [f"feature={ROOT}", f"feature={GRANDCHILD}"]
     assert addresses(app, "families") == ["family=0"]
+
+
+def test_two_saes_side_by_side_are_counted_as_numpy_counts_them(show: Open, made: NumpyRun) -> None:
+    """Both runs have the same directions: a feature is matched by direction, and by texts too where they overlap."""
+    sides = planted() > 0, split(planted()) > 0
+    counted = {}
+    for side, fires, others in (("here", *sides), ("there", *sides[::-1])):
+        both = fires.astype(int).T @ others.astype(int)
+        either = fires.sum(0)[:, None] + others.sum(0) - both
+        overlap = np.where(both >= 5, both / np.maximum(either, 1), 0).max(axis=1)
+        frequent = fires.sum(0) >= 5
+        counted[side, "both"] = np.flatnonzero(frequent & (overlap >= 0.5))
+        counted[side, "direction"] = np.flatnonzero(frequent & (overlap < 0.5))
+        counted[side, "rare"] = np.flatnonzero(~frequent)
+        counted[side, "alone"] = np.empty(0, int)
+    assert all(len(counted["here", kind]) for kind in ("both", "direction", "rare"))
+    for (side, kind), ids in counted.items():
+        app = show("matching.py", kind=kind, side=side, sort="label", order="rising")
+        run = {"here": "planted", "there": "other"}[side]
+        assert f"{len(ids)} features, beside the most similar of" in words(app)
+        listed = addresses(app, "feature")
+        expected = {f"run={run}&feature={feature_id}" for feature_id in ids.tolist()}
+        assert set(listed) <= expected and len(listed) == min(len(ids), both_sides.PER_PAGE)
+        share = 100 * len(ids) / N_FEATURES
+        assert f"{len(ids)} · {share:.3g}" in words(app)
+    assert "100 % of the features of planted that are not rare are found in other" in words(show("matching.py"))

@@ -17,6 +17,7 @@ from featurelib.schema import EMBEDDINGS, Refusal, RunNotReady
 from featurelib.storage import files
 from featurelib.storage.embeddings import read_embeddings
 from featurelib.storage.progress import say_how_to_build
+from featurelib.storage.runs import Generation
 
 EMBEDDERS = 2
 SAES = 4
@@ -139,12 +140,12 @@ def _load_sae(generation: Path, stamp: Stamp) -> SAE:
 
 def mean_embedding(generation: Path) -> np.ndarray:
     """Return the mean embedding of the run's texts, float64 [d]."""
-    return _mean_embedding(generation, stamp(generation / EMBEDDINGS.path))
+    return _mean_embedding(generation, stamp(Generation(generation).file(EMBEDDINGS)))
 
 
 @lru_cache(maxsize=SAES)
 def _mean_embedding(generation: Path, stamp: Stamp) -> np.ndarray:
-    parts = sorted((generation / EMBEDDINGS.path).glob("part-*.parquet"))
+    parts = Generation(generation).parts(EMBEDDINGS)
     moments = Moments.none(0)
     for number, part in enumerate(parts):
         x = read_embeddings(part)

@@ -13,6 +13,7 @@ from featurelib.live.worker.models import Stamp, check_features, embed_texts, em
 from featurelib.sae.model import SAE
 from featurelib.schema import EMBEDDINGS, Refusal
 from featurelib.storage.embeddings import read_embeddings
+from featurelib.storage.runs import Generation
 
 UNIT = 1e-3
 """How far a length may lie from 1: float16 rounds an embedding of dimension 384 by some 3e-4."""
@@ -86,13 +87,17 @@ def _cosine(x: np.ndarray, y: np.ndarray) -> float | None:
 def _has_unit_length(generation: Path) -> bool:
     """Return whether the run's embeddings have length 1: as the embedder says, else as measured."""
     normalize = embedder_facts(generation)["normalize"]
-    return _measured_unit(generation, stamp(generation / EMBEDDINGS.path)) if normalize is None else bool(normalize)
+    return (
+        _measured_unit(generation, stamp(Generation(generation).file(EMBEDDINGS)))
+        if normalize is None
+        else bool(normalize)
+    )
 
 
 @lru_cache(maxsize=CHECKED)
 def _measured_unit(generation: Path, stamp: Stamp) -> bool:
     """Return whether every embedding of the first part file that is not zero has length 1."""
-    first = min((generation / EMBEDDINGS.path).glob("part-*.parquet"))
+    first = Generation(generation).parts(EMBEDDINGS)[0]
     lengths = np.linalg.norm(read_embeddings(first).astype(np.float64), axis=1)
     lengths = lengths[lengths > 0]
     return len(lengths) > 0 and bool((np.abs(lengths - 1) < UNIT).all())

@@ -12,30 +12,12 @@ from featurelib import queries
 from featurelib.queries import Metric
 from featurelib.ui.kit.downloads import download
 from featurelib.ui.kit.elements import Html, count, heading, html, number, percent, strip, tag
-from featurelib.ui.kit.metrics import SPLITS, metric_help, metric_number
+from featurelib.ui.kit.metrics import OF_TEXTS, OF_WEIGHTS, SPLITS, metric_help, metric_number
 from featurelib.ui.kit.session import Opened
 from featurelib.ui.kit.tables import Column, number_column, order_of_address, sorted_rows, table, text_column
 
 FIRST = ("held_out", "unknown", "all", "train")
 """The splits, those first whose numbers may be trusted most."""
-OF_TEXTS = {
-    "fvu": "FVU, fraction of variance unexplained",
-    "explained_variance": "explained variance",
-    "fvu_normalised": "FVU where the SAE normalises embeddings",
-    "cosine": "cosine to the reconstruction, mean",
-    "norm_ratio": "length of the reconstruction, as a share",
-    "l0": "L0, active features per text",
-    "dead_share": "features that fire on none of them",
-    "dense_share_10": "features that fire on > 10 %",
-    "dense_share_50": "features that fire on > 50 %",
-}
-OF_WEIGHTS = {
-    "redundancy": "cosine to the nearest other direction, mean",
-    "alignment": "cosine of encoder and direction, mean",
-    "threshold_min": "threshold, least",
-    "threshold_median": "threshold, median",
-    "threshold_max": "threshold, largest",
-}
 SHARES = ("dead_share", "dense_share_10", "dense_share_50")
 QUANTILES = ("05", "25", "50", "75", "95")
 

@@ -8,6 +8,24 @@ from collections.abc import Callable
 from featurelib.queries import Metric
 from featurelib.ui.kit.elements import Number, count, number
 
+OF_TEXTS = {
+    "fvu": "FVU, fraction of variance unexplained",
+    "explained_variance": "explained variance",
+    "fvu_normalised": "FVU where the SAE normalises embeddings",
+    "cosine": "cosine to the reconstruction, mean",
+    "norm_ratio": "length of the reconstruction, as a share",
+    "l0": "L0, active features per text",
+    "dead_share": "features that fire on none of them",
+    "dense_share_10": "features that fire on > 10 %",
+    "dense_share_50": "features that fire on > 50 %",
+}
+OF_WEIGHTS = {
+    "redundancy": "cosine to the nearest other direction, mean",
+    "alignment": "cosine of encoder and direction, mean",
+    "threshold_min": "threshold, least",
+    "threshold_median": "threshold, median",
+    "threshold_max": "threshold, largest",
+}
 SPLITS = {
     "held_out": "held-out texts",
     "train": "training texts",

@@ -1,29 +1,21 @@
-"""Two runs on the same texts, their features matched: which stayed, split or vanished; kept in memory."""
+"""What became of each feature in another SAE: which stayed, split or vanished."""
 
 from __future__ import annotations
-
-from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import streamlit as st
 
-from featurelib import matching, queries
-from featurelib.matching import FATES, Matches
+from featurelib import matching
+from featurelib.matching import FATES
 from featurelib.schema import Refusal
-from featurelib.storage.activation_rows import incidence
-from featurelib.storage.runs import Generation
-from featurelib.storage.store import Store
 from featurelib.ui.kit.address import choice_box
 from featurelib.ui.kit.anchors import feature_link
 from featurelib.ui.kit.elements import Number, count, heading, html, number, percent, sentence, strip, tag
 from featurelib.ui.kit.lists import Line, line_list
-from featurelib.ui.kit.session import GenerationPlace, Opened, known_runs, place_of, store_at
 from featurelib.ui.kit.tables import Order, choice_table, number_column, share_column, text_column
+from featurelib.ui.matching.partners import Compared
 
-KEPT = 4
 SHOWN = 12
 MEANINGS = {
     "split": "two or more features of the other SAE fire mostly inside it and cover half of its texts or more",
@@ -59,84 +51,7 @@ SORTS = ("n_nested", *(name for name in COLUMNS if name != "n_nested"))
 PER_PAGE = 10
 
 
-@dataclass(frozen=True)
-class Compared:
-    """Two runs, matched."""
-
-    matches: Matches
-    other: str
-    """The other run's name."""
-    labels: list[str]
-    """Of the features of the run that is open."""
-    other_labels: list[str]
-    n_active: np.ndarray
-    """int64 [n_features]: texts of the corpus on which each fires."""
-    other_active: np.ndarray
-    n_all: int
-    """Texts of the corpus; more than were compared where there are more than 100,000."""
-    directed: bool
-    """Whether the directions of both SAEs are known."""
-
-
-def partners(opened: Opened) -> tuple[list[str], str]:
-    """The runs that this one can be compared with, those with most features first, and why the others cannot."""
-    fitting, reasons = [], []
-    for name, run in known_runs().items():
-        if name == opened.name:
-            continue
-        try:
-            other = run.current()
-            why = queries.why_not_comparable(opened.generation, other)
-        except Refusal as refusal:
-            why = str(refusal)
-        if why is None:
-            fitting.append((-_n_features(other), name))
-        else:
-            reasons.append(f"{name}: {why.rstrip('.')}")
-    return [name for _, name in sorted(fitting)], "; ".join(reasons)
-
-
-def _n_features(generation: Generation) -> int:
-    done = generation.done("train")
-    return int(done.facts.get("n_features") or 0) if done else 0
-
-
-def compare(opened: Opened, other: str) -> Compared:
-    """Match the run that is open with another; Refusal where they have not the same texts and embeddings."""
-    generation = known_runs()[other].current()
-    why = queries.why_not_comparable(opened.generation, generation)
-    if why is not None:
-        raise Refusal(f"'{opened.name}' and '{other}' cannot be compared: {why}.")
-    return _compared(other, place_of(opened.generation), place_of(generation))
-
-
-@st.cache_resource(max_entries=KEPT, show_spinner="Matching the features of the two runs")
-def _compared(other: str, opened_place: GenerationPlace, other_place: GenerationPlace) -> Compared:
-    stores = [store_at(*opened_place), store_at(*other_place)]
-    pairs = [queries.firing_pairs(store, most=matching.MOST_TEXTS) for store in stores]
-    own, others = (incidence([(rows.text_ids, rows.feature_ids)], rows.n_texts, rows.n_features) for rows in pairs)
-    directions = [
-        matching.read_directions(Generation(Path(place[0])).sae_folder) for place in (opened_place, other_place)
-    ]
-    both = matching.comparable(*directions)
-    named = [queries.texts_per_feature(store) for store in stores]
-    return Compared(
-        matching.match(own, others, both),
-        other,
-        named[0]["label"].to_pylist(),
-        named[1]["label"].to_pylist(),
-        named[0]["n_active"].to_numpy(),
-        named[1]["n_active"].to_numpy(),
-        _count_texts(stores[0]),
-        both is not None,
-    )
-
-
-def _count_texts(store: Store) -> int:
-    return queries.counts(store).n_texts
-
-
-def fates(compared: Compared) -> None:
+def fate_counts(compared: Compared) -> None:
     """How many features split, stayed, are nested, changed, vanished."""
     n = np.bincount(compared.matches.fate, minlength=len(FATES))
     strip([Number(count(int(n[place])), name, MEANINGS[name]) for place, name in enumerate(FATES)])
@@ -237,13 +152,4 @@ def _values(pairs: matching.Pairs, row: int) -> tuple[str, ...]:
         percent(float(pairs.covers[row])),
         number(float(pairs.jaccard[row]), 2),
         f"{cosine:.2f}" if np.isfinite(cosine) else "–",
-    )
-
-
-def no_partner(reasons: str, known: Mapping[str, object]) -> str:
-    """The sentence shown when no run can be compared: why, and which one to build."""
-    lead = "There is no other run here" if len(known) < 2 else f"No other run fits this one ({reasons})"
-    return (
-        f"{lead}: build one more on the same source, with the same columns, embedder and prompt, but another number of "
-        "features (--features), and the two can be compared here."
     )
