@@ -78,10 +78,11 @@ def scores_by_number(lines: Sequence[ScoreLine], levels: Mapping[str, float], co
          "line": {"color": GREY, "width": 1, "dash": "dot"}}
         for value in levels.values()
     ]  # fmt: skip
+    from_the_top = sorted(levels.items(), key=lambda pair: -pair[1])
     layout["annotations"] = [
         {"xref": "paper", "x": 1, "y": value, "text": f"{escape(name)} {value:.3f}", "showarrow": False,
-         "font": {"size": 11}, "xanchor": "right", "yanchor": "bottom"}
-        for name, value in levels.items()
+         "font": {"size": 11}, "xanchor": "right", "yanchor": "top" if place else "bottom"}
+        for place, (name, value) in enumerate(from_the_top)
     ]  # fmt: skip
     return go.Figure(drawn, layout)
 

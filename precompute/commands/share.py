@@ -28,6 +28,8 @@ def share(data_folder: Path, name: str, other_name: str, folder: Path, without: 
                 f"'{name}' and '{other_name}' do not have the same texts and embeddings (stage '{stage}'); build "
                 f"'{name}' from the same source and embedder."
             )
+    if not generation.complete:
+        raise Refusal(f"run '{name}' is not complete; finish its build first.")
     copy = Run(folder / name)
     if copy.path.exists():
         raise Refusal(f"{copy.path} is there already; remove it, or give another folder.")

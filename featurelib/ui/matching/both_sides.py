@@ -13,7 +13,7 @@ from featurelib import matching, queries
 from featurelib.matching import KINDS, Counterparts
 from featurelib.queries import Metric
 from featurelib.ui.kit.address import choice_param, kept_params
-from featurelib.ui.kit.anchors import link
+from featurelib.ui.kit.anchors import link, page_link
 from featurelib.ui.kit.elements import count, heading, html, number, percent, tag
 from featurelib.ui.kit.metrics import OF_TEXTS, OF_WEIGHTS
 from featurelib.ui.kit.session import Opened, store_of
@@ -91,7 +91,6 @@ def evaluation_table(opened: Opened, other: str) -> None:
                 "here": _metric(first, name),
                 "there": _metric(second, name),
                 "split": shown.split.replace("_", " "),
-                "formula": shown.formula,
             }
         )
     columns = {
@@ -99,9 +98,9 @@ def evaluation_table(opened: Opened, other: str) -> None:
         "here": Column(opened.name),
         "there": Column(other),
         "split": text_column("texts", phone=False),
-        "formula": text_column("formula", phone=False),
     }
     table(pa.Table.from_pylist(rows), columns, page="matching.py", key="evaluations")
+    page_link("evaluation.py", "formulas, and more numbers ›")
 
 
 def _best(metrics: Mapping[tuple[str, str], Metric], name: str) -> Metric | None:
