@@ -48,6 +48,23 @@ def labelled_texts(
     return own if further is None else own.and_further(further)
 
 
+def texts_equal_to(store: Store, lines: Sequence[str]) -> dict[str, list[int]]:
+    """Return the texts of the corpus that are one of some lines, blanks at their ends aside, ascending, by the line."""
+    rows = store.ask(
+        """
+        select trim(text, $blanks) as line, text_id
+        from texts
+        where list_contains($lines, trim(text, $blanks))
+        order by text_id""",
+        lines=list(lines),
+        blanks=" \t\n\r",
+    )
+    found: dict[str, list[int]] = {}
+    for line, text_id in zip(rows["line"].to_pylist(), rows["text_id"].to_pylist(), strict=True):
+        found.setdefault(line, []).append(text_id)
+    return found
+
+
 def _some(text_ids: np.ndarray, most: int, draw: np.random.Generator) -> np.ndarray:
     return text_ids if len(text_ids) <= most else draw.choice(text_ids, most, replace=False)
 

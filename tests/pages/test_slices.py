@@ -130,6 +130,20 @@ def test_a_concept_that_is_a_feature_is_carried_by_it(show: Open, made: NumpyRun
     assert "1.000 1.000 to 1.000 F1" in words(app) and "feature=8" in "".join(bodies(app))
 
 
+def test_lines_that_are_texts_of_the_corpus_are_taken_from_there(show: Open, made: NumpyRun) -> None:
+    """No worker is asked, and none of them stays among the other texts."""
+    texts = made.texts["text"]
+    plain = [
+        text_id
+        for text_id in np.flatnonzero(made.activations[:, 8] > 0).tolist()
+        if texts[text_id].isprintable() and (texts == texts[text_id]).sum() == 1
+    ][:20]
+    said = words(show("concept.py", t="\n".join(f" {texts[text_id]} " for text_id in plain)))
+    assert "20 of your lines are texts of the corpus; they were taken from there." in said
+    n_different = len(set(texts))
+    assert f"10 other examples and {(n_different - 20) // 2} other texts" in said
+
+
 def test_a_concept_that_is_nowhere_is_said_to_be_carried_by_nothing(show: Open) -> None:
     said = words(show("concept.py", a_column="group", a_value="g1"))
     assert "No feature carries it" in said or "Not sure" in said and "carries it." not in said

@@ -49,19 +49,31 @@ def lines_of(text: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(line.strip() for line in text.splitlines() if line.strip()))
 
 
-def find(opened: Opened, asked: Asked) -> Concept:
+@dataclass(frozen=True)
+class Found:
+    """What carries a concept."""
+
+    concept: Concept
+    n_of_corpus: int
+    """Lines of the reader's own that are texts of the corpus, which were taken from there."""
+
+
+def find(opened: Opened, asked: Asked) -> Found:
     """Find what carries a concept, once; Refusal for too few texts."""
     return _found(place_of(opened.generation), asked, opened)
 
 
 @st.cache_resource(max_entries=KEPT, show_spinner="Comparing every feature with the examples")
-def _found(_place: GenerationPlace, asked: Asked, _opened: Opened) -> Concept:
+def _found(_place: GenerationPlace, asked: Asked, _opened: Opened) -> Found:
     store = _opened.store
     examples = texts_of_side(_opened, asked.examples)
     others = texts_of_side(_opened, asked.others)
-    further = _tried(_opened, asked.lines) if asked.lines else None
-    own = np.empty(0, np.int64) if examples is None else examples
-    return find_concept(queries.labelled_texts(store, own, others, further=further))
+    known = queries.texts_equal_to(store, asked.lines) if asked.lines else {}
+    lines = tuple(line for line in asked.lines if line not in known)
+    further = _tried(_opened, lines) if lines else None
+    own = np.array([text_id for ids in known.values() for text_id in ids], np.int64)
+    own = own if examples is None else np.union1d(own, examples)
+    return Found(find_concept(queries.labelled_texts(store, own, others, further=further)), len(known))
 
 
 def _tried(opened: Opened, lines: tuple[str, ...]) -> Labelled:
@@ -89,8 +101,9 @@ def verdict(concept: Concept) -> str:
     return "No feature carries it, and the embedding has it not clearly either."
 
 
-def shown(opened: Opened, concept: Concept) -> None:
+def shown(opened: Opened, found: Found) -> None:
     """The verdict, the scores of the three beside each other, and their features."""
+    concept = found.concept
     html(tag("p", tag("b", verdict(concept)), cls="read-verdict"))
     labels = queries.labels(opened.store, concept.several.feature_ids + concept.single.feature_ids)
     n = len(concept.several.feature_ids)
@@ -110,6 +123,8 @@ def shown(opened: Opened, concept: Concept) -> None:
         f"Chosen on {count(concept.n_chosen_on)} texts, measured once on {count(concept.n_examples)} other examples "
         f"and {count(concept.n_others)} other texts. Carried means: F1 is above {CARRIED} beyond doubt."
     )
+    if found.n_of_corpus:
+        sentence(f"{count(found.n_of_corpus)} of your lines are texts of the corpus; they were taken from there.")
 
 
 def _scores(carrier: Carrier) -> None:
