@@ -78,11 +78,10 @@ def scores_by_number(lines: Sequence[ScoreLine], levels: Mapping[str, float], co
          "line": {"color": GREY, "width": 1, "dash": "dot"}}
         for value in levels.values()
     ]  # fmt: skip
-    from_the_top = sorted(levels.items(), key=lambda pair: -pair[1])
     layout["annotations"] = [
-        {"xref": "paper", "x": 1, "y": value, "text": f"{escape(name)} {value:.3f}", "showarrow": False,
-         "font": {"size": 11}, "xanchor": "right", "yanchor": "top" if place else "bottom"}
-        for place, (name, value) in enumerate(from_the_top)
+        {"xref": "paper", "x": place % 2, "y": value, "text": f"{escape(name)} {value:.3f}", "showarrow": False,
+         "font": {"size": 11}, "xanchor": ("left", "right")[place % 2], "yanchor": "bottom"}
+        for place, (name, value) in enumerate(levels.items())
     ]  # fmt: skip
     return go.Figure(drawn, layout)
 

@@ -88,8 +88,8 @@ class FittedModel:
 
     @property
     def has_reasons(self) -> bool:
-        """Whether its errors can be told column by column: a linear model, on columns that have names."""
-        return bool(self.arrays) and self.representation.kind in ("features", "random", "words", "tfidf")
+        """Whether its errors can be told column by column: a linear model, on columns that mean something."""
+        return bool(self.arrays) and self.representation.kind in ("features", "words", "tfidf")
 
 
 @dataclass(frozen=True)

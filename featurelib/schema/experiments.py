@@ -42,7 +42,7 @@ IMPORTANCES = pa.schema(
         "rank": pa.int32(),
         "column": pa.int32(),
         "name": pa.string(),
-        "weight": pa.float64(),
+        "weight": pa.float32(),
     }
 )
 CONTRIBUTIONS = pa.schema(
@@ -52,7 +52,7 @@ CONTRIBUTIONS = pa.schema(
         "rank": pa.int32(),
         "column": pa.int32(),
         "name": pa.string(),
-        "contribution": pa.float64(),
+        "contribution": pa.float32(),
     }
 )
 NODES = pa.schema(
@@ -66,7 +66,7 @@ NODES = pa.schema(
         "high": pa.int32(),
         "n_texts": pa.int64(),
         "labels": pa.list_(pa.string()),
-        "shares": pa.list_(pa.float64()),
+        "shares": pa.list_(pa.float32()),
     }
 )
 RESAMPLES = pa.schema(
