@@ -24,6 +24,10 @@ try:
         labels = list(dict.fromkeys(each.label_column for each in known))
         label = ui.choice_box("Predicts", "label", labels, resets=("sees", "by", "from"), width=170)
         known = [each for each in known if each.label_column == label]
+        columns = list(dict.fromkeys(each.slice_column for each in known))
+        if len(columns) > 1:
+            column = ui.choice_box("Slices of", "of", columns, resets=("sees", "by", "from"), width=150)
+            known = [each for each in known if each.slice_column == column]
         used = list(dict.fromkeys(each.classifier for each in known))
         by = ui.choice_box("With a", "by", used, show=choosing.classifier_name, resets=("from",), width=170)
         known = [each for each in known if each.classifier == by]

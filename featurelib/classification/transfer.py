@@ -15,6 +15,7 @@ from featurelib.classification.division import check_division
 from featurelib.classification.probes import Division
 from featurelib.classification.target import Target, is_there
 from featurelib.schema import Refusal
+from featurelib.schema.experiments import every
 
 MOST_SLICES = 40
 LEAST_TESTED = 10
@@ -32,11 +33,6 @@ class Plan:
     """Places of the training texts in the target, int64."""
     tests: Mapping[str, np.ndarray]
     """The same of each set of test texts, by its words."""
-
-
-def every(column: str) -> str:
-    """Return the words for the texts of all slices."""
-    return f"every {column}"
 
 
 def slice_plans(

@@ -9,6 +9,7 @@ from statistics import fmean
 import pyarrow.compute as pc
 
 from featurelib.queries.experiments import Experiment, Paired, experiments, paired, predictions, sets_of
+from featurelib.schema.experiments import every
 from featurelib.storage.store import Store
 
 
@@ -48,11 +49,11 @@ class Transfer:
 
     def is_all(self, train: str) -> bool:
         """Whether the training texts are those of all slices together."""
-        return bool(self.column) and not train.startswith(f"{self.column} ")
+        return bool(self.column) and train == every(self.column)
 
     def short(self, words: str) -> str:
         """What trained or tested, without the column's name."""
-        return words.removeprefix(f"{self.column} ") if self.column else words
+        return words if not self.column or self.is_all(words) else words.removeprefix(f"{self.column} ")
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,13 @@ from __future__ import annotations
 import pyarrow as pa
 
 FOLDER, ABOUT = "experiments", "experiments.json"
+
+
+def every(column: str) -> str:
+    """Return the words for the training texts of all slices of a column together."""
+    return f"every {column}"
+
+
 SCORES = pa.schema(
     {
         "experiment": pa.string(),

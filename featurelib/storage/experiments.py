@@ -44,7 +44,7 @@ class ExperimentSet:
         if not path.is_file():
             return EXPERIMENT_TABLES[name].empty_table()
         try:
-            return pq.read_table(path, schema=EXPERIMENT_TABLES[name])
+            return _read(path, name)
         except (OSError, pa.ArrowException) as broken:
             raise Refusal(
                 f"{FOLDER}/{self.name}/{path.name} cannot be read ({str(broken).partition(chr(10))[0][:160]}); remove "
@@ -118,9 +118,17 @@ def _marker(part: Path) -> dict[str, Any]:
 def _tables(part: Path) -> dict[str, pa.Table] | None:
     """The tables of one experiment; None where one cannot be read, so that the experiment is made again."""
     try:
-        return {name: pq.read_table(part / f"{name}.parquet", schema=own) for name, own in EXPERIMENT_TABLES.items()}
+        return {name: _read(part / f"{name}.parquet", name) for name in EXPERIMENT_TABLES}
     except (OSError, pa.ArrowException):
         return None
+
+
+def _read(path: Path, name: str) -> pa.Table:
+    """Read one table; ArrowInvalid for the columns of another version, which Arrow would fill with nulls."""
+    columns, schema = pq.read_schema(path).names, EXPERIMENT_TABLES[name]
+    if columns != schema.names:
+        raise pa.ArrowInvalid(f"it has other columns than this version writes: {', '.join(columns)[:80]}")
+    return pq.read_table(path, schema=schema)
 
 
 def experiment_sets(run: Run) -> Iterator[ExperimentSet]:

@@ -198,6 +198,14 @@ def test_a_damaged_table_is_a_refusal(made: NumpyRun, tmp_path: Path, harm: Call
         ExperimentSet(folder).table("scores")
 
 
+def test_a_table_of_another_version_is_a_refusal(tmp_path: Path) -> None:
+    folder = tmp_path / "older"
+    folder.mkdir()
+    pq.write_table(pa.table({"experiment": ["kind, features, tree"], "rank": [1]}), folder / "importances.parquet")
+    with pytest.raises(Refusal, match="other columns than this version writes.*classify again"):
+        ExperimentSet(folder).table("importances")
+
+
 def test_a_link_out_of_the_folder_is_no_set(made: NumpyRun, tmp_path: Path) -> None:
     (tmp_path / "outside").mkdir()
     files.write_json(tmp_path / "outside" / "experiments.json", {})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -71,13 +72,12 @@ def kept_table(rows: Sequence[Kept], chosen: str) -> None:
 def transfer_grid(own: Transfer, set_name: str, metric: str) -> None:
     """Every model against every set of test texts."""
     heading(f"{METRICS[metric][0]}, in %", "trained on ↓ tested on →", help=f"{METRICS[metric][1]} {GRID}")
-    values = [cell.scores[metric][0] for cell in own.cells.values()]
-    lowest, highest = min(values), max(values)
-    shades = {pair: (cell.scores[metric][0] - lowest) / ((highest - lowest) or 1) for pair, cell in own.cells.items()}
+    values = [cell.scores[metric][0] for cell in own.cells.values() if math.isfinite(cell.scores[metric][0])]
+    lowest, highest = min(values, default=0.0), max(values, default=1.0)
     cells = {
         (own.short(train), own.short(test)): Cell(
-            f"{100 * cell.scores[metric][0]:.0f}",
-            shades[train, test],
+            _points(cell.scores[metric][0]),
+            _shade(cell.scores[metric][0], lowest, highest),
             "classify.py",
             experiment_params(set_name, cell),
             f"trained on {own.short(train)}, tested on {own.short(test)}: "
@@ -88,6 +88,14 @@ def transfer_grid(own: Transfer, set_name: str, metric: str) -> None:
     }
     rows, columns = list(map(own.short, own.train)), list(map(own.short, own.test))
     grid(rows, columns, cells, corner="trained on", key="transfer")
+
+
+def _points(value: float) -> str:
+    return f"{100 * value:.0f}" if math.isfinite(value) else "–"
+
+
+def _shade(value: float, lowest: float, highest: float) -> float:
+    return (value - lowest) / ((highest - lowest) or 1) if math.isfinite(value) else 0.0
 
 
 def experiment_params(set_name: str, each: Experiment) -> dict[str, object]:
