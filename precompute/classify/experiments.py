@@ -24,7 +24,7 @@ from precompute.build.job import Say
 from precompute.classify.classify_config import ClassifyConfig
 from precompute.classify.inputs import RunInputs
 from precompute.classify.outcome_tables import Columns, ModelTables, Test
-from precompute.classify.tasks import Task, check_same, read_task
+from precompute.classify.tasks import Task, read_task
 
 VERSION = 2
 """To be raised when an experiment would give something else from the same inputs."""
@@ -73,8 +73,6 @@ def classify(config: ClassifyConfig, data_folder: Path, say: Say) -> None:
     run = find_run(data_folder, config.run)
     inputs = RunInputs(run.current())
     other = RunInputs(find_run(data_folder, config.test_run).current()) if config.test_run else None
-    if other is not None:
-        check_same(inputs, other)
     kept = experiment_set(run, config.set_name)
     tasks = {label: read_task(inputs, other, label, config) for label in config.label}
     for label, task in tasks.items():

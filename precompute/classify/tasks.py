@@ -72,8 +72,9 @@ def read_task(inputs: RunInputs, other: RunInputs | None, label: str, config: Cl
         said += notes
     if other is None:
         return Task(target, groups, plans, said, config.transfer)
+    unknown = check_same(inputs, other)
     texts, notes = _other_texts(other, inputs, target, division)
-    return Task(target, groups, plans, [*said, *notes], config.transfer, texts)
+    return Task(target, groups, plans, [*said, *unknown, *notes], config.transfer, texts)
 
 
 def _values(inputs: RunInputs, column: str, target: Target) -> list[object]:
@@ -91,10 +92,15 @@ def _divided(
     return division, (f"{config.split} train", f"{config.split} test"), said
 
 
-def check_same(inputs: RunInputs, other: RunInputs) -> None:
-    """Refuse another run whose embedder or SAE is not the same."""
+def check_same(inputs: RunInputs, other: RunInputs) -> list[str]:
+    """Refuse another run whose embedder or SAE is not the same; return what of that cannot be known.
+
+    Embeddings that were given as a file have no embedder that could be compared, only a number of dimensions.
+    """
     first, second = inputs.generation.describe(), other.generation.describe()
-    for chapter, names in SAME.items():
+    given = [(facts.get("embedder") or {}).get("origin") == "precomputed" for facts in (first, second)]
+    same = SAME | ({"embedder": ("dimension",)} if any(given) else {})
+    for chapter, names in same.items():
         for name in names:
             own, others = ((facts.get(chapter) or {}).get(name) for facts in (first, second))
             if own != others:
@@ -102,6 +108,8 @@ def check_same(inputs: RunInputs, other: RunInputs) -> None:
                     f"the {chapter} of '{other.name}' is another than that of '{inputs.name}' ({name}: {others} and "
                     f"{own}); a run with the same embedder and SAE is expected: build one with --sae {inputs.name}."
                 )
+    unknown = f"That '{other.name}' has the same embedder cannot be known: embeddings were given as a file."
+    return [unknown] if any(given) else []
 
 
 def _other_texts(

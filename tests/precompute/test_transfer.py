@@ -104,6 +104,22 @@ def test_another_run_tests_too_and_its_copies_are_left_out(made: NumpyRun, capsy
     assert (own["true"] == kind[own["text_id"]]).all()
 
 
+def test_embeddings_from_a_file_are_compared_by_their_dimensions(
+    made: NumpyRun, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = plant(make_run(made.run.path.parent / "given", seed=5))
+    path = other.generation.path / "run.json"
+    known = json.loads(path.read_text())
+    own = json.loads((made.generation.path / "run.json").read_text())
+    embedder = {"origin": "precomputed", "name": "other.npy", "dimension": (own.get("embedder") or {}).get("dimension")}
+    path.write_text(json.dumps(known | {"embedder": embedder}))
+    flags = ("--label", "kind", "--test-run", "given", "--classifier", "tree", *flags_of("features"))
+    assert classify(made, *flags) == 0
+    assert "That 'given' has the same embedder cannot be known" in capsys.readouterr().out
+    path.write_text(json.dumps(known | {"embedder": embedder | {"dimension": 7}}))
+    assert classify(made, *flags) == 2 and "(dimension: 7 and None)" in capsys.readouterr().err
+
+
 def flags_of(*names: str) -> list[str]:
     return [word for name in names for word in ("--representation", name)]
 
