@@ -63,7 +63,18 @@ PAGES = [
 ]
 MENU = [
     *("Overview", "Features", "Feature", "Map", "Families", "Search", "Try a text", "Steer", "Text map", "Combine"),
-    *("Columns", "Compare slices", "Concept", "Classify", "Experiments", "Evaluation", "Audit", "Splitting"),
+    *(
+        "Columns",
+        "Compare slices",
+        "Concept",
+        "Classify",
+        "Experiments",
+        "Transfer",
+        "Evaluation",
+        "Audit",
+        "Splitting",
+        "SAE against SAE",
+    ),
 ]
 
 
