@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from html import unescape
+from urllib.parse import parse_qs, urlsplit
 
 import pandas as pd
 import pytest
@@ -104,3 +106,31 @@ def test_divisions_are_compared_by_the_corrected_t(show: Open, made: NumpyRun) -
 def test_a_run_without_transfers_says_how(show: Open, made: NumpyRun) -> None:
     app = page_of("transfer.py", {"run": "other"})
     assert "classify --run other --label COLUMN --transfer COLUMN" in words(app)
+
+
+ODD = ("a, b", "<b>bold</b> to side", "\" quoted & 'so'", "x" * 500, "every odd", "")
+
+
+def test_odd_labels_and_slices_are_shown_as_they_are(
+    tmp_path_factory: pytest.TempPathFactory, use_data: UseData
+) -> None:
+    folder = tmp_path_factory.mktemp("odd")
+    made = make_run(folder / "small")
+    labels = [ODD[place % 3] for place in range(300)]
+    slices = [ODD[2 + place // 3 % 4] for place in range(300)]
+    add_columns(made, {"kind, of": labels, "odd": slices})
+    flags = ["--run", "small", "--data", str(folder), "--label", "kind, of", "--transfer", "odd"]
+    assert main(["classify", *flags, "--representation", "features", "--name", "odd"]) == 0
+    use_data(folder)
+    app = page_of("transfer.py", {"run": "small"})
+    (grid,) = [body for body in bodies(app) if 'class="grid"' in body]
+    assert (
+        len(re.findall(r"<tr><th[^>]*row", grid)) == 4 and "<b>bold" not in grid and grid.count('class="marked"') == 3
+    )
+    assert "75 texts have no &#x27;odd&#x27;" in "".join(bodies(app))
+    hrefs = [unescape(href) for href in re.findall(r'href="(classify[^"]*)"', grid)]
+    assert len(hrefs) == 4 * 3
+    for href in (hrefs[0], hrefs[5], hrefs[-1]):
+        query = {name: values[0] for name, values in parse_qs(urlsplit(href).query).items()}
+        shown = page_of("classify.py", query)
+        assert "training texts" in words(shown) and query["train"][:20] in words(shown)

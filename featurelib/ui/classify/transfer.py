@@ -75,7 +75,7 @@ def transfer_grid(own: Transfer, set_name: str, metric: str) -> None:
     values = [cell.scores[metric][0] for cell in own.cells.values() if math.isfinite(cell.scores[metric][0])]
     lowest, highest = min(values, default=0.0), max(values, default=1.0)
     cells = {
-        (own.short(train), own.short(test)): Cell(
+        (train, test): Cell(
             _points(cell.scores[metric][0]),
             _shade(cell.scores[metric][0], lowest, highest),
             "classify.py",
@@ -86,8 +86,7 @@ def transfer_grid(own: Transfer, set_name: str, metric: str) -> None:
         )
         for (train, test), cell in own.cells.items()
     }
-    rows, columns = list(map(own.short, own.train)), list(map(own.short, own.test))
-    grid(rows, columns, cells, corner="trained on", key="transfer")
+    grid(own.train, own.test, cells, corner="trained on", key="transfer", show=own.short)
 
 
 def _points(value: float) -> str:

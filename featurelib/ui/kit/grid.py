@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import streamlit as st
@@ -38,12 +38,17 @@ def grid(
     *,
     corner: str,
     key: str,
+    show: Callable[[str], str] = str,
 ) -> None:
-    """Draw cells by the names of their row and column; a pair without one stays empty. `corner` says what they are."""
+    """Draw cells by the names of their row and column, which `show` writes; a pair without one stays empty.
+
+    `corner` says what the rows are.
+    """
     standing = len(columns) > UPRIGHT
-    heads = [tag("th", tag("span", name), cls="standing" if standing else "", scope="col") for name in columns]
+    heads = [tag("th", tag("span", show(name)), cls="standing" if standing else "", scope="col") for name in columns]
     lines = [
-        tag("tr", tag("th", row, scope="row"), *(_cell(cells.get((row, column))) for column in columns)) for row in rows
+        tag("tr", tag("th", show(row), scope="row"), *(_cell(cells.get((row, column))) for column in columns))
+        for row in rows
     ]
     top = tag("tr", tag("th", corner, cls="corner"), *heads)
     table = tag("table", tag("thead", top), tag("tbody", *lines), cls="grid")
