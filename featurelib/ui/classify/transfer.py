@@ -109,6 +109,7 @@ def beside_native(store: Store, own: Transfer, set_name: str, metric: str) -> No
     """For each set of test texts the native model beside one that was trained on a slice, which is chosen here."""
     heading("Native beside transferred", help=MCNEMAR)
     sources = [train for train in own.train if any(not own.is_native(train, test) for test in own.test)]
+    sources.sort(key=own.is_all)
     train = choice_box("Trained on", "from", sources, show=own.short, resets=(), width=240)
     found = queries.against_native(store, set_name, own, train)
     if not found:
