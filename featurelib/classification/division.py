@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from featurelib.classification.probes import TEST_SHARE, Division
+from featurelib.classification.target import is_there
 from featurelib.schema import Refusal
 
 TRAIN, TEST = "train", "test"
@@ -23,14 +24,13 @@ def groups_of(texts: Sequence[str]) -> np.ndarray:
 
 
 def joined(groups: np.ndarray, values: Sequence[object]) -> np.ndarray:
-    """Return groups in which texts that share a value are in one group too, int64 [n]; None shares with none."""
+    """Return groups in which texts that share a value are in one group too, int64 [n]; blanks share with none."""
     from scipy.sparse import coo_matrix
     from scipy.sparse.csgraph import connected_components
 
     known: dict[object, int] = {}
-    codes = [
-        known.setdefault(value if value is not None else (place,), len(known)) for place, value in enumerate(values)
-    ]
+    keys = [value if is_there(value) else (place,) for place, value in enumerate(values)]
+    codes = [known.setdefault(key, len(known)) for key in keys]
     n = int(groups.max(initial=-1)) + 1
     pairs = (np.ones(len(groups)), (groups, n + np.array(codes, np.int64)))
     _, parts = connected_components(coo_matrix(pairs, shape=(n + len(known), n + len(known))), directed=False)

@@ -76,5 +76,7 @@ def _auroc(true: np.ndarray, class_scores: np.ndarray, draw: np.random.Generator
 
 
 def _estimate(value: float, drawn: np.ndarray) -> Estimate:
+    if not np.isfinite(drawn).any():
+        return Estimate(value, float("nan"), float("nan"))
     low, high = np.nanquantile(drawn, [0.025, 0.975])
     return Estimate(value, float(low), float(high))

@@ -50,6 +50,8 @@ def slice_plans(
             f"'{column}' has {len(names):,} different values; 2 to {MOST_SLICES} slices are expected: choose another "
             "column for --transfer."
         )
+    if f"{column} {column}" == every(column) and column in names:
+        raise Refusal(f"the slice '{column}' of '{column}' cannot be told from all of them; rename the column.")
     train, test = ({name: own[words[own] == name] for name in names} for own in division)
     tests = {f"{column} {name}": rows for name, rows in test.items() if len(rows) >= LEAST_TESTED}
     said = [_named(f"test texts of {column}", [name for name in names if len(test[name]) < LEAST_TESTED], LEAST_TESTED)]

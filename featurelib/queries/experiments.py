@@ -269,9 +269,8 @@ def paired(store: Store, name: str, first: Experiment, second: Experiment) -> Pa
 def resampled(store: Store, name: str, first: Experiment, second: Experiment) -> Resampled | None:
     """Compare the accuracies of two models on the same divisions of the same training texts; None without three."""
     tables = [_of(store, name, "resamples", each.model) for each in (first, second)]
-    same = first.label_column == second.label_column and first.train == second.train
     n = min(rows.num_rows for rows in tables)
-    if not same or n < LEAST_RESAMPLES:
+    if n < LEAST_RESAMPLES or len({rows["drawn"][0].as_py() for rows in tables}) > 1:
         return None
     scores = [rows["accuracy"].to_numpy()[:n] for rows in tables]
     sizes = [float(tables[0][column].to_numpy()[:n].mean()) for column in ("n_train", "n_test")]

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import isfinite
 from statistics import fmean
 
 import pyarrow.compute as pc
 
 from featurelib.queries.experiments import Experiment, Paired, experiments, paired, predictions, sets_of
+from featurelib.schema import Refusal
 from featurelib.schema.experiments import every
 from featurelib.storage.store import Store
 
@@ -73,21 +76,19 @@ class Kept:
 
 def transfer_sets(store: Store) -> list[str]:
     """Return the sets of experiments in which something is tested on other texts than those it was trained on."""
-    return [name for name in sets_of(store) if _transferring(experiments(store, name))]
+    found = []
+    for name in sets_of(store):
+        with contextlib.suppress(Refusal):  # a set of another version, of which its own page tells
+            if transferring(store, name):
+                found.append(name)
+    return found
 
 
 def transferring(store: Store, name: str) -> list[Experiment]:
     """Return the experiments of a set whose model is tested on more than one set of texts."""
-    return _transferring(experiments(store, name))
-
-
-def _transferring(rows: Sequence[Experiment]) -> list[Experiment]:
-    return [each for each in rows if each.slice_column] or _with_other_run(rows)
-
-
-def _with_other_run(rows: Sequence[Experiment]) -> list[Experiment]:
+    rows = experiments(store, name)
     models = {each.model for each in rows if each.test_run}
-    return [each for each in rows if each.model in models]
+    return [each for each in rows if each.slice_column or each.model in models]
 
 
 def transfer(rows: Sequence[Experiment]) -> Transfer:
@@ -98,19 +99,32 @@ def transfer(rows: Sequence[Experiment]) -> Transfer:
 
 
 def kept_scores(rows: Sequence[Experiment], metric: str) -> list[Kept]:
-    """Return for each representation among the experiments of a label and classifier how much of a score is kept."""
+    """Return for each representation among the experiments of a label and classifier how much of a score is kept.
+
+    Sets of test texts without a score, such as the AUROC of one class, are left out.
+    """
+
+    def known(each: Experiment) -> bool:
+        return isfinite(each.scores[metric][0])
+
     found = []
     for representation in dict.fromkeys(each.representation for each in rows):
         own = transfer([each for each in rows if each.representation == representation])
-        both = [(native, own.transferred(test)) for test in own.test if (native := own.reference(test)) is not None]
-        both = [(native, others) for native, others in both if others]
-        together = [cell.scores[metric][0] for (train, _), cell in own.cells.items() if own.is_all(train)]
+        both = [(test, native, own.transferred(test)) for test in own.test if (native := own.reference(test))]
+        both = [(test, native, list(filter(known, others))) for test, native, others in both if known(native)]
+        both = [(test, native, others) for test, native, others in both if others]
+        tests = {test for test, _, _ in both}
+        together = [
+            cell.scores[metric][0]
+            for (train, test), cell in own.cells.items()
+            if own.is_all(train) and test in tests and known(cell)
+        ]
         if both:
             found.append(
                 Kept(
                     representation,
-                    fmean(native.scores[metric][0] for native, _ in both),
-                    fmean(fmean(each.scores[metric][0] for each in others) for _, others in both),
+                    fmean(native.scores[metric][0] for _, native, _ in both),
+                    fmean(fmean(each.scores[metric][0] for each in others) for _, _, others in both),
                     len(both),
                     fmean(together) if together else float("nan"),
                 )
@@ -119,13 +133,16 @@ def kept_scores(rows: Sequence[Experiment], metric: str) -> list[Kept]:
 
 
 def at_chance(store: Store, name: str, own: Transfer) -> list[str]:
-    """Return the slices on which even the native model is not beyond doubt better than answering one label always."""
+    """Return the slices on which even the native model is not beyond doubt better than answering one label always.
+
+    Slices whose test texts are all of one label are left out.
+    """
     found = []
     for test in own.test:
         native = own.native(test)
         if native is not None:
             counts = pc.value_counts(predictions(store, name, native)["true"]).field("counts").to_numpy(False)
-            if native.scores["accuracy"][1] <= counts.max() / counts.sum():
+            if len(counts) > 1 and native.scores["accuracy"][1] <= counts.max() / counts.sum():
                 found.append(test)
     return found
 

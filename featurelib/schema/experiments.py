@@ -80,6 +80,7 @@ RESAMPLES = pa.schema(
     {
         "model": pa.string(),
         "division": pa.int32(),
+        "drawn": pa.string(),
         "accuracy": pa.float64(),
         "macro_f1": pa.float64(),
         "n_train": pa.int64(),

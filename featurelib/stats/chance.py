@@ -68,14 +68,15 @@ def corrected_resampled_t(differences: np.ndarray, n_train: float, n_test: float
 
     Divisions share texts, so that their differences are not independent: the variance of the mean is
     (1/J + n_test/n_train)·s² over J of them (Nadeau and Bengio, Machine Learning 52, 2003, 239), and the mean over its
-    root is compared with Student's t of J − 1 degrees of freedom, to two sides.
+    root is compared with Student's t of J − 1 degrees of freedom, to two sides. Differences that
+    are all the same and not 0 tell nothing of how they vary: their chance is NaN.
     """
     from scipy.stats import t
 
     n, mean = len(differences), float(np.mean(differences))
     error = float(np.sqrt((1 / n + n_test / n_train) * np.var(differences, ddof=1)))
-    if error == 0:
-        return Estimate(mean, mean, mean), 1.0 if mean == 0 else 0.0
+    if error <= 1e-9 * abs(mean):
+        return Estimate(mean, mean, mean), 1.0 if mean == 0 else float("nan")
     half = float(t.ppf(0.975, n - 1)) * error
     return Estimate(mean, mean - half, mean + half), float(2 * t.sf(abs(mean) / error, n - 1))
 

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from featurelib.schema import FORMAT_VERSION, FORMERLY, RENAMED, STAGES, Refusal, RunNotReady, Table
+from featurelib.schema import FORMAT_VERSION, FORMERLY, RENAMED, STAGES, TABLES, Refusal, RunNotReady, Table
 from featurelib.storage import files
 from featurelib.storage.progress import say_how_to_build
 
@@ -74,15 +74,20 @@ class Generation:
         run, data_folder = self.path.parent, self.path.parent.parent
         if not NAME.fullmatch(name) or ".." in name or not GENERATION.fullmatch(generation):
             raise files.damaged(path, "RUN/GENERATION is expected")
-        other = Generation(data_folder / name / generation)
-        if other.path.parent.resolve().parent == data_folder.resolve() and not (other.path / SHARES).exists():
-            pairs = [(self.done(stage), other.done(stage)) for stage in SHARED_STAGES]
-            if all(ours and theirs and ours.fingerprint == theirs.fingerprint for ours, theirs in pairs):
-                return other
+        other = Run(data_folder / name)
+        if other.path.resolve().parent == data_folder.resolve():
+            for each in (Generation(other.path / generation), *reversed(other.generations())):
+                if self._has_texts_of(each):
+                    return each
         raise Refusal(
             f"run '{run.name}' has the texts and embeddings of {name}/{generation}, which is not beside it or was "
-            f"built from others; copy the run '{name}' too, or build '{run.name}' again."
+            f"built from others; copy the run '{name}' too, or '{run.name}' anew."
         )
+
+    def _has_texts_of(self, other: Generation) -> bool:
+        pairs = [(self.done(stage), other.done(stage)) for stage in SHARED_STAGES]
+        same = all(ours and theirs and ours.fingerprint == theirs.fingerprint for ours, theirs in pairs)
+        return same and not (other.path / SHARES).exists()
 
     def has(self, table: Table) -> bool:
         """Whether `table` has been made: its stage is done, or the manifest of a complete generation lists it.
@@ -193,17 +198,37 @@ class Generation:
         """
         yield from self._compared(sha256)
 
-    def _compared(self, sha256: Callable[[Path], str] | None) -> Iterator[tuple[str, str | None]]:
+    def _compared(
+        self, sha256: Callable[[Path], str] | None, only: tuple[str, ...] = ("",)
+    ) -> Iterator[tuple[str, str | None]]:
+        """Compare the files whose names begin with one of `only`, and those that another run shares with this one."""
         if not self.complete:
             yield "manifest.json", f"{self.path.parent.name}/{self.name} has no manifest: its build has not finished."
             return
         for name, expected in self._manifest().items():
+            if not f"{name}/".startswith(only):
+                continue
             try:
                 yield name, self._difference(name, expected, sha256)
             except FileNotFoundError:
                 yield name, f"{name} is missing; the manifest lists it with {expected['bytes']} bytes."
             except OSError as error:
                 yield name, f"{name} cannot be read ({error.strerror or error}); the disk may be damaged."
+        yield from self._compared_shared(sha256)
+
+    def _compared_shared(self, sha256: Callable[[Path], str] | None) -> Iterator[tuple[str, str | None]]:
+        """The same of the texts and embeddings that are another run's, with its name before theirs."""
+        try:
+            other = self.shared()
+        except Refusal as missing:
+            yield SHARES, str(missing)
+            return
+        if other is None:
+            return
+        shared = tuple(f"{table.path}/" for table in TABLES if table.stage in SHARED_STAGES)
+        for name, sentence in other._compared(sha256, only=shared):
+            place = f"{other.path.parent.name}/{other.name}"
+            yield f"{place}/{name}", sentence and f"{place}/{sentence}"
 
     def _difference(self, name: str, expected: dict[str, Any], sha256: Callable[[Path], str] | None) -> str | None:
         """What is wrong with one file; FileNotFoundError where it is missing."""

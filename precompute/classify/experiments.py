@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -26,8 +27,9 @@ from precompute.classify.inputs import RunInputs
 from precompute.classify.outcome_tables import Columns, ModelTables, Test
 from precompute.classify.tasks import Task, read_task
 
-VERSION = 2
+VERSION = 3
 """To be raised when an experiment would give something else from the same inputs."""
+TO = " to "
 GATHERED_EACH = 5.0
 """Seconds after which the tables of a set are written anew with the experiments that were done since."""
 
@@ -51,15 +53,37 @@ class PlannedModel:
     def tests(self) -> Iterator[tuple[Test, np.ndarray]]:
         """Each set of test texts of the run itself, and its places in the target."""
         for words, places in self.plan.tests.items():
-            name = f"{self.name} to {words}" if self.task.slice_column else self.name
+            name = self.name_on(words) if self.task.slice_column else self.name
             yield Test(name, words, self.task.texts(places), self.task.target.codes[places]), places
+
+    def name_on(self, words: str) -> str:
+        """The name of the experiment on some test texts; where words could be parted in two ways, as a JSON list."""
+        if any(TO in part for part in (self.plan.train, words)):
+            return json.dumps([self.name, words], ensure_ascii=False)
+        return f"{self.name}{TO}{words}"
+
+    def words_of_run(self, run: str) -> str:
+        """The words for the texts of another run, which are not those of a slice."""
+        words = f"run {run}"
+        while words in self.plan.tests:
+            words += " (another run)"
+        return words
+
+    def grouping(self) -> str:
+        """What changes when other training texts belong together."""
+        _, first, group = np.unique(self.task.groups[self.plan.rows], return_index=True, return_inverse=True)
+        return files.fingerprint(first[group].tolist())
+
+    def drawn(self, seed: int) -> str:
+        """What two models must have in common for their further divisions to be the same."""
+        return files.fingerprint([self.task.texts(self.plan.rows).tolist(), self.grouping(), seed])
 
     def fingerprint(self, inputs: RunInputs, config: ClassifyConfig) -> str:
         """What changes when anything that the model or its tests are made from does."""
         target, other = self.task.target, self.task.other
         own = [VERSION, _encoded(inputs), str(self.representation), self.classifier, asdict(config.settings)]
         own += [config.resamples, target.names, files.fingerprint(target.codes.tolist())]
-        own.append(files.fingerprint(self.task.texts(self.plan.rows).tolist()))
+        own += [files.fingerprint(self.task.texts(self.plan.rows).tolist()), self.grouping()]
         own += [[words, files.fingerprint(self.task.texts(rows).tolist())] for words, rows in self.plan.tests.items()]
         if other is not None:
             own.append(
@@ -146,12 +170,13 @@ def run_model(planned: PlannedModel, showing: Showing, features: dict[int, str])
         model,
         Columns(planned.representation, model.words, features),
     )
-    tables.add_model(resamples(model, *train, config.resamples, config.seed))
+    tables.add_model(resamples(model, *train, config.resamples, config.seed), planned.drawn(config.seed))
     for test, places in planned.tests():
         tables.add_test(test, judge(model, x[places], test.codes, n_classes, config.seed))
     if task.other is not None:
         name = task.other.name
-        test = Test(f"{planned.name} to run {name}", f"run {name}", task.other.rows, task.other.codes, name)
+        words = planned.words_of_run(name)
+        test = Test(planned.name_on(words), words, task.other.rows, task.other.codes, name)
         tables.add_test(test, judge(model, other_x, test.codes, n_classes, config.seed))
     return tables
 
@@ -191,6 +216,7 @@ def _describe(kept: ExperimentSet, inputs: RunInputs, tasks: dict[str, Task]) ->
             "train": [plan.train for plan in task.plans],
             "test": list(task.plans[0].tests),
             "said": task.said,
+            "test_run": [task.other.name, _encoded(task.other.inputs)] if task.other is not None else None,
         }
         for label, task in tasks.items()
     }

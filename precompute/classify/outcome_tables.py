@@ -68,13 +68,13 @@ class ModelTables:
         default_factory=lambda: {table: [] for table in EXPERIMENT_TABLES}, init=False
     )
 
-    def add_model(self, resamples: Sequence[Resample]) -> None:
-        """Add what belongs to the model itself."""
+    def add_model(self, resamples: Sequence[Resample], drawn: str) -> None:
+        """Add what belongs to the model itself; `drawn` tells which further divisions are the same."""
         for own in self.model.importances:
             self.rows["importances"] += self._importance_rows(own)
         self.rows["nodes"] += [self._node_row(number, node) for number, node in enumerate(self.model.nodes)]
         self.rows["resamples"] += [
-            (self.name, number, each.accuracy, each.macro_f1, each.n_train, each.n_test)
+            (self.name, number, drawn, each.accuracy, each.macro_f1, each.n_train, each.n_test)
             for number, each in enumerate(resamples)
         ]
 

@@ -73,13 +73,13 @@ def read_task(inputs: RunInputs, other: RunInputs | None, label: str, config: Cl
     if other is None:
         return Task(target, groups, plans, said, config.transfer)
     unknown = check_same(inputs, other)
-    texts, notes = _other_texts(other, inputs, target, division)
+    texts, notes = _other_texts(other, inputs, target, division, config.together)
     return Task(target, groups, plans, [*said, *unknown, *notes], config.transfer, texts)
 
 
-def _values(inputs: RunInputs, column: str, target: Target) -> list[object]:
+def _values(inputs: RunInputs, column: str, target: Target, places: slice | np.ndarray = slice(None)) -> list[object]:
     values = inputs.column(column)
-    return [values[row] for row in target.rows.tolist()]
+    return [values[row] for row in target.rows[places].tolist()]
 
 
 def _divided(
@@ -113,21 +113,25 @@ def check_same(inputs: RunInputs, other: RunInputs) -> list[str]:
 
 
 def _other_texts(
-    other: RunInputs, inputs: RunInputs, target: Target, division: Division
+    other: RunInputs, inputs: RunInputs, target: Target, division: Division, together: str
 ) -> tuple[OtherTexts, list[str]]:
     """The texts of another run that have one of the target's labels and are no copies of training texts."""
-    values = other.column(target.column)
+    labels = other.column(target.column)
     codes_of = {name: code for code, name in enumerate(target.names)}
-    labelled = [place for place, value in enumerate(values) if is_there(value)]
-    known = [place for place in labelled if str(values[place]) in codes_of]
+    labelled = [place for place, value in enumerate(labels) if is_there(value)]
+    known = [place for place in labelled if str(labels[place]) in codes_of]
     trained = [inputs.texts[row] for row in target.rows[division.train].tolist()]
     groups = groups_of([*trained, *(other.texts[place] for place in known)])
     new = ~np.isin(groups[len(trained) :], groups[: len(trained)])
+    if together:
+        values = other.column(together)
+        taken = {value for value in _values(inputs, together, target, division.train) if is_there(value)}
+        new &= np.array([values[place] not in taken for place in known], bool)
     rows = np.array(known, np.int64)[new]
     counts = {
-        f"have no '{target.column}'": len(values) - len(labelled),
+        f"have no '{target.column}'": len(labels) - len(labelled),
         "have a label that no training text has": len(labelled) - len(known),
-        "are copies of training texts": int((~new).sum()),
+        f"are copies of training texts{f' or share their {together!r}' if together else ''}": int((~new).sum()),
     }
     said = [f"{n:,} texts of '{other.name}' {what} and are left out." for what, n in counts.items() if n]
     if not len(rows):
@@ -135,5 +139,5 @@ def _other_texts(
     said += [
         sentence.replace("the test texts", f"those of '{other.name}'") for sentence in other.seen_in_training(rows)
     ]
-    codes = np.array([codes_of[str(values[row])] for row in rows.tolist()], np.int64)
+    codes = np.array([codes_of[str(labels[row])] for row in rows.tolist()], np.int64)
     return OtherTexts(other, other.name, rows, codes), said

@@ -13,6 +13,9 @@ from precompute.build.job import Say
 from precompute.build.provenance import write_manifest
 from precompute.build.stage_table import stage_of
 
+LEFT_OUT = ("explanations", "attributions", "near_misses", "families", "audit")
+"""Stages whose tables nothing else needs."""
+
 
 def share(data_folder: Path, name: str, other_name: str, folder: Path, without: Sequence[str | None], say: Say) -> int:
     """Copy the run `name` into `folder`/`name`, without what `other_name` has too and what the stages `without` made.
@@ -21,6 +24,11 @@ def share(data_folder: Path, name: str, other_name: str, folder: Path, without: 
     not the same texts and embeddings, or the copy is there already.
     """
     generation, other = (find_run(data_folder, check_name(each)).current() for each in (name, other_name))
+    if generation.path == other.path or other.shared() is not None:
+        raise Refusal(f"'{other_name}' has no texts of its own that '{name}' could share; name a run that has.")
+    for stage in without:
+        if stage not in LEFT_OUT:
+            raise Refusal(f"--without {stage} cannot be, other tables need it; possible are {', '.join(LEFT_OUT)}.")
     for stage in SHARED_STAGES:
         ours, theirs = generation.done(stage), other.done(stage)
         if ours is None or theirs is None or ours.fingerprint != theirs.fingerprint:

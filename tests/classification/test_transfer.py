@@ -75,7 +75,7 @@ def test_texts_that_are_kept_together_are_on_one_side() -> None:
     assert not {texts[row] for row in train} & {texts[row] for row in test}
     known = [{sentence[row] for row in side} - {None} for side in (train, test)]
     assert not known[0] & known[1] and len(test)
-    apart = joined(np.arange(5), [None, None, "x", "y", "x"])
+    apart = joined(np.arange(5), [None, "", "x", float("nan"), "x"])
     assert len(set(apart.tolist())) == 4 and apart[2] == apart[4]
 
 

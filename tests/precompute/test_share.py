@@ -23,7 +23,7 @@ def folder(tmp_path: Path) -> Path:
     made = make_run(tmp_path / "runs" / "whole")
     make_run(tmp_path / "elsewhere" / "lean")
     shutil.copytree(made.run.path, tmp_path / "elsewhere" / "whole")
-    assert share(tmp_path, "--without", "layout") == 0
+    assert share(tmp_path, "--without", "audit") == 0
     return tmp_path / "runs"
 
 
@@ -37,7 +37,7 @@ def test_the_copy_reads_the_texts_of_the_other_run(folder: Path) -> None:
     assert lean.complete and not list(lean.verify())[0][1]
     own = [path.relative_to(lean.path).as_posix() for path in lean.path.rglob("*.parquet")]
     assert not any(name.startswith((TEXTS.path, EMBEDDINGS.path)) for name in own)
-    assert any(name.startswith(BY_TEXT.path) for name in own) and not any("layout" in name for name in own)
+    assert any(name.startswith(BY_TEXT.path) for name in own) and not any("audit" in name for name in own)
     store = open_store(lean)
     assert store.ask("select text from texts order by text_id").equals(
         open_store(whole).ask("select text from texts order by text_id")
@@ -76,6 +76,43 @@ def test_a_link_out_of_the_folder_is_not_followed(folder: Path) -> None:
     (folder / "whole").symlink_to(folder.parent / "away")
     with pytest.raises(Refusal, match="not beside it"):
         find_run(folder, "lean").current().shared()
+
+
+def test_a_changed_file_of_the_other_run_is_told(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    flags = ["--data", str(folder)]
+    assert main(["verify", "lean", *flags]) == 0
+    path = find_run(folder, "whole").current().file(TEXTS)
+    content = bytearray(path.read_bytes())
+    content[100] ^= 1
+    path.write_bytes(content)
+    assert main(["verify", "lean", *flags]) == 2
+    assert "whole/g0001/texts.parquet has changed" in capsys.readouterr().out
+    path.unlink()
+    with pytest.raises(Refusal, match="is damaged: whole/g0001/texts.parquet is missing"):
+        open_store(find_run(folder, "lean").current())
+
+
+def test_the_same_texts_in_a_later_build_of_the_other_run_are_taken(folder: Path) -> None:
+    shutil.move(folder / "whole" / "g0001", folder / "whole" / "g0003")
+    (folder / "whole" / "current").write_text("g0003\n")
+    assert open_store(find_run(folder, "lean").current()).n_texts == 300
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["lean", "lean"], "'lean' has no texts of its own that 'lean' could share"),
+        (["whole", "lean"], "'lean' has no texts of its own that 'whole' could share"),
+        (["lean", "whole", "--without", "ingest"], "--without ingest cannot be"),
+        (["lean", "whole", "--without", "encode"], "--without encode cannot be"),
+    ],
+)
+def test_copies_that_could_not_open_are_refused(
+    folder: Path, capsys: pytest.CaptureFixture[str], words: list[str], said: str
+) -> None:
+    name, other, *flags = words
+    assert main(["share", name, other, str(folder.parent / "copies"), "--data", str(folder), *flags]) == 2
+    assert said in capsys.readouterr().err and not (folder.parent / "copies").exists()
 
 
 def test_what_is_there_or_differs_is_refused(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

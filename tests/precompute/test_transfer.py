@@ -124,6 +124,29 @@ def flags_of(*names: str) -> list[str]:
     return [word for name in names for word in ("--representation", name)]
 
 
+def test_a_slice_that_is_called_as_the_other_run_is_another_experiment(made: NumpyRun) -> None:
+    other = plant(make_run(made.run.path.parent / "right", seed=6))
+    add_columns(made, {"run": ["right" if place % 2 else "right to run left" for place in range(N_TEXTS)]})
+    texts = [f"{text} once more {place}" for place, text in enumerate(other.texts["text"])]
+    add_columns(other, {"text": texts})
+    flags = ("--label", "kind", "--transfer", "run", "--test-run", "right", "--classifier", "tree", "--name", "alike")
+    assert classify(made, *flags, *flags_of("features")) == 0
+    scores = scores_of(made, "alike").query("metric == 'accuracy'")
+    assert len(scores) == 3 * 3 == scores["experiment"].nunique()
+    assert not scores.duplicated(["train", "test"]).any()
+    sizes = ExperimentSet(made.run.path / "experiments" / "alike").table("predictions").to_pandas()
+    assert (sizes.groupby("experiment").size()[scores["experiment"]].to_numpy() == scores["n_test"].to_numpy()).all()
+
+
+def test_what_is_kept_together_makes_a_model_another(made: NumpyRun, capsys: pytest.CaptureFixture[str]) -> None:
+    add_columns(made, {"pair": [str(place // 2) if place < 100 else "" for place in range(N_TEXTS)]})
+    add_columns(made, {"part": ["test" if place % 5 == 0 else "train" for place in range(N_TEXTS)]})
+    flags = ("--label", "kind", "--split", "part", "--classifier", "tree", "--name", "pairs", "--resamples", "3")
+    assert classify(made, *flags, *flags_of("features")) == 0
+    assert classify(made, *flags, *flags_of("features"), "--together", "pair") == 0
+    assert "done before" not in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("flags", "said"),
     [

@@ -279,3 +279,4 @@ def test_the_corrected_resampled_t_keeps_its_level_where_the_plain_one_does_not(
     by_hand = 2 * scipy_stats.t.sf(gaps.mean() / error, 3)
     assert stats.corrected_resampled_t(gaps, 80, 20)[1] == pytest.approx(by_hand)
     assert stats.corrected_resampled_t(np.zeros(3), 80, 20) == (stats.Estimate(0, 0, 0), 1.0)
+    assert np.isnan(stats.corrected_resampled_t(np.full(3, 0.1), 80, 20)[1])

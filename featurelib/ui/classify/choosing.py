@@ -11,7 +11,7 @@ from featurelib import installation, queries
 from featurelib.queries import Experiment
 from featurelib.ui.kit.address import choice_box
 from featurelib.ui.kit.elements import sentence
-from featurelib.ui.kit.session import Opened
+from featurelib.ui.kit.session import Opened, known_runs
 
 RESETS = ("page", "class", "node", "root", "true", "predicted", "train", "test")
 CLASSIFIERS = {"logistic": "linear model", "tree": "decision tree"}
@@ -94,5 +94,19 @@ def said_of_label(opened: Opened, set_name: str, label: str) -> None:
     done = opened.generation.done("encode")
     if done is not None and about.get("encoded") not in ("", done.fingerprint):
         said.append("The run was built anew since: its features are others now. Classify again.")
+    said += _of_test_run(own.get("test_run")) if isinstance(own, dict) else []
     if said:
         sentence(" ".join(said))
+
+
+def _of_test_run(kept: object) -> list[str]:
+    """A sentence where the run whose texts test was built anew since, or is gone."""
+    if not isinstance(kept, list) or len(kept) != 2:
+        return []
+    name, encoded = map(str, kept)
+    run = known_runs().get(name)
+    if run is None:
+        return [f"The run '{name}', whose texts test too, is not in the data folder any more."]
+    done = run.current().done("encode")
+    same = done is not None and done.fingerprint == encoded
+    return [] if same else [f"The run '{name}', whose texts test too, was built anew since: its texts may be others."]

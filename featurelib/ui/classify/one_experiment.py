@@ -85,6 +85,7 @@ def label_table(rows: pa.Table) -> None:
 def confusion_grid(rows: pa.Table, labels: Sequence[str], sizes: Mapping[str, int]) -> None:
     """Every label against every label it was taken for; a cell leads to its texts. `rows` are the wrong ones."""
     wrong = {(row["true"], row["predicted"]): row["n_texts"] for row in rows.to_pylist()}
+    columns = [*labels, *sorted({predicted for _, predicted in wrong} - set(labels))]
     right = {label: sizes[label] - sum(n for (true, _), n in wrong.items() if true == label) for label in labels}
     texts = wrong | {(label, label): n for label, n in right.items()}
     cells = {
@@ -99,10 +100,10 @@ def confusion_grid(rows: pa.Table, labels: Sequence[str], sizes: Mapping[str, in
             true == predicted,
         )
         for (true, predicted), n in texts.items()
-        if n and predicted in right
+        if n
     }
     heading("What was taken for what", "test texts, true label ↓ predicted →", help=GRID)
-    grid(labels, labels, cells, corner="true label", key="confusion")
+    grid(labels, columns, cells, corner="true label", key="confusion")
 
 
 def confusion_list(rows: pa.Table) -> None:

@@ -17,6 +17,8 @@ from featurelib.ui.kit.elements import count, heading, number, sentence
 from featurelib.ui.kit.grid import Cell, grid
 from featurelib.ui.kit.tables import Column, number_column, table, text_column
 
+LONGEST = 60
+"""Characters of the name of a slice in a sentence."""
 GRID = (
     "Each cell is one model: fitted on the training texts of its row, tested on the test texts of its column. Framed: "
     "both are of the same slice (native). A cell opens its experiment."
@@ -29,7 +31,11 @@ KEPT = {
         3,
         help="The mean over the slices of the mean score of models that were trained on one other slice.",
     ),
-    "lost": Column("lost", show=lambda gap: f"{100 * gap:.1f}", help="Native less transferred, in points."),
+    "lost": Column(
+        "lost",
+        show=lambda gap: f"{100 * gap:.1f}" if math.isfinite(gap) else "–",
+        help="Native less transferred, in points.",
+    ),
     "together": number_column(
         "trained on all", 3, phone=False, help="The mean score of the model of all slices together."
     ),
@@ -65,7 +71,10 @@ def kept_table(rows: Sequence[Kept], chosen: str) -> None:
     def opens(row: Mapping[str, Any]) -> tuple[str, Mapping[str, object]]:
         return "transfer.py", kept_params("sees") | {"sees": row["representation"]}
 
-    heading("What is kept", f"means over {rows[0].n_slices} sets of test texts")
+    heading("What is kept", f"means over {rows[0].n_slices} sets of test texts" if rows else "")
+    if not rows:
+        sentence("No set of test texts has both a native model and one that was trained on others.")
+        return
     table(shown, KEPT, page="transfer.py", key="kept", opens=opens, chosen=lambda row: row["representation"] == chosen)
 
 
@@ -87,6 +96,10 @@ def transfer_grid(own: Transfer, set_name: str, metric: str) -> None:
         for (train, test), cell in own.cells.items()
     }
     grid(own.train, own.test, cells, corner="trained on", key="transfer", show=own.short)
+
+
+def _gap(difference: float) -> str:
+    return f"{100 * difference:+.1f}" if math.isfinite(difference) else "–"
 
 
 def _points(value: float) -> str:
@@ -125,7 +138,7 @@ def beside_native(store: Store, own: Transfer, set_name: str, metric: str) -> No
                 "test": own.short(test),
                 "native": f"{score(ours)} ({interval(ours)})",
                 "other": f"{score(theirs)} ({interval(theirs)})",
-                "gap": f"{100 * (ours[0] - theirs[0]):+.1f}",
+                "gap": _gap(ours[0] - theirs[0]),
                 "chance": number(pair.chance, 2),
                 "n": pair.n_both,
                 "where": experiment_params(set_name, other),
@@ -144,8 +157,9 @@ def beside_native(store: Store, own: Transfer, set_name: str, metric: str) -> No
 def chance_sentence(own: Transfer, names: Sequence[str]) -> None:
     """Name the slices on which nothing is learned, even natively."""
     if names:
-        few = ", ".join(map(own.short, names))
+        n = sum(own.native(test) is not None for test in own.test)
+        few = ", ".join(own.short(name)[:LONGEST] for name in names)
         sentence(
-            f"On {count(len(names))} of {count(len(own.test))} slices not even the native model is beyond doubt better "
+            f"On {count(len(names))} of {count(n)} slices not even the native model is beyond doubt better "
             f"than answering the commonest label: {few}. The embeddings hardly tell these texts apart."
         )

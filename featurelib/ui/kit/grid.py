@@ -12,6 +12,8 @@ from featurelib.ui.kit.elements import Html, html, tag
 
 DARKEST = 60
 """Percent of the accent in the darkest cell: dark enough to be seen, light enough to be read on."""
+LONGEST = 80
+"""Characters of a name that are written."""
 UPRIGHT = 8
 """Columns up to which their names are written level; with more they stand."""
 
@@ -45,9 +47,12 @@ def grid(
     `corner` says what the rows are.
     """
     standing = len(columns) > UPRIGHT
-    heads = [tag("th", tag("span", show(name)), cls="standing" if standing else "", scope="col") for name in columns]
+    heads = [
+        tag("th", tag("span", show(name)[:LONGEST]), cls="standing" if standing else "", scope="col")
+        for name in columns
+    ]
     lines = [
-        tag("tr", tag("th", show(row), scope="row"), *(_cell(cells.get((row, column))) for column in columns))
+        tag("tr", tag("th", show(row)[:LONGEST], scope="row"), *(_cell(cells.get((row, column))) for column in columns))
         for row in rows
     ]
     top = tag("tr", tag("th", corner, cls="corner"), *heads)
@@ -66,5 +71,5 @@ def _cell(cell: Cell | None) -> Html:
         inner,
         cls="marked" if cell.marked else "",
         style=f"background:color-mix(in srgb, var(--bars) {share:.0f}%, transparent)",
-        title=cell.help,
+        title=cell.help[: 4 * LONGEST],
     )

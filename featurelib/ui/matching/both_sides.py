@@ -14,7 +14,7 @@ from featurelib.matching import KINDS, Counterparts
 from featurelib.queries import Metric
 from featurelib.ui.kit.address import choice_param, kept_params
 from featurelib.ui.kit.anchors import link, page_link
-from featurelib.ui.kit.elements import count, heading, html, number, percent, tag
+from featurelib.ui.kit.elements import count, heading, html, number, percent, sentence, tag
 from featurelib.ui.kit.metrics import OF_TEXTS, OF_WEIGHTS
 from featurelib.ui.kit.session import Opened, store_of
 from featurelib.ui.kit.tables import Column, Order, number_column, table, text_column
@@ -83,16 +83,17 @@ def evaluation_table(opened: Opened, other: str) -> None:
     rows = []
     for name, words in names.items():
         first, second = _best(ours, name), _best(theirs, name)
-        shown = first or second
-        assert shown is not None
         rows.append(
             {
                 "metric": words,
                 "here": _metric(first, name),
                 "there": _metric(second, name),
-                "split": shown.split.replace("_", " "),
+                "split": " / ".join(dict.fromkeys(own.split.replace("_", " ") for own in (first, second) if own)),
             }
         )
+    if not rows:
+        sentence("Neither run has been evaluated.")
+        return
     columns = {
         "metric": text_column("metric"),
         "here": Column(opened.name),
@@ -129,6 +130,11 @@ def kind_table(opened: Opened, both: BothSides) -> None:
             cls="read-verdict",
         )
     )
+    if not both.compared.directed:
+        sentence(
+            "The directions cannot be compared: one of the SAEs keeps a format of its own, or their inputs differ. "
+            "Features are matched by the texts on which they fire alone."
+        )
     heads = [tag("th", name, cls="n", scope="col") for name in (opened.name, other)]
     lines = []
     for place, kind in enumerate(KINDS):
