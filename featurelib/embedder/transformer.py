@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 
 from featurelib.embedder import token_states as states
+from featurelib.embedder.batches import BATCH_TOKENS, choose_device, gpu_memory, spread_over_threads
 from featurelib.embedder.facts import EmbedderFacts, TokenCounts, TokenStates
 from featurelib.embedder.lookup import EmbedderFiles
 from featurelib.embedder.positions import count_positions
 from featurelib.schema import Refusal
 
-BATCH_TOKENS = {"cpu": 2048, "cuda": 131_072}
-"""Tokens, padding included, that go through the model at a time: measured to be the quickest."""
 BATCH_TEXTS = {"cpu": 256, "cuda": 1024}
 """The most texts that go through the model at a time."""
 NO_LIMIT = 1_000_000
@@ -36,7 +33,7 @@ class SentenceEmbedder:
         max_seq_length: int | None,
         device: str,
     ) -> None:
-        self.device = _choose_device(device)
+        self.device = choose_device(device)
         self._model = _load(model_files, self.device)
         self._model.eval()
         self._tokenizing = threading.Lock()
@@ -78,7 +75,7 @@ class SentenceEmbedder:
         prompt = (self._prompt or "") if with_prompt else ""
         embeddings = np.zeros((len(texts), self.facts.dimension), dtype=np.float32)
         batches = list(self._batches(self._lengths(texts), batch_size))
-        with _workers(self.device, len(batches)) as each:
+        with spread_over_threads(self.device, len(batches)) as each:
             for batch, embedded in each(lambda batch: self._embed_batch([texts[i] for i in batch], prompt), batches):
                 embeddings[batch] = embedded
                 if on_batch:
@@ -108,7 +105,7 @@ class SentenceEmbedder:
         texts = list(texts)
         states_of_texts: list[TokenStates | None] = [None] * len(texts)
         batches = list(self._batches(self._lengths(texts), None))
-        with _workers(self.device, len(batches)) as each:
+        with spread_over_threads(self.device, len(batches)) as each:
             for batch, batch_states in each(lambda batch: self._split([texts[i] for i in batch]), batches):
                 for row, text_states in zip(batch, batch_states, strict=True):
                     states_of_texts[row] = text_states
@@ -119,7 +116,7 @@ class SentenceEmbedder:
 
         with self._tokenizing:
             spans = states.find_spans(self._model.tokenizer, texts, self._prompt or "", self.facts.max_seq_length)
-        with _memory(len(texts)), torch.inference_mode():
+        with gpu_memory(len(texts)), torch.inference_mode():
             if _is_bare(self._model.tokenizer):
                 states_of_texts = [states.split_static(self._model, text_spans) for text_spans in spans]
             else:
@@ -172,7 +169,7 @@ class SentenceEmbedder:
             start += size
 
     def _embed_batch(self, texts: list[str], prompt: str) -> np.ndarray:
-        with _memory(len(texts)):
+        with gpu_memory(len(texts)):
             return self._forward(texts, prompt)
 
     def _forward(self, texts: list[str], prompt: str) -> np.ndarray:
@@ -190,51 +187,8 @@ class SentenceEmbedder:
         return rows
 
 
-@contextlib.contextmanager
-def _memory(n_texts: int) -> Iterator[None]:
-    """Turn a GPU without memory for `n_texts` texts into a Refusal."""
-    import torch
-
-    try:
-        yield
-    except torch.OutOfMemoryError as error:
-        raise Refusal(
-            f"the GPU has no memory for {n_texts} texts at a time; give a smaller --batch-size, or --device cpu."
-        ) from error
-
-
-@contextlib.contextmanager
-def _workers(device: str, n_batches: int) -> Iterator[Callable[..., Iterator[tuple[Any, Any]]]]:
-    """Give a function that maps over batches: on a cpu with a thread for each core, each computing alone.
-
-    One thread for each batch beats all threads on one batch: nothing waits at the end of every matrix product, and an
-    embedding does not depend on the number of cores.
-    """
-    import torch
-
-    n_threads = torch.get_num_threads()
-    if device != "cpu":
-        yield lambda work, batches: ((batch, work(batch)) for batch in batches)
-        return
-    torch.set_num_threads(1)
-    pool = ThreadPoolExecutor(max(1, min(n_threads, n_batches)), initializer=torch.set_num_threads, initargs=(1,))
-    try:
-        yield lambda work, batches: zip(batches, pool.map(work, batches), strict=True)
-    finally:
-        pool.shutdown(cancel_futures=True)
-        torch.set_num_threads(n_threads)
-
-
 def _moved(value: Any, device: str) -> Any:
     return value.to(device) if hasattr(value, "to") else value
-
-
-def _choose_device(device: str) -> str:
-    import torch
-
-    if device == "cuda" and not torch.cuda.is_available():
-        raise Refusal("the device cuda was asked for but torch finds no GPU; leave --device out or give --device cpu.")
-    return "cuda" if device == "cuda" or (device == "auto" and torch.cuda.is_available()) else "cpu"
 
 
 def _load(model_files: EmbedderFiles, device: str) -> Any:

@@ -43,14 +43,27 @@ from featurelib.schema.relations import (
 )
 from featurelib.schema.table import Table
 from featurelib.schema.texts import DROPPED, EMBEDDINGS, SAE_SPLIT, TEXT_SUMMARIES, TEXTS
+from featurelib.schema.tokens import (
+    TOKEN_BY_FEATURE,
+    TOKEN_BY_TEXT,
+    TOKEN_FEATURES,
+    TOKEN_STATES,
+    TOKENS,
+    VOCABULARY,
+)
 
 TABLES: tuple[Table, ...] = (
     TEXTS,
     DROPPED,
     EMBEDDINGS,
+    TOKENS,
+    TOKEN_STATES,
+    VOCABULARY,
     SAE_SPLIT,
     BY_TEXT,
     BY_FEATURE,
+    TOKEN_BY_TEXT,
+    TOKEN_BY_FEATURE,
     TEXT_SUMMARIES,
     NEIGHBOUR_ROWS,
     OPPOSITE_ROWS,
@@ -60,6 +73,7 @@ TABLES: tuple[Table, ...] = (
     TOP_TEXT_ROWS,
     HISTOGRAMS,
     COACTIVATION_ROWS,
+    TOKEN_FEATURES,
     LABEL_SPLIT,
     KEYWORDS,
     LAYOUT,

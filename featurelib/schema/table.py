@@ -23,6 +23,8 @@ class Table:
     """The columns that are always there; more may follow."""
     parts: bool = False
     """Whether `path` is a folder of part-*.parquet files."""
+    only_tokens: bool = False
+    """Whether only a token run has it."""
 
     def from_columns(self, columns: Sequence[Any]) -> pa.Table:
         """Return rows of this table from its columns, in the order of the schema: arrays, or lists of values."""
@@ -34,9 +36,11 @@ class Table:
         return self.from_columns(list(zip(*rows, strict=True)) or [()] * len(self.schema))
 
 
-def table(view: str, path: str, stage: str, columns: dict[str, pa.DataType], *, parts: bool = False) -> Table:
+def table(
+    view: str, path: str, stage: str, columns: dict[str, pa.DataType], *, parts: bool = False, only_tokens: bool = False
+) -> Table:
     """Declare a table by its columns."""
-    return Table(view, path, stage, pa.schema(list(columns.items())), parts)
+    return Table(view, path, stage, pa.schema(list(columns.items())), parts, only_tokens)
 
 
 def _array(column: Any, kind: pa.DataType) -> pa.Array:

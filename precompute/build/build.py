@@ -120,6 +120,8 @@ def _leave(run: Run, expected: dict[str, Expected], say: Say) -> Generation:
     newest = run.generations()[-1]
     run.point_to(newest)
     for stage in PIPELINE:
+        if not expected[stage.name].applies:
+            continue
         if _stands(newest, stage, expected):
             say(_skipped(stage))
         else:
@@ -152,12 +154,14 @@ def _stale(generation: Generation, expected: dict[str, Expected], span: Span) ->
 
 
 def _stands(generation: Generation, stage: Stage, expected: dict[str, Expected]) -> bool:
-    """Whether a stage is done, as it is expected now, and what it wrote is there."""
+    """Whether a stage is done, as it is expected now, and what it wrote is there; or is none of such a run."""
+    if not expected[stage.name].applies:
+        return True
     done = generation.done(stage.name)
     return (
         done is not None
         and done.fingerprint == expected[stage.name].fingerprint
-        and all((generation.path / output).exists() for output in stage.outputs)
+        and all((generation.path / output).exists() for output in stage.needed_outputs)
     )
 
 
@@ -202,6 +206,8 @@ def _advance(
 ) -> None:
     """Bring one stage to its expected fingerprint: skip it, link it, or make it."""
     generation, name = job.generation, stage.name
+    if not expected[name].applies:
+        return
     if _stands(generation, stage, expected):
         job.say(_skipped(stage))
         return

@@ -5,12 +5,15 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import math
+import re
 import reprlib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, get_type_hints
 
-from featurelib.embedder import DEFAULT_EMBEDDER, Embedder, open_embedder
+from featurelib.embedder import DEFAULT_EMBEDDER, Embedder, HiddenStateOptions, open_embedder
+from featurelib.embedder.hidden_states import POOLINGS
+from featurelib.embedder.hidden_states.hooks import parse_hook
 from featurelib.embedder.precomputed import precomputed_dimension
 from featurelib.llm.language_model import check_language_model
 from featurelib.sae.training.loggers import LOGGERS, check_logger
@@ -28,6 +31,20 @@ NO_THRESHOLD = {
     "gated": "whose gates decide which features fire",
 }
 """The architectures that are trained without a threshold, and what they have instead."""
+
+
+HIDDEN_STATE_OPTIONS = (
+    "pooling",
+    "pool",
+    "context_size",
+    "bos",
+    "special_tokens",
+    "chat_template",
+    "dtype",
+    "keep_embeddings",
+)
+"""What has no meaning without --layer."""
+POOL = re.compile(r"max|mean|sum|last|top[1-9][0-9]{0,4}", re.ASCII)
 
 
 def _option(default: Any, text: str, *, choices: tuple[str, ...] = ()) -> Any:
@@ -56,6 +73,38 @@ class BuildConfig:
     prompt: str | None = _option(None, "text put before every text when it is embedded")
     normalize: bool | None = _option(None, "bring embeddings to length 1 (default: as the embedder does)")
     max_seq_length: int | None = _option(None, "tokens after which the embedder stops reading (default: its own)")
+    layer: str | None = _option(
+        None,
+        "read the hidden states of a transformers model: a layer's number (what leaves that block), or a hook such as "
+        "blocks.12.hook_resid_pre; several with commas make several runs",
+    )
+    pooling: str | None = _option(
+        None,
+        "how the hidden states of a text's tokens become its embedding (default mean); none: a token run, whose SAE "
+        "reads single tokens",
+        choices=POOLINGS,
+    )
+    pool: str | None = _option(
+        None,
+        "token runs: how a text's activation comes from those of its tokens: max (default), mean, sum, last, or topN "
+        "(the N largest features of each token count 1, and are added up)",
+    )
+    context_size: int | None = _option(
+        None, "tokens that the model reads at a time; a longer text is read in windows (default: its own, at most 1024)"
+    )
+    bos: bool | None = _option(None, "begin each window with the BOS token (default: where the model has one)")
+    special_tokens: bool | None = _option(
+        None, "let the hidden states of BOS and other tokens that are not the text's count too (default: no)"
+    )
+    chat_template: bool | None = _option(None, "put each text into the model's chat template (default: no)")
+    dtype: str | None = _option(
+        None,
+        "numbers that the model computes with (default: float32 on a cpu, else bfloat16)",
+        choices=("float32", "bfloat16", "float16"),
+    )
+    keep_embeddings: bool | None = _option(
+        None, "token runs: store the hidden state of every token (default: yes); no: read them from the model each time"
+    )
     embeddings: str | None = _option(
         None, "precomputed embeddings, FILE.npy or FILE.parquet:COLUMN, instead of an embedder"
     )
@@ -110,6 +159,7 @@ class BuildConfig:
         if self.features and self.k and self.k > self.features:
             raise Refusal(f"--k is {self.k} but there are only {self.features} features; give a smaller --k.")
         self._check_training()
+        self._check_hidden_states()
         for name in ("prompt", "normalize", "revision"):
             if self.embeddings and not self.embedder and getattr(self, name) is not None:
                 raise Refusal(
@@ -126,6 +176,26 @@ class BuildConfig:
         """Whether it is known what makes the embeddings, so that other strings can be embedded like the texts."""
         return bool(self.embedder or not self.embeddings)
 
+    @property
+    def has_tokens(self) -> bool:
+        """Whether it is a token run: its SAE reads the hidden state of each token."""
+        return self.layer is not None and self.pooling == "none"
+
+    @property
+    def hidden_states(self) -> HiddenStateOptions | None:
+        """How hidden states are read; None for a sentence encoder."""
+        if self.layer is None:
+            return None
+        return HiddenStateOptions(
+            hook=self.layer,
+            pooling=self.pooling or "mean",
+            context_size=self.context_size,
+            bos=self.bos,
+            special_tokens=bool(self.special_tokens),
+            chat_template=bool(self.chat_template),
+            dtype=self.dtype,
+        )
+
     def open_embedder(self) -> Embedder:
         """The embedder of the texts, loaded; the one that was opened last is kept."""
         return open_embedder(
@@ -135,6 +205,7 @@ class BuildConfig:
             normalize=self.normalize,
             max_seq_length=self.max_seq_length,
             device=self.device,
+            hidden_states=self.hidden_states,
         )
 
     def find_dimension(self) -> int:
@@ -142,6 +213,24 @@ class BuildConfig:
         if self.embeddings:
             return precomputed_dimension(self.embeddings)
         return self.open_embedder().facts.dimension
+
+    def _check_hidden_states(self) -> None:
+        for name in HIDDEN_STATE_OPTIONS:
+            if self.layer is None and getattr(self, name) is not None:
+                raise Refusal(f"{flag(name)} is for hidden states; say which with --layer N, or leave it out.")
+        if self.layer is not None:
+            parse_hook(self.layer)
+            if not self.embedder:
+                raise Refusal("--layer needs a model; give --embedder with a folder, a GGUF file or a hub id.")
+            if self.embeddings:
+                raise Refusal("--layer has no meaning for --embeddings, which exist; leave one of them out.")
+        for name in ("pool", "keep_embeddings"):
+            if getattr(self, name) is not None and not self.has_tokens:
+                raise Refusal(f"{flag(name)} is for token runs; give --pooling none, or leave it out.")
+        if self.pool is not None and not POOL.fullmatch(self.pool):
+            raise Refusal(
+                f"--pool is {self.pool[:40]}; one of max, mean, sum, last or topN (such as top20) is expected."
+            )
 
     def _check_training(self) -> None:
         for name in ("features", "epochs", "patience", "logger"):
@@ -168,6 +257,7 @@ class BuildConfig:
             "max_seq_length",
             "attributed_texts",
             "labelled_features",
+            "context_size",
         ):
             value = getattr(self, name)
             if value is not None and value < 1:

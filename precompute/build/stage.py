@@ -67,6 +67,8 @@ class Stage:
     """About how long it takes; what takes no time worth naming says nothing."""
     folders: tuple[str, ...] = ()
     """What it writes besides its tables."""
+    only_tokens: bool = False
+    """Whether it is for token runs alone."""
     chapter: str = ""
     """The chapter of run.json that holds its facts; its name, unless said otherwise."""
 
@@ -74,6 +76,12 @@ class Stage:
     def outputs(self) -> tuple[str, ...]:
         """The files and folders of the generation that are this stage's own."""
         return tuple(table.path for table in TABLES if table.stage == self.name) + self.folders
+
+    @property
+    def needed_outputs(self) -> tuple[str, ...]:
+        """Those of them that are there in every run whose stage is done."""
+        only_tokens = {table.path for table in TABLES if table.only_tokens and not self.only_tokens}
+        return tuple(output for output in self.outputs if output not in only_tokens)
 
     @property
     def hashed_name(self) -> str:

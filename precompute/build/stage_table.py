@@ -53,6 +53,8 @@ class Expected:
     """The hash that the stage's marker must hold."""
     slices: dict[str, Any]
     """What was hashed, so that a difference can be told in words."""
+    applies: bool = True
+    """Whether a run of this kind has the stage at all."""
 
 
 def expect(config: BuildConfig) -> dict[str, Expected]:
@@ -68,7 +70,8 @@ def expect(config: BuildConfig) -> dict[str, Expected]:
         }
         if "seed" not in stage.options and config.shuffle and stage.name == "ingest":
             slices["options"]["seed"] = config.seed
-        expected[stage.name] = Expected(files.fingerprint(slices), slices)
+        applies = config.has_tokens or not stage.only_tokens
+        expected[stage.name] = Expected(files.fingerprint(slices), slices, applies)
     return expected
 
 

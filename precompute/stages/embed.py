@@ -22,6 +22,10 @@ from precompute.build.config import BuildConfig
 from precompute.build.job import Job, Made, rows_per_part
 from precompute.build.stage import Stage
 
+HIDDEN_STATES = (
+    *("layer", "pooling", "context_size", "bos", "special_tokens", "chat_template", "dtype", "keep_embeddings"),
+)
+"""The options that hidden states are read by."""
 MOST_NAMED = 5
 """Texts that an error message names."""
 COMPARED = 8
@@ -58,7 +62,8 @@ STAGE = Stage(
     make=embed,
     grounds="texts and embedder",
     after=("ingest",),
-    options=("prompt", "normalize", "max_seq_length", "embedding_dtype"),
+    options=("prompt", "normalize", "max_seq_length", "embedding_dtype", *HIDDEN_STATES),
+    later_options=HIDDEN_STATES,
     identity=identity,
     seconds=lambda workload: workload.seconds_to_embed(workload.n_texts),
     chapter="embedder",

@@ -1,0 +1,1 @@
+"""A language model whole: what directions write, what a reconstruction costs, what a changed feature does."""
