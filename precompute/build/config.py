@@ -135,7 +135,9 @@ class BuildConfig:
     merge_at: float = _option(0.9, "cosine at which two keywords of one text count as one")
     pair_at: float = _option(0.4, "cosine to the text from which a pair of words counts as a keyword")
     cluster_at: float = _option(0.75, "cosine at which keywords of a feature are clustered (the baseline: 0.8)")
-    keyword_embedder: str | None = _option(None, "embedder of the keywords (default: that of the run)")
+    keyword_embedder: str | None = _option(
+        None, f"embedder of the keywords (default: that of the run; with --layer {DEFAULT_EMBEDDER})"
+    )
     language: str | None = _option(
         None, "languages of the texts, such as zh or de,fr, for words and stop words of labels (default: auto)"
     )

@@ -45,7 +45,7 @@ def identity(config: BuildConfig) -> dict[str, Any]:
     """The keyword embedder and its files, unless it is the run's own embedder, which the stage embed covers."""
     from featurelib.embedder import find_embedder
 
-    if not config.keyword_embedder and config.has_embedder:
+    if not config.keyword_embedder and config.has_embedder and config.layer is None:
         return {}
     embedder = find_embedder(config.keyword_embedder)
     return {"keyword_embedder": embedder.name, "files_sha256": embedder.files_sha256}
@@ -125,7 +125,8 @@ class KeywordEmbedder:
     def __init__(self, config: BuildConfig) -> None:
         from featurelib.embedder import load_embedder
 
-        if config.keyword_embedder:
+        # the cosines of hidden states say little about meaning: keywords of such a run have a sentence encoder
+        if config.keyword_embedder or config.layer is not None:
             self._embedder = load_embedder(config.keyword_embedder, device="cpu")
         else:
             self._embedder = load_embedder(

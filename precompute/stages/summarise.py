@@ -23,10 +23,11 @@ def summarise(job: Job) -> Made:
     """Write the tables, one file after the other; a file that a killed run has written is kept."""
     generation = job.generation
     n_active = _make_features(generation)
-    if job.config.has_tokens:
+    has_tokens = generation.file(schema.TOKEN_BY_FEATURE).is_dir()
+    if has_tokens:
         _make(generation, schema.TOKEN_FEATURES, TOKEN_FEATURES)
     ranges = feature_ranges(n_active)
-    wanted = SUMMARIES + (TOKEN_SUMMARIES if job.config.has_tokens else ())
+    wanted = SUMMARIES + (TOKEN_SUMMARIES if has_tokens else ())
     missing = [summary for summary in wanted if summary.in_ranges and not generation.file(summary.table).is_file()]
     store = open_store(generation, memory_limit=MEMORY_LIMIT, spill=generation.work("summarise"))
     try:

@@ -64,6 +64,8 @@ def load_model(
     from transformers.utils import logging
 
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    # it would list the head's weights as unexpected where only the states are read
+    logging.set_verbosity_error()  # type: ignore[no-untyped-call]
     name, folder = model_files.name, model_files.folder
     if folder is None:
         raise Refusal(f"the embedder {name} has no hidden states; give a transformers model, or leave --layer out.")
