@@ -75,9 +75,9 @@ DOORS = {
 }
 BANNED = {"data", "info", "result", "item", "process", "handle", "manager", "helper", "utils"}
 SHARED_SUBJECTS = {
-    "attribution", "attributions", "audit", "classify", "coactivation", "combine", "concept", "contrast",
+    "attribution", "attributions", "audit", "classify", "coactivation", "combine", "concept", "contrast", "cross_entropy",
     "evaluation", "experiments", "explanations", "export", "families", "features", "fidelity", "keywords", "labels",
-    "layout", "map",
+    "language_model", "layout", "logit_lens", "map",
     "matching", "metadata", "metrics", "navigation", "near_misses", "overview", "relations", "similar", "slices",
     "steering", "textmap", "texts", "top_texts", "transfer", "trend",
 }  # fmt: skip
