@@ -116,7 +116,7 @@ def measure_losses(model: Spliced, texts: Sequence[str], reconstruct: Replace, m
         None,
         reconstruct,
         np.zeros_like,
-        lambda states: np.broadcast_to(mean.astype(np.float32), states.shape),
+        lambda states: np.tile(mean.astype(np.float32), (len(states), 1)),
     )
     rows: list[tuple[np.ndarray, ...]] = [tuple(np.zeros(0, kind) for kind in ("i8", "i4", "i4", *["f4"] * 5))]
     for batch in _batches(_placed(model, texts)):
