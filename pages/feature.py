@@ -8,7 +8,7 @@ import streamlit as st
 
 from featurelib import queries, ui
 from featurelib.schema import MIN_BOTH, Refusal
-from featurelib.ui.feature import drawing, explanation, fidelity, flags, header, relatives, samples, top_texts
+from featurelib.ui.feature import drawing, explanation, fidelity, flags, header, logits, relatives, samples, top_texts
 from featurelib.ui.kit import coactivation, lists, navigation
 from featurelib.ui.texts import metadata
 
@@ -70,6 +70,8 @@ with beside:
             ui.heading("Activation", f"{ui.count(feature.n_active)} texts", help=header.HISTOGRAM)
             lists.activation_histogram(queries.histogram(store, feature_id).to_pylist(), feature.threshold)
     test_box()
+    with ui.section():
+        logits.logits(store, feature_id)
     if not feature.dead:
         with ui.section():
             by, support = coactivation.together_head(SUPPORTS)

@@ -63,6 +63,10 @@ class Losses(NamedTuple):
     """Its place among the tokens of its text that the run has, int32."""
     token_ids: np.ndarray
     """Its number in the vocabulary, int32."""
+    starts: np.ndarray
+    """Its first character in its text, int32."""
+    ends: np.ndarray
+    """The character after its last, int32."""
     clean: np.ndarray
     """−log p of it with the model left alone, float32."""
     sae: np.ndarray
@@ -85,6 +89,10 @@ class _Placed(NamedTuple):
     """int64: the places of the tokens that are predicted, each from the place before it."""
     positions: np.ndarray
     """int32: the place of each of these among the tokens of its text that the run has."""
+    starts: np.ndarray
+    """int32: the first character of each in its text."""
+    ends: np.ndarray
+    """int32: the character after its last."""
 
 
 class _Reached(Exception):  # noqa: N818
@@ -118,13 +126,15 @@ def measure_losses(model: Spliced, texts: Sequence[str], reconstruct: Replace, m
         np.zeros_like,
         lambda states: np.tile(mean.astype(np.float32), (len(states), 1)),
     )
-    rows: list[tuple[np.ndarray, ...]] = [tuple(np.zeros(0, kind) for kind in ("i8", "i4", "i4", *["f4"] * 5))]
+    rows: list[tuple[np.ndarray, ...]] = [tuple(np.zeros(0, kind) for kind in ("i8", *["i4"] * 4, *["f4"] * 5))]
     for batch in _batches(_placed(model, texts)):
         states = [_final_states(model, batch, replacement) for replacement in replacements]
         targets = np.concatenate([placed.window.ids[placed.predicted] for placed in batch])
         of_text = np.concatenate([np.full(len(placed.predicted), placed.window.text) for placed in batch])
-        positions = np.concatenate([placed.positions for placed in batch])
-        rows.append((of_text, positions, targets, *_losses(model.head, states, targets)))
+        positions, starts, ends = (
+            np.concatenate(column) for column in zip(*((p.positions, p.starts, p.ends) for p in batch), strict=True)
+        )
+        rows.append((of_text, positions, targets, starts, ends, *_losses(model.head, states, targets)))
     columns = [np.concatenate(column) for column in zip(*rows, strict=True)]
     order = np.lexsort((columns[1], columns[0]))
     return Losses(*(column[order] for column in columns))
@@ -143,7 +153,18 @@ def _placed(model: Spliced, texts: Sequence[str]) -> list[_Placed]:
         numbers = n_before[window.text] + np.cumsum(replaced) - 1
         n_before[window.text] += replaced.sum()
         predicted = np.flatnonzero(own[1:] & replaced[:-1]) + 1
-        placed.append(_Placed(window, replaced, predicted, numbers[predicted].astype(np.int32)))
+        of_text = tokens[window.text]
+        numbers_in_text = places[predicted] + window.first
+        placed.append(
+            _Placed(
+                window,
+                replaced,
+                predicted,
+                numbers[predicted].astype(np.int32),
+                of_text.starts[numbers_in_text],
+                of_text.ends[numbers_in_text],
+            )
+        )
     return sorted(placed, key=lambda each: -len(each.window.ids))
 
 

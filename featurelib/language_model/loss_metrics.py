@@ -62,6 +62,10 @@ class HurtToken(NamedTuple):
     """Its place among the tokens of that text."""
     token_id: int
     """Its number in the vocabulary."""
+    start: int
+    """Its first character in its text."""
+    end: int
+    """The character after its last."""
     clean: float
     """−log p of it with the model left alone."""
     reconstructed: float
@@ -102,6 +106,6 @@ def hurt_most(losses: Losses, most: int = MOST_HURT) -> list[HurtToken]:
     """Return the tokens whose loss the reconstruction raises most, first the worst; equal ones in the texts' order."""
     rise = losses.sae - losses.clean
     order = np.lexsort((losses.positions, losses.texts, -rise))[:most]
-    columns = (losses.texts, losses.positions, losses.token_ids, losses.clean, losses.sae)
+    columns = (*losses[:5], losses.clean, losses.sae)
     rows = zip(*(column[order].tolist() for column in columns), strict=True)
     return [HurtToken(rank, *row) for rank, row in enumerate(rows, start=1) if row[-1] > row[-2]]

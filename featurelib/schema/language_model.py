@@ -73,6 +73,8 @@ TOKEN_LOSSES = table(
         "text_id": pa.int64(),
         "position": pa.int32(),
         "token_id": pa.int32(),
+        "start": pa.int32(),
+        "end": pa.int32(),
         "clean": pa.float32(),
         "reconstructed": pa.float32(),
     },

@@ -86,6 +86,8 @@ def test_losses_are_those_of_hooks_written_by_hand(with_bos: Path) -> None:
         of_text = losses.texts == text
         np.testing.assert_array_equal(losses.token_ids[of_text], ids[2:])
         np.testing.assert_array_equal(losses.positions[of_text], np.arange(1, len(ids) - 1))
+        places = zip(losses.starts[of_text], losses.ends[of_text], strict=True)
+        assert [words[a:b] for a, b in places] == words.split()[1:]
         logs = {name: by_hand(model.loaded.model, ids, change, 1) for name, change in changes.items()}
         for name, log in logs.items():
             wanted = -log[torch.arange(1, len(ids) - 1), torch.tensor(ids[2:], dtype=torch.long)]
@@ -183,7 +185,8 @@ def test_the_metrics_are_sums_before_ratios() -> None:
     texts = np.repeat(np.arange(30), draw.integers(1, 40, 30))
     n = len(texts)
     clean, sae, zero, mean, kl = (draw.gamma(2, size, n).astype(np.float32) for size in (1, 1.3, 4, 3, 0.2))
-    losses = Losses(texts, np.arange(n, dtype=np.int32), np.arange(n, dtype=np.int32), clean, sae, zero, mean, kl)
+    ids = np.arange(n, dtype=np.int32)
+    losses = Losses(texts, ids, ids, ids, ids, clean, sae, zero, mean, kl)
     metrics = {metric.metric: metric for metric in evaluate_losses(losses, "unknown")}
     means = [column.mean(dtype=np.float64) for column in (clean, sae, zero, mean, kl)]
     assert [metrics[name].value for name in ("ce_clean", "ce_sae", "ce_zero", "ce_mean", "kl")] == pytest.approx(means)
