@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from typing import NamedTuple
 
 import numpy as np
 
 from featurelib.language_model.cross_entropy import Losses
-from featurelib.stats import Estimate, ratio_interval
+from featurelib.stats import ratio_interval
 
 MOST_HURT = 100
 """Tokens that are kept of those whose loss rises most."""
@@ -22,9 +21,10 @@ FORMULAS = {
     "ce_zero": f"{_MEAN} −log p(token) with zeros {_WITH}",
     "ce_mean": f"{_MEAN} −log p(token) with the mean hidden state of these texts' tokens {_WITH}",
     "ce_increase": f"{_MEAN} CE_sae − CE_clean, in nats; interval: delta method for a ratio over texts",
-    "ce_recovered": f"(CE_zero − CE_sae) / (CE_zero − CE_clean): 1 is as good as the model, 0 as zeros; {_SUMS}",
-    "ce_recovered_mean": "(CE_mean − CE_sae) / (CE_mean − CE_clean): 1 is as good as the model, 0 as the mean; "
-    f"{_SUMS}",
+    "ce_recovered": "(CE_zero − CE_sae) / (CE_zero − CE_clean): 1 is as good as the model, 0 as zeros; not given where "
+    f"zeros cost nothing; {_SUMS}",
+    "ce_recovered_mean": "(CE_mean − CE_sae) / (CE_mean − CE_clean): 1 is as good as the model, 0 as the mean; not "
+    f"given where the mean costs nothing; {_SUMS}",
     "kl": f"{_MEAN} KL(clean ‖ SAE) = Σ p·log(p/q) over the vocabulary, in nats; interval: delta method for a ratio "
     "over texts",
 }
@@ -73,7 +73,10 @@ class HurtToken(NamedTuple):
 
 
 def evaluate_losses(losses: Losses, split: str) -> list[LossMetric]:
-    """Return the metrics of the tokens of some texts; none where nothing was predicted, or of a ratio to 0."""
+    """Return the metrics of the tokens of some texts; none where nothing was predicted.
+
+    Nothing is recovered, so no share of it is given, where zeros or the mean cost the model nothing.
+    """
     _, of_text = np.unique(losses.texts, return_inverse=True)
     counts = np.bincount(of_text).astype(np.float64)
     clean, sae, zero, mean, divergence = (
@@ -89,17 +92,11 @@ def evaluate_losses(losses: Losses, split: str) -> list[LossMetric]:
         "ce_recovered_mean": (mean - sae, mean - clean),
         "kl": (divergence, counts),
     }
-    estimates = {name: _ratio(above, below) for name, (above, below) in ratios.items()}
     return [
-        LossMetric(name, *estimate, split, len(counts), len(losses.texts), FORMULAS[name])
-        for name, estimate in estimates.items()
-        if math.isfinite(estimate.value)
+        LossMetric(name, *ratio_interval(above, below), split, len(counts), len(losses.texts), FORMULAS[name])
+        for name, (above, below) in ratios.items()
+        if below.sum() > 0
     ]
-
-
-def _ratio(above: np.ndarray, below: np.ndarray) -> Estimate:
-    estimate = ratio_interval(above, below)
-    return Estimate(estimate.value, *sorted(estimate[1:]))
 
 
 def hurt_most(losses: Losses, most: int = MOST_HURT) -> list[HurtToken]:

@@ -60,7 +60,8 @@ def no_logits_reason(store: Store) -> str | None:
 def feature_logits(store: Store, feature_id: int) -> pa.Table:
     """Return the tokens that a feature raises and lowers most.
 
-    Columns: side (raised, then lowered), rank, token_id, token, logit. `token` is null for a place of the vocabulary that the tokenizer has no token for.
+    Columns: side (raised, then lowered), rank, token_id, token, logit; `token` is null for a place of the vocabulary
+    that the tokenizer has no token for.
     """
     return store.look_up(
         """

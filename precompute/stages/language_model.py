@@ -1,6 +1,6 @@
 """language_model: what each feature writes into the next token, and what a reconstruction costs the model.
 
-Losses are measured on at most 200 texts and 50,000 tokens, held-out ones where there are any, drawn by seed; in parts
+Losses are measured on at most 100 texts and 25,000 tokens, held-out ones where there are any, drawn by seed; in parts
 of 8 texts under work/language_model, so that a killed run loses one of them.
 """
 
@@ -39,9 +39,9 @@ from featurelib.storage.texts import read_texts
 from precompute.build.job import Job, Made
 from precompute.build.stage import Stage
 
-MOST_TEXTS = 200
+MOST_TEXTS = 100
 """Texts on which losses are measured."""
-MOST_TOKENS = 50_000
+MOST_TOKENS = 25_000
 """Tokens of these texts, together."""
 TEXTS_PER_PART = 8
 SPLITS = ("held_out", "unknown", "train")
@@ -185,7 +185,7 @@ def _spliced(generation: Generation, loaded: LoadedModel, head: Head, options: H
 
 
 def _draw(generation: Generation, model: Spliced, seed: int) -> _Drawn:
-    """Draw texts of the best split there is, until there are 200, or no more fits into 50,000 tokens."""
+    """Draw texts of the best split there is, until there are 100, or no more fits into 25,000 tokens."""
     names = np.array(pq.read_table(generation.need(SAE_SPLIT))["sae_split"].to_pylist())
     split = next(split for split in SPLITS if (names == split).any())
     of_split = np.flatnonzero(names == split)

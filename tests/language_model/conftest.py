@@ -16,14 +16,12 @@ from tests.support.shared import build_once
 
 N_TEXTS = 240
 FLAGS = ("--keyword-embedder", STAND_IN, "--features", "40", "--k", "4", "--layer", "1", "--pooling", "none")
-HOSTILE = "<script>alert(1)</script>"
 
 
 def write_corpus(path: Path) -> None:
-    """Texts of random words, each its own; a few hold a hostile one."""
+    """Texts of random words, each its own."""
     draw = np.random.default_rng(0)
     texts = [" ".join(draw.choice(WORDS, draw.integers(4, 14))) for _ in range(N_TEXTS)]
-    texts = [f"{text} {HOSTILE} light of a star" if number % 5 == 0 else text for number, text in enumerate(texts)]
     pd.DataFrame({"text": texts}).to_csv(path, index=False)
 
 

@@ -5,27 +5,26 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+HOSTILE = "<img/src=x>*a*"
 WORDS = [
-    "the",
-    "a",
-    "of",
-    "black",
-    "hole",
-    "star",
-    "galaxy",
-    "light",
-    "we",
-    "study",
-    "measure",
-    "that",
-    "in",
-    "and",
-    "is",
-    "field",
-    "graph",
-    "proof",
-    "theorem",
-    ".",
+    *(
+        "the",
+        "a",
+        "of",
+        "black",
+        "hole",
+        "star",
+        "galaxy",
+        "light",
+        "we",
+        "study",
+        "measure",
+        "that",
+        "in",
+        "and",
+        "is",
+    ),
+    *("field", "graph", "proof", "theorem", ".", HOSTILE),
 ]
 SIZES = {"hidden_size": 16, "num_hidden_layers": 3, "num_attention_heads": 2, "max_position_embeddings": 64}
 TEXTS = [
