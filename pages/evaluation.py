@@ -98,8 +98,9 @@ with wide:
 with narrow:
     ui.heading("Weights", help="Measured without texts.")
     evaluation.of_weights(metrics)
-with ui.section():
-    losses.losses(run.store)
+if queries.has_tokens(run.store):
+    with ui.section():
+        losses.losses(run.store)
 texts(run, metrics, splits)
 features(run)
 with ui.section():

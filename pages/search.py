@@ -61,7 +61,7 @@ opened = ui.open_run()
 store = opened.store
 navigation.begin_at_top(ui.param("q"), ui.param("by"), ui.param("page"))
 ui.page("Search")
-ways = [way for way in WAYS if way != "token" or queries.is_of_language_model(store)]
+ways = [way for way in WAYS if way != "token" or queries.has_tokens(store)]
 with st.container(horizontal=True, vertical_alignment="center"):
     typed = ui.text_box(
         "Search",

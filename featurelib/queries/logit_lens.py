@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from featurelib.schema import LOGIT_LENS, RAISING_FEATURES, TOKENS
+from featurelib.schema import LOGIT_LENS, RAISING_FEATURES
 from featurelib.storage.derived import cards_of
 from featurelib.storage.store import Store
 
@@ -44,11 +44,6 @@ class Token:
     token_id: int
     token: str
     """Its words; a space before it is part of it."""
-
-
-def is_of_language_model(store: Store) -> bool:
-    """Return whether it is a token run, whose features can be read through the head of its model."""
-    return store.has(TOKENS)
 
 
 def no_logits_reason(store: Store) -> str | None:

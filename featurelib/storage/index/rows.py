@@ -43,12 +43,14 @@ KEYS: dict[str, tuple[str, ...]] = {
     "contributions": ("feature_id", "text_id"),
     "families": ("feature_id",),
     "family_metrics": ("family_id",),
-    "vocabulary": ("token_id",),
     "logit_lens": ("feature_id", "side", "rank"),
     "logit_histograms": ("feature_id",),
     "text_words": ("text_id",),
     "copies": ("text_id",),
     "text_layout": ("text_id",),
+    "token_features": ("feature_id",),
+    "feature_tokens": ("feature_id",),
+    "vocabulary": ("token_id",),
 }
 """The tables that are copied, and the columns by which their rows are found."""
 ALSO = {"families": (("parent_id",), ("family_id",)), "audit": (("flagged", "check"),)}

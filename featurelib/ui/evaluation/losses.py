@@ -34,9 +34,7 @@ BEFORE, BEHIND = 70, 40
 
 
 def losses(store: Store) -> None:
-    """The section of the evaluation page; nothing in a run that has no language model."""
-    if not queries.is_of_language_model(store):
-        return
+    """The section of the evaluation page of a token run."""
     metrics = queries.loss_metrics(store)
     if not metrics:
         heading(TITLE, help=HELP)

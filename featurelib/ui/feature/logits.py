@@ -23,9 +23,7 @@ KURTOSIS = "Fourth standardised moment: 3 for a normal distribution, more where 
 
 
 def logits(store: Store, feature_id: int) -> None:
-    """The section of the feature page; nothing in a run that has no language model."""
-    if not queries.is_of_language_model(store):
-        return
+    """The section of the feature page of a token run."""
     rows = queries.feature_logits(store, feature_id).to_pylist()
     spread = queries.logit_spread(store, feature_id)
     heading(TITLE, help=HELP)

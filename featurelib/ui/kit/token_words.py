@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 LONGEST = 40
-MARKS = str.maketrans({" ": "␣", "\n": "↵", "\r": "↵", "\t": "⇥", "\u00a0": "␣"})
+MARKS = str.maketrans({" ": "␣", "\n": "⏎", "\r": "⏎", "\t": "⇥", "\u00a0": "␣"})
 
 
 def token_word(token: str | None) -> str:
