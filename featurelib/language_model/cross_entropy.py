@@ -25,8 +25,9 @@ from featurelib.language_model.head import Head
 
 BATCH_TOKENS = 2048
 """Tokens that go through the model together, padding included."""
-LOGIT_NUMBERS = 16_000_000
-"""Logits that are in memory at a time, of each of two models: 64 MB."""
+LOGIT_NUMBERS = 8_000_000
+"""Logits that are in memory at a time: 64 MB in float64, in which the sum over a vocabulary is exact to 1e-8, and some
+copies of them."""
 
 Replace = Callable[[np.ndarray], np.ndarray]
 """From the states of some tokens, float32 [n, d], to what takes their place."""
@@ -228,11 +229,11 @@ def _losses(head: Head, states: list[Any], targets: np.ndarray) -> list[np.ndarr
     with torch.inference_mode():
         for start in range(0, len(wanted), size):
             some = wanted[start : start + size, None].to(states[0].device)
-            clean = head.logits(states[0][start : start + size]).log_softmax(dim=1)
+            clean = head.logits(states[0][start : start + size]).double().log_softmax(dim=1)
             columns[0].append(-clean.gather(1, some)[:, 0])
             for number, of_replacement in enumerate(states[1:], start=1):
-                other = head.logits(of_replacement[start : start + size]).log_softmax(dim=1)
+                other = head.logits(of_replacement[start : start + size]).double().log_softmax(dim=1)
                 columns[number].append(-other.gather(1, some)[:, 0])
                 if number == 1:
                     columns[-1].append((clean.exp() * (clean - other)).sum(dim=1))
-    return [torch.cat(column).cpu().numpy() if column else np.zeros(0, np.float32) for column in columns]
+    return [torch.cat(column).float().cpu().numpy() if column else np.zeros(0, np.float32) for column in columns]
