@@ -9,7 +9,7 @@ import streamlit as st
 
 from featurelib import charts, queries, ui
 from featurelib.schema import Refusal
-from featurelib.ui.evaluation import labels
+from featurelib.ui.evaluation import labels, losses
 from featurelib.ui.evaluation import sae as evaluation
 
 TEXTS = [
@@ -98,6 +98,9 @@ with wide:
 with narrow:
     ui.heading("Weights", help="Measured without texts.")
     evaluation.of_weights(metrics)
+if queries.has_tokens(run.store):
+    with ui.section():
+        losses.losses(run.store)
 texts(run, metrics, splits)
 features(run)
 with ui.section():

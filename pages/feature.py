@@ -8,7 +8,18 @@ import streamlit as st
 
 from featurelib import queries, ui
 from featurelib.schema import MIN_BOTH, Refusal
-from featurelib.ui.feature import drawing, explanation, fidelity, flags, header, relatives, samples, tokens, top_texts
+from featurelib.ui.feature import (
+    drawing,
+    explanation,
+    fidelity,
+    flags,
+    header,
+    logits,
+    relatives,
+    samples,
+    tokens,
+    top_texts,
+)
 from featurelib.ui.kit import coactivation, lists, navigation
 from featurelib.ui.texts import metadata
 
@@ -73,6 +84,9 @@ with beside:
             with ui.section():
                 tokens.tokens(store, feature)
     test_box()
+    if queries.has_tokens(store):
+        with ui.section():
+            logits.logits(store, feature_id)
     if not feature.dead:
         with ui.section():
             by, support = coactivation.together_head(SUPPORTS)

@@ -1,4 +1,4 @@
-"""Texts by words or by meaning, and features by a description of them."""
+"""Texts by words or by meaning, features by a description of them or by a token that they raise."""
 
 from __future__ import annotations
 
@@ -6,16 +6,17 @@ import streamlit as st
 
 from featurelib import queries, ui
 from featurelib.ui.kit import lists, navigation
-from featurelib.ui.search import describing, finding
+from featurelib.ui.search import describing, finding, raising
 from featurelib.ui.texts import by_id, text_list
 
 PER_PAGE = 10
-WAYS = {"words": "texts by words", "meaning": "by meaning", "features": "features"}
+WAYS = {"words": "texts by words", "meaning": "by meaning", "features": "features", "token": "features by token"}
 BEGIN = {
     "words": 'All words must occur; "a phrase", prefix* and -without work too.',
     "meaning": "The texts whose embeddings are nearest to that of what you type.",
     "features": "Describe what a feature should be about, in a few words or a sentence. Three lists answer: names with "
     "your words, names with the same meaning, and the features that fire on your description.",
+    "token": raising.BEGIN,
 }
 
 
@@ -60,6 +61,7 @@ opened = ui.open_run()
 store = opened.store
 navigation.begin_at_top(ui.param("q"), ui.param("by"), ui.param("page"))
 ui.page("Search")
+ways = [way for way in WAYS if way != "token" or queries.has_tokens(store)]
 with st.container(horizontal=True, vertical_alignment="center"):
     typed = ui.text_box(
         "Search",
@@ -70,12 +72,15 @@ with st.container(horizontal=True, vertical_alignment="center"):
         placeholder="words, or a sentence",
         icon=":material/search:",
     )
-    by = ui.segments("Search", "by", list(WAYS), show=WAYS.get, label_visibility="collapsed")
+    by = ui.segments("Search", "by", ways, show=WAYS.get, label_visibility="collapsed")
 near = ui.count_param("near")
 if not typed.strip() and near is None:
     ui.sentence(BEGIN[by])
 elif by == "features" and typed.strip():
     describing.three_lists(opened, typed)
+elif by == "token":
+    with ui.section():
+        raising.raising(store, typed)
 else:
     with ui.section():
         features_with_words()

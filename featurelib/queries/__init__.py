@@ -16,6 +16,7 @@ from featurelib.queries.audit import (
 from featurelib.queries.clusters import CLUSTERS, cluster_features, cluster_keywords, clusters, topic_layout
 from featurelib.queries.combine import MOST_COMBINED, CombinedCounts, combined_texts, count_combined, densities
 from featurelib.queries.concept import labelled_lines, labelled_texts, texts_equal_to
+from featurelib.queries.cross_entropy import LossMetric, hurt_tokens, loss_metrics
 from featurelib.queries.evaluation import (
     Metric,
     alignment_bins,
@@ -70,6 +71,16 @@ from featurelib.queries.features import (
     silent_columns,
 )
 from featurelib.queries.fidelity import fidelity, fidelity_bins, fidelity_summary, keyword_evidence
+from featurelib.queries.logit_lens import (
+    LogitSpread,
+    Token,
+    feature_logits,
+    logit_spread,
+    no_logits_reason,
+    raising_features,
+    spellings,
+    tokens_beginning,
+)
 from featurelib.queries.matching import firing_pairs, texts_per_feature, why_not_comparable
 from featurelib.queries.metadata import column_values, metadata_values
 from featurelib.queries.near_misses import near_misses

@@ -18,6 +18,13 @@ from featurelib.schema.labels import (
     LABEL_VECTORS,
     LABELS,
 )
+from featurelib.schema.language_model import (
+    CROSS_ENTROPY,
+    LOGIT_HISTOGRAMS,
+    LOGIT_LENS,
+    RAISING_FEATURES,
+    TOKEN_LOSSES,
+)
 from featurelib.schema.layout import LAYOUT, TEXT_LAYOUT
 from featurelib.schema.names import (
     COACTIVATIONS,
@@ -92,6 +99,11 @@ TABLES: tuple[Table, ...] = (
     FAMILIES,
     FAMILY_METRICS,
     KEYWORD_CLUSTERS,
+    LOGIT_LENS,
+    LOGIT_HISTOGRAMS,
+    RAISING_FEATURES,
+    CROSS_ENTROPY,
+    TOKEN_LOSSES,
     AUDIT,
     COPIES,
 )

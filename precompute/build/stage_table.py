@@ -19,6 +19,7 @@ from precompute.stages import (
     ingest,
     keywords,
     labels,
+    language_model,
     layout,
     near_misses,
     summarise,
@@ -38,6 +39,7 @@ PIPELINE: tuple[Stage, ...] = (
     attributions.STAGE,
     near_misses.STAGE,
     families.STAGE,
+    language_model.STAGE,
     audit.STAGE,
 )
 

@@ -43,6 +43,8 @@ KEYS: dict[str, tuple[str, ...]] = {
     "contributions": ("feature_id", "text_id"),
     "families": ("feature_id",),
     "family_metrics": ("family_id",),
+    "logit_lens": ("feature_id", "side", "rank"),
+    "logit_histograms": ("feature_id",),
     "text_words": ("text_id",),
     "copies": ("text_id",),
     "text_layout": ("text_id",),

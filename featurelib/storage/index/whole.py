@@ -17,7 +17,7 @@ from featurelib.storage import files
 from featurelib.storage.own_folder import known_temporary_folder, own_temporary_folder
 from featurelib.storage.runs import Generation, Run
 
-VERSION = 3
+VERSION = 4
 """To be raised when the layout of the index changes."""
 CONTENTS = "index.json"
 """The list of an index's files with their sizes and hashes, written last."""

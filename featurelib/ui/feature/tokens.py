@@ -10,6 +10,7 @@ from featurelib.storage.store import Store
 from featurelib.ui.kit.address import segments
 from featurelib.ui.kit.elements import count, heading, number, percent
 from featurelib.ui.kit.lists import Line, line_list
+from featurelib.ui.kit.token_words import token_word
 
 SHOWN = 10
 ORDERS = {"often": "most often", "strong": "most strongly"}
@@ -17,8 +18,6 @@ HELP = (
     "fires: the token's places in the corpus on which the feature fires, and the share of all its places; mean: the "
     "mean activation over those. By strength, tokens on which it fires only once come last."
 )
-SPACE, NEW_LINE = "␣", "⏎"
-"""What a space and a line break look like in a token."""
 
 
 def tokens(store: Store, feature: Feature) -> None:
@@ -34,9 +33,4 @@ def tokens(store: Store, feature: Feature) -> None:
 def _line(row: dict[str, Any]) -> Line:
     share = row["n_fired"] / row["n_corpus"]
     values = (f"{count(row['n_fired'])} · {percent(share)}", number(row["mean_activation"]))
-    return Line(visible(row["token"]), {"q": row["token"].strip()}, values, page="search.py")
-
-
-def visible(token: str) -> str:
-    """A token with its spaces and line breaks shown."""
-    return token.replace(" ", SPACE).replace("\n", NEW_LINE)
+    return Line(token_word(row["token"]), {"q": row["token"].strip()}, values, page="search.py")
