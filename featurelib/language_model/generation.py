@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from featurelib.embedder.hidden_states.loading import LoadedModel
 from featurelib.embedder.hidden_states.windows import make_reading
-from featurelib.language_model.token_places import Places
+from featurelib.language_model.token_places import Places, cache_name
 from featurelib.schema import Refusal
 
 ROWS = 64
@@ -195,10 +195,11 @@ def _last_logits(loaded: LoadedModel, whole: Sequence[int], cache: Any, use_cach
     import torch
 
     fresh = whole if cache is None else whole[-1:]
+    name = cache_name(loaded.model)
     tokens = torch.tensor([list(fresh)], device=loaded.device)
     with torch.inference_mode():
-        passed = loaded.model(input_ids=tokens, past_key_values=cache, use_cache=use_cache)
-    return passed.logits[0, -1].float().cpu(), passed.past_key_values if use_cache else None
+        passed = loaded.model(input_ids=tokens, use_cache=use_cache, **{name: cache})
+    return passed.logits[0, -1].float().cpu(), passed[name] if use_cache else None
 
 
 def _choose(logits: Any, temperature: float, draw: Any) -> int:

@@ -6,6 +6,7 @@ is what the cache holds plus its place in the pass, without the padding on its l
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Sequence
 from typing import Any, Literal, TypeAlias
 
@@ -13,6 +14,8 @@ from featurelib.schema import Refusal
 
 Where: TypeAlias = "Literal['all', 'prompt', 'generated'] | Sequence[int]"
 """All tokens, those of the prompt, those after it, or the positions of some, from 0."""
+CACHE_NAMES = ("cache", "past_key_values")
+"""What transformers calls the states that a pass need not compute again: the second name is its older one."""
 KINDS = ("all", "prompt", "generated")
 NO_IDS = "the model was not given the ids of its tokens, so their places are not known; give input_ids."
 
@@ -91,6 +94,12 @@ class Places:
         return chosen & ~torch.isin(self._ids, torch.tensor(self.left_out, dtype=torch.long))
 
 
+def cache_name(model: Any) -> str:
+    """Return what a model calls its cache, as an argument and in what it returns."""
+    known = inspect.signature(model.forward).parameters
+    return next((name for name in CACHE_NAMES if name in known), CACHE_NAMES[-1])
+
+
 def follow_places(model: Any, places: Places) -> Any:
     """Have `places` note every pass of a model; returns torch's handle, whose remove() ends it."""
 
@@ -98,7 +107,7 @@ def follow_places(model: Any, places: Places) -> Any:
         ids = kwargs.get("input_ids", args[0] if args else None)
         if ids is None:
             raise Refusal(NO_IDS)
-        cache = kwargs.get("past_key_values")
+        cache = next((kwargs[name] for name in CACHE_NAMES if kwargs.get(name) is not None), None)
         n_cached = 0 if cache is None else int(cache.get_seq_length())
         places.note(ids, kwargs.get("attention_mask"), n_cached)
 

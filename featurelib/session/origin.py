@@ -97,7 +97,7 @@ def _of_run(path: Path) -> Origin:
             "no language model that is read at a hook; a session needs a run that was built with --layer."
         )
     return Origin(
-        model=facts["name"],
+        model=_local_folder(path.parent) if facts["origin"] == "local" else facts["name"],
         revision=facts.get("revision"),
         weights_sha256=facts.get("weights_sha256"),
         hook=states["hook"],
@@ -108,6 +108,13 @@ def _of_run(path: Path) -> Origin:
         dtype=states["dtype"],
         dataset=(described.get("corpus") or {}).get("name"),
     )
+
+
+def _local_folder(generation: Path) -> str | None:
+    """Where a local model lay when this generation was built here; None when it is not there any more."""
+    volatile = generation / "volatile.json"
+    folder = files.read_json(volatile).get("embed", {}).get("embedder_folder") if volatile.is_file() else None
+    return folder if folder and Path(folder).exists() else None
 
 
 def _pickled_config(plain: Any) -> dict[str, Any]:
