@@ -110,16 +110,16 @@ def bind(
     check_changes(loaded, sae, changes)
     real = {feature_id: change for feature_id, change in changes.items() if not change.changes_nothing}
     places = Places(parse_where(where), () if special_tokens else tuple(loaded.tokenizer.all_special_ids))
-    handles = [attach(loaded.model, hook, loaded.name, _StateChange(sae, real, places))]
+    attached = [attach(loaded.model, hook, loaded.name, _StateChange(sae, real, places))]
     try:
         if real:
-            handles.append(follow_places(loaded.model, places))
+            attached.append(follow_places(loaded.model, places))
         else:
-            handles.pop().remove()
+            attached.pop().remove()
         yield places
     finally:
-        for handle in handles:
-            handle.remove()
+        for hook_on in attached:
+            hook_on.remove()
 
 
 def check_changes(loaded: LoadedModel, sae: FeatureDictionary, changes: Mapping[int, Change]) -> None:

@@ -89,13 +89,15 @@ class OpenSae:
         rows, leading = self._rows(hidden)
         activations = self.sae.encode(rows)
         top = activations.topk(self._width(activations), dim=1)
-        scale = self.sae.scale(rows) if self.sae.shift_back else None
+        every = self.sae.pre_activations(rows).relu() if return_all_features else None
+        every = None if every is None else every.reshape(*leading, self.sae.n_features)
+        scale = self.sae.scale(rows) if self.sae.shift_back and len(rows) else None
         # the way back of "standardise" multiplies by std + eps, and that sum is what `scale` holds
         added = self._eps if scale is not None else 0.0
         return SaeEncoderOutput(
-            sparse_feature_activations=top.values.reshape(*leading, -1),
-            sparse_feature_indices=top.indices.reshape(*leading, -1),
-            all_features=self.sae.pre_activations(rows).relu().reshape(*leading, -1) if return_all_features else None,
+            sparse_feature_activations=top.values.reshape(*leading, top.values.shape[1]),
+            sparse_feature_indices=top.indices.reshape(*leading, top.values.shape[1]),
+            all_features=every,
             input_mean=None if scale is None else scale.mean.reshape(*leading, 1),
             input_std=None if scale is None else (scale.std - added).reshape(*leading, 1),
         )
@@ -166,7 +168,7 @@ class OpenSae:
         ).sae_output
         if self.sae.W_skip is not None:
             rows, leading = self._rows(hidden)
-            output = output + (rows @ self.sae.W_skip).reshape(*leading, -1)
+            output = output + (rows @ self.sae.W_skip).reshape(*leading, self.sae.d_in)
         loss = self.reconstruction_loss(hidden, sae_output=output).reconstruction_loss
         return SaeForwardOutput(sae_output=output, **vars(encoded), reconstruction_loss=loss, loss=loss)
 

@@ -106,7 +106,7 @@ def _of_run(path: Path) -> Origin:
         special_tokens=states["special_tokens"],
         chat_template=states["chat_template"],
         dtype=states["dtype"],
-        dataset=(described.get("corpus") or {}).get("name"),
+        dataset=(described.get("corpus") or {}).get("source"),
     )
 
 

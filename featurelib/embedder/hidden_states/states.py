@@ -28,9 +28,9 @@ class StateReader:
         Raises Refusal for a hook that the model does not have.
         """
         self.loaded, self.hook, self.shared = loaded, hook, shared
-        handle = attach(loaded.model, hook, loaded.name, _stop)
+        attached = attach(loaded.model, hook, loaded.name, _stop)
         if shared:
-            handle.remove()
+            attached.remove()
 
     def read(self, windows: Sequence[Window]) -> list[np.ndarray]:
         """Return the states of all tokens of each window, float32 [n, d]."""
@@ -42,12 +42,12 @@ class StateReader:
         for row, window in enumerate(windows):
             ids[row, : len(window.ids)] = torch.from_numpy(window.ids.astype(np.int64))
             mask[row, : len(window.ids)] = 1
-        handle = attach(self.loaded.model, self.hook, self.loaded.name, _stop) if self.shared else None
+        attached = attach(self.loaded.model, self.hook, self.loaded.name, _stop) if self.shared else None
         try:
             states = self._run(ids.to(self.loaded.device), mask.to(self.loaded.device)).float().cpu().numpy()
         finally:
-            if handle is not None:
-                handle.remove()
+            if attached is not None:
+                attached.remove()
         return [states[row, : len(window.ids)] for row, window in enumerate(windows)]
 
     def _run(self, ids: Any, mask: Any) -> Any:
