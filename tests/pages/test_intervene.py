@@ -174,7 +174,7 @@ def test_without_a_prompt_or_with_a_wrong_address_the_page_says_so(data, use_dat
     shown = words(open_page(data, use_data, t=PROMPT, change="99:set:1,nonsense"))
     assert "this run has the features 0 to 31" in shown and "change=nonsense" in shown
     assert "where=there" in words(open_page(data, use_data, t=PROMPT, where="there"))
-    assert "the prompt has 667 tokens" in words(open_page(data, use_data, t="w1 " * 666, change="1:set:0"))
+    assert "The prompt has 667 tokens" in words(open_page(data, use_data, t="w1 " * 666, change="1:set:0"))
 
 
 def test_a_text_run_is_told_what_the_page_needs(open_tiny):
