@@ -118,6 +118,33 @@ left join fired f on f.feature_id = g.feature_id
 order by g.feature_id
 """
 
+# a mean counts from two tokens on, unless the feature fires on no more
+FEATURE_TOKENS = f"""
+with counted as (
+    select token_id, count(*) as n_corpus
+    from tokens
+    group by token_id
+), fired as (
+    select feature_id, token_id, count(*) as n_fired, avg(activation::double) as mean_activation,
+        max(activation) as max_activation
+    from token_activations_by_feature
+    join tokens using (text_id, position)
+    where feature_id between $first and $last
+    group by feature_id, token_id
+), ranked as (
+    select *, row_number() over (partition by feature_id
+            order by n_fired desc, mean_activation desc, token_id) as often,
+        row_number() over (partition by feature_id
+            order by least(n_fired, 2) desc, mean_activation desc, token_id) as strong
+    from fired
+)
+select feature_id, token_id, often, strong, n_fired, n_corpus, mean_activation, max_activation
+from ranked
+join counted using (token_id)
+where least(often, strong) <= {schema.MOST_FEATURE_TOKENS}
+order by feature_id, often
+"""
+
 SUMMARIES: tuple[Summary, ...] = (
     Summary(schema.FEATURES, FEATURES, in_ranges=False),
     Summary(schema.TOP_TEXT_ROWS, TOP_TEXTS),
@@ -125,6 +152,8 @@ SUMMARIES: tuple[Summary, ...] = (
     Summary(schema.COACTIVATION_ROWS, COACTIVATIONS),
 )
 """The tables in the order in which they are made."""
+TOKEN_SUMMARIES: tuple[Summary, ...] = (Summary(schema.FEATURE_TOKENS, FEATURE_TOKENS),)
+"""What a token run has beside them."""
 
 
 def feature_ranges(

@@ -8,7 +8,7 @@ import streamlit as st
 
 from featurelib import queries, ui
 from featurelib.schema import MIN_BOTH, Refusal
-from featurelib.ui.feature import drawing, explanation, fidelity, flags, header, relatives, samples, top_texts
+from featurelib.ui.feature import drawing, explanation, fidelity, flags, header, relatives, samples, tokens, top_texts
 from featurelib.ui.kit import coactivation, lists, navigation
 from featurelib.ui.texts import metadata
 
@@ -69,6 +69,9 @@ with beside:
         with ui.section():
             ui.heading("Activation", f"{ui.count(feature.n_active)} texts", help=header.HISTOGRAM)
             lists.activation_histogram(queries.histogram(store, feature_id).to_pylist(), feature.threshold)
+        if queries.has_tokens(store):
+            with ui.section():
+                tokens.tokens(store, feature)
     test_box()
     if not feature.dead:
         with ui.section():

@@ -79,7 +79,11 @@ class FeatureOnText:
 
 @dataclass(frozen=True, eq=False)
 class Attribution:
-    """A feature's pre-activation on a text as a sum: Σ by_word + special + constant = pre_activation."""
+    """A feature's pre-activation on a text as a sum: Σ by_word + special + constant = pre_activation.
+
+    In a token run it is no sum: `by_word` is the activation on each token on which the feature fires, and the
+    pre-activation that of the token nearest to firing.
+    """
 
     feature_id: int
     """The feature."""
@@ -97,6 +101,8 @@ class Attribution:
     """The feature's value on this text before its gate."""
     threshold: float
     """What must be exceeded on this text for the feature to fire."""
+    is_sum: bool = True
+    """Whether it is a sum; not in a token run."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -102,6 +102,16 @@ from featurelib.queries.textmap import (
     text_layout,
 )
 from featurelib.queries.texts import TextRow, active_features, text, text_features, text_metadata, texts
+from featurelib.queries.tokens import (
+    TokenDensity,
+    TokensOfText,
+    feature_tokens,
+    has_tokens,
+    n_tokens,
+    token_activations,
+    token_bands,
+    token_density,
+)
 from featurelib.queries.top_texts import bands, count_top_texts, histogram, random_texts, top_texts
 from featurelib.queries.transfer import (
     Kept,

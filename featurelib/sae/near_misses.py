@@ -68,7 +68,7 @@ class NearMisses:
         """
         firsts = np.flatnonzero(np.diff(text_ids, prepend=-1))
         lasts = [*firsts[1:], len(text_ids)]
-        texts = _stacked([_of_text(sae, x[first:last]) for first, last in zip(firsts, lasts, strict=True)])
+        texts = _stacked([nearest_at_gate(sae, x[first:last]) for first, last in zip(firsts, lasts, strict=True)])
         self.n_fires += texts.fires.sum(0).numpy()
         self._keep(_candidates(texts, self._floor, self.per_feature), int(text_ids[0]))
 
@@ -96,8 +96,11 @@ def _stacked(texts: list[AtGate]) -> AtGate:
     return type(texts[0])(*(torch.cat(columns) for columns in zip(*texts, strict=True)))
 
 
-def _of_text(sae: SAE, x: np.ndarray) -> AtGate:
-    """What happens at the gate for a text's tokens x together: whether one fires, and the one that is nearest to it."""
+def nearest_at_gate(sae: SAE, x: np.ndarray) -> AtGate:
+    """Return what happens at the gate for a text's tokens x [n, d_in] together, each [1, n_features].
+
+    Whether one of them fires, and the pre-activation and threshold of the one that is nearest to firing.
+    """
     whole = _stacked(list(sae.at_gate(x)))
     best = (whole.pre_activations - whole.thresholds).argmax(0, keepdim=True)
     pre_activations, thresholds = (column.gather(0, best) for column in whole[:2])

@@ -44,6 +44,8 @@ from featurelib.schema.relations import (
 from featurelib.schema.table import Table
 from featurelib.schema.texts import DROPPED, EMBEDDINGS, SAE_SPLIT, TEXT_SUMMARIES, TEXTS
 from featurelib.schema.tokens import (
+    FEATURE_TOKENS,
+    MOST_FEATURE_TOKENS,
     TOKEN_BY_FEATURE,
     TOKEN_BY_TEXT,
     TOKEN_FEATURES,
@@ -74,6 +76,7 @@ TABLES: tuple[Table, ...] = (
     HISTOGRAMS,
     COACTIVATION_ROWS,
     TOKEN_FEATURES,
+    FEATURE_TOKENS,
     LABEL_SPLIT,
     KEYWORDS,
     LAYOUT,

@@ -58,3 +58,22 @@ TOKEN_FEATURES = table(
     only_tokens=True,
 )
 """On how many tokens a feature fires, and the share of all; the mean is over those on which it fires."""
+MOST_FEATURE_TOKENS = 20
+FEATURE_TOKENS = table(
+    "feature_tokens",
+    "summaries/feature_tokens.parquet",
+    "summarise",
+    {
+        "feature_id": pa.int32(),
+        "token_id": pa.int32(),
+        "often": pa.int32(),
+        "strong": pa.int32(),
+        "n_fired": pa.int64(),
+        "n_corpus": pa.int64(),
+        "mean_activation": pa.float64(),
+        "max_activation": pa.float32(),
+    },
+    only_tokens=True,
+)
+"""The tokens of the vocabulary on which a feature fires most often or most strongly: their ranks by both, from 1; the
+20 first of each. It fires on n_fired of the token's n_corpus places in the corpus; the mean is over these."""

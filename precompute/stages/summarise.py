@@ -12,7 +12,7 @@ from featurelib.labels.split import label_splits
 from featurelib.storage import files
 from featurelib.storage.runs import Generation
 from featurelib.storage.store import Store, open_store
-from featurelib.summaries import SUMMARIES, TOKEN_FEATURES, Summary, feature_ranges
+from featurelib.summaries import SUMMARIES, TOKEN_FEATURES, TOKEN_SUMMARIES, Summary, feature_ranges
 from precompute.build.job import Bar, Job, Made
 from precompute.build.stage import Stage
 
@@ -26,7 +26,8 @@ def summarise(job: Job) -> Made:
     if job.config.has_tokens:
         _make(generation, schema.TOKEN_FEATURES, TOKEN_FEATURES)
     ranges = feature_ranges(n_active)
-    missing = [summary for summary in SUMMARIES if summary.in_ranges and not generation.file(summary.table).is_file()]
+    wanted = SUMMARIES + (TOKEN_SUMMARIES if job.config.has_tokens else ())
+    missing = [summary for summary in wanted if summary.in_ranges and not generation.file(summary.table).is_file()]
     store = open_store(generation, memory_limit=MEMORY_LIMIT, spill=generation.work("summarise"))
     try:
         with job.progress(len(missing) * len(n_active), "features") as bar:

@@ -39,8 +39,8 @@ from featurelib.storage.activation_rows import (
 from featurelib.storage.runs import Generation
 from precompute.build.config import BuildConfig
 from precompute.build.job import Job
-from precompute.stages import encode as encode_verb
 from precompute.stages.encode import encode
+from precompute.stages.encode.measuring import Encoder
 from precompute.stages.train import identity, train
 from precompute.stages.train.held_out import draw_held_out
 
@@ -298,16 +298,16 @@ def test_a_killed_encode_goes_on_to_the_same_bytes(run, tmp_path, monkeypatch):
     generation = begin_run(tmp_path / "again", planted_rows())
     job = work_on(generation, **TRAINING)
     finish(generation, "train", train(job).facts)
-    whole = encode_verb._encode_part
+    whole = Encoder.encode
     written = []
 
-    def killed(sae, x, start, *rest):
+    def killed(encoder, part, paths):
         if len(written) == 2:
             raise KeyboardInterrupt
-        written.append(start)
-        whole(sae, x, start, *rest)
+        written.append(int(part.text_ids[0]))
+        whole(encoder, part, paths)
 
-    monkeypatch.setattr(encode_verb, "_encode_part", killed)
+    monkeypatch.setattr(Encoder, "encode", killed)
     with pytest.raises(KeyboardInterrupt):
         encode(job)
     written.clear()

@@ -20,9 +20,12 @@ from featurelib.attribution import (
 )
 from featurelib.embedder import Embedder
 from featurelib.live.results import Attribution, Deletions
-from featurelib.live.worker.models import check_features, open_embedder, open_sae
+from featurelib.live.worker.models import check_features, open_embedder, open_sae, token_embedder
+from featurelib.live.worker.tokens import attributions as of_tokens
+from featurelib.live.worker.tokens import read_tokens
 from featurelib.sae.encoder_view import readout
 from featurelib.sae.model import SAE
+from featurelib.sae.near_misses import nearest_at_gate
 from featurelib.stats import correlation, rank_correlation
 
 AT_ONCE = 16
@@ -42,6 +45,9 @@ def attributions(generation: Path, text: str, feature_ids: Sequence[int]) -> lis
     """Return what each word of a text adds to the pre-activations of some features."""
     sae, embedder = open_sae(generation), open_embedder(generation)
     check_features(sae, feature_ids)
+    tokens = token_embedder(generation)
+    if tokens is not None:
+        return of_tokens(generation, tokens, text, feature_ids)
     words, by_word, embedding = _attribute(embedder, sae, text, feature_ids)
     at_gate = next(iter(sae.at_gate(embedding[None])))
     return [
@@ -71,7 +77,7 @@ def without_words(generation: Path, text: str, feature_id: int, most: int) -> De
     attributed = _attribute(embedder, sae, text, [feature_id]) if embedder.whole_reason is None else None
     starts, ends = (attributed.words.starts, attributed.words.ends) if attributed else _read_words(embedder, text)
     shortened = [without_word(text, start, end) for start, end in zip(starts[:most], ends[:most], strict=True)]
-    values = _pre_activations(embedder, sae, [text, *shortened], feature_id)
+    values = _pre_activations(generation, sae, [text, *shortened], feature_id)
     changes = values[0] - values[1:]
     n = len(changes)
     by_word = attributed.attributions.by_word[:n, 0] if attributed else None
@@ -102,13 +108,21 @@ def _read_words(embedder: Embedder, text: str) -> tuple[np.ndarray, np.ndarray]:
     return spans[:, 0], spans[:, 1]
 
 
-def _pre_activations(embedder: Embedder, sae: SAE, texts: list[str], feature_id: int) -> np.ndarray:
-    """Return the feature's pre-activations on as many texts as there is time for, AT_ONCE at least; float32 [n]."""
+def _pre_activations(generation: Path, sae: SAE, texts: list[str], feature_id: int) -> np.ndarray:
+    """Return the feature's pre-activations on as many texts as there is time for, AT_ONCE at least; float32 [n].
+
+    In a token run a text's is that of its token nearest to firing.
+    """
+    embedder, tokens = open_embedder(generation), token_embedder(generation)
     until = time.monotonic() + SECONDS
     batches: list[np.ndarray] = []
     for start in range(0, len(texts), AT_ONCE):
-        x = embedder.embed(texts[start : start + AT_ONCE])
-        batches.append(sae.pre_activations(x)[:, feature_id].numpy())
+        some = texts[start : start + AT_ONCE]
+        if tokens is None:
+            batches.append(sae.pre_activations(embedder.embed(some))[:, feature_id].numpy())
+        else:
+            gates = [nearest_at_gate(sae, rows.states) for rows in read_tokens(generation, tokens, some)]
+            batches.append(np.array([float(gate.pre_activations[0, feature_id]) for gate in gates], np.float32))
         if time.monotonic() > until:
             break
     return np.concatenate(batches)

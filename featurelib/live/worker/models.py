@@ -5,15 +5,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
+import pyarrow.parquet as pq
 
-from featurelib.embedder import DEFAULT_EMBEDDER, Embedder, find_embedder, load_embedder
+from featurelib.embedder import (
+    DEFAULT_EMBEDDER,
+    Embedder,
+    HiddenStateOptions,
+    TokenEmbedder,
+    find_embedder,
+    load_embedder,
+)
 from featurelib.sae.checkpoints import load_sae
 from featurelib.sae.evaluation import Moments
 from featurelib.sae.model import SAE
-from featurelib.schema import EMBEDDINGS, Refusal, RunNotReady
+from featurelib.schema import EMBEDDINGS, TOKENS, Refusal, RunNotReady
 from featurelib.storage import files
 from featurelib.storage.embeddings import read_embeddings
 from featurelib.storage.progress import say_how_to_build
@@ -64,7 +72,15 @@ def open_embedder(generation: Path) -> Embedder:
         facts["normalize"],
         facts["max_seq_length"],
         facts["weights_sha256"],
+        HiddenStateOptions(**facts["hidden_states"]) if facts.get("hidden_states") else None,
     )
+
+
+def token_embedder(generation: Path) -> TokenEmbedder | None:
+    """Return the embedder of a token run, which gives the states of single tokens; None for another run."""
+    if embedder_facts(generation)["pooling"] != "none":
+        return None
+    return cast(TokenEmbedder, open_embedder(generation))
 
 
 @lru_cache(maxsize=EMBEDDERS)
@@ -76,6 +92,7 @@ def _load_embedder(
     normalize: bool,
     max_seq_length: int | None,
     weights_sha256: str,
+    hidden_states: HiddenStateOptions | None,
 ) -> Embedder:
     try:
         embedder_files = find_embedder(place, revision=revision)
@@ -96,6 +113,7 @@ def _load_embedder(
         normalize=normalize,
         max_seq_length=max_seq_length,
         device="cpu",
+        hidden_states=hidden_states,
     )
 
 
@@ -150,4 +168,21 @@ def _mean_embedding(generation: Path, stamp: Stamp) -> np.ndarray:
     for number, part in enumerate(parts):
         x = read_embeddings(part)
         moments = (Moments.none(x.shape[1]) if number == 0 else moments).add(x)
+    return moments.mean
+
+
+def mean_token(generation: Path) -> np.ndarray:
+    """Return the mean state of the tokens of a token run, float64 [d]: that of its texts' means, by their tokens."""
+    return _mean_token(generation, stamp(Generation(generation).file(EMBEDDINGS)))
+
+
+@lru_cache(maxsize=SAES)
+def _mean_token(generation: Path, stamp: Stamp) -> np.ndarray:
+    opened = Generation(generation)
+    moments = Moments.none(0)
+    for part, tokens in zip(opened.parts(EMBEDDINGS), opened.parts(TOKENS), strict=True):
+        means, text_ids = read_embeddings(part), pq.read_table(tokens, columns=["text_id"])["text_id"].to_numpy()
+        counts = np.unique(text_ids, return_counts=True)[1]
+        sums = (means.astype(np.float64) * counts[:, None]).sum(axis=0)
+        moments = Moments(moments.n + int(counts.sum()), moments.total + sums if moments.n else sums)
     return moments.mean

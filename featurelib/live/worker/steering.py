@@ -22,6 +22,7 @@ CHECKED = 8
 
 def steer(generation: Path, text: str | list[float], feature_ids: list[int], activations: list[float]) -> Steered:
     """Return the embedding of a text, typed or stored, before and after features are set to `activations`."""
+    _refuse_tokens(generation)
     sae = open_sae(generation)
     x = _embedding(generation, text, sae)
     _check(sae, feature_ids, activations)
@@ -49,9 +50,18 @@ def steer(generation: Path, text: str | list[float], feature_ids: list[int], act
 
 def similarity(generation: Path, a: str | list[float], b: str | list[float]) -> steering.Similarity:
     """Return the cosine of two texts, typed or stored, as a sum."""
+    _refuse_tokens(generation)
     sae = open_sae(generation)
     first, second = (steering.decompose(sae, _embedding(generation, text, sae)) for text in (a, b))
     return steering.similarity(first, second)
+
+
+def _refuse_tokens(generation: Path) -> None:
+    if embedder_facts(generation)["pooling"] == "none":
+        raise Refusal(
+            "the features of this run are those of single tokens, and a text has no embedding that they add up to; "
+            "change them in the model itself, on the page Intervene."
+        )
 
 
 def _embedding(generation: Path, text: str | list[float], sae: SAE) -> np.ndarray:

@@ -19,6 +19,8 @@ from featurelib.schema import (
     LABELS,
     TABLES,
     TEXT_SUMMARIES,
+    TOKEN_BY_FEATURE,
+    TOKENS,
     Refusal,
     Table,
 )
@@ -38,6 +40,7 @@ from featurelib.storage.index import arrays
 from featurelib.storage.index.nearest_places import FILE, FROM, write_nearest
 from featurelib.storage.index.opened import CODED, ROWS_FILE, VALUES
 from featurelib.storage.index.rows import KEYS, Writer
+from featurelib.storage.index.token_arrays import TokenSizes, write_tokens
 from featurelib.storage.index.whole import find, write
 from featurelib.storage.own_columns import MetadataColumn, telling_columns
 from featurelib.storage.runs import Generation
@@ -69,6 +72,10 @@ def _fill(generation: Generation, folder: Path, say: Say) -> None:
         say("activations")
         _by_feature(store, folder)
         _by_text(store, folder)
+        if store.has(TOKENS):
+            say("tokens")
+            size = TokenSizes(store.n_texts, *(_n_rows(store, table) for table in (TOKENS, FEATURES, TOKEN_BY_FEATURE)))
+            write_tokens(folder, batches(store, TOKENS), batches(store, TOKEN_BY_FEATURE), size)
         say("embeddings")
         _embeddings(generation, folder)
         _label_vectors(store, folder)

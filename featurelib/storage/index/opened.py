@@ -12,6 +12,7 @@ import pyarrow as pa
 from featurelib.storage.index.arrays import Arrays
 from featurelib.storage.index.nearest_places import FILE, NearestPlaces
 from featurelib.storage.index.rows import Rows
+from featurelib.storage.index.token_arrays import TokenArrays
 from featurelib.storage.index.whole import Stamp, stamp
 
 ROWS_FILE = "rows.sqlite"
@@ -50,6 +51,11 @@ class Index:
     def arrays(self) -> Arrays:
         """Activations, codes and embeddings."""
         return Arrays(self.folder)
+
+    @cached_property
+    def tokens(self) -> TokenArrays:
+        """Where tokens stand and what fires on them, in a token run."""
+        return TokenArrays(self.folder)
 
     @cached_property
     def nearest(self) -> NearestPlaces | None:

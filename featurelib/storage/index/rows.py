@@ -46,6 +46,9 @@ KEYS: dict[str, tuple[str, ...]] = {
     "text_words": ("text_id",),
     "copies": ("text_id",),
     "text_layout": ("text_id",),
+    "token_features": ("feature_id",),
+    "feature_tokens": ("feature_id",),
+    "vocabulary": ("token_id",),
 }
 """The tables that are copied, and the columns by which their rows are found."""
 ALSO = {"families": (("parent_id",), ("family_id",)), "audit": (("flagged", "check"),)}

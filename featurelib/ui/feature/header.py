@@ -115,11 +115,11 @@ def value_box(counted: Mapping[str, int]) -> str | None:
     return choice_box("Value", "value", list(counted), show=shown, label_visibility="collapsed", width=230)
 
 
-def band_head(rows: Rows) -> None:
+def band_head(rows: Rows, unit: str) -> None:
     """The head of one quarter of the activations: its range, how many of its texts are shown."""
     first = rows[0]
     span = f"{number(first['low'])} to {number(first['high'])}"
-    heading(BANDS[first["band"] - 1], f"{span} · {len(rows)} of its {count(first['n_band'])} texts, drawn at random")
+    heading(BANDS[first["band"] - 1], f"{span} · {len(rows)} of its {count(first['n_band'])} {unit}, drawn at random")
 
 
 def test_line() -> str:

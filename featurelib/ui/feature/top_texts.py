@@ -26,6 +26,7 @@ from featurelib.ui.texts.metadata import MOST_VALUES, how_many_offered
 from featurelib.ui.texts.text_list import text_of
 
 PER_PAGE = 10
+ADDED = "What each word adds to the pre-activation"
 VIEWS = {"top": "Top texts", "bands": "Bands", "random": "Random", "near": "Near misses"}
 
 
@@ -76,25 +77,31 @@ def _top_texts(drawing: Drawing, column: str | None, value: str | None) -> None:
 
 def _colour_head(opened: Opened) -> bool:
     """Say what the colours are, or why there are none, with a switch for them; whether there are to be colours."""
-    reason = queries.no_words_reason(opened.store)
+    of_tokens = queries.has_tokens(opened.store)
+    reason = None if of_tokens else queries.no_words_reason(opened.store)
     if reason is not None:
         sentence(f"The words are not coloured: {reason}.")
         return False
-    if not opened.store.has(ATTRIBUTIONS):
+    if not of_tokens and not opened.store.has(ATTRIBUTIONS):
         return False
+    title, help = ("Activation on each token", highlight.TOKENS) if of_tokens else (ADDED, highlight.ATTRIBUTIONS)
+    legend = highlight.token_legend() if of_tokens else highlight.legend()
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute", key="colours"):
-        head = tag("span", "What each word adds to the pre-activation", cls="term muted", help=highlight.ATTRIBUTIONS)
-        html(tag("div", head, highlight.legend()), width="content")
+        html(tag("div", tag("span", title, cls="term muted", help=help), legend), width="content")
         plain = toggle("Plain", "plain", resets=())
     return not plain
 
 
 def _quantile_bands(drawing: Drawing) -> None:
-    """Texts drawn from each quarter of its activations, so that not only the extremes are seen."""
+    """Texts drawn from each quarter of its activations, so that not only the extremes are seen.
+
+    In a token run the quarters are those of its activations on tokens.
+    """
     store, feature = drawing.opened.store, drawing.feature
-    rows = queries.bands(store, feature.feature_id).to_pylist()
+    of_tokens = queries.has_tokens(store)
+    rows = (queries.token_bands if of_tokens else queries.bands)(store, feature.feature_id).to_pylist()
     for band, members in groupby(rows, lambda row: row["band"]):
         of_band = list(members)
-        band_head(of_band)
+        band_head(of_band, "tokens" if of_tokens else "texts")
         shown = [text_of(row, store, feature.max_activation) for row in of_band]
         drawing.draw(f"band{band}", shown, before="also active:")

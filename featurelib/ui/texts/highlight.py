@@ -11,7 +11,7 @@ from __future__ import annotations
 import html as escaping
 import math
 from bisect import bisect_left
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,6 +33,10 @@ ATTRIBUTIONS = (
     "What each word adds to the pre-activation. With the special tokens and the constant, the attributions add up to "
     "it exactly. An attribution belongs to a position whose state has seen the other words too, so deleting the word "
     "may have another effect."
+)
+TOKENS = (
+    "The feature's activation on each token. The model has read the tokens before it too, and with a causal model "
+    "nothing behind it; the number appears on hover."
 )
 SPECIAL = "What the model's own tokens, such as [CLS] and [SEP], and those of the prompt add."
 CONSTANT = "What no token adds: the encoder's bias, and the decoder's where it is subtracted from the input."
@@ -102,9 +106,19 @@ class ColouredText:
 
 
 def coloured_text(
-    text: str, starts: Offsets, ends: Offsets, attributions: Sequence[float] | np.ndarray, *, title: str = ""
+    text: str,
+    starts: Offsets,
+    ends: Offsets,
+    attributions: Sequence[float] | np.ndarray,
+    *,
+    title: str = "",
+    spoken: Callable[[float], str] | None = None,
 ) -> ColouredText:
-    """Colour the words of a text, at [starts, ends) in characters; `title` is bold where the text begins with it."""
+    """Colour the words of a text, at [starts, ends) in characters; `title` is bold where the text begins with it.
+
+    `spoken` writes the value that appears on hover: with its sign, unless said otherwise.
+    """
+    spoken = spoken or signed
     bold = len(title) if title and text.startswith(title) else 0
     values = np.asarray(attributions, np.float64)
     largest = float(np.abs(values).max(initial=0.0)) or 1.0
@@ -120,7 +134,7 @@ def coloured_text(
             inner = text[start:end] if is_plain else _shown(text[start:end])
             inner = f"<b>{inner}</b>" if start < bold else inner
             kind = "up" if value > 0 else "down"
-            html = f"<i class={kind} style=--p:{strength} data-add={signed(value)}>{inner}</i>"
+            html = f"<i class={kind} style=--p:{strength} data-add={spoken(value)}>{inner}</i>"
             words.append((start, end, html))
             at = end
     return ColouredText(text, words, bold, (starts, ends, values), is_plain)
@@ -213,6 +227,12 @@ def legend(adds: str = "adds to it", subtracts: str = "subtracts from it") -> Ht
     )
 
 
+def token_legend() -> Html:
+    """What the colours of tokens mean."""
+    up = tag("span", Html(f'<i class="up" style="--p:{STRONGEST}">a token</i>'), "it fires here")
+    return tag("div", up, tag("span", "stronger colour = closer to this text's largest"), cls="words-legend")
+
+
 def bars(attribution: Attribution) -> Html:
     """The sum: what the words, the special tokens and the constant add, the pre-activation, and its threshold."""
     words = float(np.sum(attribution.by_word, dtype=np.float64))
@@ -247,7 +267,11 @@ def _cell(name: str, value: float, largest: float, help: str, *, plain_bar: bool
 
 
 def attributed_text(text: str, attribution: Attribution, *, title: str = "", cut: int | None = None) -> Html:
-    """A text with its words coloured by their attributions, the legend, and the sum."""
+    """A text with its words coloured by their attributions, the legend, and the sum; or its tokens by activation."""
+    if not attribution.is_sum:
+        places = attribution.starts, attribution.ends, attribution.by_word
+        coloured = coloured_text(text, *places, title=title, spoken=number)
+        return tag("div", _head("Activation on each token", TOKENS), whole(coloured, cut), token_legend())
     head = _head("What each word adds to the pre-activation", ATTRIBUTIONS)
     words = highlighted(text, attribution.starts, attribution.ends, attribution.by_word, title=title, cut=cut)
     return tag("div", head, words, legend(), bars(attribution))

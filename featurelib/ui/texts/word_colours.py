@@ -16,9 +16,9 @@ import streamlit as st
 
 from featurelib import queries
 from featurelib.live.results import Attribution
-from featurelib.queries import Feature
+from featurelib.queries import Feature, TokensOfText
 from featurelib.schema import ATTRIBUTIONS, Refusal
-from featurelib.ui.kit.elements import Html
+from featurelib.ui.kit.elements import Html, count, number
 from featurelib.ui.kit.session import Opened, live, place_of
 from featurelib.ui.texts import highlight
 from featurelib.ui.texts.text_list import OPENING, ShownText
@@ -83,7 +83,9 @@ def _key(opened: Opened, feature: Feature, text_id: int) -> object:
 
 
 def coloured(opened: Opened, feature: Feature, shown: Sequence[ShownText]) -> Coloured:
-    """Colour the words of texts by what is stored, or what the worker has said of them."""
+    """Colour the words of texts by what is stored, or what the worker has said of them; in a token run the tokens."""
+    if queries.has_tokens(opened.store):
+        return Coloured(_with_tokens(opened, feature, shown), [], "")
     known = _stored(opened, feature, shown)
     later, reason = [], ""
     for text in [text for text in shown if text.text_id not in known]:
@@ -123,6 +125,21 @@ def _stored(opened: Opened, feature: Feature, shown: Sequence[ShownText]) -> dic
         return {}
     rows = queries.contributions(opened.store, feature.feature_id, [text.text_id for text in shown]).to_pylist()
     return {row["text_id"]: highlight.stored(row, feature.feature_id, feature.threshold or 0.0) for row in rows}
+
+
+def _with_tokens(opened: Opened, feature: Feature, shown: Sequence[ShownText]) -> list[ShownText]:
+    """Texts with the tokens coloured on which the feature fires; every such token is stored."""
+    fired = queries.token_activations(opened.store, feature.feature_id, [text.text_id for text in shown])
+    return [_with_fired(text, fired[text.text_id]) if text.text_id in fired else text for text in shown]
+
+
+def _with_fired(shown: ShownText, tokens: TokensOfText) -> ShownText:
+    title, places = shown.title, (tokens.starts, tokens.ends)
+    coloured = highlight.coloured_text(shown.text, *places, tokens.activations, title=title, spoken=number)
+    n = len(tokens.activations)
+    about = (f"{count(n)} {'token' if n == 1 else 'tokens'}", *shown.about)
+    brief = highlight.opening(coloured, OPENING + len(title))
+    return replace(shown, opening=brief, whole=highlight.whole(coloured, shown.cut), about=about)
 
 
 def _with_words(shown: ShownText, attribution: Attribution) -> ShownText:

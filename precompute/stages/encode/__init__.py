@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from featurelib.sae import evaluation
 from featurelib.sae.checkpoints import load_sae
 from featurelib.sae.evaluation import Metric, Quality
 from featurelib.sae.model import SAE
+from featurelib.sae.pooling import DEFAULT
 from featurelib.schema import (
     BY_FEATURE,
     BY_TEXT,
@@ -52,7 +54,8 @@ def encode(job: Job) -> Made:
     _write_directions(generation, sae)
     metrics = _evaluate(sae, measured, counts, split)
     generation.write_rows(EVALUATION, metrics)
-    return _made(sae, metrics, measured, int(counts.sum()))
+    made = _made(sae, metrics, measured, int(counts.sum()))
+    return replace(made, facts=made.facts | {"pool": job.config.pool or DEFAULT}) if job.config.has_tokens else made
 
 
 STAGE = Stage(
