@@ -18,6 +18,7 @@ MENU = {
         ("search.py", "Search"),
         ("try.py", "Try a text"),
         ("steer.py", "Steer"),
+        ("intervene.py", "Intervene"),
         ("textmap.py", "Text map"),
         ("combine.py", "Combine"),
     ],

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +19,17 @@ import numpy as np
 from featurelib.live.results import (
     Attribution,
     Deletions,
+    FeatureChange,
     FeatureOnText,
+    Intervened,
+    PromptFeatures,
     Similarity,
     Steered,
     TriedClosely,
     TriedText,
     from_json,
 )
-from featurelib.live.worker_process import Worker, WorkerDied
+from featurelib.live.worker_process import LOOK_SECONDS, Worker, WorkerDied
 from featurelib.schema import Refusal, RunNotReady
 
 LONGEST_TEXT = 20_000
@@ -40,6 +44,12 @@ MOST_WORDS = 200
 """Words of a text that are deleted one at a time."""
 LINES_AT_ONCE = 32
 """Texts of one question to the worker: each question stays within its time, and other users need not wait for all."""
+LONGEST_PROMPT = 4_000
+"""Characters of a prompt that a language model continues."""
+MOST_NEW = 60
+"""Tokens that it writes after it."""
+JOB_SECONDS = 20.0
+"""How long it may write, both continuations together, once it is loaded."""
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -126,6 +136,44 @@ class Live:
         """Return the cosine of two texts as a sum; each is typed, or the stored embedding of one."""
         return from_json(Similarity, self._answer("similarity", generation, a=_sent(a), b=_sent(b)))
 
+    def prompt_features(self, generation: Path, prompt: str) -> PromptFeatures:
+        """Return the features that fire on the tokens of a prompt; Refusal where the run is none of tokens."""
+        return from_json(PromptFeatures, self._answer("prompt_features", generation, prompt=_checked_prompt(prompt)))
+
+    def intervene(
+        self,
+        generation: Path,
+        prompt: str,
+        changes: Sequence[FeatureChange],
+        *,
+        where: str = "all",
+        n_tokens: int = 40,
+        temperature: float = 0.0,
+        seed: int = 0,
+        cancelled: Callable[[], bool] | None = None,
+    ) -> Intervened:
+        """Return what the run's language model makes of a prompt, as it is and with features changed.
+
+        `where` is all, prompt or generated; up to 60 new tokens within 20 seconds. `cancelled` is asked while the
+        worker computes, and where it says yes this ends with a Refusal, as it does for an unknown feature, a prompt of
+        more than 4,000 characters, and a run that is none of tokens.
+        """
+        if not 0 <= n_tokens <= MOST_NEW:
+            raise Refusal(f"{n_tokens} new tokens are asked for; at most {MOST_NEW} can be written.")
+        answer = self._answer(
+            "intervene",
+            generation,
+            cancelled,
+            prompt=_checked_prompt(prompt),
+            changes=[[int(change.feature_id), change.kind, float(change.value)] for change in changes],
+            where=where,
+            n_tokens=int(n_tokens),
+            temperature=float(temperature),
+            seed=int(seed),
+            seconds=JOB_SECONDS,
+        )
+        return from_json(Intervened, answer)
+
     def close(self) -> None:
         """Stop the worker; the next question starts another."""
         with self._asking:
@@ -134,21 +182,23 @@ class Live:
     def _ask(self, question: str, generation: Path, text: str, **values: Any) -> Any:
         return self._answer(question, generation, text=_checked(text), **values)
 
-    def _answer(self, question: str, generation: Path, **values: Any) -> Any:
-        reply = self._exchange({"question": question, "generation": str(generation.resolve()), **values})
+    def _answer(
+        self, question: str, generation: Path, cancelled: Callable[[], bool] | None = None, /, **values: Any
+    ) -> Any:
+        asked = {"question": question, "generation": str(generation.resolve()), **values}
+        reply = self._exchange(asked, cancelled)
         if "refusal" in reply:
             raise (RunNotReady if reply["not_ready"] else Refusal)(reply["refusal"])
         return reply["answer"]
 
-    def _exchange(self, question: dict[str, Any]) -> dict[str, Any]:
-        if not self._asking.acquire(timeout=self._start_seconds + self._answer_seconds):
-            raise Refusal("too many texts are being tried at once; try again in a minute.")
+    def _exchange(self, question: dict[str, Any], cancelled: Callable[[], bool] | None) -> dict[str, Any]:
+        self._wait_for_turn(cancelled)
         try:
             try:
-                return self._running().exchange(question, self._answer_seconds)
+                return self._running().exchange(question, self._answer_seconds, cancelled)
             except WorkerDied:
                 self._stop()
-                return self._running().exchange(question, self._answer_seconds)
+                return self._running().exchange(question, self._answer_seconds, cancelled)
         except WorkerDied as error:
             self._stop()
             raise Refusal(f"the worker that embeds texts stopped twice ({error}); see the server's log.") from error
@@ -160,6 +210,14 @@ class Live:
             ) from error
         finally:
             self._asking.release()
+
+    def _wait_for_turn(self, cancelled: Callable[[], bool] | None) -> None:
+        until = time.monotonic() + self._start_seconds + self._answer_seconds
+        while not self._asking.acquire(timeout=LOOK_SECONDS if cancelled else self._start_seconds):
+            if cancelled and cancelled():
+                raise Refusal("cancelled before it began.")
+            if time.monotonic() > until:
+                raise Refusal("too many texts are being tried at once; try again in a minute.")
 
     def _running(self) -> Worker:
         if self._worker is None or not self._worker.alive:
@@ -181,6 +239,15 @@ def _checked(text: str) -> str:
     if len(text) > LONGEST_TEXT:
         raise Refusal(f"the text has {len(text):,} characters; at most {LONGEST_TEXT:,} can be tried: shorten it.")
     return text
+
+
+def _checked_prompt(prompt: str) -> str:
+    """The prompt as `_checked` leaves a text; Refusal when it is empty or too long to be continued."""
+    if len(prompt) > LONGEST_PROMPT:
+        raise Refusal(
+            f"the prompt has {len(prompt):,} characters; at most {LONGEST_PROMPT:,} can be continued: shorten it."
+        )
+    return _checked(prompt)
 
 
 def _sent(text: str | np.ndarray) -> str | list[float]:

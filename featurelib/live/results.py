@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -17,10 +17,10 @@ from featurelib.steering import Similarity as Similarity
 Answer = TypeVar("Answer")
 
 DTYPES: dict[str, Any] = {
-    **dict.fromkeys(("feature_ids", "after_ids", "missed_ids", "pairs", "starts", "ends"), np.int32),
+    **dict.fromkeys(("feature_ids", "after_ids", "missed_ids", "pairs", "starts", "ends", "places"), np.int32),
     **dict.fromkeys(("activations", "after_activations", "missed_pre_activations", "missed_thresholds"), np.float32),
     **dict.fromkeys(("embedding", "before", "after", "by_word", "changes"), np.float32),
-    **dict.fromkeys(("shares", "pair_shares"), np.float64),
+    **dict.fromkeys(("shares", "pair_shares", "before_shares", "after_shares"), np.float64),
 }
 """The type of each array, by the name of its field."""
 PAIRED = {("Similarity", "activations"), ("Similarity", "pairs")}
@@ -151,6 +151,57 @@ class Steered:
     """The features that fire when `after` is encoded again, the most strongly active first, int32 [m]."""
     after_activations: np.ndarray
     """float32 [m]."""
+
+
+@dataclass(frozen=True, eq=False)
+class PromptFeatures:
+    """The features that fire on the tokens of a prompt."""
+
+    tokens: tuple[str, ...]
+    """What each token writes, BOS and the chat template's left out."""
+    feature_ids: np.ndarray
+    """The features, that with the strongest token first, int32 [n]."""
+    activations: np.ndarray
+    """The greatest activation of each, float32 [n]."""
+    places: np.ndarray
+    """Which of the tokens has it, int32 [n]."""
+
+
+@dataclass(frozen=True, eq=False)
+class Intervened:
+    """A prompt continued by a run's language model, as it is and with features changed."""
+
+    before_text: str
+    """What it writes as it is."""
+    after_text: str
+    """What it writes with the changes."""
+    before_end: str
+    """Why the first ends where it does: stop, tokens, seconds or context."""
+    after_end: str
+    """Why the second does."""
+    next_words: tuple[str, ...]
+    """The next tokens that are likeliest in one of both."""
+    before_shares: np.ndarray
+    """The probability of each as the model is, float64 [n]."""
+    after_shares: np.ndarray
+    """With the changes."""
+    kl: float
+    """KL(before ‖ after) of the next token, in nats."""
+    before_loss: float | None
+    """Mean −ln p of the prompt's tokens, in nats; None for a prompt of one token."""
+    after_loss: float | None
+    """The same with the changes."""
+    n_prompt: int
+    """Tokens of the prompt, BOS included."""
+
+
+class FeatureChange(NamedTuple):
+    """What is done to the activation of one feature."""
+
+    feature_id: int
+    kind: str
+    """set, add or multiply."""
+    value: float
 
 
 def to_json(answer: Any) -> Any:

@@ -13,10 +13,13 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
 
 PROJECT = Path(__file__).resolve().parent.parent.parent
+LOOK_SECONDS = 0.1
+"""How often it is asked whether a question is cancelled."""
 LOG_LINES = 100
 LOG_CHARACTERS = 2000
 THREADS = max(1, min(4, (os.cpu_count() or 2) // 2))
@@ -72,11 +75,19 @@ class Worker:
         """The number of its process."""
         return self._child.pid
 
-    def exchange(self, question: dict[str, Any], seconds: float) -> dict[str, Any]:
-        """Return the reply to a question; raises WorkerDied, or TimeoutError after `seconds`, sending it included."""
+    def exchange(
+        self, question: dict[str, Any], seconds: float, cancelled: Callable[[], bool] | None = None
+    ) -> dict[str, Any]:
+        """Return the reply to a question; raises WorkerDied, or TimeoutError after `seconds`, sending it included.
+
+        Where `cancelled` says yes meanwhile the worker is told to end, and its reply is waited for.
+        """
         number = next(self._numbers)
-        self._questions.put(json.dumps({"number": number, **question}).encode() + b"\n")
-        return self._await(number, seconds)
+        self._ask({"number": number, **question})
+        return self._await(number, seconds, cancelled)
+
+    def _ask(self, question: dict[str, Any]) -> None:
+        self._questions.put(json.dumps(question).encode() + b"\n")
 
     def stop(self) -> None:
         """Kill it, if it has not ended; its threads let go of its pipes then, even one that is writing."""
@@ -85,13 +96,19 @@ class Worker:
         self._child.wait()
         self._questions.put(None)
 
-    def _await(self, number: int | str, seconds: float) -> dict[str, Any]:
+    def _await(self, number: int | str, seconds: float, cancelled: Callable[[], bool] | None = None) -> dict[str, Any]:
         until = time.monotonic() + seconds
         while True:
+            left = max(until - time.monotonic(), 0.001)
             try:
-                line = self._lines.get(timeout=max(until - time.monotonic(), 0.001))
+                line = self._lines.get(timeout=min(left, LOOK_SECONDS) if cancelled else left)
             except queue.Empty as error:
-                raise TimeoutError(f"{seconds:g}") from error
+                if time.monotonic() >= until:
+                    raise TimeoutError(f"{seconds:g}") from error
+                if cancelled and cancelled():
+                    self._ask({"cancel": number})
+                    cancelled = None
+                continue
             if line is None:
                 raise WorkerDied(self._end_of_log())
             try:

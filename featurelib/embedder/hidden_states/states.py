@@ -22,10 +22,15 @@ class _Reached(Exception):  # noqa: N818
 class StateReader:
     """Reads the hidden states of a loaded model at one hook."""
 
-    def __init__(self, loaded: LoadedModel, hook: Hook) -> None:
-        """Put the hook on for good: this model is the reader's own. Raises Refusal for a hook it does not have."""
-        self.loaded, self.hook = loaded, hook
-        attach(loaded.model, hook, loaded.name, _stop)
+    def __init__(self, loaded: LoadedModel, hook: Hook, *, shared: bool = False) -> None:
+        """Put the hook on for good, or, on a model that is `shared` with others, for the time of each reading.
+
+        Raises Refusal for a hook that the model does not have.
+        """
+        self.loaded, self.hook, self.shared = loaded, hook, shared
+        attached = attach(loaded.model, hook, loaded.name, _stop)
+        if shared:
+            attached.remove()
 
     def read(self, windows: Sequence[Window]) -> list[np.ndarray]:
         """Return the states of all tokens of each window, float32 [n, d]."""
@@ -37,7 +42,12 @@ class StateReader:
         for row, window in enumerate(windows):
             ids[row, : len(window.ids)] = torch.from_numpy(window.ids.astype(np.int64))
             mask[row, : len(window.ids)] = 1
-        states = self._run(ids.to(self.loaded.device), mask.to(self.loaded.device)).float().cpu().numpy()
+        attached = attach(self.loaded.model, self.hook, self.loaded.name, _stop) if self.shared else None
+        try:
+            states = self._run(ids.to(self.loaded.device), mask.to(self.loaded.device)).float().cpu().numpy()
+        finally:
+            if attached is not None:
+                attached.remove()
         return [states[row, : len(window.ids)] for row, window in enumerate(windows)]
 
     def _run(self, ids: Any, mask: Any) -> Any:

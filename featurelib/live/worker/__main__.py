@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from featurelib.live.results import to_json
+from featurelib.live.worker import cancelling
 from featurelib.live.worker_process import THREADS
 from featurelib.schema import Refusal, RunNotReady
 
@@ -29,6 +30,7 @@ def main() -> None:
     while True:
         question = json.loads(lines.get())
         number, answer = question.pop("number"), questions[question.pop("question")]
+        cancelling.begin(number)
         _write(
             answers, {"number": number, **_answer(answer, **question | {"generation": Path(question["generation"])})}
         )
@@ -38,7 +40,7 @@ def _questions() -> dict[str, Callable[..., Any]]:
     """Import the models' libraries, which takes seconds, and return what can be asked."""
     import torch
 
-    from featurelib.live.worker import attribution, steering, try_text
+    from featurelib.live.worker import attribution, intervention, steering, try_text
 
     torch.set_num_threads(THREADS)
     return {
@@ -52,6 +54,8 @@ def _questions() -> dict[str, Callable[..., Any]]:
         "attributions": attribution.attributions,
         "attributions_of": attribution.attributions_of,
         "without_words": attribution.without_words,
+        "prompt_features": intervention.prompt_features,
+        "intervene": intervention.intervene,
     }
 
 
@@ -65,7 +69,10 @@ def _own_stdout() -> IO[str]:
 
 def _read(lines: queue.SimpleQueue[str]) -> None:
     for line in sys.stdin:
-        lines.put(line)
+        if line.startswith('{"cancel"'):
+            cancelling.cancel(json.loads(line)["cancel"])
+        else:
+            lines.put(line)
     os._exit(0)
 
 

@@ -63,7 +63,7 @@ def open_embedder(generation: Path) -> Embedder:
                 "is not known; build it again with --embedder NAME beside --embeddings to try texts."
             )
         facts = facts["embedder"]
-    folder = _local_folder(generation) if facts["origin"] == "local" else None
+    folder = local_folder(generation) if facts["origin"] == "local" else None
     return _load_embedder(
         folder or facts["name"],
         facts["name"],
@@ -117,7 +117,7 @@ def _load_embedder(
     )
 
 
-def _local_folder(generation: Path) -> str:
+def local_folder(generation: Path) -> str:
     """Return where a local embedder lay when this run, or an older generation of it, was built here."""
     for volatile in (generation / "volatile.json", *sorted(generation.parent.glob("g*/volatile.json"), reverse=True)):
         if volatile.is_file():

@@ -40,7 +40,7 @@ DARK = Colours(
 FOLDER = Path(__file__).with_name("css")
 SHEETS = (
     "base", "tables", "reading", "highlight", "text_input", "audit", "fidelity", "evaluation", "families", "matching",
-    "similar", "slices", "grid", "steering", "textmap", "logits",
+    "similar", "slices", "grid", "steering", "intervene", "textmap", "logits",
 )  # fmt: skip
 """The files of the folder css, in the order of the cascade: what all pages have first, then one for each subject."""
 
