@@ -9,6 +9,7 @@ import streamlit as st
 
 from featurelib import charts, queries, ui
 from featurelib.schema import Refusal
+from featurelib.ui.evaluation import features as of_features
 from featurelib.ui.evaluation import labels
 from featurelib.ui.evaluation import sae as evaluation
 
@@ -100,6 +101,10 @@ with narrow:
     evaluation.of_weights(metrics)
 texts(run, metrics, splits)
 features(run)
+with ui.section():
+    of_features.weights(run)
+with ui.section():
+    of_features.densities(run)
 with ui.section():
     labels.summary(run)
 evaluation.all_rows(run)

@@ -125,6 +125,14 @@ from featurelib.queries.trend import (
     trend_of,
     trend_rows,
 )
+from featurelib.queries.weights import (
+    Densities,
+    densities_then_and_now,
+    has_source_densities,
+    n_of_density,
+    of_tokens,
+    weight_rows,
+)
 from featurelib.schema.records import ExplanationScore, Fidelity
 from featurelib.storage.own_columns import (
     MetadataColumn,
