@@ -70,6 +70,7 @@ from featurelib.queries.features import (
     silent_columns,
 )
 from featurelib.queries.fidelity import fidelity, fidelity_bins, fidelity_summary, keyword_evidence
+from featurelib.queries.fit import FitVerdict, fit_verdict
 from featurelib.queries.matching import firing_pairs, texts_per_feature, why_not_comparable
 from featurelib.queries.metadata import column_values, metadata_values
 from featurelib.queries.near_misses import near_misses

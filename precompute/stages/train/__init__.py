@@ -147,7 +147,7 @@ def _take(job: Job, source: str, parts: tuple[Path, ...], n_texts: int) -> Made:
     save_sae(sae, job.generation.sae_folder)
     _write_densities(job.generation, pretrained.checkpoint.log_density)
     facts = _facts(job.generation, sae, pretrained.name) | {
-        "fit": asdict(pretrained.fit),
+        "fit": asdict(pretrained.fit) | {"sentence": pretrained.fit.sentence} if pretrained.fit else None,
         "format": pretrained.checkpoint.format,
         "remarks": list(pretrained.checkpoint.remarks),
         "source_sha256": weights_sha256(pretrained.place),
