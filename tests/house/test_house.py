@@ -76,8 +76,8 @@ DOORS = {
 BANNED = {"data", "info", "result", "item", "process", "handle", "manager", "helper", "utils"}
 SHARED_SUBJECTS = {
     "attribution", "attributions", "audit", "classify", "coactivation", "combine", "concept", "contrast",
-    "evaluation", "experiments", "explanations", "export", "families", "features", "fidelity", "keywords", "labels",
-    "layout", "map",
+    "evaluation", "experiments", "explanations", "export", "families", "features", "fidelity", "fit", "keywords",
+    "labels", "layout", "map",
     "matching", "metadata", "metrics", "navigation", "near_misses", "overview", "relations", "similar", "slices",
     "steering", "textmap", "texts", "top_texts", "transfer", "trend",
 }  # fmt: skip
