@@ -13,9 +13,9 @@ from featurelib.charts.points import Points
 from featurelib.charts.style import GREY, Colours, density_marks, quiet, share
 
 HEIGHT, SQUARE = 560, 400
-COLUMNS = {"encoder_bias": "encoder bias", "alignment": "alignment", "b_dec_projection": "projection on b_dec"}
+COLUMNS = {"encoder_bias": "encoder bias", "alignment": "alignment", "b_dec_projection": "along b_dec"}
 """What stands along the columns of the matrix."""
-ROWS = {"log10_density": "density", "b_dec_projection": "projection on b_dec", "alignment": "alignment"}
+ROWS = {"log10_density": "density", "b_dec_projection": "along b_dec", "alignment": "alignment"}
 """And along its rows, from above; a pair is drawn once."""
 GAP = 0.035
 """Between two panels, as a share of the figure."""

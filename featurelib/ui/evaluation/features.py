@@ -17,7 +17,7 @@ POINTS = "Each point is a feature, the dead ones in the second colour; a click o
 WEIGHTS = (
     "encoder bias: b_enc, of a gated SAE b_gate\n"
     "alignment: cos(W_enc[:, f], W_dec[f])\n"
-    "projection on b_dec: W_dec[f]·b_dec / ‖W_dec[f]‖, the length of b_dec along the feature's direction\n"
+    "along b_dec: W_dec[f]·b_dec / ‖W_dec[f]‖, the projection of b_dec on its direction\n"
     "density: share of {what} on which it fires, logarithmic; a dead feature stands at half a {one}"
 )
 DENSITIES = (
