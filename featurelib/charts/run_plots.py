@@ -51,14 +51,15 @@ def run_plots(rows: pa.Table, n: int, colours: Colours) -> go.Figure:
     values["log10_density"] = np.where(dead, _half_of_one(n), rows["log10_density"].to_numpy(zero_copy_only=False))
     values = {name: column.astype(np.float32) for name, column in values.items()}
     ids = rows["feature_id"].to_numpy().astype(np.int32)
-    traces, axes = [], {}
+    traces: list[go.Scattergl] = []
+    axes: dict[str, Any] = {}
     for panel in _panels():
         points = Points(ids, values[panel.column], values[panel.row], "feature")
         for chosen, colour in ((~dead, colours.accent), (dead, colours.palette[1])):
             trace = points.drawn(chosen, {"color": colour, "size": _size(len(ids)), "opacity": 0.5})
             traces.append(trace.update(xaxis=f"x{panel.number}", yaxis=f"y{panel.number}"))
         axes |= _axes(panel, values)
-    layout = quiet(HEIGHT, left=58, bottom=44, dragmode="select", clickmode="event+select")
+    layout = quiet(HEIGHT, left=58, bottom=44, dragmode="select")
     return go.Figure(traces, {name: each for name, each in layout.items() if name not in ("xaxis", "yaxis")} | axes)
 
 
@@ -116,7 +117,7 @@ def _axes(panel: Panel, values: dict[str, np.ndarray]) -> dict[str, Any]:
         for name, shown in ((panel.column, COLUMNS[panel.column]), (panel.row, ROWS[panel.row]))
     )
     if panel.row == "log10_density":
-        marks = _marks(y["range"])
+        marks = _marks(_range(values[panel.row]))
         y |= {"tickvals": marks, "ticktext": [share(10.0**mark) for mark in marks]}
     hidden: dict[str, Any] = {"showticklabels": False, "title": None}
     x |= {"domain": [left, left + width], "anchor": f"y{panel.number}"} | ({} if panel.is_lowest else hidden)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from featurelib.sae.checks.fit import MOST_EMBEDDINGS, OFF_SCALE, STILL_RIGHT, Fit, aim, evenly, measure_fit
+from featurelib.sae.checks.fit import MOST_EMBEDDINGS, STILL_RIGHT, Fit, aim, evenly, measure_fit
 from featurelib.stats import rank_correlation
 
 if TYPE_CHECKING:
@@ -26,8 +26,11 @@ MOST_JUDGED = 10_000
 """The embeddings on which densities are counted; the reconstruction is measured on MOST_EMBEDDINGS of them."""
 TURNS = 2
 """How often the embeddings are turned."""
-NO_BETTER = 0.98
-"""The FVU over that of turned embeddings, above which an SAE is not theirs; right ones reached 0.95."""
+NO_BETTER, UNLIKE = 0.98, 0.8
+"""The FVU over that of turned embeddings, and the same at the best length and mean, above both of which an SAE is not
+theirs: on texts unlike those of its training the first alone is reached where their mean is another one."""
+OFF_SCALE = 2.2
+"""How many times too short or too long reconstructions may be; right ones reached 2.1, those scaled by 3 begin at 2.3."""
 OFF_MEAN = 2.0
 """How many times longer or shorter than b_dec the mean may be where the FVU is above 1; right ones reached 1.5."""
 SAME_DIRECTIONS = 0.95
@@ -155,7 +158,7 @@ def _misfit(fit: Fit, turned_fvu: float | None, best_share: float | None) -> lis
     if off_scale and still_right and fit.stretch is not None:
         off = f"{fit.stretch:.2g} times too short" if fit.stretch > 1 else f"{1 / fit.stretch:.2g} times too long"
         return [f"its reconstructions are {off}, so the weights or the embeddings have another scale"]
-    if fit.fvu / turned_fvu >= NO_BETTER:
+    if fit.fvu / turned_fvu >= NO_BETTER and (best_share is None or best_share >= UNLIKE):
         return [
             f"its FVU of {fit.fvu:.3g} is that of the same embeddings turned at random ({turned_fvu:.3g}), so they are "
             "of another layer, of another scale or of another model"
