@@ -9,6 +9,7 @@ import streamlit as st
 
 from featurelib import charts, queries, ui
 from featurelib.schema import Refusal
+from featurelib.ui.evaluation import features as of_features
 from featurelib.ui.evaluation import labels, losses
 from featurelib.ui.evaluation import sae as evaluation
 
@@ -103,6 +104,10 @@ if queries.has_tokens(run.store):
         losses.losses(run.store)
 texts(run, metrics, splits)
 features(run)
+with ui.section():
+    of_features.weights(run)
+with ui.section():
+    of_features.densities(run)
 with ui.section():
     labels.summary(run)
 evaluation.all_rows(run)

@@ -48,6 +48,7 @@ with ui.turn():
     ui.sidebar(MENU, f"{shown.url_path or 'overview'}.py")
     ui.warn_of_damage()
     ui.say_if_being_built()
+    ui.say_fit()
     with ui.section():  # Streamlit logs the traceback of what reaches it, and a Refusal is no error of ours
         shown.run()
     ui.settle(shown.title)

@@ -71,6 +71,7 @@ from featurelib.queries.features import (
     silent_columns,
 )
 from featurelib.queries.fidelity import fidelity, fidelity_bins, fidelity_summary, keyword_evidence
+from featurelib.queries.fit import FitVerdict, fit_verdict
 from featurelib.queries.logit_lens import (
     LogitSpread,
     Token,
@@ -145,6 +146,14 @@ from featurelib.queries.trend import (
     densities_by_bin,
     trend_of,
     trend_rows,
+)
+from featurelib.queries.weights import (
+    Densities,
+    densities_then_and_now,
+    has_source_densities,
+    n_of_density,
+    of_tokens,
+    weight_rows,
 )
 from featurelib.schema.records import ExplanationScore, Fidelity
 from featurelib.storage.own_columns import (

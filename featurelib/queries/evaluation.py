@@ -151,13 +151,18 @@ def threshold_bins(store: Store, n_bins: int = 40) -> pa.Table:
 @once_per_generation
 def alignment_bins(store: Store, n_bins: int = 40) -> pa.Table:
     """Return the cosine of encoder and decoder direction of each feature in equal bins: left, right, n_features."""
+    need_alignment(store)
+    return equal_bins(store, "gates", "alignment", "n_features", n_bins)
+
+
+def need_alignment(store: Store) -> None:
+    """Refuse a run that was encoded before the alignment of each feature was kept."""
     columns = store.once("columns of gates", lambda: store.ask("select * from gates limit 0").schema.names)
     if "alignment" not in columns:
         raise Refusal(
             "this run was encoded before the alignment of each feature was kept; give its build command once more, "
             "with --from encode."
         )
-    return equal_bins(store, "gates", "alignment", "n_features", n_bins)
 
 
 def fvu_quantile(store: Store, share: float) -> float | None:

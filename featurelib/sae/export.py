@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from featurelib.sae.checkpoints import read_checkpoint
 from featurelib.sae.formats import saelens, sparsify
+from featurelib.sae.formats.saelens_origin import NONE, Origin, write_origin
 from featurelib.sae.sources.find import find_place
 from featurelib.schema import Refusal
 from featurelib.storage import files
@@ -17,14 +18,17 @@ if TYPE_CHECKING:
 
     from featurelib.sae.model import SAE
 
-WRITERS = {"saelens": saelens.save_saelens, "sparsify": sparsify.save_sparsify}
+SAELENS = "saelens"
+WRITERS = {SAELENS: saelens.save_saelens, "sparsify": sparsify.save_sparsify}
 """The layouts, by the names of their libraries."""
 ROWS = 256
 """Random rows on which what was written is compared."""
 
 
-def export_sae(sae: SAE, folder: Path, layout: str) -> None:
+def export_sae(sae: SAE, folder: Path, layout: str, origin: Origin = NONE) -> None:
     """Write `sae` to the new folder `folder`; its files appear when the SAE was read back with equal activations.
+
+    SAELens' layout also holds what is known of its `origin`; others have no place for it.
 
     Raises Refusal when the folder holds something already, or when the layout has no place for this SAE.
     """
@@ -35,6 +39,8 @@ def export_sae(sae: SAE, folder: Path, layout: str) -> None:
     files.remove(aside)
     try:
         WRITERS[layout](sae, aside)
+        if layout == SAELENS:
+            write_origin(aside, origin)
         _compare(sae, read_checkpoint(find_place(aside)).sae)
         folder.mkdir(parents=True, exist_ok=True)
         for path in aside.iterdir():

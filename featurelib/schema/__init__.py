@@ -8,7 +8,16 @@ from __future__ import annotations
 from featurelib.schema.activations import BY_FEATURE, BY_TEXT
 from featurelib.schema.attributions import ATTRIBUTIONS, TEXT_WORDS
 from featurelib.schema.audit import AUDIT, COPIES
-from featurelib.schema.features import EVALUATION, FEATURES, HISTOGRAMS, NEAR_MISSES, THRESHOLDS, TOP_TEXT_ROWS
+from featurelib.schema.features import (
+    EVALUATION,
+    FEATURES,
+    HISTOGRAMS,
+    NEAR_MISSES,
+    SOURCE_DENSITIES,
+    THRESHOLDS,
+    TOP_TEXT_ROWS,
+    WEIGHTS,
+)
 from featurelib.schema.labels import (
     EXPLANATIONS,
     FIDELITY,
@@ -69,6 +78,7 @@ TABLES: tuple[Table, ...] = (
     TOKEN_STATES,
     VOCABULARY,
     SAE_SPLIT,
+    SOURCE_DENSITIES,
     BY_TEXT,
     BY_FEATURE,
     TOKEN_BY_TEXT,
@@ -78,6 +88,7 @@ TABLES: tuple[Table, ...] = (
     OPPOSITE_ROWS,
     EVALUATION,
     THRESHOLDS,
+    WEIGHTS,
     FEATURES,
     TOP_TEXT_ROWS,
     HISTOGRAMS,

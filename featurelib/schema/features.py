@@ -28,6 +28,22 @@ THRESHOLDS = table(
     {"feature_id": pa.int32(), "gate": pa.float32(), "alignment": pa.float32()},
 )
 """What each feature must exceed to fire, in the column gate, and the cosine of its encoder and direction."""
+SOURCE_DENSITIES = table(
+    "source_densities",
+    "summaries/source_densities.parquet",
+    "train",
+    {"feature_id": pa.int32(), "log10_density": pa.float64()},
+    came_later=True,
+)
+"""log10 of each feature's density in the training of an SAE that was taken, as a file beside it says; else no rows."""
+WEIGHTS = table(
+    "weights",
+    "summaries/weights.parquet",
+    "encode",
+    {"feature_id": pa.int32(), "encoder_bias": pa.float32(), "b_dec_projection": pa.float32()},
+    came_later=True,
+)
+"""Each feature's bias in the encoder, and b_dec along its direction: W_dec[f]·b_dec / ‖W_dec[f]‖."""
 FEATURES = table(
     "features",
     "summaries/features.parquet",

@@ -25,6 +25,8 @@ class Table:
     """Whether `path` is a folder of part-*.parquet files."""
     only_tokens: bool = False
     """Whether only a token run has it."""
+    came_later: bool = False
+    """Whether a run in which its stage was done by an older version stands without it."""
 
     def from_columns(self, columns: Sequence[Any]) -> pa.Table:
         """Return rows of this table from its columns, in the order of the schema: arrays, or lists of values."""
@@ -37,10 +39,17 @@ class Table:
 
 
 def table(
-    view: str, path: str, stage: str, columns: dict[str, pa.DataType], *, parts: bool = False, only_tokens: bool = False
+    view: str,
+    path: str,
+    stage: str,
+    columns: dict[str, pa.DataType],
+    *,
+    parts: bool = False,
+    only_tokens: bool = False,
+    came_later: bool = False,
 ) -> Table:
     """Declare a table by its columns."""
-    return Table(view, path, stage, pa.schema(list(columns.items())), parts, only_tokens)
+    return Table(view, path, stage, pa.schema(list(columns.items())), parts, only_tokens, came_later)
 
 
 def _array(column: Any, kind: pa.DataType) -> pa.Array:

@@ -52,6 +52,7 @@ from featurelib.ui.kit.session import (
     lifespan,
     live,
     open_run,
+    say_fit,
     say_if_being_built,
     settle,
     turn,

@@ -81,7 +81,8 @@ class Stage:
     def needed_outputs(self) -> tuple[str, ...]:
         """Those of them that are there in every run whose stage is done."""
         only_tokens = {table.path for table in TABLES if table.only_tokens and not self.only_tokens}
-        return tuple(output for output in self.outputs if output not in only_tokens)
+        came_later = {table.path for table in TABLES if table.came_later}
+        return tuple(output for output in self.outputs if output not in only_tokens | came_later)
 
     @property
     def hashed_name(self) -> str:

@@ -6,10 +6,12 @@ from pathlib import Path
 
 from featurelib.sae.checkpoints import give_threshold, read_checkpoint
 from featurelib.sae.checks.self_check import check_sae
-from featurelib.sae.export import ROWS, export_sae
+from featurelib.sae.export import ROWS, SAELENS, export_sae
 from featurelib.sae.formats.checkpoint import LoadOptions
+from featurelib.sae.formats.saelens_origin import Origin
 from featurelib.sae.sources.find import find_place, name_source
 from precompute.build.job import Say
+from precompute.commands.run_origin import origin_of
 
 
 def export(source: str, folder: Path, layout: str, options: LoadOptions, say: Say) -> int:
@@ -21,9 +23,18 @@ def export(source: str, folder: Path, layout: str, options: LoadOptions, say: Sa
     sae = checkpoint.sae
     for sentence in (*checkpoint.remarks, *check_sae(sae).warnings):
         say(f"{place.weights.name}: {sentence}")
-    export_sae(sae, folder, layout)
+    origin = origin_of(place, sae.n_features)
+    export_sae(sae, folder, layout, origin)
     say(
         f"'{folder}' holds the SAE '{name_source(source, place)}' as {layout} writes it ({sae.n_features:,} features, "
         f"{sae.gate.name}); read again, its activations on {ROWS} random rows are equal."
     )
+    if layout == SAELENS and origin.density is not None:
+        say(f"beside it: {_described(origin)}.")
     return 0
+
+
+def _described(origin: Origin) -> str:
+    read = f"{origin.metadata['model_name']} at {origin.metadata['hook_name']}" if origin.metadata else ""
+    densities = "sparsity.safetensors, how often each feature fires in the run"
+    return f"{densities}; in cfg.json, that it reads {read}" if read else densities

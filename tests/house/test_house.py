@@ -77,7 +77,7 @@ DOORS = {
 BANNED = {"data", "info", "result", "item", "process", "handle", "manager", "helper", "utils"}
 SHARED_SUBJECTS = {
     "attribution", "attributions", "audit", "classify", "coactivation", "combine", "concept", "contrast",
-    "cross_entropy", "evaluation", "experiments", "explanations", "export", "families", "features", "fidelity",
+    "cross_entropy", "evaluation", "experiments", "explanations", "export", "families", "features", "fidelity", "fit",
     "intervention", "keywords", "labels", "language_model", "layout", "logit_lens", "map", "matching", "metadata",
     "metrics", "navigation", "near_misses", "overview", "relations", "similar", "slices", "steering", "textmap",
     "texts", "tokens", "top_texts", "transfer", "trend",

@@ -99,11 +99,11 @@ def doubt_fit(sae: SAE, fit: Fit) -> list[str]:
         remarks.append(f"no feature fires {on}.")
     elif fit.l0 > sae.n_features / 2:
         remarks.append(f"{fit.l0:,.0f} of {sae.n_features:,} features fire on average {on}; a gate may have been lost.")
-    elif (aim := _aim(sae)) and not aim / OFF_L0 < fit.l0 < aim * OFF_L0:
-        remarks.append(f"{fit.l0:.1f} features fire on average {on}, but the SAE was made for {aim}.")
+    elif (wanted := aim(sae)) and not wanted / OFF_L0 < fit.l0 < wanted * OFF_L0:
+        remarks.append(f"{fit.l0:.1f} features fire on average {on}, but the SAE was made for {wanted}.")
     return remarks
 
 
-def _aim(sae: SAE) -> int | None:
+def aim(sae: SAE) -> int | None:
     """Return the L0 that the SAE was trained for; the k of a gate with thresholds is only a limit."""
     return sae.target_k or (sae.k if sae.gate.name in ("topk", "groupmax") else None)

@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 
 from featurelib.sae.sources import hub, wandb_artifact
-from featurelib.sae.sources.locate import SHARD, Disk, candidates, choose, complete_place, config_of
+from featurelib.sae.sources.locate import SHARD, Disk, candidates, choose, complete_place
 from featurelib.sae.sources.place import Place
 from featurelib.sae.weights.sharded_safetensors import INDEX_SUFFIX
 from featurelib.schema import Refusal
@@ -35,7 +35,7 @@ def find_place(source: str | Path) -> Place[Path]:
     if path.is_file() and (path.name.endswith(INDEX_SUFFIX) or SHARD.fullmatch(path.name)):
         return complete_place(Disk(), path)
     if path.is_file() and path.suffix != ".json":
-        return Place(path, config_of(Disk(), path))
+        return complete_place(Disk(), path)
     return choose(Disk(), _run_folder(path if path.is_dir() else path.parent))
 
 

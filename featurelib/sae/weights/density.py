@@ -13,6 +13,10 @@ if TYPE_CHECKING:
 SAELENS_FILE = "sparsity.safetensors"
 SAELENS_NAME = "sparsity"
 MATS_ENDING = "_log_feature_sparsity.pt"
+NEVER = -10.0
+"""What both write for a feature that never fired: log10 of the 1e-10 that is added to every density."""
+ROUNDING = 1e-3
+"""How far log10 of a share of all may be above 0."""
 WEIGHTS_ENDINGS = (".pkl.gz", ".pkl", ".pt")
 
 
@@ -52,4 +56,9 @@ def _checked(path: Path, tensors: dict[str, torch.Tensor], n_features: int) -> t
     log_density = next(iter(tensors.values())).reshape(-1).to(torch.float32)
     if log_density.isnan().any():
         raise Refusal(f"{path.name} holds NaN for a density; fetch it again or move it away.")
-    return log_density
+    if (log_density > ROUNDING).any():
+        raise Refusal(
+            f"{path.name} holds {float(log_density.max()):.3g}, but log10 of a density is 0 at most; it holds other "
+            "numbers: move it away."
+        )
+    return log_density.clamp(NEVER, 0.0)

@@ -19,7 +19,7 @@ import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 from streamlit.runtime.scriptrunner_utils.script_requests import ScriptRequestType
 
-from featurelib import charts, installation
+from featurelib import charts, installation, queries
 from featurelib.schema import STAGES, Refusal
 from featurelib.storage.index.maker import IndexMaker
 from featurelib.storage.progress import find_progress
@@ -27,7 +27,7 @@ from featurelib.storage.runs import Generation, Run, find_runs
 from featurelib.storage.store import Store, open_store
 from featurelib.storage.time_limits import asks_for
 from featurelib.storage.watch import FileWatch
-from featurelib.ui.kit.elements import sentence, stop_with
+from featurelib.ui.kit.elements import html, sentence, stop_with, tag
 from featurelib.ui.kit.turns import Turns
 
 if TYPE_CHECKING:
@@ -159,6 +159,19 @@ def warn_of_damage() -> None:
                 f"Run '{name}' is damaged, so this page may be wrong: {named} {built}. "
                 "Build it again, or copy it once more."
             )
+
+
+def say_fit() -> None:
+    """Say on every page whether an SAE that was not trained in this run fits its embedder; nothing where it was."""
+    if OPENED not in st.session_state:
+        return
+    _, path, stamp = st.session_state[OPENED]
+    with contextlib.suppress(Refusal):
+        fit = queries.fit_verdict(store_at(path, stamp))
+        if fit is not None and fit.fits:
+            html(tag("p", fit.sentence, cls="fit"))
+        elif fit is not None:
+            sentence(fit.sentence)
 
 
 def open_run() -> Opened:

@@ -30,9 +30,11 @@ from featurelib.schema import (
     THRESHOLDS,
     TOKEN_BY_FEATURE,
     TOKEN_BY_TEXT,
+    WEIGHTS,
     Table,
 )
 from featurelib.storage.activation_rows import count_by_feature, sort_by_feature
+from featurelib.storage.feature_weights import read_feature_weights
 from featurelib.storage.runs import Generation
 from precompute.build.job import Job, Made
 from precompute.build.stage import Stage
@@ -112,6 +114,7 @@ def _write_directions(generation: Generation, sae: SAE) -> None:
     generation.write(OPPOSITE_ROWS, list(evaluation.nearest_directions(sae, OPPOSITES, opposite=True)))
     ids = np.arange(sae.n_features, dtype=np.int32)
     generation.write(THRESHOLDS, [ids, sae.thresholds().numpy(), evaluation.alignment(sae)])
+    generation.write(WEIGHTS, [ids, *read_feature_weights(generation.sae_folder)])
 
 
 def _evaluate(sae: SAE, measured: pa.Table, counts: np.ndarray, split: np.ndarray) -> list[Metric]:

@@ -15,7 +15,7 @@ from featurelib.sae.formats.own import FOREIGN
 from featurelib.sae.formats.saelens import WEIGHTS_FILE, expressible
 from featurelib.sae.sources.find import find_place, weights_sha256
 from featurelib.sae.training.loggers import log_reading, open_logger
-from featurelib.schema import EMBEDDINGS, SAE_SPLIT, Refusal
+from featurelib.schema import EMBEDDINGS, SAE_SPLIT, SOURCE_DENSITIES, Refusal
 from featurelib.storage import files
 from featurelib.storage.embeddings import EmbeddingParts
 from featurelib.storage.runs import SAE_FOLDER, Generation
@@ -34,6 +34,8 @@ from precompute.stages.train.training_rows import TrainingRows
 from precompute.stages.train.training_warnings import training_warnings
 
 if TYPE_CHECKING:
+    import torch
+
     from featurelib.sae.model import SAE
     from featurelib.sae.training.loggers import Logger
     from featurelib.sae.training.loop import Reading
@@ -52,7 +54,7 @@ def identity(config: BuildConfig) -> dict[str, Any]:
         return {}
     place = find_place(config.sae)
     paths = [place.weights, place.weights.parent.parent / SAE_SPLIT.path, *([place.config] if place.config else [])]
-    paths += place.shards
+    paths += (*place.shards, *place.densities)
     return {path.name: files.sha256_file(path) for path in paths if path.is_file()}
 
 
@@ -116,6 +118,7 @@ def _train(job: Job, rows: TrainingRows) -> Made:
             sae = _learn(job, embeddings, rows.of_texts(aside), recipe, device, bar)
         save_sae(sae, job.generation.sae_folder)
         _write_split(job.generation, np.where(held_out, "held_out", "train"))
+        _write_densities(job.generation, None)
         facts = _facts(job.generation, sae, TRAINED_HERE) | {
             "mean_centred": True,
             "n_train": int((~held_out & ~aside).sum()),
@@ -146,7 +149,9 @@ def _take(job: Job, source: str, rows: TrainingRows) -> Made:
     split = split_of_source(job.generation, pretrained.place.weights.parent.parent, n_texts)
     _write_split(job.generation, split)
     save_sae(sae, job.generation.sae_folder)
+    _write_densities(job.generation, pretrained.checkpoint.log_density)
     facts = _facts(job.generation, sae, pretrained.name) | {
+        "fit": asdict(pretrained.fit) | {"sentence": pretrained.fit.sentence} if pretrained.fit else None,
         "format": pretrained.checkpoint.format,
         "remarks": list(pretrained.checkpoint.remarks),
         "source_sha256": weights_sha256(pretrained.place),
@@ -157,6 +162,12 @@ def _take(job: Job, source: str, rows: TrainingRows) -> Made:
 
 def _write_split(generation: Generation, split: np.ndarray) -> None:
     generation.write(SAE_SPLIT, [np.arange(len(split)), split.tolist()])
+
+
+def _write_densities(generation: Generation, log_density: torch.Tensor | None) -> None:
+    """Write how often each feature fired where the SAE was trained, as the file beside it says; else no rows."""
+    values = [] if log_density is None else log_density.tolist()
+    generation.write(SOURCE_DENSITIES, [list(range(len(values))), values])
 
 
 def _facts(generation: Generation, sae: SAE, source: str) -> dict[str, Any]:

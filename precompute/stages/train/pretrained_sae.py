@@ -10,6 +10,7 @@ import numpy as np
 from featurelib.sae.checkpoints import give_threshold, read_checkpoint
 from featurelib.sae.checks.fit import MOST_EMBEDDINGS, Fit, evenly
 from featurelib.sae.checks.self_check import check_sae
+from featurelib.sae.checks.verdict import FITS, MOST_JUDGED, FitCheck, judge_fit
 from featurelib.sae.formats.checkpoint import Checkpoint, LoadOptions
 from featurelib.sae.sources.find import find_place, name_source
 from featurelib.sae.sources.place import Place
@@ -28,6 +29,8 @@ class PretrainedSAE(NamedTuple):
     """Where it came from, as the run calls it."""
     checkpoint: Checkpoint
     """What its files hold."""
+    fit: FitCheck | None = None
+    """How it fits the embeddings, where they are there."""
 
 
 def read_sae(source: str, config: BuildConfig, d: int) -> PretrainedSAE:
@@ -62,14 +65,16 @@ def take_sae(job: Job, source: str, embeddings: EmbeddingParts) -> PretrainedSAE
         job.say(_fit_sentence(pretrained.name, check.fit))
     for warning in check.warnings:
         job.say(f"warning: {warning}")
-    return pretrained._replace(checkpoint=checkpoint)
+    judged = judge_fit(checkpoint.sae, _sample(embeddings, MOST_JUDGED), checkpoint.log_density)
+    job.say(f"{'' if judged.verdict == FITS else 'warning: '}the SAE {judged.sentence}")
+    return pretrained._replace(checkpoint=checkpoint, fit=judged)
 
 
-def _sample(embeddings: EmbeddingParts) -> np.ndarray:
-    """Return at most 1,000 of the embeddings, evenly spaced, float32 [n, d]."""
+def _sample(embeddings: EmbeddingParts, most: int = MOST_EMBEDDINGS) -> np.ndarray:
+    """Return at most `most` of the embeddings, evenly spaced, float32 [n, d]."""
     admitted = np.flatnonzero(embeddings.mask)
     mask = np.zeros_like(embeddings.mask)
-    mask[admitted[evenly(len(admitted), MOST_EMBEDDINGS)]] = True
+    mask[admitted[evenly(len(admitted), most)]] = True
     return np.concatenate(list(EmbeddingParts(embeddings.parts, mask).in_order()))
 
 
