@@ -102,6 +102,22 @@ qualify row_number() over best <= {schema.COACTIVATIONS}
 order by feature_id, rank
 """
 
+TOKEN_FEATURES = """
+with fired as (
+    select feature_id, count(*) as n_tokens, avg(activation::double) as mean_activation
+    from token_activations_by_feature
+    group by feature_id
+), total as (
+    select count(*) as n from tokens
+)
+select g.feature_id, coalesce(n_tokens, 0) as n_tokens, coalesce(n_tokens, 0) / n as density,
+    log10(n_tokens / n) as log10_density, coalesce(mean_activation, 0) as mean_activation
+from gates g
+cross join total
+left join fired f on f.feature_id = g.feature_id
+order by g.feature_id
+"""
+
 SUMMARIES: tuple[Summary, ...] = (
     Summary(schema.FEATURES, FEATURES, in_ranges=False),
     Summary(schema.TOP_TEXT_ROWS, TOP_TEXTS),

@@ -93,10 +93,8 @@ class TokenStates:
 
 @dataclass(frozen=True)
 class TokenRows:
-    """The tokens of one text that count, and their hidden states."""
+    """The tokens of one text that count, in order, and their hidden states."""
 
-    positions: np.ndarray
-    """int32 [n]: the place of each among the tokens of its text, from 0; BOS and the like before it count."""
     ids: np.ndarray
     """int32 [n]: their numbers in the vocabulary."""
     starts: np.ndarray
@@ -149,3 +147,6 @@ class TokenEmbedder(Embedder, Protocol):
         self, texts: Sequence[str], *, batch_size: int | None = None, on_batch: Callable[[int], None] | None = None
     ) -> list[TokenRows]:
         """Return the tokens that count of each text, and their states, which all lie in memory: give some hundred."""
+
+    def vocabulary(self) -> list[str]:
+        """Return the words of the model's tokens, by token_id."""

@@ -60,6 +60,18 @@ class NearMisses:
             self.n_fires += block.fires.sum(0).numpy()
             self._keep(_candidates(block, self._floor, self.per_feature), first + number * BLOCK)
 
+    def add_tokens(self, sae: SAE, x: np.ndarray, text_ids: np.ndarray) -> None:
+        """Look at the tokens' states x [n, d_in] of consecutive whole texts; text_ids [n] ascend.
+
+        A text fires where one of its tokens does; else the token nearest to the gate stands for it. Memory is bounded
+        by the number of these texts times n_features.
+        """
+        firsts = np.flatnonzero(np.diff(text_ids, prepend=-1))
+        lasts = [*firsts[1:], len(text_ids)]
+        texts = _stacked([_of_text(sae, x[first:last]) for first, last in zip(firsts, lasts, strict=True)])
+        self.n_fires += texts.fires.sum(0).numpy()
+        self._keep(_candidates(texts, self._floor, self.per_feature), int(text_ids[0]))
+
     def resume(self, misses: Misses, n_fires: np.ndarray) -> None:
         """Go on from what another one had found."""
         self.n_fires = n_fires.copy()
@@ -76,6 +88,22 @@ class NearMisses:
         self.misses = Misses(*(column[order[place < self.per_feature]] for column in joined))
         last = order[place == self.per_feature - 1]
         self._floor[joined.feature_ids[last]] = joined.margins[last]
+
+
+def _stacked(texts: list[AtGate]) -> AtGate:
+    import torch
+
+    return type(texts[0])(*(torch.cat(columns) for columns in zip(*texts, strict=True)))
+
+
+def _of_text(sae: SAE, x: np.ndarray) -> AtGate:
+    """What happens at the gate for a text's tokens x together: whether one fires, and the one that is nearest to it."""
+    whole = _stacked(list(sae.at_gate(x)))
+    best = (whole.pre_activations - whole.thresholds).argmax(0, keepdim=True)
+    pre_activations, thresholds = (column.gather(0, best) for column in whole[:2])
+    return whole._replace(
+        pre_activations=pre_activations, thresholds=thresholds, fires=whole.fires.any(0, keepdim=True)
+    )
 
 
 def ranks(misses: Misses) -> np.ndarray:

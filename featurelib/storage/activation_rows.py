@@ -2,6 +2,7 @@
 
 By text: one part per part of embeddings, ordered by text_id, feature_id. By feature: the same rows ordered by
 feature_id, activation descending, text_id, in parts of about ROWS_PER_PART rows that begin and end with whole features.
+Those of tokens have the token's position too, behind text_id in every order.
 """
 
 from __future__ import annotations
@@ -12,10 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
 
-from featurelib.schema import BY_TEXT, Refusal
+from featurelib.schema import BY_TEXT, TOKEN_BY_TEXT, Refusal
 from featurelib.storage import files
 
 ROWS_PER_PART = 2_000_000
@@ -33,6 +33,8 @@ class Rows:
     """int32."""
     activations: np.ndarray
     """float32."""
+    positions: np.ndarray | None = None
+    """int32: the token of the text; None where the rows are of whole texts."""
 
     def __len__(self) -> int:
         """The number of rows."""
@@ -40,19 +42,23 @@ class Rows:
 
     def take(self, places: np.ndarray | slice) -> Rows:
         """Return the rows at `places` (positions, a mask or a slice), in that order."""
-        return Rows(self.text_ids[places], self.feature_ids[places], self.activations[places])
+        positions = None if self.positions is None else self.positions[places]
+        return Rows(self.text_ids[places], self.feature_ids[places], self.activations[places], positions)
 
 
 def write_rows(path: Path, rows: Rows) -> int:
     """Write rows to a Parquet file and return their number."""
-    columns = [pa.array(rows.text_ids), pa.array(rows.feature_ids), pa.array(rows.activations)]
-    return files.write_parquet(path, pa.table(columns, schema=BY_TEXT.schema), BY_TEXT.schema)
+    table = BY_TEXT if rows.positions is None else TOKEN_BY_TEXT
+    places = [] if rows.positions is None else [rows.positions]
+    columns = [rows.text_ids, *places, rows.feature_ids, rows.activations]
+    return files.write_parquet(path, table.from_columns(columns), table.schema)
 
 
 def read_rows(path: Path) -> Rows:
     """Read what `write_rows` wrote."""
-    table = pq.read_table(path, columns=BY_TEXT.schema.names)
-    return Rows(*(column.to_numpy() for column in table.columns))
+    table = pq.read_table(path)
+    columns = {name: table[name].to_numpy() for name in table.schema.names if name in TOKEN_BY_TEXT.schema.names}
+    return Rows(columns["text_id"], columns["feature_id"], columns["activation"], columns.get("position"))
 
 
 def count_by_feature(parts: Sequence[Path], n_features: int, groups: np.ndarray, n_groups: int) -> np.ndarray:
@@ -135,13 +141,19 @@ def _collect(parts: Sequence[Path], first: int, last: int) -> Rows:
     for part in parts:
         rows = read_rows(part)
         selected.append(rows.take((rows.feature_ids >= first) & (rows.feature_ids < last)))
-    joined = Rows(*(np.concatenate(column) for column in zip(*map(_columns, selected), strict=True)))
+    joined = _joined(selected)
     # Both sorts of lexsort are stable and the parts are in the order of text_id: equal activations keep that order.
     return joined.take(np.lexsort((-joined.activations, joined.feature_ids)))
 
 
-def _columns(rows: Rows) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    return rows.text_ids, rows.feature_ids, rows.activations
+def _joined(rows: list[Rows]) -> Rows:
+    positions = [each.positions for each in rows if each.positions is not None]
+    return Rows(
+        np.concatenate([each.text_ids for each in rows]),
+        np.concatenate([each.feature_ids for each in rows]),
+        np.concatenate([each.activations for each in rows]),
+        np.concatenate(positions) if len(positions) == len(rows) else None,
+    )
 
 
 def incidence(chunks: Iterable[tuple[np.ndarray, np.ndarray]], n_texts: int, n_features: int) -> Any:

@@ -95,7 +95,7 @@ class Generation:
         A run that an older version has built lists neither the tables that came later nor, perhaps, their stages.
         """
         if not self.complete:
-            return self.done(table.stage) is not None
+            return self.done(table.stage) is not None and (not table.only_tokens or self.file(table).exists())
         if any(f"{name}/".startswith(f"{table.path}/") for name in self._manifest()):
             return True
         other = self.shared() if table.stage in SHARED_STAGES else None

@@ -18,6 +18,7 @@ from featurelib.storage import files
 from featurelib.storage.embeddings import read_embeddings
 from precompute.build.job import Job, Made
 from precompute.build.stage import Stage
+from precompute.build.token_parts import TokenStateParts
 
 NEARLY = 0.9
 """A dead feature nearly fires where its pre-activation reaches this share of its threshold."""
@@ -29,10 +30,15 @@ def find_near_misses(job: Job) -> Made:
     sae = load_sae(generation.sae_folder)
     parts = generation.parts(EMBEDDINGS)
     sizes = [pq.read_metadata(part).num_rows for part in parts]
+    tokens = TokenStateParts(generation, job.config) if job.config.has_tokens else None
     nearest, n_done = _resume(generation.work("near_misses"), sae)
     with job.progress(sum(sizes), "texts", sum(sizes[:n_done])) as bar:
         for number in range(n_done, len(parts)):
-            nearest.add(sae, read_embeddings(parts[number]), sum(sizes[:number]))
+            if tokens is not None:
+                part = tokens.read(number)
+                nearest.add_tokens(sae, part.states, part.text_ids)
+            else:
+                nearest.add(sae, read_embeddings(parts[number]), sum(sizes[:number]))
             _save(generation.work("near_misses"), nearest, number + 1)
             bar.advance(sizes[number])
     misses = nearest.misses

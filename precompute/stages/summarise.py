@@ -12,7 +12,7 @@ from featurelib.labels.split import label_splits
 from featurelib.storage import files
 from featurelib.storage.runs import Generation
 from featurelib.storage.store import Store, open_store
-from featurelib.summaries import SUMMARIES, Summary, feature_ranges
+from featurelib.summaries import SUMMARIES, TOKEN_FEATURES, Summary, feature_ranges
 from precompute.build.job import Bar, Job, Made
 from precompute.build.stage import Stage
 
@@ -23,6 +23,8 @@ def summarise(job: Job) -> Made:
     """Write the tables, one file after the other; a file that a killed run has written is kept."""
     generation = job.generation
     n_active = _make_features(generation)
+    if job.config.has_tokens:
+        _make(generation, schema.TOKEN_FEATURES, TOKEN_FEATURES)
     ranges = feature_ranges(n_active)
     missing = [summary for summary in SUMMARIES if summary.in_ranges and not generation.file(summary.table).is_file()]
     store = open_store(generation, memory_limit=MEMORY_LIMIT, spill=generation.work("summarise"))
@@ -65,16 +67,23 @@ def _write_label_split(generation: Generation) -> None:
 def _make_features(generation: Generation) -> list[int]:
     """Write the table of features and return each one's number of texts."""
     summary = SUMMARIES[0]
-    path = generation.file(summary.table)
-    if not path.is_file():
-        store = open_store(generation, memory_limit=MEMORY_LIMIT, threads=1, spill=generation.work("summarise"))
-        try:
-            rows = store.ask(summary.sql, n_texts=_n_texts(store)).cast(summary.table.schema)
-        finally:
-            store.close()
-        files.write_parquet(path, rows, summary.table.schema)
-    n_texts: list[int] = pq.read_table(path, columns=["n_active"])["n_active"].to_pylist()
+    _make(generation, summary.table, summary.sql)
+    features = pq.read_table(generation.file(summary.table), columns=["n_active"])
+    n_texts: list[int] = features["n_active"].to_pylist()
     return n_texts
+
+
+def _make(generation: Generation, table: schema.Table, sql: str) -> None:
+    """Write a table that one question answers, with one thread, so that sums are taken in the order of the file."""
+    if generation.file(table).is_file():
+        return
+    store = open_store(generation, memory_limit=MEMORY_LIMIT, threads=1, spill=generation.work("summarise"))
+    try:
+        values = {"n_texts": _n_texts(store)} if "$n_texts" in sql else {}
+        rows = store.ask(sql, **values).cast(table.schema)
+    finally:
+        store.close()
+    files.write_parquet(generation.file(table), rows, table.schema)
 
 
 def _batches(store: Store, summary: Summary, ranges: list[tuple[int, int]], bar: Bar) -> Iterator[pa.RecordBatch]:

@@ -79,7 +79,7 @@ SHARED_SUBJECTS = {
     "evaluation", "experiments", "explanations", "export", "families", "features", "fidelity", "keywords", "labels",
     "layout", "map",
     "matching", "metadata", "metrics", "navigation", "near_misses", "overview", "relations", "similar", "slices",
-    "steering", "textmap", "texts", "top_texts", "transfer", "trend",
+    "steering", "textmap", "texts", "tokens", "top_texts", "transfer", "trend",
 }  # fmt: skip
 """One subject in several layers: file names that may stand in more than one room."""
 PATHS = [pytest.param(path, id=path.relative_to(ROOT).as_posix()) for path in product_files()]

@@ -15,7 +15,7 @@ from featurelib.embedder.hidden_states import POOLINGS
 from featurelib.embedder.hidden_states.hooks import parse_hook
 from featurelib.embedder.hidden_states.loading import load_model
 from featurelib.embedder.hidden_states.states import StateReader
-from featurelib.embedder.hidden_states.windows import Reading, Tokens, Window, make_reading
+from featurelib.embedder.hidden_states.windows import Reading, Tokens, Window, make_reading, token_words
 from featurelib.embedder.lookup import EmbedderFiles
 from featurelib.schema import Refusal
 
@@ -144,6 +144,10 @@ class HiddenStateEmbedder:
             for own, of_text in zip(tokens, pieces, strict=True)
         ]
 
+    def vocabulary(self) -> list[str]:
+        """Return the words of the model's tokens, by token_id; see `TokenEmbedder.vocabulary`."""
+        return token_words(self._reading.tokenizer)
+
     def token_states(self, texts: Sequence[str]) -> list[TokenStates]:
         """Return what each token of each text brings to its embedding; see `Embedder.token_states`."""
         if self.whole_reason is not None:
@@ -183,8 +187,7 @@ class HiddenStateEmbedder:
         starts[own], ends[own] = tokens.starts[positions[own]], tokens.ends[positions[own]]
         states = np.concatenate([np.zeros((0, self.facts.dimension), np.float32), *(rows.states for rows in pieces)])
         ids = np.concatenate([none, *(rows.ids for rows in pieces)])
-        numbers = positions if own.all() else np.arange(len(positions), dtype=np.int32)
-        return TokenRows(numbers, ids, starts, ends, states)
+        return TokenRows(ids, starts, ends, states)
 
     def _pooled(self, tokens: list[Tokens], batch_size: int | None) -> np.ndarray:
         """Pool window by window, so that no more than a batch of states is in memory; float32 [n, dimension]."""

@@ -15,6 +15,12 @@ import numpy as np
 
 from featurelib.schema import Refusal
 
+REPLACEMENT = "\ufffd"
+"""What stands for bytes that are no whole character."""
+PLAIN_BYTES = [*range(33, 127), *range(161, 173), *range(174, 256)]
+"""The bytes that a byte-level vocabulary writes as themselves; the others are letters from 256 on (GPT-2's table)."""
+OTHER_BYTES = [byte for byte in range(256) if byte not in PLAIN_BYTES]
+BYTE_OF = {chr(byte): byte for byte in PLAIN_BYTES} | {chr(256 + n): byte for n, byte in enumerate(OTHER_BYTES)}
 MARK = "\ufdd0text\ufdd0"
 """Stands for the text when the chat template is asked what it puts around it."""
 
@@ -137,3 +143,16 @@ def _template(tokenizer: Any, name: str) -> tuple[str, str]:
     if not mark:
         raise Refusal(f"the chat template of {name} changes the words it is given; leave --chat-template out.")
     return before, after
+
+
+def token_words(tokenizer: Any) -> list[str]:
+    """Return the words of all tokens, by token_id; a token that is part of a character is written as <0xE2>."""
+    words = tokenizer.batch_decode([[token_id] for token_id in range(len(tokenizer))])
+    inner = tokenizer.convert_ids_to_tokens(range(len(tokenizer)))
+    return [_bytes_of(token, word) if REPLACEMENT in word else word for token, word in zip(inner, words, strict=True)]
+
+
+def _bytes_of(token: str, word: str) -> str:
+    """The bytes of a token of a byte-level vocabulary, whose letters stand for bytes (GPT-2's table)."""
+    numbers = [BYTE_OF.get(letter) for letter in token]
+    return word if None in numbers else "".join(f"<0x{number:02X}>" for number in numbers)

@@ -21,6 +21,7 @@ from featurelib.sae.evaluation.texts import (
     Quality,
     evaluate_normalised,
     evaluate_texts,
+    evaluate_tokens,
     measure_sae,
     measure_texts,
 )

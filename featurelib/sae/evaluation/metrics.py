@@ -33,10 +33,22 @@ FORMULAS = {
     "threshold_median": f"median over features of the pre-activation that each must pass to fire; {_WEIGHTS}",
     "threshold_max": f"largest over features of the pre-activation that each must pass to fire; {_WEIGHTS}",
 }
+_OF_TEXTS = "interval: delta method for a ratio of sums over texts"
+TOKEN_FORMULAS = {
+    "fvu": f"Σ‖x−x̂‖² / Σ‖x−x̄‖² over tokens, x̄ the mean of the split's tokens; {_OF_TEXTS}",
+    "explained_variance": "1 − FVU, sums over all tokens before the ratio; not 1 − E‖x−x̂‖² / (E‖x‖² − (mean of "
+    f"E[x²])²), which is nearly the variance about zero (SAELens 6.18); {_OF_TEXTS}",
+    "cosine": f"mean over tokens of cos(x, x̂); {_OF_TEXTS}",
+    "norm_ratio": f"mean over tokens of ‖x̂‖/‖x‖; {_OF_TEXTS}",
+    "l0": f"mean over tokens of the number of active features; {_OF_TEXTS}",
+}
+"""The formulas of a token run, whose SAE reads the hidden state of each token."""
 PER_TEXT = {
     "text_fvu": "‖x−x̂‖²/‖x−x̄‖², x̄ the mean of all the run's texts; texts that are that mean are left out",
     "text_cosine": "cos(x, x̂)",
     "text_l0": "the number of active features",
+    "token_fvu": "Σ‖x−x̂‖²/Σ‖x−x̄‖² over a text's tokens, x̄ the mean of all the run's tokens",
+    "features_of_text": "the number of features whose pooled activation is above 0",
 }
 """The distributions over texts, of which quantiles are reported."""
 SPACES = {
@@ -51,6 +63,7 @@ SPACES = {
     "threshold_median": "pre-activations",
     "threshold_max": "pre-activations",
     "text_fvu": "raw",
+    "token_fvu": "raw",
     "text_cosine": "raw",
 }
 """The space in which a metric is measured; of the others that is activations."""

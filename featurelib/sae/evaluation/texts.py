@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from featurelib.sae.evaluation.metrics import Metric, distribution, estimated
+from featurelib.sae.evaluation.metrics import TOKEN_FORMULAS, Metric, distribution, estimated
 from featurelib.stats import Estimate, mean_interval, ratio_interval
 
 if TYPE_CHECKING:
@@ -133,6 +133,32 @@ def evaluate_texts(quality: Quality, split: str) -> list[Metric]:
     rows += distribution("text_fvu", quality.fvu, split)
     rows += distribution("text_cosine", quality.cosine, split)
     return rows + distribution("text_l0", quality.n_active, split)
+
+
+def evaluate_tokens(quality: Quality, n_tokens: np.ndarray, n_fired: np.ndarray, split: str) -> list[Metric]:
+    """Return what holds of the tokens of one split's texts.
+
+    `quality` holds for each text the sums of errors and spreads over its tokens, and the means of cosine and lengths;
+    n_tokens and n_fired [n_texts] count its tokens and the features that fire on them, token by token. Intervals take
+    texts as what was drawn, because the tokens of a text resemble each other.
+    """
+    n = len(quality.error)
+    fvu, low, high = ratio_interval(quality.error, quality.split_spread)
+    ratios = {
+        "fvu": Estimate(fvu, low, high),
+        "explained_variance": Estimate(1 - fvu, 1 - high, 1 - low),
+        "cosine": ratio_interval(quality.cosine * n_tokens, n_tokens),
+        "l0": ratio_interval(n_fired, n_tokens),
+        "norm_ratio": ratio_interval(quality.norm_ratio * n_tokens, n_tokens),
+    }
+    total = f"{int(n_tokens.sum()):,} tokens"
+    rows = [
+        estimated(name, estimate, split, n)._replace(formula=f"{TOKEN_FORMULAS[name]}; {total}")
+        for name, estimate in ratios.items()
+    ]
+    for name, values in (("token_fvu", quality.fvu), ("features_of_text", quality.n_active)):
+        rows += distribution(name, values, split)
+    return rows
 
 
 def evaluate_normalised(error: np.ndarray, spread: np.ndarray, split: str) -> list[Metric]:

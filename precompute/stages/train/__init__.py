@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pyarrow.parquet as pq
 
+from featurelib.embedder import open_embedder
 from featurelib.sae.checkpoints import save_sae
 from featurelib.sae.evaluation import measure_sae
 from featurelib.sae.formats.own import FOREIGN
@@ -30,6 +30,7 @@ from precompute.stages.train.held_out import (
     split_of_source,
 )
 from precompute.stages.train.pretrained_sae import refuse_misfit, take_sae
+from precompute.stages.train.training_rows import TrainingRows
 from precompute.stages.train.training_warnings import training_warnings
 
 if TYPE_CHECKING:
@@ -57,10 +58,12 @@ def identity(config: BuildConfig) -> dict[str, Any]:
 
 def train(job: Job) -> Made:
     """Train an SAE, or take the one that --sae names; write it to sae/ and the split of the texts to split.parquet."""
-    parts = tuple(job.generation.parts(EMBEDDINGS))
-    n_texts = sum(pq.read_metadata(part).num_rows for part in parts)
+    rows = TrainingRows.of(job)
     source = job.config.sae
-    return _take(job, source, parts, n_texts) if source else _train(job, parts, n_texts)
+    try:
+        return _take(job, source, rows) if source else _train(job, rows)
+    finally:
+        open_embedder.cache_clear()
 
 
 STAGE = Stage(
@@ -77,11 +80,11 @@ STAGE = Stage(
 )
 
 
-def _train(job: Job, parts: tuple[Path, ...], n_texts: int) -> Made:
+def _train(job: Job, rows: TrainingRows) -> Made:
     from featurelib.sae.training.recipe import find_recipe
     from featurelib.sae.training.trainer import find_device
 
-    config = job.config
+    config, n_texts = job.config, rows.n_texts
     if n_texts < FEWEST_TEXTS:
         raise Refusal(
             f"{n_texts} texts are too few to train an SAE on; give at least {FEWEST_TEXTS}, or an SAE with --sae."
@@ -89,7 +92,7 @@ def _train(job: Job, parts: tuple[Path, ...], n_texts: int) -> Made:
     first = first_rows(job.generation)
     held_out = draw_held_out(first, config.seed)
     aside = draw_set_aside(first, held_out, config.seed) if config.patience else np.zeros(n_texts, bool)
-    embeddings = EmbeddingParts(parts, ~held_out & ~aside)
+    embeddings = rows.of_texts(~held_out & ~aside)
     if not embeddings.n:
         reason = "all the same" if len(np.unique(first)) == 1 else "too few different ones for --patience"
         raise Refusal(f"the {n_texts} texts are {reason}; there is nothing to learn: check --text-column.")
@@ -105,21 +108,21 @@ def _train(job: Job, parts: tuple[Path, ...], n_texts: int) -> Made:
     )
     job.say(
         f"training {recipe.n_features:,} features ({recipe.architecture}) with L0 {recipe.k} on {embeddings.n:,} "
-        f"texts, {'at most ' if config.patience else ''}{recipe.n_samples / embeddings.n:.0f} times each"
+        f"{rows.unit}, {'at most ' if config.patience else ''}{recipe.n_samples / embeddings.n:.0f} times each"
     )
     device, place = find_device(config.device), job.generation.path
     with open_logger(config.logger, place.parent / LOGS / place.name, config.name, asdict(recipe)) as logger:
         with _Bar(job, recipe, logger) as bar:
-            sae = _learn(job, embeddings, EmbeddingParts(parts, aside), recipe, device, bar)
+            sae = _learn(job, embeddings, rows.of_texts(aside), recipe, device, bar)
         save_sae(sae, job.generation.sae_folder)
         _write_split(job.generation, np.where(held_out, "held_out", "train"))
         facts = _facts(job.generation, sae, TRAINED_HERE) | {
             "mean_centred": True,
-            "n_train": embeddings.n,
+            "n_train": int((~held_out & ~aside).sum()),
             "n_set_aside": int(aside.sum()),
             "n_samples": bar.seen,
         }
-        made = _measure(job, sae, parts, held_out, facts, device)
+        made = _measure(job, sae, rows, held_out, facts, device)
         measured = {name: value for name, value in made.facts["held_out"].items() if value is not None}
         logger.log(bar.seen // recipe.batch, **{f"held_out_{name}": value for name, value in measured.items()})
     return made
@@ -136,8 +139,9 @@ def _learn(
     return sae if job.config.threshold is None else with_threshold(sae, job.config.threshold)
 
 
-def _take(job: Job, source: str, parts: tuple[Path, ...], n_texts: int) -> Made:
-    pretrained = take_sae(job, source, EmbeddingParts(parts, np.ones(n_texts, bool)))
+def _take(job: Job, source: str, rows: TrainingRows) -> Made:
+    n_texts = rows.n_texts
+    pretrained = take_sae(job, source, rows.of_texts(np.ones(n_texts, bool)))
     sae = pretrained.checkpoint.sae
     split = split_of_source(job.generation, pretrained.place.weights.parent.parent, n_texts)
     _write_split(job.generation, split)
@@ -148,7 +152,7 @@ def _take(job: Job, source: str, parts: tuple[Path, ...], n_texts: int) -> Made:
         "source_sha256": weights_sha256(pretrained.place),
         "n_train": int((split == "train").sum()),
     }
-    return _measure(job, sae, parts, split == "held_out", facts, "cpu")
+    return _measure(job, sae, rows, split == "held_out", facts, "cpu")
 
 
 def _write_split(generation: Generation, split: np.ndarray) -> None:
@@ -170,9 +174,7 @@ def _facts(generation: Generation, sae: SAE, source: str) -> dict[str, Any]:
     }
 
 
-def _measure(
-    job: Job, sae: SAE, parts: tuple[Path, ...], held_out: np.ndarray, facts: dict[str, Any], device: str
-) -> Made:
+def _measure(job: Job, sae: SAE, rows: TrainingRows, held_out: np.ndarray, facts: dict[str, Any], device: str) -> Made:
     """Measure the SAE on the held-out texts, or on at most 10,000 texts where none are known to be held out.
 
     Warn of what looks wrong on the training texts of an SAE trained here; one that was taken has been checked before.
@@ -180,15 +182,17 @@ def _measure(
     n_held_out = int(held_out.sum())
     step = -(-len(held_out) // MAX_HELD_OUT)
     measured_on = held_out if n_held_out else np.arange(len(held_out)) % step == 0
-    measured = measure_sae(sae, EmbeddingParts(parts, measured_on))
+    measured = measure_sae(sae, rows.of_texts(measured_on))
     trained_here = facts["source"] == TRAINED_HERE
-    seen = measure_sae(sae, EmbeddingParts(parts, ~held_out if trained_here else np.ones_like(held_out)))
+    seen = measure_sae(sae, rows.of_texts(~held_out if trained_here else np.ones_like(held_out)))
     if trained_here:
         for warning in training_warnings(seen, sae.k if job.config.threshold is None else None):
             job.say(f"warning: {warning}")
     dead = seen["dead_share"]
     facts |= {"n_held_out": n_held_out, "dead_share": dead}
     facts |= {"held_out": measured if n_held_out else None, "measured": measured | {"n_texts": int(measured_on.sum())}}
+    if rows.unit == "tokens":
+        facts["n_train_tokens"] = rows.of_texts(~held_out).n if trained_here else 0
     where = "the training" if trained_here else "all"
     fvu = "no FVU (its texts are all the same)" if measured["fvu"] is None else f"FVU {measured['fvu']:.3f}"
     line = (

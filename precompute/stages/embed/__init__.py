@@ -21,13 +21,13 @@ from featurelib.storage.runs import Generation
 from precompute.build.config import BuildConfig
 from precompute.build.job import Job, Made, rows_per_part
 from precompute.build.stage import Stage
+from precompute.stages.embed.parts import Parts, embedder_facts, texts_in_slices
+from precompute.stages.embed.tokens import embed_tokens
 
 HIDDEN_STATES = (
     *("layer", "pooling", "context_size", "bos", "special_tokens", "chat_template", "dtype", "keep_embeddings"),
 )
 """The options that hidden states are read by."""
-MOST_NAMED = 5
-"""Texts that an error message names."""
 COMPARED = 8
 """Texts on which --embedder is compared with --embeddings."""
 SAME_COSINE = 0.99
@@ -51,7 +51,9 @@ def embed(job: Job) -> Made:
     Raises Refusal when an embedding is not finite, or when embeddings from a file do not fit the texts.
     """
     try:
-        return _embed_from_file(job, job.config.embeddings) if job.config.embeddings else _embed_texts(job)
+        if job.config.embeddings:
+            return _embed_from_file(job, job.config.embeddings)
+        return embed_tokens(job) if job.config.has_tokens else _embed_texts(job)
     finally:
         open_embedder.cache_clear()
 
@@ -70,74 +72,6 @@ STAGE = Stage(
 )
 
 
-@dataclass(frozen=True)
-class Parts:
-    """The part files of the embeddings; which texts are in which part depends only on the number of texts."""
-
-    generation: Generation
-    """The generation they belong to."""
-    n_texts: int
-    """The number of texts."""
-    dtype: str
-    """The type the embeddings are stored in: float32 or float16."""
-
-    @classmethod
-    def of(cls, job: Job) -> Parts:
-        """The parts that `job` is to write."""
-        n_texts = pq.read_metadata(job.generation.need(TEXTS)).num_rows
-        return cls(job.generation, n_texts, job.config.embedding_dtype)
-
-    @property
-    def rows(self) -> int:
-        """The number of texts in each part but the last."""
-        return rows_per_part(self.n_texts)
-
-    def facts(self) -> dict[str, Any]:
-        """What run.json says about them."""
-        return {"dtype": self.dtype, "n_texts": self.n_texts, "part_rows": self.rows}
-
-    def path(self, number: int) -> Path:
-        """Where part `number` lies."""
-        return self.generation.file(EMBEDDINGS) / f"part-{number:05d}.parquet"
-
-    def n_existing(self) -> int:
-        """The number of texts in parts that exist."""
-        return sum(
-            min(self.rows, self.n_texts - start)
-            for number, start in enumerate(range(0, self.n_texts, self.rows))
-            if self.path(number).is_file()
-        )
-
-    def missing(self) -> Iterator[tuple[int, pa.Table]]:
-        """Yield the number of each part that does not exist yet, and its rows of text_id, source_row and text."""
-        for number, texts in enumerate(_texts_in_slices(self.generation, self.rows)):
-            if not self.path(number).is_file():
-                yield number, texts
-
-    def write(self, number: int, text_ids: pa.ChunkedArray, embeddings: np.ndarray, counts: TokenCounts | None) -> None:
-        """Write one part; Refusal when a number is not finite, or becomes infinite in the dtype."""
-        with np.errstate(over="ignore"):
-            stored = embeddings.astype(self.dtype)
-        _check_finite(text_ids.to_numpy(), embeddings, stored)
-        values = pa.FixedSizeListArray.from_arrays(pa.array(stored.reshape(-1)), embeddings.shape[1])
-        columns = {
-            "text_id": text_ids.combine_chunks(),
-            "embedding": values,
-            "n_tokens": _or_null(counts.n_tokens if counts else None, len(values), pa.int32()),
-            "truncated": _or_null(counts.truncated if counts else None, len(values), pa.bool_()),
-            "cut": _or_null(counts.cut if counts else None, len(values), pa.int32()),
-        }
-        table = pa.table(columns)
-        files.write_parquet(self.path(number), table, table.schema)
-
-    def n_truncated(self) -> int:
-        """The number of texts that the embedder truncates."""
-        columns = (
-            pq.read_table(path, columns=["truncated"])["truncated"] for path in self.generation.parts(EMBEDDINGS)
-        )
-        return sum(pc.sum(column).as_py() or 0 for column in columns)
-
-
 def _embed_texts(job: Job) -> Made:
     config, embedder = job.config, job.config.open_embedder()
     parts = Parts.of(job)
@@ -150,7 +84,7 @@ def _embed_texts(job: Job) -> Made:
             embeddings = embedder.embed(words, batch_size=config.batch_size, on_batch=bar.advance)
             parts.write(number, texts["text_id"], embeddings, counts)
     rate = (parts.n_texts - n_before) / max(time.monotonic() - started, 1e-9)
-    facts = asdict(embedder.facts) | parts.facts()
+    facts = embedder_facts(embedder) | parts.facts()
     facts |= {"n_truncated": parts.n_truncated(), "precision": embedder.precision}
     volatile = {"device": embedder.device, "texts_per_second": round(rate, 1)}
     if facts["origin"] == "local":
@@ -180,7 +114,7 @@ def _embed_from_file(job: Job, name: str) -> Made:
             parts.write(number, texts["text_id"], precomputed.rows(texts[by].to_numpy()), None)
             bar.advance(len(texts))
     facts = precomputed.facts(by) | parts.facts() | {"n_truncated": None}
-    facts["embedder"] = asdict(embedder.facts) if embedder else None
+    facts["embedder"] = embedder_facts(embedder) if embedder else None
     volatile = {}
     if embedder and embedder.facts.origin == "local":
         volatile["embedder_folder"] = str(find_embedder(job.config.embedder).folder)
@@ -194,7 +128,7 @@ def _check_embedder(
 ) -> None:
     """Refuse an embedder that does not give the embeddings of the file on a few texts."""
     compared = pa.array(np.unique(np.linspace(0, n_texts - 1, COMPARED).astype(np.int64)))
-    slices = _texts_in_slices(generation, rows_per_part(n_texts))
+    slices = texts_in_slices(generation, rows_per_part(n_texts))
     few = pa.concat_tables(texts.filter(pc.is_in(texts["text_id"], compared)) for texts in slices)
     own, rows = embedder.embed(few["text"].to_pylist()), precomputed.rows(few[by].to_numpy())
     if own.shape[1] != rows.shape[1]:
@@ -209,41 +143,3 @@ def _check_embedder(
             f"--embeddings was not made by {embedder.facts.name}: on {len(few)} texts the lowest cosine between both "
             f"is {worst:.3f}, above {SAME_COSINE} is expected; name the --embedder (and --prompt) of the file, or none."
         )
-
-
-def _texts_in_slices(generation: Generation, rows: int) -> Iterator[pa.Table]:
-    """Yield texts.parquet in slices of `rows` rows, the last one shorter, whatever its row groups."""
-    waiting: list[pa.RecordBatch] = []
-    n_waiting = 0
-    with pq.ParquetFile(generation.file(TEXTS)) as opened:
-        for batch in opened.iter_batches(batch_size=rows, columns=["text_id", "source_row", "text"]):
-            waiting.append(batch)
-            n_waiting += batch.num_rows
-            if n_waiting >= rows:
-                joined = pa.Table.from_batches(waiting)
-                yield joined.slice(0, rows)
-                waiting = joined.slice(rows).to_batches()
-                n_waiting -= rows
-    if n_waiting:
-        yield pa.Table.from_batches(waiting)
-
-
-def _or_null(values: np.ndarray | None, n_rows: int, kind: pa.DataType) -> pa.Array:
-    return pa.nulls(n_rows, kind) if values is None else pa.array(values, kind)
-
-
-def _check_finite(text_ids: np.ndarray, embeddings: np.ndarray, stored: np.ndarray) -> None:
-    whole = np.isfinite(stored).all(axis=1)
-    if whole.all():
-        return
-    bad = text_ids[~whole]
-    named = ", ".join(str(text_id) for text_id in bad[:MOST_NAMED]) + (", …" if len(bad) > MOST_NAMED else "")
-    if np.isfinite(embeddings[~whole]).all():
-        raise Refusal(
-            f"the embeddings of {len(bad)} texts are too large for float16 (text_id {named}); "
-            "store them with --embedding-dtype float32."
-        )
-    raise Refusal(
-        f"the embeddings of {len(bad)} texts hold NaN or infinity (text_id {named}); finite numbers are expected: "
-        "mend or drop these rows in the source, or use another embedder."
-    )

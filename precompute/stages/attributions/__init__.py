@@ -1,5 +1,7 @@
 """attributions: what each word of a feature's top texts adds to its pre-activation.
 
+In a token run a word adds nothing to a whole: its value is the feature's largest activation on one of its tokens.
+
 Each distinct text goes through the embedder once, in parts of 64 texts under work/attributions, so that a killed run
 loses one of them. Stored attributions are rounded to multiples of 2^-17 (featurelib.attribution.rounded), which halves
 the file and moves their sum by less than 4e-6 (of a pre-activation above 1, by less than 4e-6 of it); what is reported
@@ -29,8 +31,9 @@ from featurelib.storage.embeddings import read_embeddings
 from featurelib.storage.runs import Generation
 from precompute.build.job import Job, Made
 from precompute.build.stage import Stage
+from precompute.stages.attributions.pairs import Pairs, part_files, read_pairs, read_texts_in_parts
+from precompute.stages.attributions.tokens import make_token_parts
 
-TEXTS_PER_PART = 64
 STATES_BYTES = 200_000_000
 """How much memory the token states of texts that are embedded together may take."""
 FEATURES_AT_ONCE = 2048
@@ -43,11 +46,14 @@ def make_attributions(job: Job) -> Made:
     """Write text_words.parquet and contributions.parquet; both empty where an embedding cannot be divided by words."""
     if not job.config.has_embedder:
         return _none(job.generation, "what made the embeddings is not known; name it with --embedder")
-    embedder = job.config.open_embedder()
-    if embedder.whole_reason is not None:
-        return _none(job.generation, embedder.whole_reason)
-    pairs = _read_pairs(job.generation, job.config.attributed_texts)
-    _make_parts(job, embedder, pairs)
+    pairs = read_pairs(job.generation, job.config.attributed_texts)
+    if job.config.has_tokens:
+        make_token_parts(job, pairs)
+    else:
+        embedder = job.config.open_embedder()
+        if embedder.whole_reason is not None:
+            return _none(job.generation, embedder.whole_reason)
+        _make_parts(job, embedder, pairs)
     n_words = _join_words(job.generation, pairs.n_parts)
     largest = _join_attributions(job.generation, pairs)
     facts = {
@@ -57,7 +63,7 @@ def make_attributions(job: Job) -> Made:
         "n_texts": len(pairs.distinct_texts),
         "n_words": n_words,
         "n_contributions": len(pairs.feature_ids),
-        "largest_difference": largest,
+        "largest_difference": None if job.config.has_tokens else largest,
     }
     return Made(_line(facts), facts)
 
@@ -75,6 +81,9 @@ STAGE = Stage(
 
 
 def _line(facts: dict[str, Any]) -> str:
+    if facts["largest_difference"] is None:
+        words = f"{facts['n_words']:,} words of {facts['n_texts']:,} texts"
+        return f"the largest activation on each of {words}, for {facts['n_features']:,} features"
     return (
         f"what {facts['n_words']:,} words of {facts['n_texts']:,} texts add to {facts['n_features']:,} features; their "
         f"sum differs from the pre-activation by {facts['largest_difference']:.1e} at most"
@@ -88,64 +97,17 @@ def _none(generation: Generation, reason: str) -> Made:
     return Made(f"no words, because {reason}", facts)
 
 
-class _Pairs(NamedTuple):
-    """The pairs of a feature and one of its top texts, ordered by text, then by feature."""
-
-    text_ids: np.ndarray
-    feature_ids: np.ndarray
-
-    @property
-    def distinct_texts(self) -> np.ndarray:
-        return np.unique(self.text_ids)
-
-    @property
-    def n_parts(self) -> int:
-        return -(-len(self.distinct_texts) // TEXTS_PER_PART)
-
-    def features_of(self, text_id: int) -> list[int]:
-        first, last = np.searchsorted(self.text_ids, [text_id, text_id + 1])
-        feature_ids: list[int] = self.feature_ids[first:last].tolist()
-        return feature_ids
-
-
-def _read_pairs(generation: Generation, texts_per_feature: int) -> _Pairs:
-    rows = pq.read_table(generation.need(TOP_TEXT_ROWS), columns=["feature_id", "rank", "text_id"])
-    rows = rows.filter(pc.field("rank") <= texts_per_feature)
-    rows = rows.sort_by([("text_id", "ascending"), ("feature_id", "ascending")])
-    return _Pairs(rows["text_id"].to_numpy(), rows["feature_id"].to_numpy())
-
-
-def _make_parts(job: Job, embedder: Embedder, pairs: _Pairs) -> None:
+def _make_parts(job: Job, embedder: Embedder, pairs: Pairs) -> None:
     sae = load_sae(job.generation.sae_folder)
     embeddings_of = _embeddings_reader(job.generation)
     with job.progress(len(pairs.distinct_texts), "texts") as bar:
-        for number, (text_ids, texts) in enumerate(_read_texts(job.generation, pairs.distinct_texts)):
-            words_file, rows_file = _part_files(job.generation, number)
+        for number, (text_ids, texts) in enumerate(read_texts_in_parts(job.generation, pairs.distinct_texts)):
+            words_file, rows_file = part_files(job.generation, number)
             if not (words_file.is_file() and rows_file.is_file()):
                 words, rows = _part(embedder, sae, pairs, text_ids, texts, embeddings_of(text_ids))
                 files.write_parquet(words_file, words, TEXT_WORDS.schema)
                 files.write_parquet(rows_file, rows, ATTRIBUTIONS.schema)
             bar.advance(len(texts))
-
-
-def _part_files(generation: Generation, number: int) -> tuple[Path, Path]:
-    folder = generation.work("attributions")
-    return folder / f"words-{number:05d}.parquet", folder / f"rows-{number:05d}.parquet"
-
-
-def _read_texts(generation: Generation, text_ids: np.ndarray) -> Iterator[tuple[np.ndarray, list[str]]]:
-    """Yield the texts with these ids, which ascend, 64 at a time; the corpus is read once from end to end."""
-    waiting: list[str] = []
-    start = n_yielded = 0
-    with pq.ParquetFile(generation.need(TEXTS)) as opened:
-        for batch in opened.iter_batches(columns=["text"]):
-            inside = text_ids[(text_ids >= start) & (text_ids < start + batch.num_rows)] - start
-            waiting += batch["text"].take(pa.array(inside)).to_pylist()
-            start += batch.num_rows
-            while len(waiting) >= TEXTS_PER_PART or (waiting and n_yielded + len(waiting) == len(text_ids)):
-                n = min(TEXTS_PER_PART, len(waiting))
-                yield text_ids[n_yielded : n_yielded + n], waiting[:n]
-                waiting, n_yielded = waiting[n:], n_yielded + n
 
 
 def _embeddings_reader(generation: Generation) -> Callable[[np.ndarray], np.ndarray]:
@@ -162,7 +124,7 @@ def _embeddings_reader(generation: Generation) -> Callable[[np.ndarray], np.ndar
 
 
 def _part(
-    embedder: Embedder, sae: SAE, pairs: _Pairs, text_ids: np.ndarray, texts: list[str], x: np.ndarray
+    embedder: Embedder, sae: SAE, pairs: Pairs, text_ids: np.ndarray, texts: list[str], x: np.ndarray
 ) -> tuple[pa.Table, pa.Table]:
     """The words of some texts, and the rows of the features they are top texts of; x are their embeddings."""
     word_rows, rows = [], []
@@ -209,7 +171,7 @@ def _join_words(generation: Generation, n_parts: int) -> int:
     def batches() -> Iterator[pa.RecordBatch]:
         nonlocal n_words
         for number in range(n_parts):
-            words = pq.read_table(_part_files(generation, number)[0])
+            words = pq.read_table(part_files(generation, number)[0])
             n_words += pc.sum(pc.list_value_length(words["starts"])).as_py() or 0
             yield from words.to_batches()
 
@@ -217,7 +179,7 @@ def _join_words(generation: Generation, n_parts: int) -> int:
     return n_words
 
 
-def _join_attributions(generation: Generation, pairs: _Pairs) -> float:
+def _join_attributions(generation: Generation, pairs: Pairs) -> float:
     """Write the rows of all parts by feature; return the largest |Σ words + special + constant − pre-activation|."""
     largest = 0.0
 
@@ -226,7 +188,7 @@ def _join_attributions(generation: Generation, pairs: _Pairs) -> float:
         for first in range(0, int(pairs.feature_ids.max(initial=-1)) + 1, FEATURES_AT_ONCE):
             in_range = (pc.field("feature_id") >= first) & (pc.field("feature_id") < first + FEATURES_AT_ONCE)
             rows = pa.concat_tables(
-                pq.read_table(_part_files(generation, number)[1], filters=in_range) for number in range(pairs.n_parts)
+                pq.read_table(part_files(generation, number)[1], filters=in_range) for number in range(pairs.n_parts)
             )
             rows = rows.sort_by([("feature_id", "ascending"), ("text_id", "ascending")]).combine_chunks()
             largest = max(largest, _largest_difference(rows))

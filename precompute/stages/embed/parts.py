@@ -1,0 +1,138 @@
+"""The part files of the embeddings, and the texts that belong to each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from featurelib.embedder import Embedder, TokenCounts
+from featurelib.schema import EMBEDDINGS, TEXTS, Refusal
+from featurelib.storage import files
+from featurelib.storage.runs import Generation
+from precompute.build.job import Job, rows_per_part
+from precompute.build.token_parts import TOKEN_PART_TEXTS
+
+MOST_NAMED = 5
+"""Texts that an error message names."""
+
+
+def embedder_facts(embedder: Embedder) -> dict[str, Any]:
+    """What run.json says of an embedder; of a sentence encoder nothing about hidden states."""
+    facts = asdict(embedder.facts)
+    return facts if embedder.facts.hidden_states else {k: v for k, v in facts.items() if k != "hidden_states"}
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The part files of the embeddings; which texts are in which part depends only on the number of texts."""
+
+    generation: Generation
+    """The generation they belong to."""
+    n_texts: int
+    """The number of texts."""
+    dtype: str
+    """The type the embeddings are stored in: float32 or float16."""
+    has_tokens: bool = False
+    """Whether the tokens of a part are read with it, which takes fewer texts."""
+
+    @classmethod
+    def of(cls, job: Job) -> Parts:
+        """The parts that `job` is to write."""
+        n_texts = pq.read_metadata(job.generation.need(TEXTS)).num_rows
+        return cls(job.generation, n_texts, job.config.embedding_dtype, job.config.has_tokens)
+
+    @property
+    def rows(self) -> int:
+        """The number of texts in each part but the last."""
+        return TOKEN_PART_TEXTS if self.has_tokens else rows_per_part(self.n_texts)
+
+    def facts(self) -> dict[str, Any]:
+        """What run.json says about them."""
+        return {"dtype": self.dtype, "n_texts": self.n_texts, "part_rows": self.rows}
+
+    def path(self, number: int) -> Path:
+        """Where part `number` lies."""
+        return self.generation.file(EMBEDDINGS) / f"part-{number:05d}.parquet"
+
+    def n_existing(self) -> int:
+        """The number of texts in parts that exist."""
+        return sum(
+            min(self.rows, self.n_texts - start)
+            for number, start in enumerate(range(0, self.n_texts, self.rows))
+            if self.path(number).is_file()
+        )
+
+    def missing(self) -> Iterator[tuple[int, pa.Table]]:
+        """Yield the number of each part that does not exist yet, and its rows of text_id, source_row and text."""
+        for number, texts in enumerate(texts_in_slices(self.generation, self.rows)):
+            if not self.path(number).is_file():
+                yield number, texts
+
+    def write(self, number: int, text_ids: pa.ChunkedArray, embeddings: np.ndarray, counts: TokenCounts | None) -> None:
+        """Write one part; Refusal when a number is not finite, or becomes infinite in the dtype."""
+        with np.errstate(over="ignore"):
+            stored = embeddings.astype(self.dtype)
+        check_finite(text_ids.to_numpy(), embeddings, stored)
+        values = pa.FixedSizeListArray.from_arrays(pa.array(stored.reshape(-1)), embeddings.shape[1])
+        columns = {
+            "text_id": text_ids.combine_chunks(),
+            "embedding": values,
+            "n_tokens": _or_null(counts.n_tokens if counts else None, len(values), pa.int32()),
+            "truncated": _or_null(counts.truncated if counts else None, len(values), pa.bool_()),
+            "cut": _or_null(counts.cut if counts else None, len(values), pa.int32()),
+        }
+        table = pa.table(columns)
+        files.write_parquet(self.path(number), table, table.schema)
+
+    def n_truncated(self) -> int:
+        """The number of texts that the embedder truncates."""
+        columns = (
+            pq.read_table(path, columns=["truncated"])["truncated"] for path in self.generation.parts(EMBEDDINGS)
+        )
+        return sum(pc.sum(column).as_py() or 0 for column in columns)
+
+
+def texts_in_slices(generation: Generation, rows: int) -> Iterator[pa.Table]:
+    """Yield texts.parquet in slices of `rows` rows, the last one shorter, whatever its row groups."""
+    waiting: list[pa.RecordBatch] = []
+    n_waiting = 0
+    with pq.ParquetFile(generation.file(TEXTS)) as opened:
+        for batch in opened.iter_batches(batch_size=rows, columns=["text_id", "source_row", "text"]):
+            waiting.append(batch)
+            n_waiting += batch.num_rows
+            if n_waiting >= rows:
+                joined = pa.Table.from_batches(waiting)
+                yield joined.slice(0, rows)
+                waiting = joined.slice(rows).to_batches()
+                n_waiting -= rows
+    if n_waiting:
+        yield pa.Table.from_batches(waiting)
+
+
+def _or_null(values: np.ndarray | None, n_rows: int, kind: pa.DataType) -> pa.Array:
+    return pa.nulls(n_rows, kind) if values is None else pa.array(values, kind)
+
+
+def check_finite(text_ids: np.ndarray, embeddings: np.ndarray, stored: np.ndarray) -> None:
+    """Refuse embeddings with NaN or infinity, naming some of their texts."""
+    whole = np.isfinite(stored).all(axis=1)
+    if whole.all():
+        return
+    bad = text_ids[~whole]
+    named = ", ".join(str(text_id) for text_id in bad[:MOST_NAMED]) + (", …" if len(bad) > MOST_NAMED else "")
+    if np.isfinite(embeddings[~whole]).all():
+        raise Refusal(
+            f"the embeddings of {len(bad)} texts are too large for float16 (text_id {named}); "
+            "store them with --embedding-dtype float32."
+        )
+    raise Refusal(
+        f"the embeddings of {len(bad)} texts hold NaN or infinity (text_id {named}); finite numbers are expected: "
+        "mend or drop these rows in the source, or use another embedder."
+    )

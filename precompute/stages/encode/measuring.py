@@ -1,0 +1,205 @@
+"""What an SAE makes of one part of a run: activations, and how well each text is rebuilt."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from featurelib.sae import evaluation
+from featurelib.sae.evaluation import Moments
+from featurelib.sae.model import SAE
+from featurelib.sae.pooling import DEFAULT, Fired, pool
+from featurelib.sae.sparse import Sparse
+from featurelib.schema import BY_TEXT, EMBEDDINGS, TOKEN_BY_TEXT
+from featurelib.storage import files
+from featurelib.storage.activation_rows import Rows, write_rows
+from featurelib.storage.embeddings import read_embeddings
+from precompute.build.job import Job
+from precompute.build.token_parts import TokenStateParts
+
+MEASURED = pa.schema(
+    {
+        "text_id": pa.int64(),
+        "n_active": pa.int32(),
+        "error": pa.float64(),
+        "spread": pa.float64(),
+        "split_spread": pa.float64(),
+        "cosine": pa.float64(),
+        "norm_ratio": pa.float64(),
+        "normal_error": pa.float64(),
+        "normal_spread": pa.float64(),
+        "normal_split_spread": pa.float64(),
+        "n_rows": pa.int64(),
+        "n_fired": pa.int64(),
+    }
+)
+"""What is measured on each text, one file per part until all are encoded; three only if the SAE normalises.
+
+Of a token run the errors and spreads are sums over a text's tokens, of which there are n_rows, the others means, and
+n_fired is how many features fire on them, token by token. Else n_rows is 1 and n_fired is n_active."""
+SPLITS = ("train", "held_out", "unknown")
+
+
+class PartRows(NamedTuple):
+    """The rows of one part that an SAE reads: one for each text, or for each token of these texts."""
+
+    text_ids: np.ndarray
+    """The text of each row, int64 [n], ascending."""
+    positions: np.ndarray | None
+    """The token of each row, int32 [n]; None where the rows are texts."""
+    x: np.ndarray
+    """float32 [n, d_in]."""
+
+
+class RunRows:
+    """The rows of a run, part by part."""
+
+    def __init__(self, job: Job) -> None:
+        self.parts = job.generation.parts(EMBEDDINGS)
+        """The part files of the embeddings of texts."""
+        self.sizes = [pq.read_metadata(part).num_rows for part in self.parts]
+        """The number of texts in each."""
+        self._starts = np.cumsum([0, *self.sizes]).tolist()
+        self._tokens = TokenStateParts(job.generation, job.config) if job.config.has_tokens else None
+
+    def read(self, number: int) -> PartRows:
+        """Return the rows of one part."""
+        if self._tokens is not None:
+            part = self._tokens.read(number)
+            return PartRows(part.text_ids, part.positions, part.states)
+        x = read_embeddings(self.parts[number])
+        return PartRows(np.arange(self._starts[number], self._starts[number] + len(x)), None, x)
+
+
+@dataclass(frozen=True)
+class Means:
+    """The mean row of each split, and last that of all, float64 [len(SPLITS) + 1, d_in]."""
+
+    raw: np.ndarray
+    """Of the embeddings, or the tokens' states, as they are."""
+    normalised: np.ndarray | None
+    """Of these as the SAE normalises them; None where it does not."""
+
+    @classmethod
+    def find(cls, sae: SAE, parts: Iterable[PartRows], split: np.ndarray) -> Means:
+        """Read all rows once."""
+        raw, normal = ([Moments.none(sae.d_in) for _ in (*SPLITS, "all")] for _ in range(2))
+        for part in parts:
+            own = split[part.text_ids]
+            raw = _add(raw, part.x, own)
+            normal = normal if sae.norm == "none" else _add(normal, sae.normalise(part.x).numpy(), own)
+        means, normal_means = (np.stack([moments.mean for moments in sums]) for sums in (raw, normal))
+        return cls(means, None if sae.norm == "none" else normal_means)
+
+
+def _add(sums: list[Moments], x: np.ndarray, split: np.ndarray) -> list[Moments]:
+    return [*(moments.add(x[split == number]) for number, moments in enumerate(sums[:-1])), sums[-1].add(x)]
+
+
+class PartFiles(NamedTuple):
+    """Where what is made of one part lies."""
+
+    activations: Path
+    """Those of texts."""
+    token_activations: Path | None
+    """Those of tokens; None where the rows are texts."""
+    measured: Path
+    """What is measured on each text, until all are encoded."""
+
+    @classmethod
+    def of(cls, job: Job, name: str) -> PartFiles:
+        """Those of the part file `name`."""
+        generation = job.generation
+        tokens = generation.file(TOKEN_BY_TEXT) / name if job.config.has_tokens else None
+        return cls(generation.file(BY_TEXT) / name, tokens, generation.work("encode") / f"measured-{name}")
+
+    @property
+    def exist(self) -> bool:
+        """Whether all are there."""
+        return all(path is None or path.is_file() for path in self)
+
+
+def encode_parts(job: Job, sae: SAE, split: np.ndarray) -> None:
+    """Write the activations and measurements of each part that lacks them; split [n_texts] holds numbers of SPLITS."""
+    rows = RunRows(job)
+    missing = [number for number, part in enumerate(rows.parts) if not PartFiles.of(job, part.name).exist]
+    means = Means.find(sae, (rows.read(number) for number in range(len(rows.parts))), split) if missing else None
+    with job.progress(len(split), "texts", len(split) - sum(rows.sizes[number] for number in missing)) as bar:
+        for number in missing:
+            if means is not None:
+                encoder = Encoder(sae, split, means, job.config.pool or DEFAULT)
+                encoder.encode(rows.read(number), PartFiles.of(job, rows.parts[number].name))
+            bar.advance(rows.sizes[number])
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """Encodes parts of a run, and measures them."""
+
+    sae: SAE
+    split: np.ndarray
+    """The split of each text, as a number of SPLITS."""
+    means: Means
+    """The mean of each split."""
+    how: str
+    """How a text's activation is pooled from its tokens'."""
+
+    def encode(self, part: PartRows, paths: PartFiles) -> None:
+        """Write the activations and the measurements of one part."""
+        sparse = self.sae.encode_sparse(part.x)
+        rows = sparse.rows.numpy()
+        feature_ids, activations = sparse.feature_ids.numpy().astype(np.int32), sparse.activations.numpy()
+        of_rows = np.bincount(rows, minlength=len(part.x))
+        measured = self._measure(part, sparse, of_rows)
+        if part.positions is None or paths.token_activations is None:
+            write_rows(paths.activations, Rows(part.text_ids[rows], feature_ids, activations))
+            columns = [part.text_ids, *measured, np.ones(len(part.x), np.int64), of_rows]
+        else:
+            by_token = Rows(part.text_ids[rows], feature_ids, activations, part.positions[rows])
+            write_rows(paths.token_activations, by_token)
+            texts, text_of_row = np.unique(part.text_ids, return_inverse=True)
+            fired = Fired(rows, feature_ids, activations)
+            pooled = pool(fired, text_of_row, len(texts), self.sae.n_features, self.how)
+            write_rows(paths.activations, Rows(texts[pooled.rows], pooled.feature_ids, pooled.activations))
+            n_active = np.bincount(pooled.rows, minlength=len(texts))
+            columns = [texts, *_of_texts(measured, n_active, text_of_row)]
+            columns += [np.bincount(text_of_row), np.bincount(text_of_row, of_rows).astype(np.int64)]
+        arrays = [pa.array(column, field.type) for column, field in zip(columns, MEASURED, strict=True)]
+        files.write_parquet(paths.measured, pa.table(arrays, schema=MEASURED), MEASURED)
+
+    def _measure(self, part: PartRows, sparse: Sparse, n_active: np.ndarray) -> list[Any]:
+        """Return the columns of MEASURED from n_active to normal_split_spread, of each row."""
+        own, means = self.split[part.text_ids], self.means.raw
+        rebuilt = self.sae.rebuild(part.x, sparse).numpy()
+        raw = evaluation.measure_texts(part.x, rebuilt, n_active, means[-1], means[own])
+        columns = [raw.n_active, raw.error, raw.spread, raw.split_spread, raw.cosine, raw.norm_ratio]
+        return columns + _measure_normalised(self.sae, part.x, sparse, own, self.means.normalised)
+
+
+def _of_texts(measured: list[Any], n_active: np.ndarray, text_of_row: np.ndarray) -> list[Any]:
+    """Return the columns of texts from those of their tokens: sums of errors and spreads, means of the two cosines."""
+    n_rows = np.bincount(text_of_row)
+    _, error, spread, split_spread, cosine, norm_ratio, *normal = measured
+    sums = [np.bincount(text_of_row, column) for column in (error, spread, split_spread)]
+    means = [np.bincount(text_of_row, column) / n_rows for column in (cosine, norm_ratio)]
+    of_normal = [
+        [None] * len(n_rows) if isinstance(column, list) else np.bincount(text_of_row, column) for column in normal
+    ]
+    return [n_active, *sums, *means, *of_normal]
+
+
+def _measure_normalised(
+    sae: SAE, x: np.ndarray, sparse: Sparse, own: np.ndarray, means: np.ndarray | None
+) -> list[Any]:
+    """Return each text's error, spread and spread in its split in normalised space; nulls if the SAE has none."""
+    if means is None:
+        return [[None] * len(x)] * 3
+    decoded = sae.decode(sparse, n=len(x)).numpy()
+    quality = evaluation.measure_texts(sae.normalise(x).numpy(), decoded, np.zeros(len(x)), means[-1], means[own])
+    return [quality.error, quality.spread, quality.split_spread]
