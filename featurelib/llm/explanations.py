@@ -8,9 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import NamedTuple
 
-from featurelib.llm.answers import read_explanation, read_verdicts
 from featurelib.llm.language_model import Answer, LanguageModel
 from featurelib.llm.prompts import DETECT, FULL, FUZZ, SHORT, Example, Question, ask_explanation, ask_verdicts
+from featurelib.llm.replies import read_explanation, read_verdicts
 from featurelib.llm.sampling import BATCH
 from featurelib.llm.scoring import DETECTION, FUZZING, Verdict
 from featurelib.llm.shown_texts import ShownText

@@ -11,6 +11,7 @@ text at a time, yes or no.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
@@ -25,6 +26,7 @@ EXPLAIN, EXPLAIN_TOKENS = "explain", "explain_tokens"
 DETECT, FUZZ = "detect", "fuzz"
 FORMS = FULL, SHORT = "full", "short"
 NAMES = tuple(form + name for form in ("", "short_") for name in (EXPLAIN, EXPLAIN_TOKENS, DETECT, FUZZ))
+MARKED = re.compile("«([^«»]*)»")
 SHORT_EXAMPLES, SHORT_CHARACTERS = 6, 200
 """In a short question: texts on which a feature fires, and characters of each text."""
 SHORT_ANSWERS = {EXPLAIN: 60, EXPLAIN_TOKENS: 60, DETECT: 5, FUZZ: 5}
@@ -74,15 +76,19 @@ class Question(NamedTuple):
         texts = [shown.text for shown in self.texts]
         if self.form == SHORT:
             question = instructions(f"short_{self.name}").split("\n\n")[1]
-            given = (
-                {"texts": texts} if self.explanation is None else {"description": self.explanation, "text": texts[0]}
-            )
-            return _json({**given, "question": question})
+            return _json({**self._given(texts), "question": question})
         if self.explanation is not None:
             return _json({"explanation": self.explanation, "texts": texts})
         n_firing = len(self.strengths)
         firing = [{"strength": strength, "text": text} for strength, text in zip(self.strengths, texts, strict=False)]
         return _json({"fires_on": firing, "silent_on": texts[n_firing:]})
+
+    def _given(self, texts: list[str]) -> dict[str, object]:
+        """What a short question shows: small models must be told apart which words are marked."""
+        if self.explanation is not None:
+            return {"description": self.explanation, "text": texts[0]}
+        words = list(dict.fromkeys(word for text in texts for word in MARKED.findall(text)))
+        return {"texts": texts, "words": words} if self.name == EXPLAIN_TOKENS else {"texts": texts}
 
     def with_fewer_texts(self, n: int) -> Question:
         """The question for a sentence with at most `n` texts, two thirds of them the strongest on which it fires."""

@@ -83,11 +83,11 @@ def test_a_server_that_reads_less_is_asked_less_from_then_on(complaint: str) -> 
 
 
 def test_a_server_that_reads_next_to_nothing_is_a_sentence() -> None:
-    with chat_server(lambda body: refusal(400, "maximum context length is 256 tokens")) as server:
-        with pytest.raises(
-            Refusal, match="reads too few tokens .*256 tokens.* start its server with a context of 2,048"
-        ):
-            LanguageModel(server.url, "m", retries=0).ask(ask_verdicts("detect", "Words.", [TEXT]))
+    with (
+        chat_server(lambda body: refusal(400, "maximum context length is 256 tokens")) as server,
+        pytest.raises(Refusal, match="reads too few tokens .*256 tokens.* start its server with a context of 2,048"),
+    ):
+        LanguageModel(server.url, "m", retries=0).ask(ask_verdicts("detect", "Words.", [TEXT]))
 
 
 def test_a_question_that_is_asked_again_can_have_another_answer() -> None:
@@ -104,8 +104,10 @@ def test_a_short_question_ends_with_the_question(name: str) -> None:
     assert "word100" in material["text"] and len(material["text"]) <= 202 and len(question.instructions) < 80
 
 
-def test_a_short_question_for_a_sentence_shows_the_strongest_texts() -> None:
-    texts = [Example(ShownText(f"text {n}"), 10 - n) for n in range(9)]
-    question = ask_explanation(texts, [ShownText("silent")], marked=True).shortened()
-    material = json.loads(question.material)
-    assert material["texts"] == [f"text {n}" for n in range(6)] and "marked" in material["question"]
+def test_a_short_question_for_a_sentence_shows_the_strongest_texts_and_their_marked_words() -> None:
+    texts = [Example(ShownText(f"the «star» and «sun {n}»"), 10 - n) for n in range(9)]
+    material = json.loads(ask_explanation(texts, [ShownText("silent")], marked=True).shortened().material)
+    assert material["texts"] == [f"the «star» and «sun {n}»" for n in range(6)] and "words" in material["question"]
+    assert material["words"] == ["star", *(f"sun {n}" for n in range(6))]
+    plain = json.loads(ask_explanation(texts, [ShownText("silent")]).shortened().material)
+    assert list(plain) == ["texts", "question"] and "texts" in plain["question"]

@@ -15,10 +15,10 @@ import pytest
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score, precision_score, recall_score
 
 from featurelib.llm import language_model
-from featurelib.llm.answers import read_explanation, read_verdicts
 from featurelib.llm.language_model import LanguageModel
 from featurelib.llm.marked_words import AttributedWords, mark_words, right_words, wrong_words
-from featurelib.llm.prompts import PROMPTS, Example, Question, ask_explanation, ask_verdicts
+from featurelib.llm.prompts import PROMPTS, Example, ask_explanation, ask_verdicts
+from featurelib.llm.replies import read_explanation, read_verdicts
 from featurelib.llm.sampling import choose_texts
 from featurelib.llm.scoring import DETECTION, Verdict, score_verdicts
 from featurelib.llm.shown_texts import ShownText

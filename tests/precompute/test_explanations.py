@@ -262,7 +262,7 @@ def test_lists_of_a_wrong_length_are_left_out_and_counted(planted: Planted, own_
     def careless(body: dict) -> Reply:
         asked = json.loads(body["messages"][1]["content"])
         if "texts" in asked and "«" in "".join(asked["texts"]):
-            return completion("[1]")
+            return completion("[1, 1, 1, 1, 1, 1]")
         unlucky = "texts" in asked and sum(map(len, asked["texts"])) % 4 == 0
         return completion("[1, 0, 1, 0, 1, 0, 1]") if unlucky else rule(body)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from featurelib.llm.answers import read_explanation, read_verdicts
+from featurelib.llm.replies import read_explanation, read_verdicts
 
 LOOP = "The sentence is about finding the feature of the feature of the feature of the feature of the feature of the"
 ECHO = (
