@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import NamedTuple
 
 from featurelib.llm.language_model import Answer, LanguageModel
-from featurelib.llm.prompts import ask_explanation, ask_verdicts, read_explanation, read_verdicts
+from featurelib.llm.prompts import DETECT, FULL, FUZZ, SHORT, Example, Question, ask_explanation, ask_verdicts
+from featurelib.llm.replies import read_explanation, read_verdicts
 from featurelib.llm.sampling import BATCH
 from featurelib.llm.scoring import DETECTION, FUZZING, Verdict
+from featurelib.llm.shown_texts import ShownText
 
 AT_ONCE = 6
 """Questions sent at the same time: servers answer several in little more time than one."""
-PROMPTS = {DETECTION: "detect", FUZZING: "fuzz"}
+PROMPTS = {DETECTION: DETECT, FUZZING: FUZZ}
 TRIES = 2
-"""How often a question is asked when its answer cannot be read."""
+"""How often a sentence is asked for when the answer cannot be read."""
 
-Sample = tuple[str, bool]
+Sample = tuple[ShownText, bool]
 """A text, and whether the right verdict on it is yes."""
 
 
@@ -26,14 +29,16 @@ class Material(NamedTuple):
     """The texts from which one feature is explained and on which the explanation is tested."""
 
     feature_id: int
-    fires_on: Sequence[tuple[str, int]]
-    """Texts on which it fires, with strengths from 1 to 10."""
-    silent_on: Sequence[str]
+    fires_on: Sequence[Example]
+    """Texts on which it fires; in a token run the words are marked on which it fires."""
+    silent_on: Sequence[ShownText]
     """Texts on which it does not fire."""
     detection: Sequence[Sample]
     """Other texts, with whether it fires on them."""
     fuzzing: Sequence[Sample]
     """Texts with marked words, with whether the marks are right."""
+    marked: bool = False
+    """Whether words are marked in the texts on which it fires."""
 
 
 class Explanation(NamedTuple):
@@ -58,63 +63,84 @@ class Explanation(NamedTuple):
         return self.sentence is None or (bool(answers) and all(answer is None for answer in answers))
 
 
-class _Batch(NamedTuple):
+class Tested(NamedTuple):
     """The verdicts on some samples."""
 
     verdicts: list[Verdict]
     answers: list[Answer]
     unread: str
-    """The last answer where none could be read, else ''."""
+    """The last answer that could not be read, '' when all were."""
 
 
-def explain_feature(model: LanguageModel, material: Material, seed: int) -> Explanation:
-    """Ask for an explanation, then for verdicts on it, in shuffled batches of five texts; raises Refusal."""
-    answers: list[Answer] = []
-    unread = ""
-    question = ask_explanation(material.fires_on, material.silent_on)
-    sentence = None
-    for _ in range(TRIES):
-        answers.append(model.ask(question))
-        sentence = read_explanation(answers[-1].text)
-        if sentence is not None:
-            break
-        unread = answers[-1].text
-    verdicts: dict[str, list[Verdict]] = {}
-    for scorer, samples in ((DETECTION, material.detection), (FUZZING, material.fuzzing)):
-        if sentence is not None and samples:
-            draw = random.Random(f"{seed}:{material.feature_id}:{scorer}")
-            tested = _test(model, scorer, sentence, draw.sample(samples, len(samples)))
-            verdicts[scorer] = tested.verdicts
-            answers, unread = answers + tested.answers, tested.unread or unread
+def explain_feature(model: LanguageModel, material: Material, seed: int, form: str = FULL) -> Explanation:
+    """Ask for an explanation, then for verdicts on it, in shuffled batches of five texts; raises Refusal.
+
+    `form` short asks in the words for small models, one text at a time.
+    """
+    sentence, answers = ask_sentence(model, material, form)
+    unread = answers[-1].text if sentence is None else ""
+    tested = collect_verdicts(model, material, sentence, seed, form) if sentence is not None else {}
+    answers += [answer for batch in tested.values() for answer in batch.answers]
+    unread = next((batch.unread for batch in reversed(tested.values()) if batch.unread), unread)
     tokens_in, tokens_out = (sum(getattr(answer, name) for answer in answers) for name in ("tokens_in", "tokens_out"))
+    verdicts = {scorer: batch.verdicts for scorer, batch in tested.items()}
     return Explanation(sentence, verdicts, len(answers), tokens_in, tokens_out, unread)
 
 
-def _test(model: LanguageModel, scorer: str, sentence: str, samples: Sequence[Sample]) -> _Batch:
+def ask_sentence(model: LanguageModel, material: Material, form: str = FULL) -> tuple[str | None, list[Answer]]:
+    """Ask for a sentence about a feature, once more where it cannot be read; raises Refusal."""
+    question = _in_form(ask_explanation(material.fires_on, material.silent_on, marked=material.marked), form)
+    answers: list[Answer] = []
+    for attempt in range(TRIES):
+        answers.append(model.ask(question, again=attempt > 0))
+        sentence = read_explanation(answers[-1].text)
+        if sentence is not None:
+            return sentence, answers
+    return None, answers
+
+
+def _in_form(question: Question, form: str) -> Question:
+    return question.shortened() if form == SHORT else question
+
+
+def collect_verdicts(
+    model: LanguageModel, material: Material, sentence: str, seed: int, form: str = FULL
+) -> dict[str, Tested]:
+    """Ask for verdicts on a sentence about a feature, by scorer, in shuffled batches of five texts; raises Refusal."""
+    tested: dict[str, Tested] = {}
+    for scorer, samples in ((DETECTION, material.detection), (FUZZING, material.fuzzing)):
+        if samples:
+            draw = random.Random(f"{seed}:{material.feature_id}:{scorer}")
+            ask_batch = partial(_test_batch, model, PROMPTS[scorer], sentence, form)
+            tested[scorer] = _test(ask_batch, draw.sample(samples, len(samples)), BATCH if form == FULL else 1)
+    return tested
+
+
+def _test(ask_batch: Callable[[Sequence[Sample]], Tested], samples: Sequence[Sample], size: int) -> Tested:
     """Ask for verdicts on all samples, several batches at the same time."""
     pool = ThreadPoolExecutor(AT_ONCE)
     try:
-        futures = [
-            pool.submit(_test_batch, model, scorer, sentence, samples[start : start + BATCH])
-            for start in range(0, len(samples), BATCH)
-        ]
-        batches = [future.result() for future in futures]
+        starts = range(0, len(samples), size)
+        futures = [pool.submit(ask_batch, samples[start : start + size]) for start in starts]
+        return _together([future.result() for future in futures])
     finally:
         pool.shutdown(cancel_futures=True)
-    return _Batch(
+
+
+def _together(batches: Sequence[Tested]) -> Tested:
+    return Tested(
         [verdict for batch in batches for verdict in batch.verdicts],
         [answer for batch in batches for answer in batch.answers],
         next((batch.unread for batch in reversed(batches) if batch.unread), ""),
     )
 
 
-def _test_batch(model: LanguageModel, scorer: str, sentence: str, samples: Sequence[Sample]) -> _Batch:
-    question = ask_verdicts(PROMPTS[scorer], sentence, [text for text, _ in samples])
-    answers: list[Answer] = []
-    for _ in range(TRIES):
-        answers.append(model.ask(question))
-        read = read_verdicts(answers[-1].text, len(samples))
-        if read is not None:
-            verdicts = [Verdict(truth, answer) for (_, truth), answer in zip(samples, read, strict=True)]
-            return _Batch(verdicts, answers, "")
-    return _Batch([Verdict(truth, None) for _, truth in samples], answers, answers[-1].text)
+def _test_batch(model: LanguageModel, name: str, sentence: str, form: str, samples: Sequence[Sample]) -> Tested:
+    """Ask for verdicts on some samples together, and on each alone where that answer cannot be read."""
+    answer = model.ask(_in_form(ask_verdicts(name, sentence, [shown for shown, _ in samples]), form))
+    read = read_verdicts(answer.text, len(samples))
+    if read is None and len(samples) > 1:
+        alone = _together([_test_batch(model, name, sentence, form, [sample]) for sample in samples])
+        return alone._replace(answers=[answer, *alone.answers])
+    verdicts = [Verdict(truth, said) for (_, truth), said in zip(samples, read or [None] * len(samples), strict=True)]
+    return Tested(verdicts, [answer], "" if read is not None else answer.text)

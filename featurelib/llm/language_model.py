@@ -10,21 +10,23 @@ import os
 import urllib.parse
 from typing import Any, NamedTuple
 
+from featurelib.llm.context import LEAST_CONTEXT, PER_TOKEN, answer_tokens, fit, read_context
 from featurelib.llm.prompts import Question
 from featurelib.schema import Refusal
 
 KEY = "OPENAI_API_KEY"
 NO_KEY = "none"
 """Sent where no key is set: a server of one's own needs none, but the client library must have one."""
-TIMEOUT = 120.0
-"""Seconds until a question without an answer counts as lost."""
+TIMEOUT = 600.0
+"""Seconds until a question without an answer counts as lost: a server without a GPU answers six at once slowly, and
+some (`transformers serve`) go on with a question that nobody waits for."""
 RETRIES = 5
 """How often a question is repeated that was lost or refused for the moment (408, 409, 429, 5xx). The client waits half
 a second, then twice as long each time up to 8 seconds, or as long as the server says up to two minutes."""
-MOST_TOKENS = 2_000
-"""Tokens of one answer at most; most answers have 40, but models that write their reasoning first need more."""
 OPTIONAL = {"temperature": "temperature", "max_tokens": "max_tokens", "system": "system role"}
 """Settings that some servers refuse, and the words in their error message by which that is recognised."""
+AGAIN_TEMPERATURE = 0.7
+"""Of a question that is asked again, since at 0 the answer would be the same."""
 
 
 class Answer(NamedTuple):
@@ -80,12 +82,23 @@ def _check_url(url: str) -> None:
 class LanguageModel:
     """One model on one server; may be asked from several threads at once."""
 
-    def __init__(self, url: str, model: str, *, timeout: float | None = None, retries: int | None = None) -> None:
-        """Prepare the client; nothing is sent yet. Refusal as `check_language_model`."""
+    def __init__(
+        self,
+        url: str,
+        model: str,
+        *,
+        context: int | None = None,
+        timeout: float | None = None,
+        retries: int | None = None,
+    ) -> None:
+        """Prepare the client; nothing is sent yet. Refusal as `check_language_model`.
+
+        `context` is how many tokens the model can read; None asks whole texts until the server says that it cannot.
+        """
         check_language_model(url, model)
         import openai
 
-        self.model, self.host = model, host_of(url)
+        self.model, self.host, self.context = model, host_of(url), context
         self._timeout = TIMEOUT if timeout is None else timeout
         self._tries = 1 + (RETRIES if retries is None else retries)
         self._key = os.environ.get(KEY, "").strip()
@@ -98,33 +111,53 @@ class LanguageModel:
         """Close the connections."""
         self._client.close()
 
-    def ask(self, question: Question) -> Answer:
-        """Ask and wait for the answer.
+    def ask(self, question: Question, *, again: bool = False) -> Answer:
+        """Ask and wait for the answer; `again` says that an answer to the same question could not be read.
 
-        Refusal, one sentence, when the server cannot be reached, refuses, or does not answer as OpenAI's API does.
+        Texts are shortened to what the model can read. Refusal, one sentence, when the server cannot be reached,
+        refuses, or does not answer as OpenAI's API does.
         """
         import openai
 
         while True:
-            refused = self._refused
+            refused, context = self._refused, self.context
+            request = self._request(question, refused, context, again)
             try:
-                completion = self._client.chat.completions.create(model=self.model, **self._request(question, refused))
-                return self._answer(completion)
-            except openai.BadRequestError as error:
-                if not self._adapt(str(error), refused):
+                return self._answer(self._client.chat.completions.create(model=self.model, **request))
+            except (openai.BadRequestError, openai.UnprocessableEntityError) as error:
+                if not self._shorten(error, question, request, context) and not self._adapt(str(error), refused):
                     raise self._refusal(error) from error
             except (openai.OpenAIError, ValueError) as error:
                 raise error if isinstance(error, Refusal) else self._refusal(error) from error
 
-    def _request(self, question: Question, refused: frozenset[str]) -> dict[str, Any]:
+    def _request(self, question: Question, refused: frozenset[str], context: int | None, again: bool) -> dict[str, Any]:
+        material = fit(question, context).material
         messages = [
             {"role": "system", "content": question.instructions},
-            {"role": "user", "content": question.material},
+            {"role": "user", "content": material},
         ]
         if "system" in refused:
-            messages = [{"role": "user", "content": f"{question.instructions}\n\n{question.material}"}]
-        settings = {"max_completion_tokens" if "max_tokens" in refused else "max_tokens": MOST_TOKENS}
-        return {"messages": messages, **settings, **({} if "temperature" in refused else {"temperature": 0.0})}
+            messages = [{"role": "user", "content": f"{question.instructions}\n\n{material}"}]
+        settings = {
+            "max_completion_tokens" if "max_tokens" in refused else "max_tokens": answer_tokens(question, context)
+        }
+        temperature = {"temperature": AGAIN_TEMPERATURE if again else 0.0}
+        return {"messages": messages, **settings, **({} if "temperature" in refused else temperature)}
+
+    def _shorten(self, error: Any, question: Question, request: dict[str, Any], context: int | None) -> bool:
+        """Ask, from now on, for no more than the server says that it can read; whether that was its complaint."""
+        characters = sum(len(message["content"]) for message in request["messages"])
+        sent = characters // PER_TOKEN + answer_tokens(question, context)
+        smaller = read_context(str(error), context or sent)
+        if smaller is None:
+            return False
+        if smaller < LEAST_CONTEXT:
+            raise Refusal(
+                f"the language model at {self.host} reads too few tokens for a question{self._complaint(error)}; "
+                "start its server with a context of 2,048 tokens or more."
+            ) from error
+        self.context = min(smaller, self.context or smaller)
+        return True
 
     def _adapt(self, complaint: str, refused: frozenset[str]) -> bool:
         """Leave out, from now on, the settings that the server complains about; whether there was a new one."""

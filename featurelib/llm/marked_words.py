@@ -8,6 +8,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from featurelib.llm.shown_texts import ShownText
+
 SHARE = 0.3
 """A word is marked where its attribution is at least this share of the largest of its text (delphi's threshold)."""
 MOST = 6
@@ -18,14 +20,14 @@ PLAIN_QUOTES = str.maketrans("«»", '""')
 
 
 class AttributedWords(NamedTuple):
-    """The words of one text and what each adds to a feature's pre-activation."""
+    """The words of one text and what each adds to a feature's pre-activation, or how much it fires on their tokens."""
 
     starts: np.ndarray
     """int32 [n]: the first character of each."""
     ends: np.ndarray
     """int32 [n]: the character after its last."""
     attributions: np.ndarray
-    """float32 [n]."""
+    """float32 [n]; in a token run the largest activation of a word's tokens."""
 
 
 def right_words(words: AttributedWords) -> list[int]:
@@ -55,11 +57,17 @@ def wrong_words(words: AttributedWords, n: int, draw: random.Random) -> list[int
     return sorted(draw.sample(candidates[: max(n, n_idle)], min(n, len(candidates))))
 
 
-def mark_words(text: str, words: AttributedWords, places: Iterable[int]) -> str:
-    """Return the text with «these» words marked; «» of the text itself become plain quotes."""
+def mark_words(text: str, words: AttributedWords, places: Iterable[int]) -> ShownText:
+    """Return the text with «these» words marked, in order; «» of the text itself become plain quotes.
+
+    Its focus is the marked word with the largest attribution; without marks, the beginning.
+    """
     plain, pieces, last = text.translate(PLAIN_QUOTES), [], 0
-    for place in places:
+    focus, strongest = 0, -np.inf
+    for n_before, place in enumerate(places):
         start, end = int(words.starts[place]), int(words.ends[place])
         pieces += [plain[last:start], "«", plain[start:end], "»"]
         last = end
-    return "".join([*pieces, plain[last:]])
+        if words.attributions[place] > strongest:
+            focus, strongest = start + 2 * n_before + 1, words.attributions[place]
+    return ShownText("".join([*pieces, plain[last:]]), focus)

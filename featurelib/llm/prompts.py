@@ -1,7 +1,11 @@
-"""The questions to a language model, and how its answers are read.
+"""The questions to a language model.
 
 The instructions are text files (prompt_texts/*.txt) and go as the system's message; texts of the corpus go as one JSON
 object in the user's message, so that no text can break out of its place or pass for an instruction.
+
+Small models lose long instructions by the time they have read the texts, and cannot fill in lists. For them there are
+short questions: one sentence for the system, and the question as the last value of the JSON object; verdicts on one
+text at a time, yes or no.
 """
 
 from __future__ import annotations
@@ -13,25 +17,97 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
+from featurelib.llm.shown_texts import ShownText, shorten
 from featurelib.storage import files
 
 PROMPTS = Path(__file__).parent / "prompt_texts"
+EXPLAIN, EXPLAIN_TOKENS = "explain", "explain_tokens"
+"""The prompts for a sentence: about texts, and about texts with marked words."""
+DETECT, FUZZ = "detect", "fuzz"
+FORMS = FULL, SHORT = "full", "short"
+NAMES = tuple(form + name for form in ("", "short_") for name in (EXPLAIN, EXPLAIN_TOKENS, DETECT, FUZZ))
+MARKED = re.compile("«([^«»]*)»")
+SHORT_EXAMPLES, SHORT_CHARACTERS = 6, 200
+"""In a short question: texts on which a feature fires, and characters of each text."""
+SHORT_ANSWERS = {EXPLAIN: 60, EXPLAIN_TOKENS: 60, DETECT: 5, FUZZ: 5}
+"""Tokens of the answer to a short question."""
 CHARACTERS = 1_000
 """Characters of a text that are shown at most; none after the place where the embedder truncated it."""
-LONGEST = 400
-"""Characters of an explanation; a longer answer does not count as a sentence."""
-THINKING = re.compile(r"<think>.*?(?:</think>|\Z)", re.DOTALL)
-SENTENCE = re.compile(r"^[\s*#>-]*explanation[\s*]*:[\s*]*(\S.*)$", re.IGNORECASE | re.MULTILINE)
-LIST = re.compile(r"\[[^\[\]]*\]")
+
+AROUND = 24
+"""Characters around a text in JSON, for estimates."""
+
+
+class Example(NamedTuple):
+    """A text on which a feature fires."""
+
+    shown: ShownText
+    strength: int
+    """From 1 to 10."""
 
 
 class Question(NamedTuple):
-    """One question."""
+    """One question; its texts can be shortened until it fits into what the model can read."""
 
-    instructions: str
-    """The system's message, without any text of the corpus."""
-    material: str
-    """The user's message: one JSON object with texts of the corpus and, for verdicts, the explanation."""
+    name: str
+    """Of the prompt."""
+    explanation: str | None
+    """The sentence to be judged; None where one is asked for."""
+    texts: Sequence[ShownText]
+    """All of them; in a question for a sentence those on which the feature fires come first."""
+    strengths: Sequence[int] = ()
+    """Of those on which it fires, in a question for a sentence."""
+    form: str = FULL
+    """One of FORMS."""
+
+    @property
+    def instructions(self) -> str:
+        """The system's message, without any text of the corpus."""
+        return instructions(self.name) if self.form == FULL else instructions(f"short_{self.name}").split("\n\n")[0]
+
+    @property
+    def answer_tokens(self) -> int | None:
+        """How long the answer may be; None for as long as a model may think."""
+        return None if self.form == FULL else SHORT_ANSWERS[self.name]
+
+    @property
+    def material(self) -> str:
+        """The user's message: one JSON object with texts of the corpus and, for verdicts, the explanation."""
+        texts = [shown.text for shown in self.texts]
+        if self.form == SHORT:
+            question = instructions(f"short_{self.name}").split("\n\n")[1]
+            return _json({**self._given(texts), "question": question})
+        if self.explanation is not None:
+            return _json({"explanation": self.explanation, "texts": texts})
+        n_firing = len(self.strengths)
+        firing = [{"strength": strength, "text": text} for strength, text in zip(self.strengths, texts, strict=False)]
+        return _json({"fires_on": firing, "silent_on": texts[n_firing:]})
+
+    def _given(self, texts: list[str]) -> dict[str, object]:
+        """What a short question shows: small models must be told apart which words are marked."""
+        if self.explanation is not None:
+            return {"description": self.explanation, "text": texts[0]}
+        words = list(dict.fromkeys(word for text in texts for word in MARKED.findall(text)))
+        return {"texts": texts, "words": words} if self.name == EXPLAIN_TOKENS else {"texts": texts}
+
+    def with_fewer_texts(self, n: int) -> Question:
+        """The question for a sentence with at most `n` texts, two thirds of them the strongest on which it fires."""
+        n_firing = len(self.strengths)
+        n_silent = len(self.texts) - n_firing
+        silent = max(min(n_silent, max(n // 3, n - n_firing)), 0)
+        firing = max(min(n_firing, n - silent), 1)
+        texts = [*self.texts[:firing], *self.texts[n_firing : n_firing + silent]]
+        return self._replace(texts=texts, strengths=self.strengths[:firing])
+
+    def shortened(self) -> Question:
+        """The short question that asks for the same; of verdicts, the one on its only text."""
+        n_shown = min(len(self.strengths), SHORT_EXAMPLES) if self.explanation is None else 1
+        texts = [shorten(shown, SHORT_CHARACTERS) for shown in self.texts[:n_shown]]
+        return self._replace(texts=texts, strengths=self.strengths[:n_shown], form=SHORT)
+
+
+def _json(material: dict[str, object]) -> str:
+    return json.dumps(material, ensure_ascii=False, indent=0)
 
 
 def excerpt(text: str, cut: int) -> str:
@@ -41,48 +117,22 @@ def excerpt(text: str, cut: int) -> str:
 
 @cache
 def instructions(name: str) -> str:
-    """Return the text of the prompt `name`: explain, detect or fuzz."""
+    """Return the text of the prompt `name`, one of NAMES."""
     return (PROMPTS / f"{name}.txt").read_text(encoding="utf-8").strip()
 
 
 def prompts_fingerprint() -> str:
-    """Return a hash of the three prompts."""
-    return files.fingerprint([instructions(name) for name in ("explain", "detect", "fuzz")])
+    """Return a hash of all prompts."""
+    return files.fingerprint([instructions(name) for name in NAMES])
 
 
-def ask_explanation(fires_on: Sequence[tuple[str, int]], silent_on: Sequence[str]) -> Question:
-    """Return the question for a sentence that fits `fires_on`, texts with strengths of 1 to 10, not `silent_on`."""
-    firing = [{"strength": strength, "text": text} for text, strength in fires_on]
-    return _question("explain", {"fires_on": firing, "silent_on": list(silent_on)})
+def ask_explanation(fires_on: Sequence[Example], silent_on: Sequence[ShownText], *, marked: bool = False) -> Question:
+    """Return the question for a sentence that fits `fires_on`, not `silent_on`; `marked`: its words are marked."""
+    texts = [example.shown for example in fires_on] + list(silent_on)
+    name = EXPLAIN_TOKENS if marked else EXPLAIN
+    return Question(name, None, texts, [example.strength for example in fires_on])
 
 
-def ask_verdicts(name: str, explanation: str, texts: Sequence[str]) -> Question:
+def ask_verdicts(name: str, explanation: str, texts: Sequence[ShownText]) -> Question:
     """Return the question on which texts the feature fires (`name` detect) or are rightly marked (fuzz)."""
-    return _question(name, {"explanation": explanation, "texts": list(texts)})
-
-
-def _question(name: str, material: dict[str, object]) -> Question:
-    return Question(instructions(name), json.dumps(material, ensure_ascii=False, indent=0))
-
-
-def read_explanation(answer: str) -> str | None:
-    """Return the sentence of an answer: what follows its last "Explanation:", or its only line; None without one."""
-    spoken = THINKING.sub("", answer).strip().strip("`").strip()
-    lines = [line for line in spoken.splitlines() if line.strip()]
-    candidates = SENTENCE.findall(spoken) or (lines if len(lines) == 1 else [])
-    sentence = " ".join(candidates[-1].split()).strip("*\"'“”` ") if candidates else ""
-    if len(sentence) > LONGEST or sentence.startswith(("<", "{", "[")) or not re.search(r"[^\W\d_]{2}", sentence):
-        return None
-    return sentence
-
-
-def read_verdicts(answer: str, n: int) -> list[bool] | None:
-    """Return the verdicts of an answer: its last JSON list of `n` numbers 0 or 1 (false or true); None without one."""
-    for text in reversed(LIST.findall(THINKING.sub("", answer))):
-        try:
-            verdicts = json.loads(text)
-        except ValueError:
-            continue
-        if len(verdicts) == n and all(isinstance(verdict, int) and verdict in (0, 1) for verdict in verdicts):
-            return [bool(verdict) for verdict in verdicts]
-    return None
+    return Question(name, explanation, list(texts))

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from featurelib.llm.prompts import CHARACTERS, instructions
+from featurelib.llm.prompts import AROUND, CHARACTERS, instructions
 
 STRONGEST, SPREAD, CONTRAST = 6, 6, 6
 """Texts that explain a feature: the strongest, some of all strengths, and some on which it does not fire."""
@@ -20,8 +20,8 @@ BATCH = 5
 """Texts in one question, as in delphi: more of them give each other away, and lists get wrong lengths."""
 PER_TOKEN = 4
 """Characters that count as one token in an estimate."""
-AROUND, SENTENCE, VERDICT = 24, 150, 3
-"""Characters: around a text in JSON, of an explanation, of the verdict on one text."""
+SENTENCE, VERDICT = 150, 3
+"""Characters of an explanation and of the verdict on one text."""
 
 
 class ChosenTexts(NamedTuple):

@@ -15,7 +15,9 @@ from featurelib.embedder import DEFAULT_EMBEDDER, Embedder, HiddenStateOptions, 
 from featurelib.embedder.hidden_states import POOLINGS
 from featurelib.embedder.hidden_states.hooks import parse_hook
 from featurelib.embedder.precomputed import precomputed_dimension
+from featurelib.llm.context import LEAST_CONTEXT
 from featurelib.llm.language_model import check_language_model
+from featurelib.llm.prompts import FORMS
 from featurelib.sae.training.loggers import LOGGERS, check_logger
 from featurelib.sae.training.registry import ARCHITECTURES
 from featurelib.schema import TOP_TEXTS, Refusal
@@ -146,6 +148,14 @@ class BuildConfig:
         None, "address of an OpenAI-compatible server that describes features, such as http://localhost:8000/v1"
     )
     labeller_model: str | None = _option(None, "model of the labeller")
+    labeller_prompts: str | None = _option(
+        None,
+        "how the labeller is asked (default full); short: one plain question a text, for small models",
+        choices=FORMS,
+    )
+    labeller_context: int | None = _option(
+        None, "tokens that the labeller can read at once, to which texts are cut (default: until its server complains)"
+    )
     labelled_features: int | None = _option(
         None, "how many features the labeller describes, the densest that are not dense first (default: all live ones)"
     )
@@ -170,8 +180,13 @@ class BuildConfig:
         if self.shuffle and self.sample is None:
             raise Refusal("--shuffle draws a sample; give its size with --sample N.")
         check_language_model(self.labeller, self.labeller_model)
-        if self.labelled_features and not self.labeller:
-            raise Refusal("--labelled-features has no meaning without --labeller; give both, or leave it out.")
+        for name in ("labelled_features", "labeller_prompts", "labeller_context"):
+            if getattr(self, name) is not None and not self.labeller:
+                raise Refusal(f"{flag(name)} has no meaning without --labeller; give both, or leave it out.")
+        if self.labeller_context is not None and self.labeller_context < LEAST_CONTEXT:
+            raise Refusal(
+                f"--labeller-context is {self.labeller_context}; a question needs {LEAST_CONTEXT} tokens or more."
+            )
 
     @property
     def has_embedder(self) -> bool:

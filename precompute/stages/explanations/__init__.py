@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from featurelib.labels.split import NAMING, TESTING
 from featurelib.llm.explanations import Explanation, explain_feature
 from featurelib.llm.language_model import LanguageModel
-from featurelib.llm.prompts import prompts_fingerprint
+from featurelib.llm.prompts import FULL, SHORT, prompts_fingerprint
 from featurelib.llm.sampling import ChosenTexts, Cost, choose_texts, estimate_cost
 from featurelib.llm.scoring import FUZZING, SCORERS, Verdict, score_verdicts
 from featurelib.schema import DENSE, EXPLANATIONS, FEATURES, LABEL_SPLIT, Refusal
@@ -29,9 +29,10 @@ from featurelib.storage.store import Store, open_store
 from precompute.build.config import BuildConfig
 from precompute.build.job import Bar, Job, Made
 from precompute.build.stage import Stage
-from precompute.stages.explanations.material import Marker, materials
+from precompute.stages.explanations.markers import Marker, open_marker
+from precompute.stages.explanations.material import materials
 
-VERSION = 1
+VERSION = 2
 CACHE_KEYS = ("explanation", "judged", "calls", "tokens_in", "tokens_out", "last")
 """What the fields of an Explanation are called in the cache's files."""
 MOST_UNREADABLE = 5
@@ -52,11 +53,11 @@ def make_explanations(job: Job) -> Made:
         job.generation.write_rows(EXPLANATIONS, [])
         return Made("no labeller was asked for", {})
     store = open_store(job.generation)
-    model = LanguageModel(job.config.labeller, job.config.labeller_model or "")
+    model = LanguageModel(job.config.labeller, job.config.labeller_model or "", context=job.config.labeller_context)
     try:
-        marker = Marker(job)
+        marker = open_marker(job, store)
         cache = _open_cache(job, fuzzing=marker.reason is None)
-        choices, n_rare = _choose_all(job, store)
+        choices, n_rare = choose_all(job, store)
         _say_cost(job, store, choices, cache, model, marker)
         explanations = _explain_all(job, store, choices, cache, model, marker)
     finally:
@@ -71,7 +72,7 @@ STAGE = Stage(
     make=make_explanations,
     grounds="texts, SAE and model of the labeller",
     after=("ingest", "embed", "train", "summarise"),
-    options=("labeller_model", "labelled_features", "seed"),
+    options=("labeller_model", "labeller_prompts", "labeller_context", "labelled_features", "seed"),
     version=VERSION,
     identity=identity,
 )
@@ -108,6 +109,8 @@ def _open_cache(job: Job, *, fuzzing: bool) -> _Cache:
     depends_on = {
         "model": job.config.labeller_model,
         "prompts": prompts_fingerprint(),
+        "form": job.config.labeller_prompts,
+        "context": job.config.labeller_context,
         "version": VERSION,
         "seed": job.config.seed,
         "fuzzing": fuzzing,
@@ -117,8 +120,8 @@ def _open_cache(job: Job, *, fuzzing: bool) -> _Cache:
     return _Cache(folder / "labeller" / files.fingerprint(depends_on))
 
 
-def _choose_all(job: Job, store: Store) -> tuple[list[ChosenTexts], int]:
-    """The texts for each feature that is to be explained, and how many live features fire on too few texts for that.
+def choose_all(job: Job, store: Store) -> tuple[list[ChosenTexts], int]:
+    """Return the texts for each feature that is to be explained, and how many live ones fire on too few for that.
 
     Features that are not dense come first, the densest of them at the front; dense ones follow, the densest last.
     """
@@ -183,22 +186,23 @@ def _explain_all(
     with job.progress(len(choices), "features", len(explanations)) as bar:
         n_unreadable = 0
         for material in materials(store, left, marker, job.config.seed):
-            explanation = explain_feature(model, material, job.config.seed)
+            explanation = explain_feature(model, material, job.config.seed, job.config.labeller_prompts or FULL)
             if not explanation.unreadable:
                 cache.write(material.feature_id, explanation)
             explanations[material.feature_id] = explanation
             n_unreadable = n_unreadable + 1 if explanation.unreadable else 0
             if n_unreadable == MOST_UNREADABLE:
-                raise _unreadable(model, explanation)
+                raise _unreadable(job, model, explanation)
             _note(bar, explanation)
     return explanations
 
 
-def _unreadable(model: LanguageModel, explanation: Explanation) -> Refusal:
+def _unreadable(job: Job, model: LanguageModel, explanation: Explanation) -> Refusal:
     answer = " ".join(explanation.unread.split())[:120]
+    shorter = "" if job.config.labeller_prompts == SHORT else "try --labeller-prompts short, "
     return Refusal(
         f"{model.model} answered {MOST_UNREADABLE} features running with nothing that can be read, at last "
-        f"'{answer}'; name another --labeller-model, or mend its server, and give the same command again."
+        f"'{answer}'; {shorter}name another --labeller-model, or mend its server, and give the same command again."
     )
 
 

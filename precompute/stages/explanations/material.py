@@ -3,46 +3,20 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from featurelib.attribution import find_words, token_attributions, word_attributions
-from featurelib.llm.explanations import Material
+from featurelib.llm.explanations import Material, Sample
 from featurelib.llm.marked_words import AttributedWords, mark_words, right_words, wrong_words
-from featurelib.llm.prompts import excerpt
+from featurelib.llm.prompts import CHARACTERS, Example
 from featurelib.llm.sampling import MIN_TESTED, ChosenTexts
-from featurelib.sae.checkpoints import load_sae
-from featurelib.sae.encoder_view import readout
+from featurelib.llm.shown_texts import ShownText, shorten
 from featurelib.storage.store import Store
-from precompute.build.job import Job
+from precompute.stages.explanations.markers import Marker
 
 AHEAD = 32
 """Features whose texts are read together."""
-
-
-class Marker:
-    """What finds the words that carry a feature."""
-
-    reason: str | None
-    """Why it cannot, in words without a full stop; None where it can."""
-
-    def __init__(self, job: Job) -> None:
-        """Load the embedder and the SAE, where parts of words exist."""
-        self.reason = "what made the embeddings is not known; name it with --embedder"
-        if job.config.has_embedder:
-            self._embedder = job.config.open_embedder()
-            self.reason = self._embedder.whole_reason
-        if self.reason is None:
-            self._sae = load_sae(job.generation.sae_folder)
-
-    def words(self, texts: list[str], feature_id: int) -> list[AttributedWords]:
-        """The words of each text with their parts in the pre-activation of the feature."""
-        read = readout(self._sae, [feature_id])
-        words_of_texts = []
-        for text, states in zip(texts, self._embedder.token_states(texts), strict=True):
-            words = find_words(text, states.starts, states.ends, states.special)
-            by_word = word_attributions(token_attributions(states.shares, states.offset, read), words).by_word[:, 0]
-            words_of_texts.append(AttributedWords(words.starts, words.ends, by_word))
-        return words_of_texts
+AROUND_TOKEN = 300
+"""Characters of a text that are shown in a token run: those around the token on which the feature fires most."""
 
 
 def materials(store: Store, choices: list[ChosenTexts], marker: Marker, seed: int) -> Iterator[Material]:
@@ -51,14 +25,55 @@ def materials(store: Store, choices: list[ChosenTexts], marker: Marker, seed: in
         ahead = choices[start : start + AHEAD]
         texts = _texts(store, {text_id for choice in ahead for text_id in _all_ids(choice)})
         for choice in ahead:
-            yield Material(
-                choice.feature_id,
-                [(texts[text_id], strength) for text_id, strength in choice.fires_on],
-                [texts[text_id] for text_id in choice.silent_on],
-                [(texts[text_id], True) for text_id in choice.firing]
-                + [(texts[text_id], False) for text_id in choice.silent],
-                _marked(choice, texts, marker, seed),
-            )
+            yield _by_token(choice, texts, marker, seed) if marker.by_token else _by_text(choice, texts, marker, seed)
+
+
+def _by_text(choice: ChosenTexts, texts: Mapping[int, str], marker: Marker, seed: int) -> Material:
+    """Texts from their beginning; marks only where marks are judged."""
+    shown = {text_id: ShownText(texts[text_id][:CHARACTERS]) for text_id in _all_ids(choice)}
+    fuzzing: list[Sample] = []
+    if marker.reason is None and choice.firing:
+        ids = _shuffled(choice, seed)
+        words = marker.words({text_id: shown[text_id].text for text_id in ids}, choice.feature_id)
+        fuzzing = _marked(ids, {text_id: shown[text_id].text for text_id in ids}, words, _draw(choice, seed))
+    return Material(
+        choice.feature_id,
+        [Example(shown[text_id], strength) for text_id, strength in choice.fires_on],
+        [shown[text_id] for text_id in choice.silent_on],
+        [(shown[text_id], True) for text_id in choice.firing] + [(shown[text_id], False) for text_id in choice.silent],
+        fuzzing,
+    )
+
+
+def _by_token(choice: ChosenTexts, texts: Mapping[int, str], marker: Marker, seed: int) -> Material:
+    """The part of each text around its strongest token, with marks where it explains; of silent texts any part."""
+    examples = [text_id for text_id, _ in choice.fires_on]
+    whole = {text_id: texts[text_id] for text_id in [*examples, *choice.firing]}
+    words = marker.words(whole, choice.feature_id)
+    marked = {text_id: mark_words(whole[text_id], words[text_id], right_words(words[text_id])) for text_id in whole}
+    draw = random.Random(f"{seed}:{choice.feature_id}:parts")
+    silent = {text_id: _any_part(texts[text_id], draw) for text_id in [*choice.silent_on, *choice.silent]}
+    firing = [(shorten(_without_marks(marked[text_id]), AROUND_TOKEN), True) for text_id in choice.firing]
+    fuzzing = _marked(_shuffled(choice, seed), whole, words, _draw(choice, seed)) if choice.firing else []
+    return Material(
+        choice.feature_id,
+        [Example(shorten(marked[text_id], AROUND_TOKEN), strength) for text_id, strength in choice.fires_on],
+        [silent[text_id] for text_id in choice.silent_on],
+        firing + [(silent[text_id], False) for text_id in choice.silent],
+        [(shorten(shown, AROUND_TOKEN), truth) for shown, truth in fuzzing],
+        marked=True,
+    )
+
+
+def _any_part(text: str, draw: random.Random) -> ShownText:
+    """A part of a text of the length that the others have, so that their form does not tell them apart."""
+    return shorten(ShownText(text, draw.randrange(max(len(text), 1))), AROUND_TOKEN)
+
+
+def _without_marks(marked: ShownText) -> ShownText:
+    """The same text and focus without its marks."""
+    before = marked.text[: marked.focus]
+    return ShownText(marked.text.replace("«", "").replace("»", ""), len(before) - before.count("«") - before.count("»"))
 
 
 def _all_ids(choice: ChosenTexts) -> tuple[int, ...]:
@@ -66,7 +81,7 @@ def _all_ids(choice: ChosenTexts) -> tuple[int, ...]:
 
 
 def _texts(store: Store, ids: Iterable[int]) -> dict[int, str]:
-    """Texts as far as they are shown: what the embedder read of them, and no more than llm.prompts.CHARACTERS."""
+    """Texts as far as the embedder read them."""
     rows = store.ask(
         """
         select t.text_id, t.text, coalesce(s.cut, -1) as cut
@@ -77,20 +92,28 @@ def _texts(store: Store, ids: Iterable[int]) -> dict[int, str]:
         ids=sorted(ids),
     )
     columns = (rows[name].to_pylist() for name in ("text_id", "text", "cut"))
-    return {text_id: excerpt(text, cut) for text_id, text, cut in zip(*columns, strict=True)}
+    return {text_id: text[:cut] if cut >= 0 else text for text_id, text, cut in zip(*columns, strict=True)}
 
 
-def _marked(choice: ChosenTexts, texts: dict[int, str], marker: Marker, seed: int) -> list[tuple[str, bool]]:
-    """The judging texts with marked words, every other one rightly; a text without a word that carries is left out."""
-    if marker.reason is not None or not choice.firing:
-        return []
-    draw = random.Random(f"{seed}:{choice.feature_id}:marks")
-    own = draw.sample([texts[text_id] for text_id in choice.firing], len(choice.firing))
-    samples: list[tuple[str, bool]] = []
-    for text, words in zip(own, marker.words(own, choice.feature_id), strict=True):
-        right = right_words(words)
-        wrong = wrong_words(words, len(right), draw)
+def _draw(choice: ChosenTexts, seed: int) -> random.Random:
+    return random.Random(f"{seed}:{choice.feature_id}:marks")
+
+
+def _shuffled(choice: ChosenTexts, seed: int) -> list[int]:
+    """The test texts on which a feature fires, in another order than that of their strengths."""
+    return random.Random(f"{seed}:{choice.feature_id}:order").sample(choice.firing, len(choice.firing))
+
+
+def _marked(
+    ids: Sequence[int], texts: Mapping[int, str], words: Mapping[int, AttributedWords], draw: random.Random
+) -> list[Sample]:
+    """The texts with marked words, every other one rightly; a text without a word that carries is left out."""
+    samples: list[Sample] = []
+    for text_id in ids:
+        own = words[text_id]
+        right = right_words(own)
+        wrong = wrong_words(own, len(right), draw)
         if right and len(wrong) == len(right):
             rightly = len(samples) % 2 == 0
-            samples.append((mark_words(text, words, right if rightly else wrong), rightly))
+            samples.append((mark_words(texts[text_id], own, right if rightly else wrong), rightly))
     return samples if len(samples) >= MIN_TESTED else []
