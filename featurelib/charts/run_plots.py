@@ -59,7 +59,7 @@ def run_plots(rows: pa.Table, n: int, colours: Colours) -> go.Figure:
             trace = points.drawn(chosen, {"color": colour, "size": _size(len(ids)), "opacity": 0.5})
             traces.append(trace.update(xaxis=f"x{panel.number}", yaxis=f"y{panel.number}"))
         axes |= _axes(panel, values)
-    layout = quiet(HEIGHT, left=58, bottom=44, dragmode="select")
+    layout = quiet(HEIGHT, left=58, bottom=44, dragmode="pan")
     return go.Figure(traces, {name: each for name, each in layout.items() if name not in ("xaxis", "yaxis")} | axes)
 
 
@@ -84,7 +84,7 @@ def then_and_now(rows: pa.Table, n: int, colours: Colours) -> go.Figure:
     ticks = {"tickvals": marks, "ticktext": [share(10.0**mark) for mark in marks], "range": ends}
     x = {"title": {"text": "density in its training", "font": {"size": 12}}, **ticks}
     y = {"title": {"text": "density here", "font": {"size": 12}}, "visible": True, "rangemode": "normal", **ticks}
-    return go.Figure([same, *traces], quiet(SQUARE, left=72, bottom=46, x=x, y=y, dragmode="select"))
+    return go.Figure([same, *traces], quiet(SQUARE, left=72, bottom=46, x=x, y=y, dragmode="pan"))
 
 
 def _half_of_one(n: int) -> float:

@@ -142,5 +142,6 @@ def _test_batch(model: LanguageModel, name: str, sentence: str, form: str, sampl
     if read is None and len(samples) > 1:
         alone = _together([_test_batch(model, name, sentence, form, [sample]) for sample in samples])
         return alone._replace(answers=[answer, *alone.answers])
-    verdicts = [Verdict(truth, said) for (_, truth), said in zip(samples, read or [None] * len(samples), strict=True)]
+    said: Sequence[bool | None] = read if read is not None else [None] * len(samples)
+    verdicts = [Verdict(truth, verdict) for (_, truth), verdict in zip(samples, said, strict=True)]
     return Tested(verdicts, [answer], "" if read is not None else answer.text)

@@ -34,9 +34,10 @@ def _metadata(described: dict[str, Any]) -> dict[str, Any]:
     states = embedder.get("hidden_states") or {}
     if states.get("pooling") != "none":
         return {}
+    name = str(embedder.get("name"))
     metadata = {
         "sae_lens_version": LAYOUT_VERSION,
-        "model_name": PUBLIC_NAMES.get(embedder.get("name"), embedder.get("name")),
+        "model_name": PUBLIC_NAMES.get(name, name),
         "hook_name": states.get("hook"),
         "context_size": states.get("context_size"),
         "prepend_bos": states.get("bos"),

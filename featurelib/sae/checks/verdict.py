@@ -30,7 +30,7 @@ NO_BETTER, UNLIKE = 0.98, 0.8
 """The FVU over that of turned embeddings, and the same at the best length and mean, above both of which an SAE is not
 theirs: on texts unlike those of its training the first alone is reached where their mean is another one."""
 OFF_SCALE = 2.2
-"""How many times too short or too long reconstructions may be; right ones reached 2.1, those scaled by 3 begin at 2.3."""
+"""How many times too short or too long reconstructions may be; right ones reached 2.1, scaled ones begin at 2.3."""
 OFF_MEAN = 2.0
 """How many times longer or shorter than b_dec the mean may be where the FVU is above 1; right ones reached 1.5."""
 SAME_DIRECTIONS = 0.95

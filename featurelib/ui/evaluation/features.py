@@ -57,7 +57,7 @@ def _openable(figure: Any, key: str) -> None:
     def note(selection: dict[str, Any]) -> None:
         st.session_state[CLICKED] = charts.chosen_ids(selection)[:1]
 
-    chart(figure, key=key, select=("points", "box"), chosen=note)
+    chart(figure, key=key, select="points", chosen=note)
     clicked = st.session_state.pop(CLICKED, [])  # a callback of Streamlit's may not leave the page
     if clicked:
         open_feature(clicked[0])
