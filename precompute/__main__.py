@@ -198,8 +198,8 @@ def say(sentence: str) -> None:
     sys.stdout.flush()
 
 
-def read_config(options: argparse.Namespace) -> configuration.BuildConfig:
-    """Join YAML file and flags into a BuildConfig; an existing .yaml given as SOURCE is the file of keys."""
+def read_keys(options: argparse.Namespace) -> dict[str, Any]:
+    """Join YAML file and flags into the keys of a build; an existing .yaml given as SOURCE is the file of keys."""
     keys: dict[str, Any] = {}
     source, yaml_file = options.source, options.config
     if yaml_file is None and source and Path(source).suffix in (".yaml", ".yml") and Path(source).is_file():
@@ -216,7 +216,7 @@ def read_config(options: argparse.Namespace) -> configuration.BuildConfig:
     ):
         if not keys.get(name):
             raise Refusal(f"the build has no {name}; {mend}.")
-    return configuration.BuildConfig(**keys)
+    return keys
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -230,7 +230,8 @@ def run(arguments: Sequence[str]) -> int:
         from precompute.build.stage_selection import Span
 
         span = Span(*_present_names([options.only, options.start, options.end], say))
-        build(read_config(options), options.data, span, say)
+        for config in configuration.one_each_layer(read_keys(options)):
+            build(config, options.data, span, say)
         return 0
     if options.command == "classify":
         return _classify(options)

@@ -292,6 +292,19 @@ class BuildConfig:
             raise Refusal(f"--seed is {self.seed}; give a whole number from 0 to {SEEDS - 1}.")
 
 
+def one_each_layer(keys: dict[str, Any]) -> list[BuildConfig]:
+    """Return the build of some keys; of several layers, with commas between, one for each, called NAME-layer15."""
+    layers = [layer.strip() for layer in str(keys.get("layer") or "").split(",")]
+    if len(layers) == 1:
+        return [BuildConfig(**keys)]
+    return [
+        BuildConfig(
+            **keys | {"layer": layer, "name": f"{keys['name']}-{f'layer{layer}' if layer.isdigit() else layer}"}
+        )
+        for layer in layers
+    ]
+
+
 def flag(name: str) -> str:
     """The flag of a field: text_column is --text-column."""
     return "--" + name.replace("_", "-")

@@ -17,7 +17,7 @@ from featurelib.storage.activation_rows import read_rows
 from featurelib.storage.index.making import make_index
 from featurelib.storage.store import open_store
 from precompute.build.build import build
-from precompute.build.config import BuildConfig
+from precompute.build.config import BuildConfig, one_each_layer
 from precompute.build.stage_selection import Span
 from tests.support.language_models import WORDS, D, save_language_model
 
@@ -298,3 +298,11 @@ def test_every_stage_of_a_token_run_is_there_and_verified(run):
 def test_options_that_contradict_each_other_are_a_sentence(corpus, options, words):
     with pytest.raises(Refusal, match=words):
         config_of(corpus, **options)
+
+
+def test_several_layers_make_several_runs():
+    keys = {"source": "x.csv", "name": "run", "embedder": "m", "layer": "3, 15,blocks.2.hook_mlp_out"}
+    configs = one_each_layer(keys)
+    assert [config.name for config in configs] == ["run-layer3", "run-layer15", "run-blocks.2.hook_mlp_out"]
+    assert [config.layer for config in configs] == ["3", "15", "blocks.2.hook_mlp_out"]
+    assert one_each_layer(keys | {"layer": "3"})[0].name == "run"
