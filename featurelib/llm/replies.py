@@ -13,6 +13,7 @@ KEYWORDS = "explanation|explanations|explicación|explication|erklärung|spiegaz
 """The word before the sentence, which models translate into the language of the texts."""
 SENTENCE = re.compile(rf"^[\s*#>-]*(?:{KEYWORDS})[\s*]*[:：][\s*]*(\S.*)$", re.IGNORECASE | re.MULTILINE)
 JSON_SENTENCE = re.compile(rf'"(?:{KEYWORDS})"\s*:\s*("(?:[^"\\]|\\.)*"?)', re.IGNORECASE)
+WHOLE_SENTENCES = re.compile(r".+[.!?。！？](?=\s|$|(?<=[。！？]))", re.DOTALL)
 FIRST_SENTENCE = re.compile(r"(.+?[.!?。！？])(?:\s|$|(?<=[。！？]))")
 APOLOGY = re.compile(
     r"(?:i'?m (?:very )?sorry|sorry\b|i apologi[sz]e|i can(?:no|')t |i am (?:unable|not able)|i'm (?:unable|not able)|"
@@ -22,8 +23,8 @@ APOLOGY = re.compile(
 )
 TEMPLATE = re.compile(r"^(?:the sentence|a sentence|sentence)\W*$", re.IGNORECASE)
 """What the prompt shows in place of the answer, given back."""
-REPEATS = 3
-"""A run of words that follows itself so often is a model that does not get out of a loop."""
+REPEATS = 2
+"""A run of words that comes back so often at once is a model that does not get out of a loop."""
 LOOP = re.compile(rf"(\b.{{4,80}}?)(?:\W*\1){{{REPEATS},}}", re.DOTALL)
 LIST = re.compile(r"\[[^\[\]]*\]")
 NUMBERED = re.compile(
@@ -36,11 +37,14 @@ ALONE = re.compile(r"^\W*(0\b(?!\s*[,;])|1\b(?!\s*[,;])|(?:yes|no|true|false)\b)
 def read_explanation(answer: str) -> str | None:
     """Return the sentence of an answer: what follows its last "Explanation:", or its only line; None without one.
 
-    Apologies, answers that only repeat themselves and the prompt's own words given back are none.
+    A sentence that breaks off behind whole ones is left out. Apologies, answers that only repeat themselves and the
+    prompt's own words given back are none.
     """
     spoken = _spoken(answer)
     candidate = _candidate(spoken)
     sentence = " ".join(candidate.split()).strip("*\"'“”` ")
+    whole = WHOLE_SENTENCES.match(sentence)
+    sentence = whole.group() if whole else sentence
     if len(sentence) > LONGEST:
         first = FIRST_SENTENCE.match(sentence)
         sentence = first.group(1) if first else sentence

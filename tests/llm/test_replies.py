@@ -15,6 +15,10 @@ COPIED = (
     'The sentence is "On the supersymmetrization of inflation in f(R) gravity. An N=1 Poincaré supergravity action, '
     "suitable for describing the Starobinsky inflation, is proposed. It extends f(R) gravity to supergravity in its"
 )
+NAMES = (
+    'The words "Copulas", "Euclidian", "Einstein", "Standard", "Eddardi", "Einstein", "Eddardi", "Einstein", '
+    '"Eddardi", "Eddardi", "Eddardi", "Edd'
+)
 COMMON = (
     "These texts share a common thread of exploring the intersection of heterotic string geometry and superfluidity."
 )
@@ -26,6 +30,8 @@ COMMON = (
         pytest.param(LOOP, None, id="SmolLM2: a loop"),
         pytest.param(ECHO, None, id="SmolLM2: a loop of lines"),
         pytest.param(COMMON, COMMON, id="SmolLM2: a sentence without its keyword"),
+        pytest.param(NAMES, None, id="SmolLM2: names one after the other, and on"),
+        pytest.param(COMMON + " They are also about a type", COMMON, id="SmolLM2: broken off in a second sentence"),
         pytest.param("Explanation: " + "stars and planets, " * 9, None, id="a loop behind the keyword"),
         pytest.param('```json\n{"explanation": "Texts about stars."}\n```', "Texts about stars.", id="fenced JSON"),
         pytest.param('{"explanation": "Texts about \\"old\\" sta', 'Texts about "old" sta', id="half JSON"),
