@@ -25,10 +25,11 @@ TEXTS = [
         "n_active",
         "active features:",
         "Active features of each text",
-        "How many features fire on a text; the mean is L0.",
+        "How many features fire on a text; the mean is L0, but in a token run, whose L0 is that of tokens.",
     ),
 ]
 QUANTILES = {"cosine": "text_cosine", "fvu": "text_fvu", "n_active": "text_l0"}
+TOKEN_QUANTILES = {"fvu": "token_fvu", "n_active": "features_of_text"}
 
 
 def texts(run: ui.Opened, metrics: Mapping[tuple[str, str], queries.Metric], splits: dict[str, str]) -> None:
@@ -37,7 +38,8 @@ def texts(run: ui.Opened, metrics: Mapping[tuple[str, str], queries.Metric], spl
     ui.heading("How texts differ", ", ".join(f"{name} as {way}" for way, name in drawn))
     for place, (column, what, title, explained) in zip(st.columns(3, gap="large"), TEXTS, strict=True):
         with place, ui.section():
-            quantiles = evaluation.quantiles_of(metrics, QUANTILES[column], next(iter(splits)))
+            names = TOKEN_QUANTILES if queries.has_tokens(run.store) else QUANTILES
+            quantiles = evaluation.quantiles_of(metrics, names.get(column, ""), next(iter(splits)))
             ui.heading(title, help=explained + evaluation.quantiles_help(quantiles))
             bins = queries.text_bins(run.store, column)
             text_spread(run, bins, what, splits, f"texts {column}")

@@ -125,7 +125,7 @@ def numbers(run: Opened) -> None:
     l0 = queries.metric(run.store, "l0", "all") or queries.metric(run.store, "l0", "held_out")
     shown = [
         metric_number(held_out, "FVU, fraction of variance unexplained"),
-        metric_number(l0, "L0, active features per text"),
+        metric_number(l0, f"L0, active features per {'token' if queries.has_tokens(run.store) else 'text'}"),
     ]
     with suppress(RunNotReady):
         counted = queries.counts(run.store)

@@ -12,6 +12,7 @@ from transformers import AutoModel, AutoTokenizer
 from featurelib import queries, schema
 from featurelib.live.worker import attribution, try_text
 from featurelib.sae.checkpoints import load_sae
+from featurelib.sae.evaluation import evaluate_usual_tokens
 from featurelib.schema import Refusal
 from featurelib.storage.activation_rows import read_rows
 from featurelib.storage.index.making import make_index
@@ -19,7 +20,8 @@ from featurelib.storage.store import open_store
 from precompute.build.build import build
 from precompute.build.config import BuildConfig, one_each_layer
 from precompute.build.stage_selection import Span
-from tests.support.language_models import WORDS, D, save_language_model
+from precompute.stages.encode.measuring import Encoder, Means, PartRows
+from tests.support.language_models import WORDS, D, random_sae, save_language_model
 
 N_TEXTS, N_FEATURES = 150, 40
 LAYER = 1
@@ -135,12 +137,34 @@ def test_metrics_are_over_tokens(run, by_hand):
     assert of_all.value["fvu"] == pytest.approx(fvu, rel=1e-3)
     assert of_all.value["l0"] == pytest.approx((a > 0).sum() / len(a), rel=1e-3)
     assert f"{len(x):,} tokens" in of_all.formula["fvu"] and of_all.n_texts["fvu"] == N_TEXTS
+    lengths = np.linalg.norm(x, axis=1)
+    usual = lengths <= 5 * np.median(lengths)
+    if usual.all():
+        assert "fvu_usual" not in of_all.index
     summaries = table(run[0], schema.TEXT_SUMMARIES)
     for text_id in (0, 7, 149):
         _, _, own, activations = by_hand[text_id]
         error = ((own - activations @ sae.W_dec.numpy() - sae.b_dec.numpy()) ** 2).sum()
         expected = error / ((own - x.mean(0)) ** 2).sum()
         assert summaries.fvu[text_id] == pytest.approx(expected, rel=1e-3)
+
+
+def test_tokens_of_enormous_length_have_an_fvu_of_their_own():
+    sae = random_sae(12, d=4)
+    draw = np.random.default_rng(0)
+    x = draw.normal(size=(60, 4)).astype(np.float32)
+    x[7] *= 300
+    split, text_ids = np.zeros(6, np.int8), np.repeat(np.arange(6), 10)
+    part = PartRows(text_ids, np.tile(np.arange(10, dtype=np.int32), 6), x)
+    encoder = Encoder(sae, split, Means.find(sae, [part], split), "max")
+    measured = encoder._measure(part, sae.encode_sparse(x), np.zeros(60))
+    error, spread, n_usual = encoder._usual(part, measured, text_ids)
+    rebuilt, mean = sae.reconstruct(x).numpy().astype(np.float64), x.astype(np.float64).mean(0)
+    kept = np.arange(60) != 7
+    assert n_usual.tolist() == [9, 10, 10, 10, 10, 10]
+    [metric] = evaluate_usual_tokens(error, spread, n_usual, 60, "all")
+    expected = ((x - rebuilt) ** 2)[kept].sum() / ((x - mean) ** 2)[kept].sum()
+    assert metric.value == pytest.approx(expected, rel=1e-6) and "59 of 60 tokens" in metric.formula
 
 
 def test_densities_of_tokens_and_the_tokens_a_feature_fires_on(run, by_hand):

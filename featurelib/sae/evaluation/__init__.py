@@ -22,6 +22,7 @@ from featurelib.sae.evaluation.texts import (
     evaluate_normalised,
     evaluate_texts,
     evaluate_tokens,
+    evaluate_usual_tokens,
     measure_sae,
     measure_texts,
 )

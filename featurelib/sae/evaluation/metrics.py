@@ -21,6 +21,8 @@ FORMULAS = {
     "(dictionary_learning); interval: delta method",
     "fvu_normalised": "Σ‖xn−r‖² / Σ‖xn−x̄n‖², xn the embedding as the SAE normalises it, r = a·W_dec + b_dec before the "
     "way back, x̄n the mean of the split's xn; interval: delta method",
+    "fvu_usual": "FVU over the tokens that are at most 5 times as long as the median token, x̄ the mean of all the "
+    "split's tokens; interval: delta method for a ratio of sums over texts",
     "cosine": f"mean over texts of cos(x, x̂); {_MEAN}",
     "norm_ratio": f"mean over texts of ‖x̂‖/‖x‖; where it is below the cosine, reconstructions are too short; {_MEAN}",
     "l0": f"mean over texts of the number of active features; {_MEAN}",
@@ -53,6 +55,7 @@ PER_TEXT = {
 """The distributions over texts, of which quantiles are reported."""
 SPACES = {
     "fvu": "raw",
+    "fvu_usual": "raw",
     "explained_variance": "raw",
     "fvu_normalised": "normalised",
     "cosine": "raw",

@@ -161,6 +161,21 @@ def evaluate_tokens(quality: Quality, n_tokens: np.ndarray, n_fired: np.ndarray,
     return rows
 
 
+def evaluate_usual_tokens(
+    error: np.ndarray, spread: np.ndarray, n_usual: np.ndarray, n_tokens: int, split: str
+) -> list[Metric]:
+    """Return the FVU of one split's tokens of usual length, from each text's sums; nothing where all are usual.
+
+    A few tokens with a state tens of times as long as the others' (attention sinks) hold most of the variance, so the
+    FVU over all tokens says little of the others.
+    """
+    n = int(n_usual.sum())
+    if n == n_tokens:
+        return []
+    metric = estimated("fvu_usual", ratio_interval(error, spread), split, len(error))
+    return [metric._replace(formula=f"{metric.formula}; {n:,} of {n_tokens:,} tokens")]
+
+
 def evaluate_normalised(error: np.ndarray, spread: np.ndarray, split: str) -> list[Metric]:
     """Return the FVU of one split in the space in which a normalising SAE works, from ‖xn−r‖² and ‖xn−x̄n‖²."""
     return [estimated("fvu_normalised", ratio_interval(error, spread), split, len(error))]

@@ -55,11 +55,13 @@ def lead(metrics: Mapping[tuple[str, str], Metric], split: str) -> str:
 
 def head(metrics: Mapping[tuple[str, str], Metric], split: str) -> None:
     """The strip of the numbers that matter; its FVU, L0 and shares are of one split."""
+    usual, of_tokens = metrics.get(("fvu_usual", split)), ("features_of_text_q50", split) in metrics
+    second = metric_number(metrics.get(("explained_variance", split)), "explained variance", percent)
     strip(
         [
             metric_number(metrics.get(("fvu", split)), "FVU, fraction of variance unexplained"),
-            metric_number(metrics.get(("explained_variance", split)), "explained variance", percent),
-            metric_number(metrics.get(("l0", split)), "L0, active features per text"),
+            second if usual is None else metric_number(usual, "FVU of tokens of usual length"),
+            metric_number(metrics.get(("l0", split)), f"L0, active features per {'token' if of_tokens else 'text'}"),
             metric_number(metrics.get(("dead_share", split)), "of features dead", percent),
             metric_number(metrics.get(("dense_share_10", split)), "of features dense (> 10 %)", percent),
         ]
@@ -119,7 +121,7 @@ def quantiles_of(metrics: Mapping[tuple[str, str], Metric], name: str, split: st
 
 def quantile_row(quantiles: Sequence[Metric]) -> None:
     """Quantiles in a row, for under a chart."""
-    show = "{:g}".format if quantiles and quantiles[0].metric.startswith("text_l0") else number
+    show = "{:g}".format if quantiles and quantiles[0].metric.startswith(("text_l0", "features_of_text")) else number
     cells = [tag("span", tag("b", show(quantile.value)), f"{int(quantile.metric[-2:])} %") for quantile in quantiles]
     if cells:
         html(tag("div", *cells, cls="quantiles"))

@@ -10,11 +10,12 @@ from featurelib.ui.kit.elements import Number, count, number
 
 OF_TEXTS = {
     "fvu": "FVU, fraction of variance unexplained",
+    "fvu_usual": "FVU of tokens of usual length",
     "explained_variance": "explained variance",
     "fvu_normalised": "FVU where the SAE normalises embeddings",
     "cosine": "cosine to the reconstruction, mean",
     "norm_ratio": "length of the reconstruction, as a share",
-    "l0": "L0, active features per text",
+    "l0": "L0, active features",
     "dead_share": "features that fire on none of them",
     "dense_share_10": "features that fire on > 10 %",
     "dense_share_50": "features that fire on > 50 %",

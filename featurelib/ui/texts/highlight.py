@@ -167,10 +167,14 @@ def whole(coloured: ColouredText, cut: int | None = None) -> Html:
     return tag("div", Html("".join(pieces)), Html(" …" if last < len(coloured.text) else ""), cls="words")
 
 
-def opening(coloured: ColouredText, length: int) -> Html:
-    """Some `length` characters of a coloured text: the title, and those around the words that add most."""
+def opening(coloured: ColouredText, length: int, *, of_tokens: bool = False) -> Html:
+    """Some `length` characters of a coloured text: the title, and those around the words that add most.
+
+    With `of_tokens` the values are of some tokens only, and the strongest of these stands in the middle.
+    """
     text, bold = coloured.text, coloured.bold
-    first, last = strongest_window(text, *coloured.attributed, max(length - bold, LEAST), after=bold)
+    window = token_window if of_tokens else strongest_window
+    first, last = window(text, *coloured.attributed, max(length - bold, LEAST), after=bold)
     title = coloured.between(0, bold) if bold else ""
     gap = " … " if bold else "… "
     shown = f"{title}{gap}{coloured.between(first, last)}" if first > bold else coloured.between(0, last)
@@ -211,6 +215,27 @@ def strongest_window(
     wanted = min((begins[core[0]] + stops[core[-1]] - length) // 2, len(text) - length)
     first = after if wanted <= after else int(begins[np.searchsorted(begins, wanted)])
     return first, len(text) if len(text) <= first + length else int(stops[stops <= first + length][-1])
+
+
+def token_window(
+    text: str,
+    starts: Offsets,
+    ends: Offsets,
+    activations: Sequence[float] | np.ndarray,
+    length: int,
+    *,
+    after: int = 0,
+) -> tuple[int, int]:
+    """The `length` characters of a text, from the character `after` on, around its strongest token, in whole words."""
+    if len(text) <= after + length or not len(activations):
+        return after, min(len(text), after + length)
+    strongest = int(np.argmax(activations))
+    middle = (int(starts[strongest]) + int(ends[strongest])) // 2
+    first = max(after, min(middle - length // 2, len(text) - length))
+    last = min(len(text), first + length)
+    begin, end = text.find(" ", first, int(starts[strongest])), text.rfind(" ", int(ends[strongest]), last)
+    first = first if first == after or begin < 0 else begin + 1
+    return first, last if last == len(text) or end < 0 else end
 
 
 def signed(value: float) -> str:

@@ -138,7 +138,9 @@ def _evaluate_rows(texts: pa.Table, split: str) -> list[Metric]:
     quality, n_rows = _quality(texts, split), texts["n_rows"].to_numpy()
     if (n_rows == 1).all():
         return evaluation.evaluate_texts(quality, split)
-    return evaluation.evaluate_tokens(quality, n_rows, texts["n_fired"].to_numpy(), split)
+    metrics = evaluation.evaluate_tokens(quality, n_rows, texts["n_fired"].to_numpy(), split)
+    error, spread, n_usual = (texts[name].to_numpy() for name in ("usual_error", "usual_spread", "n_usual"))
+    return metrics + evaluation.evaluate_usual_tokens(error, spread, n_usual, int(n_rows.sum()), split)
 
 
 def _quality(texts: pa.Table, split: str) -> Quality:
@@ -167,6 +169,10 @@ def _made(sae: SAE, metrics: list[Metric], measured: pa.Table, n_activations: in
         facts |= {"n_tokens": n_tokens, "l0_token": l0}
         of_tokens = f", {l0:.1f} per token of {n_tokens:,}"
     split = fvu.split.replace("_", "-")
+    usual = values.get((fvu.split, "fvu_usual"))
+    if usual is not None:
+        facts["fvu_usual"] = usual.value
+        of_tokens += f"; FVU {usual.value:.3f} on tokens of usual length"
     fvu_words = f"FVU {fvu.value:.3f} ({fvu.low:.3f}–{fvu.high:.3f}, {split})"
     line = (
         f"{n_activations:,} activations of {n_texts:,} texts, {n_activations / n_texts:.1f} per text{of_tokens}; "

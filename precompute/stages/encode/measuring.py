@@ -37,12 +37,18 @@ MEASURED = pa.schema(
         "normal_split_spread": pa.float64(),
         "n_rows": pa.int64(),
         "n_fired": pa.int64(),
+        "usual_error": pa.float64(),
+        "usual_spread": pa.float64(),
+        "n_usual": pa.int64(),
     }
 )
 """What is measured on each text, one file per part until all are encoded; three only if the SAE normalises.
 
 Of a token run the errors and spreads are sums over a text's tokens, of which there are n_rows, the others means, and
-n_fired is how many features fire on them, token by token. Else n_rows is 1 and n_fired is n_active."""
+n_fired is how many features fire on them, token by token. Else n_rows is 1 and n_fired is n_active. The usual ones are
+the error, the spread in the split and the number of those rows that are no longer than USUAL times the median."""
+USUAL = 5.0
+"""A language model gives a few tokens (attention sinks) a state tens of times as long as the others'."""
 SPLITS = ("train", "held_out", "unknown")
 
 
@@ -85,17 +91,22 @@ class Means:
     """Of the embeddings, or the tokens' states, as they are."""
     normalised: np.ndarray | None
     """Of these as the SAE normalises them; None where it does not."""
+    longest: float
+    """USUAL times the median length of a row."""
 
     @classmethod
     def find(cls, sae: SAE, parts: Iterable[PartRows], split: np.ndarray) -> Means:
         """Read all rows once."""
         raw, normal = ([Moments.none(sae.d_in) for _ in (*SPLITS, "all")] for _ in range(2))
+        lengths = [np.empty(0)]
         for part in parts:
+            lengths.append(np.linalg.norm(part.x, axis=1))
             own = split[part.text_ids]
             raw = _add(raw, part.x, own)
             normal = normal if sae.norm == "none" else _add(normal, sae.normalise(part.x).numpy(), own)
         means, normal_means = (np.stack([moments.mean for moments in sums]) for sums in (raw, normal))
-        return cls(means, None if sae.norm == "none" else normal_means)
+        longest = USUAL * float(np.median(np.concatenate(lengths)))
+        return cls(means, None if sae.norm == "none" else normal_means, longest)
 
 
 def _add(sums: list[Moments], x: np.ndarray, split: np.ndarray) -> list[Moments]:
@@ -160,6 +171,7 @@ class Encoder:
         if part.positions is None or paths.token_activations is None:
             write_rows(paths.activations, Rows(part.text_ids[rows], feature_ids, activations))
             columns = [part.text_ids, *measured, np.ones(len(part.x), np.int64), of_rows]
+            columns += self._usual(part, measured, np.arange(len(part.x)))
         else:
             by_token = Rows(part.text_ids[rows], feature_ids, activations, part.positions[rows])
             write_rows(paths.token_activations, by_token)
@@ -170,8 +182,17 @@ class Encoder:
             n_active = np.bincount(pooled.rows, minlength=len(texts))
             columns = [texts, *_of_texts(measured, n_active, text_of_row)]
             columns += [np.bincount(text_of_row), np.bincount(text_of_row, of_rows).astype(np.int64)]
+            columns += self._usual(part, measured, text_of_row)
         arrays = [pa.array(column, field.type) for column, field in zip(columns, MEASURED, strict=True)]
         files.write_parquet(paths.measured, pa.table(arrays, schema=MEASURED), MEASURED)
+
+    def _usual(self, part: PartRows, measured: list[Any], text_of_row: np.ndarray) -> list[np.ndarray]:
+        """Return each text's error, spread and number of rows, of its rows of usual length."""
+        usual = np.linalg.norm(part.x, axis=1) <= self.means.longest
+        n_texts = int(text_of_row[-1]) + 1 if len(text_of_row) else 0
+        _, error, _, split_spread, *_ = measured
+        sums = [np.bincount(text_of_row, column * usual, n_texts) for column in (error, split_spread)]
+        return [*sums, np.bincount(text_of_row, usual, n_texts).astype(np.int64)]
 
     def _measure(self, part: PartRows, sparse: Sparse, n_active: np.ndarray) -> list[Any]:
         """Return the columns of MEASURED from n_active to normal_split_spread, of each row."""
