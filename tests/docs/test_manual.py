@@ -16,7 +16,7 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 TEXTS = {path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8") for path in PAGES}
 MANUAL = "\n".join(TEXTS.values())
 ARCHITECTURE = TEXTS["docs/architecture.md"]
-OF_OTHER_PROGRAMS = {"--server.address", "--index-url", "--strict"}
+OF_OTHER_PROGRAMS = {"--no-deps", "--server.address", "--index-url", "--strict"}
 
 
 def tree() -> list[str]:
