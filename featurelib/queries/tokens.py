@@ -68,7 +68,7 @@ def token_activations(store: Store, feature_id: int, text_ids: list[int]) -> dic
     """Return the tokens of each of some texts on which a feature fires, in their order; nothing for the others."""
     fired = in_texts(store, int(feature_id), [int(text_id) for text_id in text_ids])
     ids, first = np.unique(fired.text_ids, return_index=True)
-    last = [*first[1:].tolist(), len(fired.text_ids)]
+    last = np.append(first[1:], len(fired.text_ids))[: len(ids)].tolist()
     columns = fired.starts, fired.ends, fired.activations
     return {
         text_id: TokensOfText(*(column[start:end] for column in columns))

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from featurelib.sae.checkpoints import load_sae
 from featurelib.sae.model import SAE
 from featurelib.sae.near_misses import Misses, NearMisses, ranks
-from featurelib.schema import EMBEDDINGS, NEAR_MISSES
+from featurelib.schema import EMBEDDINGS, NEAR_MISSES, TOKENS
 from featurelib.storage import files
 from featurelib.storage.embeddings import read_embeddings
 from precompute.build.job import Job, Made
@@ -30,7 +30,7 @@ def find_near_misses(job: Job) -> Made:
     sae = load_sae(generation.sae_folder)
     parts = generation.parts(EMBEDDINGS)
     sizes = [pq.read_metadata(part).num_rows for part in parts]
-    tokens = TokenStateParts(generation, job.config) if job.config.has_tokens else None
+    tokens = TokenStateParts(generation, job.config) if generation.file(TOKENS).is_dir() else None
     nearest, n_done = _resume(generation.work("near_misses"), sae)
     with job.progress(sum(sizes), "texts", sum(sizes[:n_done])) as bar:
         for number in range(n_done, len(parts)):
