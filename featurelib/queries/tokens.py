@@ -44,7 +44,8 @@ class TokensOfText(NamedTuple):
 
 def has_tokens(store: Store) -> bool:
     """Return whether it is a token run, whose activations of tokens are there."""
-    return store.has(TOKEN_FEATURES)
+    done = store.generation.done("embed")
+    return done is not None and done.facts.get("pooling") == "none" and store.has(TOKEN_FEATURES)
 
 
 def token_density(store: Store, feature_id: int) -> TokenDensity:

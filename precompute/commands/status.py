@@ -41,7 +41,11 @@ def _say_generation(run: Run, generation: Generation, say: Say) -> None:
     state = progress.sentence if progress else "unfinished, and nobody is building it"
     say(f"{run.name} · {generation.name} · {'complete' if generation.complete else state}")
     seconds = generation.volatile()
+    embedded = generation.done("embed")
+    has_tokens = embedded is not None and embedded.facts.get("pooling") == "none"
     for stage in PIPELINE:
+        if stage.only_tokens and not has_tokens:
+            continue
         done = generation.done(stage.name)
         took = f"  {seconds[stage.name]['seconds']:.1f} s" if stage.name in seconds else ""
         state = "begun" if generation.work(stage.name).is_dir() else "to do"

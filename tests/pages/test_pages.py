@@ -62,7 +62,19 @@ PAGES = [
     *("evaluation.py", "audit.py", "splitting.py", "matching.py", "text.py", "similar.py"),
 ]
 MENU = [
-    *("Overview", "Features", "Feature", "Map", "Families", "Search", "Try a text", "Steer", "Text map", "Combine"),
+    *(
+        "Overview",
+        "Features",
+        "Feature",
+        "Map",
+        "Families",
+        "Search",
+        "Try a text",
+        "Steer",
+        "Intervene",
+        "Text map",
+        "Combine",
+    ),
     *(
         "Columns",
         "Compare slices",

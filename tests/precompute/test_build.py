@@ -19,6 +19,7 @@ from precompute.build.build import alone
 from tests.conftest import TINY_FLAGS
 from tests.support import ROOT
 from tests.support.planted import Planted
+from tests.support.shared import TEXT_STAGES
 
 
 def hashes(folder: Path) -> dict[str, str]:
@@ -37,7 +38,7 @@ def test_a_second_build_skips_every_stage_and_says_why(
     before = hashes(own_data / "tiny")
     assert build(planted, own_data) == 0
     printed = capsys.readouterr().out
-    for stage in STAGES:
+    for stage in TEXT_STAGES:
         assert f"{stage}: skipped, done before with the same" in printed
     assert hashes(own_data / "tiny") == before
 
@@ -126,7 +127,7 @@ def test_yaml_and_flags_ask_for_the_same_build(
     path = tmp_path / "tiny.yaml"
     path.write_text("\n".join(lines))
     assert main(["build", str(path), "--data", str(own_data)]) == 0
-    assert capsys.readouterr().out.count("skipped") == len(STAGES)
+    assert capsys.readouterr().out.count("skipped") == len(TEXT_STAGES)
 
 
 def test_from_makes_a_stage_again_although_it_stands(

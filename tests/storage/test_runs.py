@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from featurelib.schema import FORMAT_VERSION, STAGES, TEXTS, Refusal, RunNotReady
+from featurelib.schema import FORMAT_VERSION, TEXTS, Refusal, RunNotReady
 from featurelib.storage import files
 from featurelib.storage.runs import Generation, Run, check_name, find_runs, open_run
+from tests.support.shared import TEXT_STAGES
 
 
 @pytest.mark.parametrize(
@@ -71,7 +72,7 @@ def test_a_folder_that_is_no_run_names_the_runs_beside_it(tiny_data: Path) -> No
 def test_the_tiny_run_is_complete_and_verifies(tiny: Run) -> None:
     generation = tiny.current()
     assert generation.complete
-    assert all(generation.done(stage) for stage in STAGES)
+    assert all(generation.done(stage) for stage in TEXT_STAGES)
     assert [sentence for _, sentence in generation.verify() if sentence] == []
     assert not (generation.path / "work").exists()
 

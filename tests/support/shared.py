@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
+from precompute.build.stage_table import PIPELINE
+
 
 def shared_folder(factory: pytest.TempPathFactory) -> Path:
     """The folder of this test session that is the same in every xdist worker."""
@@ -25,3 +27,7 @@ def build_once(factory: pytest.TempPathFactory, name: str, build: Callable[[Path
             build(folder)
             complete.touch()
     return folder
+
+
+TEXT_STAGES = tuple(stage.name for stage in PIPELINE if not stage.only_tokens)
+"""The stages of a run whose SAE reads texts."""

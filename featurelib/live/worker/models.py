@@ -78,7 +78,7 @@ def open_embedder(generation: Path) -> Embedder:
 
 def token_embedder(generation: Path) -> TokenEmbedder | None:
     """Return the embedder of a token run, which gives the states of single tokens; None for another run."""
-    if embedder_facts(generation)["pooling"] != "none":
+    if embedder_facts(generation).get("pooling") != "none":
         return None
     return cast(TokenEmbedder, open_embedder(generation))
 

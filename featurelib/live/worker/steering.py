@@ -57,7 +57,7 @@ def similarity(generation: Path, a: str | list[float], b: str | list[float]) -> 
 
 
 def _refuse_tokens(generation: Path) -> None:
-    if embedder_facts(generation)["pooling"] == "none":
+    if embedder_facts(generation).get("pooling") == "none":
         raise Refusal(
             "the features of this run are those of single tokens, and a text has no embedding that they add up to; "
             "change them in the model itself, on the page Intervene."
