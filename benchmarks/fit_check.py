@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import tempfile
 import warnings
 from collections import defaultdict
 from pathlib import Path
@@ -32,7 +33,10 @@ def read_options() -> argparse.Namespace:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--corpus", action="append", metavar="NAME=FILE[:COLUMN]", help="the first one trains")
     options.add_argument(
-        "--cache", type=Path, default=Path("/tmp/fit_check"), help="where embeddings and SAEs are kept"
+        "--cache",
+        type=Path,
+        default=Path(tempfile.gettempdir()) / "fit_check",
+        help="where embeddings and SAEs are kept",
     )
     return options.parse_args()
 
