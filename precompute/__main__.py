@@ -19,7 +19,7 @@ from precompute.build.job import Say
 OTHER_FLAGS = ["--config", "--data", "--from", "--layout", "--only", "--to"]
 SAE_FLAGS = ("k", "threshold", "architecture")
 """What some files leave open."""
-LAYOUTS = ("saelens", "sparsify")
+LAYOUTS = ("saelens", "sparsify", "neuronpedia")
 REFUSED = 2
 INTERRUPTED = 130
 

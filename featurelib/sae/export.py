@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,21 +31,11 @@ def export_sae(sae: SAE, folder: Path, layout: str, origin: Origin = NONE) -> No
 
     Raises Refusal when the folder holds something already, or when the layout has no place for this SAE.
     """
-    folder = folder.absolute()
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise Refusal(f"'{folder}' is there already and is not overwritten; give a folder that is new or empty.")
-    aside = folder.with_name(folder.name + files.ASIDE)
-    files.remove(aside)
-    try:
+    with files.new_folder(folder) as aside:
         WRITERS[layout](sae, aside)
         if layout == SAELENS:
             write_origin(aside, origin)
         _compare(sae, read_checkpoint(find_place(aside)).sae)
-        folder.mkdir(parents=True, exist_ok=True)
-        for path in aside.iterdir():
-            os.replace(path, folder / path.name)
-    finally:
-        files.remove(aside)
 
 
 def _compare(sae: SAE, again: SAE) -> None:

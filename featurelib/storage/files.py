@@ -11,7 +11,7 @@ import io
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +52,27 @@ def write_aside(path: Path, write: Callable[[Path], object]) -> None:
         aside.unlink(missing_ok=True)
         raise
     sync_folder(path.parent)
+
+
+@contextlib.contextmanager
+def new_folder(folder: Path) -> Iterator[Path]:
+    """Give a folder beside `folder` to write in; what is in it moves there when the block ends without an error.
+
+    Raises Refusal when `folder` holds something already.
+    """
+    folder = folder.absolute()
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise Refusal(f"'{folder}' is there already and is not overwritten; give a folder that is new or empty.")
+    aside = folder.with_name(folder.name + ASIDE)
+    remove(aside)
+    try:
+        aside.mkdir(parents=True)
+        yield aside
+        folder.mkdir(parents=True, exist_ok=True)
+        for path in aside.iterdir():
+            os.replace(path, folder / path.name)
+    finally:
+        remove(aside)
 
 
 def write_text(path: Path, text: str) -> None:

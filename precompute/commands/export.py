@@ -1,4 +1,4 @@
-"""export: write an SAE, from a run or from anywhere, so that another library can load it."""
+"""export: write an SAE, from a run or from anywhere, or the features of a token run, as other tools read them."""
 
 from __future__ import annotations
 
@@ -10,13 +10,19 @@ from featurelib.sae.export import ROWS, SAELENS, export_sae
 from featurelib.sae.formats.checkpoint import LoadOptions
 from featurelib.sae.formats.saelens_origin import Origin
 from featurelib.sae.sources.find import find_place, name_source
+from featurelib.sae.sources.place import Place
+from featurelib.schema import Refusal
 from precompute.build.job import Say
-from precompute.commands.run_origin import origin_of
+from precompute.commands.neuronpedia import NEURONPEDIA, export_features
+from precompute.commands.run_origin import generation_of, origin_of
 
 
 def export(source: str, folder: Path, layout: str, options: LoadOptions, say: Say) -> int:
-    """Write the SAE that `source` names to the new folder `folder`, in the layout of that library."""
+    """Write what `source` names to the new folder `folder`, in the layout of that library."""
     place = find_place(source)
+    if layout == NEURONPEDIA:
+        _export_features(source, place, folder, say)
+        return 0
     checkpoint = read_checkpoint(place, options)
     if checkpoint.lacks_threshold_for is not None:
         checkpoint = give_threshold(checkpoint, None)
@@ -32,6 +38,16 @@ def export(source: str, folder: Path, layout: str, options: LoadOptions, say: Sa
     if layout == SAELENS and origin.density is not None:
         say(f"beside it: {_described(origin)}.")
     return 0
+
+
+def _export_features(source: str, place: Place[Path], folder: Path, say: Say) -> None:
+    generation = generation_of(place)
+    if generation is None:
+        raise Refusal(
+            f"'{source}' is no run, and Neuronpedia's files hold texts and densities beside the SAE; build a run with "
+            "--sae, --layer and --pooling none and export that."
+        )
+    export_features(generation, generation.path.parent.name, folder, say)
 
 
 def _described(origin: Origin) -> str:

@@ -21,11 +21,23 @@ LAYOUT_VERSION = "6.54.0"
 
 def origin_of(place: Place[Path], n_features: int) -> Origin:
     """Return what the run that an SAE lies in says of it; nothing for an SAE that lies elsewhere."""
-    generation = Generation(place.weights.parent.parent)
-    if place.weights.parent.name != SAE_FOLDER or not (generation.path / "run.json").is_file():
+    generation = generation_of(place)
+    if generation is None:
         return NONE
-    described = generation.describe()
-    return Origin(_metadata(described), _density(generation, n_features))
+    return Origin(_metadata(generation.describe()), _density(generation, n_features))
+
+
+def generation_of(place: Place[Path]) -> Generation | None:
+    """Return the generation of a run that an SAE lies in, if it lies in one."""
+    generation = Generation(place.weights.parent.parent)
+    inside = place.weights.parent.name == SAE_FOLDER and (generation.path / "run.json").is_file()
+    return generation if inside else None
+
+
+def model_name(embedder: dict[str, Any]) -> str:
+    """Return what a run's embedder is called where everybody knows it."""
+    name = str(embedder.get("name"))
+    return PUBLIC_NAMES.get(name, name)
 
 
 def _metadata(described: dict[str, Any]) -> dict[str, Any]:
@@ -34,10 +46,9 @@ def _metadata(described: dict[str, Any]) -> dict[str, Any]:
     states = embedder.get("hidden_states") or {}
     if states.get("pooling") != "none":
         return {}
-    name = str(embedder.get("name"))
     metadata = {
         "sae_lens_version": LAYOUT_VERSION,
-        "model_name": PUBLIC_NAMES.get(name, name),
+        "model_name": model_name(embedder),
         "hook_name": states.get("hook"),
         "context_size": states.get("context_size"),
         "prepend_bos": states.get("bos"),
