@@ -207,7 +207,7 @@ def _texts(corpus: Corpus, fired: Fired, draw: np.random.Generator) -> list[dict
     order = np.argsort(fired.places)
     by_place = fired.places[order], fired.activations[order]
     highest = float(fired.activations[0])
-    chosen = [
+    chosen: list[tuple[float, float, float, int]] = [
         (TOP_GROUP, highest, TOP_GROUP, row) for row in _one_each_text(fired, np.arange(len(fired.places)))[:STRONGEST]
     ]
     edges = np.linspace(0, highest, N_INTERVALS + 1)
@@ -222,7 +222,8 @@ def _texts(corpus: Corpus, fired: Fired, draw: np.random.Generator) -> list[dict
 def _one_each_text(fired: Fired, rows: np.ndarray) -> list[int]:
     """The first of `rows` that each text has, in their order."""
     _, first = np.unique(fired.text_ids[rows], return_index=True)
-    return rows[np.sort(first)].tolist()
+    found: list[int] = rows[np.sort(first)].tolist()
+    return found
 
 
 def _text(

@@ -21,6 +21,8 @@ from featurelib.schema import Refusal
 
 MOST_CONTEXT = 1024
 """The context where none is given, for a model that has room for more."""
+FEWEST_BATCHES = {"cpu": 8, "cuda": 1}
+"""Batches that short texts are cut into, so that each core has some; fixed, whatever the number of cores."""
 TEXTS_AT_ONCE = 512
 """Texts whose tokens are pooled together."""
 NO_SUMS = {
@@ -213,7 +215,9 @@ class HiddenStateEmbedder:
         """Yield the rows that count of each window, longest first; `on_batch` counts texts read to their end."""
         windows = sorted(self._reading.windows(tokens), key=lambda window: -len(window.ids))
         left = np.bincount([window.text for window in windows], minlength=len(tokens))
-        batches = list(_batches(windows, batch_size or 0, BATCH_TOKENS[self.device]))
+        n_tokens = sum(len(window.ids) for window in windows)
+        most = max(1, min(BATCH_TOKENS[self.device], n_tokens // FEWEST_BATCHES[self.device]))
+        batches = list(_batches(windows, batch_size or 0, most))
         with spread_over_threads(self.device, len(batches)) as each, gpu_memory(len(tokens)):
             for batch, states in each(self._reader.read, batches):
                 for window, of_window in zip(batch, states, strict=True):
