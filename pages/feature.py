@@ -79,7 +79,9 @@ with beside:
     if not feature.dead:
         with ui.section():
             ui.heading("Activation", f"{ui.count(feature.n_active)} texts", help=header.HISTOGRAM)
-            lists.activation_histogram(queries.histogram(store, feature_id).to_pylist(), feature.threshold)
+            # means, sums and counts of tokens' activations have no threshold
+            threshold = feature.threshold if queries.pooling(store) in (None, "max") else None
+            lists.activation_histogram(queries.histogram(store, feature_id).to_pylist(), threshold)
         if queries.has_tokens(store):
             with ui.section():
                 tokens.tokens(store, feature)

@@ -54,6 +54,24 @@ def navigator(run: ui.Opened) -> None:
     ui.page_link("features.py", f"all {total:,} in the table ›", least=least, most=most)
 
 
+def on_tokens(run: ui.Opened) -> None:
+    """Of a token run: the densities over tokens, which the SAE reads one by one."""
+    bins, n_tokens = queries.token_density_bins(run.store), queries.n_tokens(run.store)
+    n_dead = queries.counts(run.store).n_features - sum(bins["n_features"].to_pylist())
+    ui.heading(
+        "How often features fire on tokens",
+        help="Density over tokens: the share of the corpus' tokens on which a feature fires, on a logarithmic scale.",
+    )
+    figure = ui.remembered(
+        run.store,
+        "densities over tokens",
+        lambda seen: charts.density_bars(bins, n_dead, n_tokens, accent=seen.accent, of="tokens").update_layout(
+            dragmode=False
+        ),
+    )
+    ui.chart(figure, key="token densities")
+
+
 def quality(run: ui.Opened) -> None:
     """Per text: the number of active features, how well it is reconstructed, the worst ones."""
     ui.heading("Active features per text", help="The number of features that fire on a text; its mean is L0.")
@@ -91,6 +109,8 @@ with ui.section():
 wide, narrow = st.columns([1.85, 1], gap="large")
 with wide, ui.section():
     navigator(run)
+    if queries.has_tokens(run.store):
+        on_tokens(run)
 with narrow:
     with ui.section():
         quality(run)

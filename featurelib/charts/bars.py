@@ -44,12 +44,13 @@ def bin_ranges(bins: pa.Table, n_texts: int) -> list[TextRange]:
 
 
 def density_bars(
-    bins: pa.Table, n_dead: int, n_texts: int, chosen: TextRange | None = None, *, accent: str = ACCENT
-) -> go.Figure:
+    bins: pa.Table, n_dead: int, n_texts: int, chosen: TextRange | None = None, *, accent: str = ACCENT,
+    of: str = "texts",
+) -> go.Figure:  # fmt: skip
     """Return the density histogram: a bar for each bin of log10 density and one for dead features, to be selected from.
 
     `bins` has left, right (log10 density) and n_features; a bar's customdata are the ends of its range in texts. Bars
-    outside `chosen` are faint.
+    outside `chosen` are faint. `of` names what there are `n_texts` of.
     """
     left, right = bins["left"].to_numpy(), bins["right"].to_numpy()
     ranges = bin_ranges(bins, n_texts)
@@ -57,7 +58,7 @@ def density_bars(
     first = float(left[0]) if len(left) else 0.0
     centres = [first + DEAD_AT * width, *((left + right) / 2)]
     ranges = [TextRange(0, 0), *ranges]
-    names = ["fire on no text of this corpus", *(_range_words(texts, n_texts) for texts in ranges[1:])]
+    names = [f"fire on no {of[:-1]} of this corpus", *(_range_words(texts, n_texts, of) for texts in ranges[1:])]
     bars = go.Bar(
         x=centres,
         y=[n_dead, *bins["n_features"].to_pylist()],
@@ -77,7 +78,7 @@ def density_bars(
     x = {
         "tickvals": [centres[0], *marks],
         "ticktext": ["dead", *(share(10.0**mark) for mark in marks)],
-        "title": {"text": "share of texts on which a feature fires, on a logarithmic scale", "font": {"size": 12}},
+        "title": {"text": f"share of {of} on which a feature fires, on a logarithmic scale", "font": {"size": 12}},
         "range": [centres[0] - 1.6 * width, max(end, marks[-1] if marks else end) + width / 2],
     }
     y = {"visible": True, "showgrid": False, "ticks": "", "nticks": 5, "tickfont": {"size": 11}}
@@ -85,11 +86,11 @@ def density_bars(
     return go.Figure(bars, quiet(284, left=38, bottom=50, x=x, y=y, **brushed))
 
 
-def _range_words(texts: TextRange, n_texts: int) -> str:
+def _range_words(texts: TextRange, n_texts: int, of: str) -> str:
     least, most = texts.least, texts.most
     if least >= most:
-        return f"fire on {least:,} of {n_texts:,} texts"
-    return f"fire on {least:,} to {most:,} texts ({share(least / n_texts)} to {share(most / n_texts)})"
+        return f"fire on {least:,} of {n_texts:,} {of}"
+    return f"fire on {least:,} to {most:,} {of} ({share(least / n_texts)} to {share(most / n_texts)})"
 
 
 def density_choice(selection: Mapping[str, Any], bins: pa.Table, n_texts: int) -> TextRange | None:

@@ -8,7 +8,14 @@ from dataclasses import dataclass
 
 from featurelib.embedder.hidden_states.hooks import Hook
 from featurelib.embedder.hidden_states.loading import LoadedModel
-from featurelib.language_model.generation import Continuation, Generating, Prediction, continue_prompt, predict
+from featurelib.language_model.generation import (
+    Continuation,
+    Generating,
+    Prediction,
+    PromptTokens,
+    continue_prompt,
+    predict,
+)
 from featurelib.language_model.intervention import Change, FeatureDictionary, bind
 from featurelib.language_model.token_places import Places, Where
 
@@ -40,15 +47,25 @@ class Intervention:
     where: Where = "all"
     """Of which tokens; see `bind`."""
     special_tokens: bool = False
-    """Whether BOS and other special tokens are changed too."""
+    """Whether BOS, other special tokens and the words of a chat template are changed too."""
 
-    def compare(self, ids: Sequence[int], how: Generating) -> Comparison:
-        """Return what the model makes of the tokens `ids` (of `prompt_ids`), without and with the changes."""
-        prediction = predict(self.loaded, ids, self._bound)
+    def compare(self, prompt: PromptTokens, how: Generating) -> Comparison:
+        """Return what the model makes of a prompt, without and with the changes."""
+        ids = prompt.ids
+        alone = [] if self.special_tokens else [place for place, own in enumerate(prompt.own) if not own]
+        prediction = predict(self.loaded, ids, lambda: self._bound(alone))
         before = continue_prompt(self.loaded, ids, how)
-        with self._bound() as places:
+        with self._bound(alone) as places:
             after = continue_prompt(self.loaded, ids, how, places)
         return Comparison(before, after, prediction)
 
-    def _bound(self) -> AbstractContextManager[Places]:
-        return bind(self.loaded, self.hook, self.sae, self.changes, self.where, special_tokens=self.special_tokens)
+    def _bound(self, left_alone: Sequence[int]) -> AbstractContextManager[Places]:
+        return bind(
+            self.loaded,
+            self.hook,
+            self.sae,
+            self.changes,
+            self.where,
+            special_tokens=self.special_tokens,
+            left_alone=left_alone,
+        )

@@ -6,11 +6,13 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from featurelib.embedder.hidden_states.loading import LoadedModel
-from featurelib.embedder.hidden_states.windows import make_reading
+from featurelib.embedder.hidden_states.windows import before_answer, make_reading
 from featurelib.language_model.token_places import Places, cache_name
 from featurelib.schema import Refusal
 
@@ -87,12 +89,26 @@ class Prediction:
     """The same with the change."""
 
 
-def prompt_ids(loaded: LoadedModel, prompt: str, *, bos: bool | None = None, chat_template: bool = False) -> list[int]:
+class PromptTokens(NamedTuple):
+    """The tokens that a model reads before it goes on."""
+
+    ids: list[int]
+    """All of them, BOS first where it is read."""
+    own: list[bool]
+    """Which are the prompt's own, and not BOS, a special token, or what the chat template or a prefix brings."""
+
+
+def read_prompt(
+    loaded: LoadedModel, prompt: str, *, bos: bool | None = None, chat_template: bool = False, prefix: str = ""
+) -> PromptTokens:
     """Return the tokens of a prompt as the model reads it, BOS first where it has one (`bos` None).
 
-    With `chat_template` the prompt is what the user says, and the model's turn begins after it. Raises Refusal for a
-    prompt without a token, one longer than the model's context, and a chat template or BOS that there is not.
+    With `chat_template` the prompt is what the user says, and the model's turn begins after it; `prefix` stands before
+    the prompt, as the run's --prompt did before its texts. Raises Refusal for a prompt without a token, one longer than
+    the model's context, a chat template or BOS that there is not, and a model that predicts no next token.
     """
+    if not loaded.is_causal:
+        raise Refusal(f"{loaded.name} predicts no next token, so it cannot go on writing; give a causal model.")
     room = context_of(loaded) or 10**9
     reading = make_reading(
         loaded.tokenizer,
@@ -102,16 +118,15 @@ def prompt_ids(loaded: LoadedModel, prompt: str, *, bos: bool | None = None, cha
         is_causal=loaded.is_causal,
         chat_template=chat_template,
     )
-    if chat_template:
-        said = [{"role": "user", "content": prompt}]
-        ids = loaded.tokenizer.apply_chat_template(said, add_generation_prompt=True, return_dict=False)
-    else:
-        ids = [*reading.before, *reading.tokens([prompt])[0].ids.tolist()]
+    reading = before_answer(replace(reading, prefix=reading.prefix + prefix), loaded.name)
+    tokens = reading.tokens([prompt])[0]
+    ids = [*reading.before, *tokens.ids.tolist()]
     if len(ids) <= len(reading.before) and not reading.before:
         raise Refusal("the prompt has no token for this model; type a few words.")
     if len(ids) >= room:
         raise Refusal(f"the prompt has {len(ids):,} tokens, but {loaded.name} reads {room:,} in all; shorten it.")
-    return [int(token) for token in ids]
+    own = ~tokens.special & ~np.isin(tokens.ids, loaded.tokenizer.all_special_ids)
+    return PromptTokens([int(token) for token in ids], [False] * len(reading.before) + own.tolist())
 
 
 def context_of(loaded: LoadedModel) -> int | None:

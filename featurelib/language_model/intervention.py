@@ -14,7 +14,7 @@ h keeps its bits.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -99,17 +99,20 @@ def bind(
     where: Where = "all",
     *,
     special_tokens: bool = False,
+    left_alone: Sequence[int] = (),
 ) -> Iterator[Places]:
     """Change features in every forward pass inside the block; the hook comes off with its end, also by an exception.
 
     `where` is all, prompt, generated, or the positions of tokens in the sequence, from 0 and with BOS counted;
-    `special_tokens` lets BOS and other special tokens be changed too. Yields the `Places`, whose `begin` says how long
-    a prompt is where the first pass is not the whole prompt. Raises Refusal for a feature or a layer that is not there,
+    `special_tokens` lets BOS and other special tokens be changed too; those at the positions `left_alone` never are,
+    such as the words of a chat template. Yields the `Places`, whose `begin` says how long a prompt is where the first
+    pass is not the whole prompt. Raises Refusal for a feature or a layer that is not there,
     and for an SAE of another width than the model.
     """
     check_changes(loaded, sae, changes)
     real = {feature_id: change for feature_id, change in changes.items() if not change.changes_nothing}
-    places = Places(parse_where(where), () if special_tokens else tuple(loaded.tokenizer.all_special_ids))
+    left_out = () if special_tokens else tuple(loaded.tokenizer.all_special_ids)
+    places = Places(parse_where(where), left_out, left_alone)
     attached = [attach(loaded.model, hook, loaded.name, _StateChange(sae, real, places))]
     try:
         if real:

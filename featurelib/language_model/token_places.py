@@ -33,10 +33,13 @@ def parse_where(where: Where | str) -> str | tuple[int, ...]:
 
 
 class Places:
-    """The tokens of the pass that is going on; a pass without a cache begins a sequence, unless it goes on one."""
+    """The tokens of the pass that is going on; a pass without a cache begins a sequence, unless it goes on one.
 
-    def __init__(self, where: str | tuple[int, ...], left_out: Sequence[int]) -> None:
-        self.where, self.left_out = where, left_out
+    Never chosen are tokens with the ids `left_out`, and those at the positions `left_alone`.
+    """
+
+    def __init__(self, where: str | tuple[int, ...], left_out: Sequence[int], left_alone: Sequence[int] = ()) -> None:
+        self.where, self.left_out, self.left_alone = where, left_out, left_alone
         self._n_prompt: int | None = None
         self._told = False
         self._before: Any = None
@@ -91,7 +94,8 @@ class Places:
             chosen = self._mask & (self._absolute >= (self._n_prompt or 0))
         else:
             chosen = self._mask & torch.isin(self._positions, torch.tensor(self.where, dtype=torch.long))
-        return chosen & ~torch.isin(self._ids, torch.tensor(self.left_out, dtype=torch.long))
+        left = torch.isin(self._ids, torch.tensor(self.left_out, dtype=torch.long))
+        return chosen & ~left & ~torch.isin(self._positions, torch.tensor(self.left_alone, dtype=torch.long))
 
 
 def cache_name(model: Any) -> str:

@@ -120,9 +120,12 @@ from featurelib.queries.tokens import (
     feature_tokens,
     has_tokens,
     n_tokens,
+    pooling,
     token_activations,
     token_bands,
     token_density,
+    token_density_bins,
+    token_maximum,
 )
 from featurelib.queries.top_texts import bands, count_top_texts, histogram, random_texts, top_texts
 from featurelib.queries.transfer import (

@@ -110,7 +110,8 @@ class Feature:
     feature_id: int
     label: str
     label_source: str
-    """evidence; keywords or single texts where nothing told candidates apart; none when it is only its number.
+    """evidence, or tokens in a token run; keywords or single texts where nothing told candidates apart; none when it is
+    only its number.
 
     "not yet" before the stage that names features is done.
     """

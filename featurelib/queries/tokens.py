@@ -8,8 +8,10 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 
+from featurelib.queries.overview import equal_bins
 from featurelib.queries.texts import beside_texts
 from featurelib.schema import TOKEN_FEATURES
+from featurelib.storage.answers import once_per_generation
 from featurelib.storage.fired_tokens import at_ranks, in_texts
 from featurelib.storage.store import Store
 
@@ -58,6 +60,26 @@ def token_density(store: Store, feature_id: int) -> TokenDensity:
         feature_id=feature_id,
     ).to_pylist()[0]
     return TokenDensity(row["n_tokens"], n_tokens(store), row["density"], row["mean_activation"])
+
+
+@once_per_generation
+def token_density_bins(store: Store, n_bins: int = 40) -> pa.Table:
+    """Return the log10 densities on tokens of features that fire on any, in equal bins: left, right, n_features."""
+    return equal_bins(store, "token_features", "log10_density", "n_features", n_bins)
+
+
+def token_maximum(store: Store, feature_id: int) -> float:
+    """Return a feature's largest activation on a token, however texts pool them; 0 where it fires on none."""
+    if not token_density(store, feature_id).n_fired:
+        return 0.0
+    return float(at_ranks(store, feature_id, np.zeros(1, np.int64)).activations[0])
+
+
+def pooling(store: Store) -> str | None:
+    """Return how a text's activation comes from those of its tokens; None where the run's SAE reads whole texts."""
+    done = store.generation.done("encode")
+    pool: str | None = done.facts.get("pool") if done else None
+    return pool
 
 
 def n_tokens(store: Store) -> int:

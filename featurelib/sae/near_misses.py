@@ -63,8 +63,8 @@ class NearMisses:
     def add_tokens(self, sae: SAE, x: np.ndarray, text_ids: np.ndarray) -> None:
         """Look at the tokens' states x [n, d_in] of consecutive whole texts; text_ids [n] ascend.
 
-        A text fires where one of its tokens does; else the token nearest to the gate stands for it. Memory is bounded
-        by the number of these texts times n_features.
+        A text fires where one of its tokens does, however they are pooled; else the token nearest to the gate stands
+        for it. Memory is bounded by a block of tokens and the number of these texts, times n_features.
         """
         firsts = np.flatnonzero(np.diff(text_ids, prepend=-1))
         lasts = [*firsts[1:], len(text_ids)]
@@ -101,11 +101,16 @@ def nearest_at_gate(sae: SAE, x: np.ndarray) -> AtGate:
 
     Whether one of them fires, and the pre-activation and threshold of the one that is nearest to firing.
     """
-    whole = _stacked(list(sae.at_gate(x)))
-    best = (whole.pre_activations - whole.thresholds).argmax(0, keepdim=True)
-    pre_activations, thresholds = (column.gather(0, best) for column in whole[:2])
-    return whole._replace(
-        pre_activations=pre_activations, thresholds=thresholds, fires=whole.fires.any(0, keepdim=True)
+    nearest = [_nearest(block) for block in sae.at_gate(x)]
+    return nearest[0] if len(nearest) == 1 else _nearest(_stacked(nearest))
+
+
+def _nearest(block: AtGate) -> AtGate:
+    """The nearest row of a block, each [1, n_features]; of equally near ones the first."""
+    best = (block.pre_activations - block.thresholds).argmax(0, keepdim=True)
+    pre_activations, thresholds = (column.gather(0, best) for column in block[:2])
+    return block._replace(
+        pre_activations=pre_activations, thresholds=thresholds, fires=block.fires.any(0, keepdim=True)
     )
 
 

@@ -14,7 +14,14 @@ from featurelib.embedder.hidden_states.loading import LoadedModel
 from featurelib.embedder.hidden_states.states import StateReader
 from featurelib.embedder.hidden_states.windows import make_reading
 from featurelib.language_model.comparison import Comparison, Intervention
-from featurelib.language_model.generation import Continuation, Generating, context_of, continue_prompt, prompt_ids
+from featurelib.language_model.generation import (
+    Continuation,
+    Generating,
+    PromptTokens,
+    context_of,
+    continue_prompt,
+    read_prompt,
+)
 from featurelib.language_model.intervention import Change, bind
 from featurelib.language_model.token_places import Places, Where
 from featurelib.schema import Refusal
@@ -133,11 +140,14 @@ class Session:
     ) -> Comparison:
         """Return both continuations of a prompt, the next token's probabilities and the loss, before and after."""
         change = Intervention(self.model, self.hook, self._bound_sae, features, where)
-        return change.compare(self.prompt_ids(prompt), how or Generating())
+        return change.compare(self._read_prompt(prompt), how or Generating())
 
     def prompt_ids(self, prompt: str) -> list[int]:
         """Return the tokens of a prompt, BOS and chat template as the SAE was trained."""
-        return prompt_ids(self.model, prompt, bos=self.origin.bos, chat_template=self.origin.chat_template)
+        return self._read_prompt(prompt).ids
+
+    def _read_prompt(self, prompt: str) -> PromptTokens:
+        return read_prompt(self.model, prompt, bos=self.origin.bos, chat_template=self.origin.chat_template)
 
 
 def _folded(sae: SAE) -> SAE:

@@ -96,6 +96,11 @@ def _of_run(path: Path) -> Origin:
             f"run '{path.parent.parent.name}' has an SAE on the embeddings of {facts.get('name', 'a file')}, which is "
             "no language model that is read at a hook; a session needs a run that was built with --layer."
         )
+    if states["pooling"] != "none":
+        raise Refusal(
+            f"the SAE of run '{path.parent.parent.name}' reads one hidden state a text ({states['pooling']} of its "
+            "tokens), and a session reads single tokens; give a run that was built with --pooling none."
+        )
     return Origin(
         model=_local_folder(path.parent) if facts["origin"] == "local" else facts["name"],
         revision=facts.get("revision"),

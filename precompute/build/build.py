@@ -167,7 +167,8 @@ def _stands(generation: Generation, stage: Stage, expected: dict[str, Expected])
 
 def _carry_over(old: Generation, new: Generation, expected: dict[str, Expected], span: Span) -> Generation:
     for stage in PIPELINE:
-        if _stands(old, stage, expected) and not span.forces(stage.name):
+        applies = expected[stage.name].applies
+        if applies and _stands(old, stage, expected) and not span.forces(stage.name):
             _link_stage(stage, old, new)
     return new
 

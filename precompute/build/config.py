@@ -244,6 +244,10 @@ class BuildConfig:
         for name in ("pool", "keep_embeddings"):
             if getattr(self, name) is not None and not self.has_tokens:
                 raise Refusal(f"{flag(name)} is for token runs; give --pooling none, or leave it out.")
+        if self.normalize and self.has_tokens:
+            raise Refusal(
+                "--normalize is for embeddings of texts, and states of tokens keep their lengths: leave it out."
+            )
         if self.pool is not None and not POOL.fullmatch(self.pool):
             raise Refusal(
                 f"--pool is {self.pool[:40]}; one of max, mean, sum, last or topN (such as top20) is expected."
@@ -353,6 +357,8 @@ def _typed(name: str, value: Any) -> Any:
     kind = plain_type(name)
     if value is None and fields()[name].default is None:
         return None
+    if name == "layer" and isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if not isinstance(value, kind) or (kind is not bool and isinstance(value, bool)):

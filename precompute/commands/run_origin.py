@@ -52,6 +52,7 @@ def _metadata(described: dict[str, Any]) -> dict[str, Any]:
         "hook_name": states.get("hook"),
         "context_size": states.get("context_size"),
         "prepend_bos": states.get("bos"),
+        "exclude_special_tokens": not states.get("special_tokens"),
         "neuronpedia_id": None,
     }
     public = corpus.get("sha256") is None and corpus.get("revision") is not None

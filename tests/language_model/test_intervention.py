@@ -10,7 +10,7 @@ from featurelib.embedder import find_embedder
 from featurelib.embedder.hidden_states.hooks import parse_hook
 from featurelib.embedder.hidden_states.loading import load_model
 from featurelib.language_model.comparison import Intervention
-from featurelib.language_model.generation import Generating, continue_prompt, predict, prompt_ids
+from featurelib.language_model.generation import Generating, PromptTokens, continue_prompt, predict, read_prompt
 from featurelib.language_model.intervention import Change, add, bind, multiply, set_to
 from featurelib.schema import Refusal
 from tests.support.language_models import D, random_sae, save_language_model
@@ -219,7 +219,9 @@ def test_a_seed_draws_the_same_tokens_and_no_change_gives_the_same_text_twice(lo
     first = continue_prompt(loaded, IDS, how)
     assert first == continue_prompt(loaded, IDS, how)
     assert first != continue_prompt(loaded, IDS, Generating(n_tokens=12, temperature=1.5, seed=4))
-    compared = Intervention(loaded, HOOK, random_sae(), {3: multiply(1)}).compare(IDS, how)
+    compared = Intervention(loaded, HOOK, random_sae(), {3: multiply(1)}).compare(
+        PromptTokens(IDS, [True] * len(IDS)), how
+    )
     assert compared.before == compared.after == first and compared.prediction.kl == 0
     assert compared.prediction.loss_before == compared.prediction.loss_after
 
@@ -264,13 +266,13 @@ def soft(values):
 
 
 def test_a_prompt_is_read_with_bos_and_a_long_one_refused(loaded):
-    assert prompt_ids(loaded, "w1 w2") == [0, 4, 5] and prompt_ids(loaded, "w1 w2", bos=False) == [4, 5]
+    assert read_prompt(loaded, "w1 w2").ids == [0, 4, 5] and read_prompt(loaded, "w1 w2", bos=False).ids == [4, 5]
     with pytest.raises(Refusal, match="has no token"):
-        prompt_ids(loaded, "", bos=False)
+        read_prompt(loaded, "", bos=False)
     with pytest.raises(Refusal, match="101 tokens, but .* reads 64"):
-        prompt_ids(loaded, "w1 " * 100)
+        read_prompt(loaded, "w1 " * 100)
     with pytest.raises(Refusal, match="no chat template"):
-        prompt_ids(loaded, "w1", chat_template=True)
+        read_prompt(loaded, "w1", chat_template=True)
 
 
 @pytest.mark.parametrize(

@@ -241,11 +241,21 @@ def _context(model: object, name: str, context_size: int | None) -> int:
     """The context that is asked for, or the model's own up to 1,024 tokens; Refusal for more than it has positions."""
     config = model.config.get_text_config()  # type: ignore[attr-defined]
     own = getattr(config, "max_position_embeddings", None) or getattr(config, "n_positions", None)
+    own = own - _unused_positions(model) if own else own
     if context_size is None:
         return min(own or MOST_CONTEXT, MOST_CONTEXT)
     if own is not None and context_size > own:
         raise Refusal(f"--context-size is {context_size} but {name} has positions for {own} tokens; give at most that.")
     return context_size
+
+
+def _unused_positions(model: object) -> int:
+    """How many of a model's positions no token has: in RoBERTa and MPNet those up to that of the padding token."""
+    for name, table in model.named_modules():  # type: ignore[attr-defined]
+        padding = getattr(table, "padding_idx", None)
+        if name.endswith("position_embeddings") and padding is not None:
+            return int(padding) + 1
+    return 0
 
 
 def _refuse_empty(texts: Sequence[str], tokens: list[Tokens]) -> None:

@@ -8,6 +8,7 @@ added to the residual stream; as in TransformerLens, `hook_attn_out` and `hook_m
 from __future__ import annotations
 
 import difflib
+import inspect
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -99,12 +100,23 @@ def _part(block: Any, hook: Hook, name: str) -> Any:
         return getattr(block, ADDED_ATTENTION if of_attention else ADDED_MLP)
     for part in ATTENTIONS if of_attention else MLPS:
         if hasattr(block, part):
+            _refuse_with_residual(getattr(block, part), hook, name)
             return getattr(block, part)
     children = ", ".join(child for child, _ in block.named_children())
     raise Refusal(
         f"a block of the model {name} has no part that is known as {'attention' if of_attention else 'MLP'} "
         f"({children}); use hook_resid_pre or hook_resid_post."
     )
+
+
+def _refuse_with_residual(part: Any, hook: Hook, name: str) -> None:
+    """Refuse a part that adds the residual stream itself (BLOOM, MPT), or a norm behind it (BERT, MPNet)."""
+    takes_it = "residual" in inspect.signature(part.forward).parameters
+    if takes_it or any(child.endswith("LayerNorm") for child, _ in part.named_modules()):
+        raise Refusal(
+            f"in a block of the model {name} what {hook.site} means is not there by itself: its {type(part).__name__} "
+            "adds the residual stream too; use hook_resid_pre or hook_resid_post."
+        )
 
 
 def _before(act: Callable[[Any], Any]) -> Callable[..., Any]:

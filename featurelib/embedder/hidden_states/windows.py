@@ -8,7 +8,7 @@ before it.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -120,10 +120,20 @@ def make_reading(
     elif not before and bos_id is not None and (bos or (bos is None and is_causal)):
         before = (bos_id,)
     prefix, suffix = _template(tokenizer, name) if chat_template else ("", "")
+    if before == (bos_id,):
+        # templates write BOS themselves; twice it would be another input than the model knows
+        prefix = prefix.removeprefix(tokenizer.bos_token)
     reading = Reading(tokenizer, before, after, context_size, prefix, suffix)
     if reading.room < 1:
         raise Refusal(f"--context-size is {context_size}, which leaves no room for a text; give a larger one.")
     return reading
+
+
+def before_answer(reading: Reading, name: str) -> Reading:
+    """Return the same reading of one prompt with the model's turn begun behind it, where there is a chat template."""
+    if not (reading.prefix or reading.suffix):
+        return reading
+    return replace(reading, suffix=_template(reading.tokenizer, name, answers=True)[1])
 
 
 def _own_tokens(tokenizer: Any) -> tuple[tuple[int, ...], tuple[int, ...]]:
@@ -134,11 +144,13 @@ def _own_tokens(tokenizer: Any) -> tuple[tuple[int, ...], tuple[int, ...]]:
     return tuple(whole[:at]), tuple(whole[at + len(bare) :])
 
 
-def _template(tokenizer: Any, name: str) -> tuple[str, str]:
-    """What a tokenizer's chat template puts before and behind the words of a user."""
+def _template(tokenizer: Any, name: str, *, answers: bool = False) -> tuple[str, str]:
+    """What a tokenizer's chat template puts before and behind a user's words; `answers`: the model's turn begins."""
     if not tokenizer.chat_template:
         raise Refusal(f"the tokenizer of {name} has no chat template; leave --chat-template out.")
-    whole = tokenizer.apply_chat_template([{"role": "user", "content": MARK}], tokenize=False)
+    whole = tokenizer.apply_chat_template(
+        [{"role": "user", "content": MARK}], tokenize=False, add_generation_prompt=answers
+    )
     before, mark, after = whole.partition(MARK)
     if not mark:
         raise Refusal(f"the chat template of {name} changes the words it is given; leave --chat-template out.")

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -17,7 +18,7 @@ from featurelib.embedder.hidden_states.loading import LoadedModel, load_model
 from featurelib.embedder.hidden_states.states import StateReader
 from featurelib.embedder.hidden_states.windows import Window
 from featurelib.language_model.comparison import Intervention
-from featurelib.language_model.generation import Generating, prompt_ids
+from featurelib.language_model.generation import Generating, PromptTokens, read_prompt
 from featurelib.language_model.intervention import Change, add, multiply, set_to
 from featurelib.live.results import Intervened, PromptFeatures
 from featurelib.live.worker import cancelling
@@ -34,10 +35,10 @@ CHANGES = {"set": set_to, "add": add, "multiply": multiply}
 def prompt_features(generation: Path, prompt: str) -> PromptFeatures:
     """Return the features that fire on the tokens of a prompt, that with the strongest token first."""
     loaded, hook, options = _model(generation)
-    ids = _ids(loaded, options, prompt)
+    tokens = _tokens(generation, loaded, options, prompt)
+    ids, own = tokens.ids, np.array(tokens.own)
     window = Window(0, np.array(ids, np.int32), 0, 0, len(ids))
     states = StateReader(loaded, hook, shared=True).read([window])[0]
-    own = ~np.isin(ids, loaded.tokenizer.all_special_ids)
     activations = open_sae(generation).encode(states[own]).numpy()
     strongest = activations.max(axis=0, initial=0.0)
     fired = np.flatnonzero(strongest)
@@ -64,11 +65,11 @@ def intervene(
     loaded, hook, options = _model(generation)
     sae = open_sae(generation)
     check_features(sae, [feature_id for feature_id, _, _ in changes])
-    ids = _ids(loaded, options, prompt)
+    tokens = _tokens(generation, loaded, options, prompt)
     wanted = {feature_id: _change(kind, value) for feature_id, kind, value in changes}
     intervention = Intervention(loaded, hook, sae, wanted, where, special_tokens=options.special_tokens)  # type: ignore[arg-type]
     how = Generating(n_tokens, seconds / 2, temperature, seed, cancelling.is_cancelled)
-    compared = intervention.compare(ids, how)
+    compared = intervention.compare(tokens, how)
     if cancelling.is_cancelled():
         raise Refusal("cancelled.")
     before, after, prediction = compared.before, compared.after, compared.prediction
@@ -83,7 +84,7 @@ def intervene(
         kl=prediction.kl,
         before_loss=prediction.loss_before,
         after_loss=prediction.loss_after,
-        n_prompt=len(ids),
+        n_prompt=len(tokens.ids),
     )
 
 
@@ -93,17 +94,24 @@ def _change(kind: str, value: float) -> Change:
     return CHANGES[kind](value)
 
 
-def _ids(loaded: LoadedModel, options: HiddenStateOptions, prompt: str) -> list[int]:
-    ids = prompt_ids(loaded, prompt, bos=options.bos, chat_template=options.chat_template)
-    if len(ids) > MOST_TOKENS:
-        raise Refusal(f"the prompt has {len(ids):,} tokens; at most {MOST_TOKENS} can be continued here: shorten it.")
-    return ids
+def _tokens(generation: Path, loaded: LoadedModel, options: HiddenStateOptions, prompt: str) -> PromptTokens:
+    prefix = _facts(generation).get("prompt") or ""
+    tokens = read_prompt(loaded, prompt, bos=options.bos, chat_template=options.chat_template, prefix=prefix)
+    n = len(tokens.ids)
+    if n > MOST_TOKENS:
+        raise Refusal(f"the prompt has {n:,} tokens; at most {MOST_TOKENS} can be continued here: shorten it.")
+    return tokens
+
+
+def _facts(generation: Path) -> dict[str, Any]:
+    facts = embedder_facts(generation)
+    inner: dict[str, Any] = facts.get("embedder") or facts
+    return inner
 
 
 def _model(generation: Path) -> tuple[LoadedModel, Hook, HiddenStateOptions]:
     """The language model of a run of tokens, loaded once, and where its states were read."""
-    facts = embedder_facts(generation)
-    facts = facts.get("embedder") or facts
+    facts = _facts(generation)
     if facts.get("hidden_states") is None or facts["pooling"] != "none":
         raise Refusal(
             f"the SAE of run '{generation.parent.name}' does not read the tokens of a language model, so nothing can "

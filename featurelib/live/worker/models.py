@@ -122,7 +122,7 @@ def local_folder(generation: Path) -> str:
     for volatile in (generation / "volatile.json", *sorted(generation.parent.glob("g*/volatile.json"), reverse=True)):
         if volatile.is_file():
             folder: str | None = files.read_json(volatile).get("embed", {}).get("embedder_folder")
-            if folder and Path(folder).is_dir():
+            if folder and Path(folder).exists():
                 return folder
     raise Refusal(
         f"the embedder of run '{generation.parent.name}' is the local folder '{embedder_facts(generation)['name']}', "

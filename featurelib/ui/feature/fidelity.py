@@ -33,7 +33,12 @@ CANDIDATES = (
     "Words and phrases of the naming texts (half of the corpus). Each number is the AUROC of the candidate alone on "
     "the choosing texts (a quarter); the best of many are shown, so it is too high for a test."
 )
-ORIGINS = {"top texts": "top texts, KeyBERT", "active texts": "all its texts", "encoder": "the SAE"}
+ORIGINS = {
+    "top texts": "top texts, KeyBERT",
+    "active texts": "all its texts",
+    "encoder": "the SAE",
+    "tokens": "words it fires on",
+}
 """Where a candidate comes from, in words of the table's note."""
 HEADS = ("keyword", "fires alone", "pre-activation", "AUROC", "AP", "KeyBERT", "source")
 NOTE = (

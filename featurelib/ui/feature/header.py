@@ -32,6 +32,7 @@ Rows = Sequence[Mapping[str, Any]]
 BANDS = ("Strongest quarter", "Second quarter", "Third quarter", "Weakest quarter")
 SOURCES = {
     "single texts": "Named from keywords of single top texts, because no two share one: a weak name.",
+    "tokens": "Named by the words on which it fires most, counted on the texts that names are made from.",
     "evidence": "Named by the words that best predict where it fires, on texts that they were not taken from.",
     "keywords": "Named from KeyBERT keywords of its top texts; their fidelity was not compared.",
     "none": "It has no keywords, so its number is its name.",

@@ -5,7 +5,8 @@ The words that carry the feature are coloured.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import groupby
 from typing import Any
 
@@ -23,7 +24,7 @@ from featurelib.ui.kit.elements import html, sentence, tag
 from featurelib.ui.kit.session import Opened
 from featurelib.ui.texts import highlight
 from featurelib.ui.texts.metadata import MOST_VALUES, how_many_offered
-from featurelib.ui.texts.text_list import text_of
+from featurelib.ui.texts.text_list import ShownText, text_of
 
 PER_PAGE = 10
 ADDED = "What each word adds to the pre-activation"
@@ -100,8 +101,16 @@ def _quantile_bands(drawing: Drawing) -> None:
     store, feature = drawing.opened.store, drawing.feature
     of_tokens = queries.has_tokens(store)
     rows = (queries.token_bands if of_tokens else queries.bands)(store, feature.feature_id).to_pylist()
+    maximum = queries.token_maximum(store, feature.feature_id) if of_tokens else feature.max_activation
     for band, members in groupby(rows, lambda row: row["band"]):
         of_band = list(members)
         band_head(of_band, "tokens" if of_tokens else "texts")
-        shown = [text_of(row, store, feature.max_activation) for row in of_band]
+        shown = [_around_token(row, store, maximum) if of_tokens else text_of(row, store, maximum) for row in of_band]
         drawing.draw(f"band{band}", shown, before="also active:")
+
+
+def _around_token(row: Mapping[str, Any], store: Store, maximum: float | None) -> ShownText:
+    """A text with the token that was drawn in the middle and named below it."""
+    shown = text_of(row, store, maximum)
+    token = f"“{row['text'][row['start'] : row['end']].strip()}”"
+    return replace(shown, focus=row["start"], about=(token, *shown.about))

@@ -22,6 +22,8 @@ MOST = 20
 LONGEST = 2000
 HIGHEST = 1e6
 """The largest value, on either side of 0."""
+STEPS = 200
+"""Steps of a slider."""
 KINDS = ("multiply", "add", "set")
 WORDS = {"multiply": "multiply by", "add": "add", "set": "set to"}
 PIECE = re.compile(r"([0-9]{1,9}):(set|add|multiply):([0-9.eE+-]{1,24})", re.ASCII)
@@ -100,12 +102,12 @@ def change_rows(store: Store, changes: Sequence[FeatureChange], prompt: PromptFe
     }
     here = dict(zip(prompt.feature_ids.tolist(), prompt.activations.tolist(), strict=True)) if prompt else {}
     for change in changes:
-        _row(change, known.get(change.feature_id, {}), here.get(change.feature_id, 0.0))
+        maximum = queries.token_maximum(store, change.feature_id)
+        _row(change, known.get(change.feature_id, {}), here.get(change.feature_id, 0.0), maximum)
 
 
-def _row(change: FeatureChange, row: Mapping[str, Any], here: float) -> None:
+def _row(change: FeatureChange, row: Mapping[str, Any], here: float, maximum: float) -> None:
     feature_id = change.feature_id
-    maximum = float(row.get("max_activation") or 0.0)
     with st.container(key=f"intervene-row-{feature_id}", gap=None):
         label = row.get("label") or f"feature {feature_id}"
         known = f"at most {number(here)} on the prompt, {number(maximum)} in the corpus"
@@ -122,12 +124,37 @@ def _row(change: FeatureChange, row: Mapping[str, Any], here: float) -> None:
                 f"By how much, feature {feature_id}", -HIGHEST, HIGHEST, step=1.0, format="%.4g", key=value_key,
                 label_visibility="collapsed", width=140, on_change=_edited, args=(feature_id,),
             )  # fmt: skip
+        _slider(change, maximum or 1.0)
+        with st.container(horizontal=True, vertical_alignment="center", gap="small"):
             for words, kind, value in (("off", "set", 0.0), ("×2", "multiply", 2.0), ("×5", "multiply", 5.0)):
                 st.button(
                     words, key=f"{words} {feature_id}", type="tertiary", on_click=put,
                     args=(FeatureChange(feature_id, kind, value),),
                 )  # fmt: skip
             st.button("remove", key=f"remove {feature_id}", type="tertiary", on_click=take_out, args=(feature_id,))
+
+
+def _slider(change: FeatureChange, maximum: float) -> None:
+    """The same number by sliding: up to twice the corpus' maximum, or five times, or as far as the address goes."""
+    low, high, step = slider_range(change, maximum)
+    key = f"slide {change.feature_id} {change.kind} {low:.9g} {high:.9g}"
+    _show(key, change.value)
+    st.slider(
+        f"By how much, feature {change.feature_id}, by sliding", low, high, step=step, format="%.4g", key=key,
+        label_visibility="collapsed", on_change=_slid, args=(change, key),
+    )  # fmt: skip
+
+
+def slider_range(change: FeatureChange, maximum: float) -> tuple[float, float, float]:
+    """The ends of a change's slider and its step; they reach at least to the change's own value."""
+    top = 5.0 if change.kind == "multiply" else 2 * maximum
+    bottom = -top if change.kind == "add" else 0.0
+    low, high = min(bottom, change.value), max(top, change.value)
+    return low, high, (high - low) / STEPS
+
+
+def _slid(change: FeatureChange, key: str) -> None:
+    put(FeatureChange(change.feature_id, change.kind, st.session_state[key]))
 
 
 def _show(key: str, value: object) -> None:

@@ -63,5 +63,5 @@ def by_words(store: Store, prompt: PromptFeatures | None, changes: Sequence[Feat
     with st.container(key="intervene-choose-words", gap=None):
         for row in rows:
             feature_id = int(row["feature_id"])
-            change = first_change(feature_id, here.get(feature_id, 0.0), float(row["max_activation"] or 0.0))
+            change = first_change(feature_id, here.get(feature_id, 0.0), queries.token_maximum(store, feature_id))
             add_button(feature_id, row["label"], change, present=feature_id in changed, group="found")

@@ -53,20 +53,22 @@ def intervened(asked: Asked) -> Intervened | None:
         st.button("Write it after all", on_click=_forget)
         return None
     place = st.empty()
-    with place.container():
-        st.button("Cancel", key="cancel continuation", on_click=_stop, args=(asked,))
-        with st.spinner(WRITING, show_time=True):
-            outcome = live().intervene(
-                asked.generation,
-                asked.prompt,
-                asked.changes,
-                where=asked.where,
-                n_tokens=asked.n_tokens,
-                temperature=asked.temperature,
-                seed=asked.seed,
-                cancelled=has_left(),
-            )
-    place.empty()
+    try:
+        with place.container():
+            st.button("Cancel", key="cancel continuation", on_click=_stop, args=(asked,))
+            with st.spinner(WRITING, show_time=True):
+                outcome = live().intervene(
+                    asked.generation,
+                    asked.prompt,
+                    asked.changes,
+                    where=asked.where,
+                    n_tokens=asked.n_tokens,
+                    temperature=asked.temperature,
+                    seed=asked.seed,
+                    cancelled=has_left(),
+                )
+    finally:
+        place.empty()
     st.session_state[KEPT] = (asked, outcome)
     return outcome
 

@@ -167,14 +167,16 @@ def whole(coloured: ColouredText, cut: int | None = None) -> Html:
     return tag("div", Html("".join(pieces)), Html(" …" if last < len(coloured.text) else ""), cls="words")
 
 
-def opening(coloured: ColouredText, length: int, *, of_tokens: bool = False) -> Html:
+def opening(coloured: ColouredText, length: int, *, of_tokens: bool = False, focus: int | None = None) -> Html:
     """Some `length` characters of a coloured text: the title, and those around the words that add most.
 
-    With `of_tokens` the values are of some tokens only, and the strongest of these stands in the middle.
+    With `of_tokens` the values are of some tokens only, and the strongest of these stands in the middle; or the
+    character `focus`.
     """
     text, bold = coloured.text, coloured.bold
     window = token_window if of_tokens else strongest_window
-    first, last = window(text, *coloured.attributed, max(length - bold, LEAST), after=bold)
+    starts, ends, values = coloured.attributed if focus is None else ([focus], [focus + 1], [1.0])
+    first, last = window(text, starts, ends, values, max(length - bold, LEAST), after=bold)
     title = coloured.between(0, bold) if bold else ""
     gap = " … " if bold else "… "
     shown = f"{title}{gap}{coloured.between(first, last)}" if first > bold else coloured.between(0, last)

@@ -50,6 +50,8 @@ class ShownText:
     """Shown in place of the text's beginning, such as a snippet."""
     marked_title: Html | None = None
     """Shown in place of the title, with the searched words marked."""
+    focus: int | None = None
+    """The character of a token that the beginning is to show; None: the strongest one."""
     whole: Html | None = None
     """Shown after a click in place of the whole text; together with `opening`, which then has the title in it."""
     run: str = ""

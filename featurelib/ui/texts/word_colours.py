@@ -138,7 +138,7 @@ def _with_fired(shown: ShownText, tokens: TokensOfText) -> ShownText:
     coloured = highlight.coloured_text(shown.text, *places, tokens.activations, title=title, spoken=number)
     n = len(tokens.activations)
     about = (f"{count(n)} {'token' if n == 1 else 'tokens'}", *shown.about)
-    brief = highlight.opening(coloured, OPENING + len(title), of_tokens=True)
+    brief = highlight.opening(coloured, OPENING + len(title), of_tokens=True, focus=shown.focus)
     return replace(shown, opening=brief, whole=highlight.whole(coloured, shown.cut), about=about)
 
 

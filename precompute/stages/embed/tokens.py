@@ -88,6 +88,7 @@ def _say_size(job: Job, embedder: TokenEmbedder, parts: Parts, keeps: bool) -> N
     texts = pq.read_table(job.generation.file(TEXTS), columns=["text"])["text"]
     n = min(PROBE, len(texts))
     counts = embedder.tokens([texts[i * len(texts) // n].as_py() for i in range(n)]).n_tokens
+    counts = np.minimum(counts, embedder.facts.max_seq_length or counts.max(initial=0))
     n_tokens = float(counts.mean()) * (parts.n_texts - parts.n_existing())
     width = 4 if parts.dtype == "float32" else 2
     n_bytes = n_tokens * embedder.facts.dimension * width * SLACK

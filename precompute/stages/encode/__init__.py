@@ -139,7 +139,8 @@ def _evaluate_rows(texts: pa.Table, split: str) -> list[Metric]:
     if (n_rows == 1).all():
         return evaluation.evaluate_texts(quality, split)
     metrics = evaluation.evaluate_tokens(quality, n_rows, texts["n_fired"].to_numpy(), split)
-    error, spread, n_usual = (texts[name].to_numpy() for name in ("usual_error", "usual_spread", "n_usual"))
+    own = "usual_spread" if split == "all" else "usual_split_spread"
+    error, spread, n_usual = (texts[name].to_numpy() for name in ("usual_error", own, "n_usual"))
     return metrics + evaluation.evaluate_usual_tokens(error, spread, n_usual, int(n_rows.sum()), split)
 
 

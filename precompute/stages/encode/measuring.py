@@ -39,6 +39,7 @@ MEASURED = pa.schema(
         "n_fired": pa.int64(),
         "usual_error": pa.float64(),
         "usual_spread": pa.float64(),
+        "usual_split_spread": pa.float64(),
         "n_usual": pa.int64(),
     }
 )
@@ -46,7 +47,7 @@ MEASURED = pa.schema(
 
 Of a token run the errors and spreads are sums over a text's tokens, of which there are n_rows, the others means, and
 n_fired is how many features fire on them, token by token. Else n_rows is 1 and n_fired is n_active. The usual ones are
-the error, the spread in the split and the number of those rows that are no longer than USUAL times the median."""
+the error, both spreads and the number of those rows that are no longer than USUAL times the median."""
 USUAL = 5.0
 """A language model gives a few tokens (attention sinks) a state tens of times as long as the others'."""
 SPLITS = ("train", "held_out", "unknown")
@@ -187,11 +188,10 @@ class Encoder:
         files.write_parquet(paths.measured, pa.table(arrays, schema=MEASURED), MEASURED)
 
     def _usual(self, part: PartRows, measured: list[Any], text_of_row: np.ndarray) -> list[np.ndarray]:
-        """Return each text's error, spread and number of rows, of its rows of usual length."""
+        """Return each text's error, both spreads and number of rows, of its rows of usual length."""
         usual = np.linalg.norm(part.x, axis=1) <= self.means.longest
         n_texts = int(text_of_row[-1]) + 1 if len(text_of_row) else 0
-        _, error, _, split_spread, *_ = measured
-        sums = [np.bincount(text_of_row, column * usual, n_texts) for column in (error, split_spread)]
+        sums = [np.bincount(text_of_row, column * usual, n_texts) for column in measured[1:4]]
         return [*sums, np.bincount(text_of_row, usual, n_texts).astype(np.int64)]
 
     def _measure(self, part: PartRows, sparse: Sparse, n_active: np.ndarray) -> list[Any]:

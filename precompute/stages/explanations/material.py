@@ -6,7 +6,7 @@ import random
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from featurelib.llm.explanations import Material, Sample
-from featurelib.llm.marked_words import AttributedWords, mark_words, right_words, wrong_words
+from featurelib.llm.marked_words import PLAIN_QUOTES, AttributedWords, mark_words, right_words, wrong_words
 from featurelib.llm.prompts import CHARACTERS, Example
 from featurelib.llm.sampling import MIN_TESTED, ChosenTexts
 from featurelib.llm.shown_texts import ShownText, shorten
@@ -67,7 +67,7 @@ def _by_token(choice: ChosenTexts, texts: Mapping[int, str], marker: Marker, see
 
 def _any_part(text: str, draw: random.Random) -> ShownText:
     """A part of a text of the length that the others have, so that their form does not tell them apart."""
-    return shorten(ShownText(text, draw.randrange(max(len(text), 1))), AROUND_TOKEN)
+    return shorten(ShownText(text.translate(PLAIN_QUOTES), draw.randrange(max(len(text), 1))), AROUND_TOKEN)
 
 
 def _without_marks(marked: ShownText) -> ShownText:

@@ -32,7 +32,7 @@ from featurelib.storage.runs import Generation
 from precompute.build.embedded_strings import EmbeddedStrings
 from precompute.build.job import Job, Made
 from precompute.build.stage import Stage
-from precompute.stages.labels.candidates import MOST_BY_KEYWORDS, TOP_TEXTS, Candidates, embed_candidates
+from precompute.stages.labels.candidates import MOST_BY_KEYWORDS, TOKENS, TOP_TEXTS, Candidates, embed_candidates
 from precompute.stages.labels.choices import SHOWN, find_choices
 from precompute.stages.labels.fidelity import (
     BASELINE,
@@ -45,6 +45,7 @@ from precompute.stages.labels.fidelity import (
     summary,
 )
 from precompute.stages.labels.label_texts import LabelTexts, sample_texts
+from precompute.stages.labels.token_words import TokenWord, read_token_words, token_names
 
 STRINGS_AT_ONCE = 256
 SECONDS_PER_TOP_TEXT = 0.01
@@ -58,11 +59,13 @@ def make_labels(job: Job) -> Made:
     n_features = pq.read_metadata(generation.need(FEATURES)).num_rows
     baseline_keywords = _read_keywords(generation)
     texts = sample_texts(generation, n_features, job.config.seed)
-    candidates = Candidates(job, texts.naming, baseline_keywords)
+    is_token_run = job.config.has_tokens
+    token_words = read_token_words(generation, texts.naming.text_ids, n_features) if is_token_run else {}
+    candidates = Candidates(job, texts.naming, baseline_keywords, token_words)
     vectors = embed_candidates(job, candidates, n_features) if job.config.has_embedder else None
     choices = find_choices(job, texts, candidates, vectors, n_features)
     labels = {
-        OURS: _choose_labels(choices, baseline_keywords, n_features),
+        OURS: _choose_labels(choices, baseline_keywords, token_words, n_features),
         BASELINE: [_baseline_label(baseline_keywords.get(feature_id, ())) for feature_id in range(n_features)],
     }
     _write_labels(generation, labels[OURS])
@@ -105,20 +108,28 @@ def _baseline_label(keywords: Sequence[Keyword]) -> Label:
 
 
 def _choose_labels(
-    choices: dict[int, Choice], baseline_keywords: dict[int, list[Keyword]], n_features: int
+    choices: dict[int, Choice],
+    baseline_keywords: dict[int, list[Keyword]],
+    token_words: dict[int, list[TokenWord]],
+    n_features: int,
 ) -> list[Label]:
-    """Every feature's label; one without evidence has the baseline's, or that of its next keywords."""
-    alternatives = {feature_id: choice.alternatives for feature_id, choice in choices.items() if choice.alternatives}
+    """Every feature's label; one without evidence has the baseline's, or that of its next keywords.
+
+    In a token run the words on which a feature fires come before all, where a few of them hold enough.
+    """
+    by_tokens = {feature_id: names for feature_id, words in token_words.items() if (names := token_names(words))}
+    by_evidence = {feature_id: choice.alternatives for feature_id, choice in choices.items() if choice.alternatives}
+    alternatives = by_evidence | by_tokens
     for feature_id, keywords in baseline_keywords.items():
         if feature_id not in alternatives:
             later = (label_keywords(keywords[start:MOST_BY_KEYWORDS]) for start in range(1, MOST_BY_KEYWORDS))
-            names = map(short_label, (label_keywords(keywords), *later))
-            alternatives[feature_id] = [(0.0, name) for name in names if name]
+            shortened = map(short_label, (label_keywords(keywords), *later))
+            alternatives[feature_id] = [(0.0, name) for name in shortened if name]
     shared_out = share_out(alternatives)
     labels = []
     for feature_id in range(n_features):
-        by_evidence = feature_id in choices and bool(choices[feature_id].alternatives)
-        source = EVIDENCE if by_evidence else _baseline_label(baseline_keywords.get(feature_id, ())).source
+        found = TOKENS if feature_id in by_tokens else EVIDENCE if feature_id in by_evidence else None
+        source = found or _baseline_label(baseline_keywords.get(feature_id, ())).source
         labels.append(Label(shared_out.get(feature_id, []), source if feature_id in shared_out else NONE))
     return labels
 

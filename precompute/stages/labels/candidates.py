@@ -1,7 +1,8 @@
 """Every feature's candidate keywords, and the embeddings of all of them together.
 
 A feature's candidates are the baseline's best keywords, the phrases that set the texts it fires on apart, and those
-phrases of its texts whose own embedding has the largest pre-activation. Each distinct one is embedded once, in parts of
+phrases of its texts whose own embedding has the largest pre-activation; in a token run the words on which it fires
+too. Each distinct one is embedded once, in parts of
 4,096 under work/labels, so that a killed run loses at most one of them.
 """
 
@@ -22,6 +23,7 @@ from featurelib.storage.texts import read_texts
 from precompute.build.embedded_strings import EmbeddedStrings, embed_in_parts
 from precompute.build.job import Job
 from precompute.stages.labels.label_texts import TextSample
+from precompute.stages.labels.token_words import TokenWord
 
 STRINGS_PER_PART = 4096
 FEATURES_PER_PART = 512
@@ -33,15 +35,21 @@ MOST_BY_PRE_ACTIVATION = 20
 LOOKED_THROUGH = 400
 """Phrases of a feature, the greatest contrast first, of which those with the largest pre-activation are taken."""
 MOST_BY_KEYWORDS = 10
-TOP_TEXTS, ACTIVE_TEXTS, ENCODER = "top texts", "active texts", "encoder"
-"""Where a candidate comes from: the baseline's keywords, contrast, pre-activation."""
+TOP_TEXTS, ACTIVE_TEXTS, ENCODER, TOKENS = "top texts", "active texts", "encoder", "tokens"
+"""Where a candidate comes from: the baseline's keywords, contrast, pre-activation, words on which it fires."""
 
 
 class Candidates:
     """The keywords that features may be called by."""
 
-    def __init__(self, job: Job, naming: TextSample, baseline_keywords: dict[int, list[Keyword]]) -> None:
-        self._naming, self._baseline_keywords = naming, baseline_keywords
+    def __init__(
+        self,
+        job: Job,
+        naming: TextSample,
+        baseline_keywords: dict[int, list[Keyword]],
+        token_words: dict[int, list[TokenWord]],
+    ) -> None:
+        self._naming, self._baseline_keywords, self._token_words = naming, baseline_keywords, token_words
         texts = read_texts(job.generation, naming.text_ids)
         self._phrases = Phrases(TextWords.read(texts, _languages(job, texts)))
 
@@ -61,10 +69,15 @@ class Candidates:
         best = (keyword.keyword for keyword in keywords[:MOST_BY_KEYWORDS])
         return list(dict.fromkeys([*label_keywords(keywords), *best]))
 
+    def by_tokens(self, feature_id: int) -> list[str]:
+        """Return the words on which a feature of a token run fires."""
+        return [word.word for word in self._token_words.get(feature_id, ())]
+
     def of(self, feature_id: int, vectors: EmbeddedStrings | None, sae: SAE | None) -> list[Candidate]:
         """Return all candidates of a feature, each once; without vectors none is found by its pre-activation."""
         baseline = (keyword for keyword in self.by_baseline(feature_id) if is_short([keyword]) and not repeats(keyword))
-        origins = dict.fromkeys(baseline, TOP_TEXTS)
+        origins = dict.fromkeys(self.by_tokens(feature_id), TOKENS)
+        origins |= {keyword: TOP_TEXTS for keyword in baseline if keyword not in origins}
         phrases = self.by_contrast(feature_id, LOOKED_THROUGH if vectors else MOST_BY_CONTRAST)
         # Where phrases that repeat a word are left out, the first 400 give more than the first 40 gave: not embedded.
         phrases = [phrase for phrase in phrases if vectors is None or phrase in vectors]
@@ -116,6 +129,7 @@ def find_strings(job: Job, candidates: Candidates, n_features: int) -> list[str]
                     of_part |= {
                         *candidates.by_contrast(feature_id, MOST_BY_CONTRAST),
                         *candidates.by_baseline(feature_id),
+                        *candidates.by_tokens(feature_id),
                     }
                 files.write_json(path, sorted(of_part))
             strings |= set(files.read_json(path))

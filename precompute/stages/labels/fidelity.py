@@ -34,7 +34,7 @@ class Label(NamedTuple):
     keywords: list[str]
     """Its one to three keywords; empty where there are none."""
     source: str
-    """How it was found: evidence, keywords, single texts or none."""
+    """How it was found: evidence, tokens, keywords, single texts or none."""
 
     def text(self, feature_id: int) -> str:
         """The label as it is shown."""

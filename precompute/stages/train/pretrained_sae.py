@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import NamedTuple
 
@@ -75,7 +76,7 @@ def _sample(embeddings: EmbeddingParts, most: int = MOST_EMBEDDINGS) -> np.ndarr
     admitted = np.flatnonzero(embeddings.mask)
     mask = np.zeros_like(embeddings.mask)
     mask[admitted[evenly(len(admitted), most)]] = True
-    return np.concatenate(list(EmbeddingParts(embeddings.parts, mask).in_order()))
+    return np.concatenate(list(dataclasses.replace(embeddings, mask=mask).in_order()))
 
 
 def _fit_sentence(name: str, fit: Fit) -> str:
