@@ -163,6 +163,8 @@ def continue_prompt(
             ended = "stop"
             break
         whole.append(token)
+    if places is not None:
+        places.end()
     return Continuation(_new_text(loaded, whole, len(ids)), tuple(whole[len(ids) :]), ended)
 
 
@@ -179,6 +181,8 @@ def predict(loaded: LoadedModel, ids: Sequence[int], changed: Callable[[], Abstr
         NextToken(token, _written(loaded, ids, token), math.exp(float(p[token])), math.exp(float(q[token])))
         for token in sorted(likely, key=lambda token: -float(p[token]))
     )
+    if q.isnan().any():
+        raise Refusal("with these changes the model's numbers overflow; give smaller ones.")
     certain = torch.where(p.isinf(), 0.0, p - q)
     # rounding may bring the sum of two equal distributions below 0
     return Prediction(tokens, max(0.0, float((p.exp() * certain).sum())), loss_before, loss_after)

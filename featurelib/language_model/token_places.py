@@ -52,6 +52,10 @@ class Places:
         """Say how many tokens the prompt of the next passes has, those of the model's own included."""
         self._n_prompt, self._told = n_prompt, True
 
+    def end(self) -> None:
+        """Say that what `begin` began is over: the next pass without a cache is a prompt of its own."""
+        self._told = False
+
     def note(self, ids: Any, mask: Any, n_cached: int) -> None:
         """Note a pass: token ids [batch, n], its attention mask over all tokens or None, how many the cache holds."""
         import torch

@@ -80,6 +80,7 @@ class Session:
             is_causal=self.model.is_causal,
             chat_template=self.origin.chat_template,
         )
+        reading = replace(reading, prefix=reading.prefix + self.origin.prompt)
         reader = StateReader(self.model, self.hook, shared=True)
         self._reader = TokenReader(reader, reading, self.origin.special_tokens, self.origin.centred)
 
@@ -147,7 +148,8 @@ class Session:
         return self._read_prompt(prompt).ids
 
     def _read_prompt(self, prompt: str) -> PromptTokens:
-        return read_prompt(self.model, prompt, bos=self.origin.bos, chat_template=self.origin.chat_template)
+        said = self.origin
+        return read_prompt(self.model, prompt, bos=said.bos, chat_template=said.chat_template, prefix=said.prompt)
 
 
 def _folded(sae: SAE) -> SAE:

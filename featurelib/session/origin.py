@@ -54,6 +54,8 @@ class Origin:
     """Whether the states of BOS and other special tokens were among those it was trained on."""
     chat_template: bool = False
     """Whether texts were put into the chat template."""
+    prompt: str = ""
+    """What stood before each text."""
     dtype: str | None = None
     """The numbers that the model computed with."""
     dataset: str | None = None
@@ -110,6 +112,7 @@ def _of_run(path: Path) -> Origin:
         bos=states["bos"],
         special_tokens=states["special_tokens"],
         chat_template=states["chat_template"],
+        prompt=facts.get("prompt") or "",
         dtype=states["dtype"],
         dataset=(described.get("corpus") or {}).get("source"),
     )

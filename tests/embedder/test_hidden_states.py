@@ -8,12 +8,13 @@ import json
 import numpy as np
 import pytest
 import torch
-from transformers import AutoModel, AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoTokenizer
 
 from featurelib.embedder import HiddenStateOptions, find_embedder, load_embedder
 from featurelib.embedder.hidden_states.hooks import attach, parse_hook
 from featurelib.embedder.hidden_states.loading import load_model
 from featurelib.embedder.hidden_states.windows import make_reading, token_words
+from featurelib.language_model.generation import read_prompt
 from featurelib.schema import Refusal
 from tests.support.language_models import CONTEXT, LAYERS, WORDS, save_language_model
 from tests.support.sentence_models import make_transformer
@@ -128,6 +129,47 @@ def test_a_chat_template_stands_around_a_text_and_does_not_count(llama, tmp_path
     expected = whole_states(folder, "w50 w1 w2 w51")[2][2:4]
     np.testing.assert_allclose(rows.states, expected, atol=2e-5)
     assert list(zip(rows.starts.tolist(), rows.ends.tolist(), strict=True)) == [(0, 2), (3, 5)]
+
+
+def test_a_chat_template_that_writes_bos_itself_has_it_once(llama, tmp_path):
+    tokenizer = AutoTokenizer.from_pretrained(llama)
+    tokenizer.chat_template = (
+        "<s>{% for m in messages %} w50 {{ m['content'] }} w51{% endfor %}{% if add_generation_prompt %} w52{% endif %}"
+    )
+    folder = save_language_model(tmp_path / "chat")
+    tokenizer.save_pretrained(folder)
+    expected = whole_states(folder, "w50 w1 w2 w51")[2][2:4]
+    np.testing.assert_allclose(read(folder, "w1 w2", chat_template=True).states, expected, atol=2e-5)
+    loaded = load_model(find_embedder(str(folder)), device="cpu", with_head=True)
+    prompt = read_prompt(loaded, "w1 w2", chat_template=True)
+    said = [{"role": "user", "content": "w1 w2"}]
+    assert prompt.ids == tokenizer.apply_chat_template(said, add_generation_prompt=True, return_dict=False)
+    assert [tokenizer.decode([token]) for token, own in zip(*prompt, strict=True) if own] == ["w1", "w2"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "site"), [("bert", "hook_attn_out"), ("bloom", "hook_attn_out"), ("bloom", "hook_mlp_out")]
+)
+def test_a_part_that_adds_the_residual_stream_is_refused(kind, site):
+    sizes = {"vocab_size": 20, "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "n_head": 2}
+    model = AutoModel.from_config(AutoConfig.for_model(kind, **sizes))
+    with pytest.raises(Refusal, match="adds the residual stream too"):
+        attach(model, parse_hook(f"blocks.1.{site}"), kind, lambda states: None)
+
+
+def test_positions_that_no_token_has_do_not_count(tmp_path):
+    folder = make_transformer(tmp_path / "roberta")
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    config = AutoConfig.for_model(
+        "roberta", vocab_size=len(tokenizer), hidden_size=16, num_hidden_layers=2, num_attention_heads=2,
+        intermediate_size=16, max_position_embeddings=20, pad_token_id=1,
+    )  # fmt: skip
+    model = AutoModel.from_config(config)
+    model.save_pretrained(folder)
+    rows = read(folder, "the galaxy " * 30, "0")
+    assert len(rows.states) == 60, "windows of 18 tokens, and not of 20"
+    with pytest.raises(Refusal, match="has positions for 18 tokens"):
+        read(folder, "the galaxy", "0", context_size=20)
 
 
 def test_batches_do_not_change_states(llama):

@@ -10,6 +10,7 @@ import torch
 from transformers import AutoModel, AutoTokenizer
 
 from featurelib import queries, schema
+from featurelib.labels.split import NAMING, label_split
 from featurelib.live.worker import attribution, try_text
 from featurelib.sae.checkpoints import load_sae
 from featurelib.sae.evaluation import evaluate_usual_tokens
@@ -18,7 +19,7 @@ from featurelib.storage.activation_rows import read_rows
 from featurelib.storage.index.making import make_index
 from featurelib.storage.store import open_store
 from precompute.build.build import build
-from precompute.build.config import BuildConfig, one_each_layer
+from precompute.build.config import BuildConfig, one_each_layer, read_yaml
 from precompute.build.stage_selection import Span
 from precompute.stages.encode.measuring import Encoder, Means, PartRows
 from tests.support.language_models import WORDS, D, random_sae, save_language_model
@@ -154,17 +155,19 @@ def test_tokens_of_enormous_length_have_an_fvu_of_their_own():
     draw = np.random.default_rng(0)
     x = draw.normal(size=(60, 4)).astype(np.float32)
     x[7] *= 300
-    split, text_ids = np.zeros(6, np.int8), np.repeat(np.arange(6), 10)
+    split, text_ids = np.array([0, 0, 0, 1, 1, 1], np.int8), np.repeat(np.arange(6), 10)
     part = PartRows(text_ids, np.tile(np.arange(10, dtype=np.int32), 6), x)
     encoder = Encoder(sae, split, Means.find(sae, [part], split), "max")
     measured = encoder._measure(part, sae.encode_sparse(x), np.zeros(60))
-    error, spread, n_usual = encoder._usual(part, measured, text_ids)
+    error, spread, split_spread, n_usual = encoder._usual(part, measured, text_ids)
     rebuilt, mean = sae.reconstruct(x).numpy().astype(np.float64), x.astype(np.float64).mean(0)
     kept = np.arange(60) != 7
     assert n_usual.tolist() == [9, 10, 10, 10, 10, 10]
     [metric] = evaluate_usual_tokens(error, spread, n_usual, 60, "all")
     expected = ((x - rebuilt) ** 2)[kept].sum() / ((x - mean) ** 2)[kept].sum()
     assert metric.value == pytest.approx(expected, rel=1e-6) and "59 of 60 tokens" in metric.formula
+    second = x[30:].astype(np.float64)
+    assert split_spread[3:].sum() == pytest.approx(((second - second.mean(0)) ** 2).sum(), rel=1e-6)
 
 
 def test_densities_of_tokens_and_the_tokens_a_feature_fires_on(run, by_hand):
@@ -209,6 +212,18 @@ def test_questions_about_tokens_have_one_answer_with_an_index_and_without(run, b
         assert bands[0].to_pylist() == bands[1].to_pylist()
     with_index.close()
     without.close()
+
+
+def test_the_maximum_of_a_feature_on_tokens_and_its_densities_in_bins(run, by_hand):
+    store = open_store(run[0])
+    assert queries.pooling(store) == "max"
+    activations = np.concatenate([text[3] for text in by_hand])
+    for feature_id in range(N_FEATURES):
+        maximum = queries.token_maximum(store, feature_id)
+        assert maximum == pytest.approx(activations[:, feature_id].max(), abs=3e-4)
+    bins = queries.token_density_bins(store)
+    assert sum(bins["n_features"].to_pylist()) == (activations > 0).any(axis=0).sum()
+    store.close()
 
 
 def test_bands_are_quarters_of_the_activations_on_tokens(run, by_hand):
@@ -262,6 +277,29 @@ def test_states_that_are_not_kept_are_read_from_the_model_with_the_same_tables(c
         assert table(other, one).equals(table(run[0], one)), one.view
 
 
+def test_an_sae_that_exists_reads_states_that_are_not_kept(corpus, run, tmp_path):
+    given = {"keep_embeddings": False, "sae": str(run[0].sae_folder), "features": None, "epochs": None, "k": None}
+    other = build(config_of(corpus, **given), tmp_path, Span(end="encode"), lambda sentence: None)
+    pd.testing.assert_frame_equal(table(other, schema.TOKEN_BY_TEXT), table(run[0], schema.TOKEN_BY_TEXT), rtol=1e-5)
+
+
+def test_features_are_named_by_the_words_on_which_they_fire(run, by_hand):
+    naming = [text_id for text_id, text in enumerate(by_hand) if label_split(text[0]) == NAMING]
+    labels = table(run[0], schema.LABELS)
+    named = labels[labels.source == "tokens"]
+    assert len(named) > 5
+    for feature_id, label in zip(named.feature_id, named.label, strict=True):
+        sums = {}
+        for text_id in naming:
+            _, words, _, activations = by_hand[text_id]
+            for word, activation in zip(words, activations[:, feature_id], strict=True):
+                sums[word] = sums.get(word, 0) + float(activation)
+        keywords = label.split(" · ")
+        shares = [sums[keyword] / sum(sums.values()) for keyword in keywords]
+        assert sum(shares) >= 0.12
+        assert len(keywords) == len(set(keywords)) <= 3
+
+
 @pytest.mark.parametrize("pool", ["sum", "last", "top2"])
 def test_another_pooling_changes_texts_and_not_tokens(corpus, run, tmp_path, pool):
     run_folder = run[0].path.parent.parent
@@ -272,6 +310,9 @@ def test_another_pooling_changes_texts_and_not_tokens(corpus, run, tmp_path, poo
     assert table(other, schema.TOKEN_BY_TEXT).equals(table(run[0], schema.TOKEN_BY_TEXT))
     assert not table(other, schema.BY_TEXT).equals(table(run[0], schema.BY_TEXT))
     assert other.done("encode").facts["pool"] == pool
+    store = open_store(other)
+    assert queries.pooling(store) == pool
+    store.close()
 
 
 def test_a_typed_text_is_encoded_as_the_runs_own(run, by_hand):
@@ -317,6 +358,7 @@ def test_every_stage_of_a_token_run_is_there_and_verified(run):
         ({"pool": "median"}, "one of max, mean, sum, last or topN"),
         ({"embedder": None}, "--layer needs a model"),
         ({"layer": "blocks.1.hook_z"}, "there is no hook"),
+        ({"normalize": True}, "--normalize is for embeddings of texts"),
     ],
 )
 def test_options_that_contradict_each_other_are_a_sentence(corpus, options, words):
@@ -330,3 +372,15 @@ def test_several_layers_make_several_runs():
     assert [config.name for config in configs] == ["run-layer3", "run-layer15", "run-blocks.2.hook_mlp_out"]
     assert [config.layer for config in configs] == ["3", "15", "blocks.2.hook_mlp_out"]
     assert one_each_layer(keys | {"layer": "3"})[0].name == "run"
+
+
+def test_a_layer_may_be_a_number_in_yaml(tmp_path):
+    (tmp_path / "run.yaml").write_text("source: x.csv\nname: run\nembedder: m\nlayer: 3\n")
+    assert read_yaml(tmp_path / "run.yaml")["layer"] == "3"
+
+
+def test_a_pooled_run_keeps_no_token_tables_of_the_run_before(corpus, tmp_path):
+    build(config_of(corpus), tmp_path, Span(), lambda sentence: None)
+    pooled = build(config_of(corpus, pooling="mean"), tmp_path, Span(end="encode"), lambda sentence: None)
+    left = [one.view for one in schema.TABLES if one.only_tokens and pooled.file(one).exists()]
+    assert left == [] and "language_model" not in pooled.volatile()

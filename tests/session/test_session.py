@@ -7,6 +7,7 @@ import sys
 import types
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -18,7 +19,10 @@ from featurelib.session import add, multiply, set_to
 from featurelib.session import set_to as set_  # as OpenSAE's `set`
 from featurelib.session.origin import MODELS
 from featurelib.session.shuffled import shuffled
+from precompute.__main__ import main
 from tests.support.language_models import D, random_sae, save_language_model
+from tests.support.shared import build_once
+from tests.support.token_run import token_run_data
 
 TEXTS = [" ".join(f"w{(7 * text + 3 * word) % 58}" for word in range(5 + text % 9)) for text in range(40)]
 HOOK = "blocks.2.hook_resid_pre"
@@ -107,6 +111,22 @@ def test_a_file_that_left_special_tokens_out_is_read_without_them(model, tmp_pat
     session = featurelib.load_session(saelens(tmp_path / "sae", model, exclude_special_tokens=True))
     assert not session.origin.special_tokens and "<s>" not in session.encode(TEXTS[0]).tokens
     assert len(session.encode(TEXTS[0]).tokens) == len(TEXTS[0].split())
+
+
+def test_what_a_run_exports_says_that_special_tokens_were_left_out(tmp_path_factory, tmp_path):
+    folder = build_once(tmp_path_factory, "token-run", token_run_data)
+    assert main(["export", str(folder / "data" / "tok"), str(tmp_path / "sae"), "--layout", "saelens"]) == 0
+    session = featurelib.load_session(tmp_path / "sae", model=folder / "lm")
+    assert not session.origin.special_tokens and session.origin.bos
+
+
+def test_an_sae_that_reads_one_state_a_text_has_no_session(model, tmp_path):
+    pd.DataFrame({"text": [f"w{n} w{n + 1} w{n % 7}" for n in range(50)]}).to_csv(tmp_path / "texts.csv")
+    command = ["build", str(tmp_path / "texts.csv"), "--name", "pooled", "--data", str(tmp_path), "--to", "train"]
+    flags = ["--text-column", "text", "--embedder", str(model), "--layer", "1", "--features", "40", "--k", "4"]
+    assert main([*command, *flags]) == 0
+    with pytest.raises(Refusal, match="reads one hidden state a text"):
+        featurelib.load_session(tmp_path / "pooled")
 
 
 def test_a_session_of_opensae_and_what_is_given_wins(model, tmp_path):

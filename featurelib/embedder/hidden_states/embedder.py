@@ -204,9 +204,9 @@ class HiddenStateEmbedder:
             if self.facts.pooling != "last":
                 total[rows.text] += rows.states.sum(axis=0, dtype=np.float64)
                 counts[rows.text] += len(rows.states)
-            elif len(rows.positions) and rows.positions.max() > last[rows.text]:
-                last[rows.text], counts[rows.text] = rows.positions.max(), 1
-                total[rows.text] = rows.states[rows.positions.argmax()]
+            elif len(rows.positions) and rows.first > last[rows.text]:
+                last[rows.text], counts[rows.text] = rows.first, 1
+                total[rows.text] = rows.states[-1]
         return (total / counts[:, None]).astype(np.float32)
 
     def _read(

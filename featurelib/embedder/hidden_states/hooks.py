@@ -90,6 +90,12 @@ def attach(model: Any, hook: Hook, name: str, act: Callable[[Any], Any]) -> Any:
     block = blocks[hook.layer]
     if hook.site == "hook_resid_pre":
         return block.register_forward_pre_hook(_before(act), with_kwargs=True)
+    scale = getattr(model.config.get_text_config(), "residual_multiplier", None)
+    if hook.site != "hook_resid_post" and scale not in (None, 1):
+        raise Refusal(
+            f"the model {name} multiplies what attention and MLP give by {scale:g} before adding it; use "
+            "hook_resid_pre or hook_resid_post."
+        )
     module = block if hook.site == "hook_resid_post" else _part(block, hook, name)
     return module.register_forward_hook(_after(act))
 

@@ -20,6 +20,7 @@ from featurelib.storage import files
 from featurelib.storage.own_folder import own_temporary_folder
 
 DTYPES = ("float32", "bfloat16", "float16")
+NO_GGUF = "a GGUF file is read with two more packages; pip install gguf accelerate."
 FAILURES = (OSError, ValueError, KeyError, TypeError, AttributeError, ImportError, RuntimeError)
 """What transformers raises for a folder whose files do not fit each other, or whose model it does not know."""
 BYTES_OF = {"F64": 8, "F32": 4, "BF16": 2, "F16": 2, "I64": 8}
@@ -101,12 +102,42 @@ def _not_loaded(name: str, folder: Path, error: Exception) -> Refusal:
 
 def _check_memory(name: str, folder: Path, dtype: str, device: str) -> None:
     """Refuse a model that is larger than what is free."""
-    needed = sum(_n_numbers(path) for path in folder.glob("*.safetensors")) * (4 if dtype == "float32" else 2)
+    needed = sum(map(_n_numbers, _weight_files(folder))) * (4 if dtype == "float32" else 2)
     free = _free_memory() if device == "cpu" else _free_on_gpu()
     if free is not None and needed > free:
         raise Refusal(
             f"the model {name} takes {needed / 1e9:.1f} GB as {dtype}, but {free / 1e9:.1f} GB of memory are free; "
             f"{'give --dtype bfloat16, ' if dtype == 'float32' else ''}use a smaller model or another machine."
+        )
+
+
+def _weight_files(folder: Path) -> list[Path]:
+    """The files that transformers loads: those that the index names, else all of the folder's."""
+    index = folder / "model.safetensors.index.json"
+    if not index.is_file():
+        whole = folder / "model.safetensors"
+        return [whole] if whole.is_file() else sorted(folder.glob("*.safetensors"))
+    named = {Path(str(file)).name for file in (files.read_json(index).get("weight_map") or {}).values()}
+    return [folder / name for name in sorted(named) if (folder / name).is_file()]
+
+
+def _check_memory_of_gguf(path: Path) -> None:
+    """Refuse a GGUF file that has no room while it is converted: its weights as float32, twice for a moment."""
+    try:
+        from gguf import GGUFReader
+    except ImportError as error:
+        raise Refusal(NO_GGUF) from error
+    try:
+        needed = 2 * 4 * sum(int(tensor.n_elements) for tensor in GGUFReader(path).tensors)
+    except (ValueError, IndexError, KeyError, TypeError, OverflowError, MemoryError) as error:
+        raise Refusal(
+            f"{path.name} cannot be read as a GGUF file ({' '.join(str(error).split())[:120]}); give a whole one."
+        ) from error
+    free = _free_memory()
+    if free is not None and needed > free:
+        raise Refusal(
+            f"the GGUF file {path.name} takes {needed / 1e9:.1f} GB while it is converted, but {free / 1e9:.1f} GB of "
+            "memory are free; use a smaller model or another machine, and bring ~/.cache/feature-browser along."
         )
 
 
@@ -164,11 +195,12 @@ def _convert(path: Path, folder: Path) -> None:
     """Write the model of a GGUF file, its weights taken out of their quantisation, as transformers saves models."""
     import transformers
 
+    _check_memory_of_gguf(path)
     try:
         tokenizer = transformers.AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name)
         model = transformers.AutoModelForCausalLM.from_pretrained(path.parent, gguf_file=path.name, dtype="float32")
     except ImportError as error:
-        raise Refusal("a GGUF file is read with two more packages; pip install gguf accelerate.") from error
+        raise Refusal(NO_GGUF) from error
     except FAILURES as error:
         reason = " ".join(str(error).split()).replace(str(path.parent), "")[:160]
         raise Refusal(

@@ -7,6 +7,7 @@ before it.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
@@ -16,6 +17,8 @@ import numpy as np
 from featurelib.schema import Refusal
 
 REPLACEMENT = "\ufffd"
+BYTE_TOKEN = re.compile(r"<0x[0-9A-F]{2}>", re.ASCII)
+"""A byte in a vocabulary of SentencePiece."""
 """What stands for bytes that are no whole character."""
 PLAIN_BYTES = [*range(33, 127), *range(161, 173), *range(174, 256)]
 """The bytes that a byte-level vocabulary writes as themselves; the others are letters from 256 on (GPT-2's table)."""
@@ -161,7 +164,17 @@ def token_words(tokenizer: Any) -> list[str]:
     """Return the words of all tokens, by token_id; a token that is part of a character is written as <0xE2>."""
     words = tokenizer.batch_decode([[token_id] for token_id in range(len(tokenizer))])
     inner = tokenizer.convert_ids_to_tokens(range(len(tokenizer)))
-    return [_bytes_of(token, word) if REPLACEMENT in word else word for token, word in zip(inner, words, strict=True)]
+    return [_word_of(token, word) for token, word in zip(inner, words, strict=True)]
+
+
+def _word_of(token: str, word: str) -> str:
+    """The word of a token as it stands in a text, from its own spelling and what decoding makes of it alone."""
+    if BYTE_TOKEN.fullmatch(token or ""):
+        return token
+    if REPLACEMENT in word:
+        return _bytes_of(token, word)
+    # SentencePiece writes a space as ▁, and its decoders take the one at the beginning of a text away
+    return f" {word}" if (token or "").startswith("▁") and not word.startswith(" ") else word
 
 
 def _bytes_of(token: str, word: str) -> str:

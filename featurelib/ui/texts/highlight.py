@@ -140,6 +140,18 @@ def coloured_text(
     return ColouredText(text, words, bold, (starts, ends, values), is_plain)
 
 
+def apart(starts: np.ndarray, ends: np.ndarray, activations: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Tokens of which none shares a character with another, as parts of one do: these become one, the strongest value.
+
+    `starts` [n] ascend.
+    """
+    if not len(starts):
+        return starts, ends, activations
+    reached = np.maximum.accumulate(ends)
+    first = np.flatnonzero(np.append(True, starts[1:] >= reached[:-1]))
+    return starts[first], np.maximum.reduceat(ends, first), np.maximum.reduceat(activations, first)
+
+
 def highlighted(
     text: str,
     starts: Offsets,

@@ -134,9 +134,8 @@ def _with_tokens(opened: Opened, feature: Feature, shown: Sequence[ShownText]) -
 
 
 def _with_fired(shown: ShownText, tokens: TokensOfText) -> ShownText:
-    title, places = shown.title, (tokens.starts, tokens.ends)
-    coloured = highlight.coloured_text(shown.text, *places, tokens.activations, title=title, spoken=number)
-    n = len(tokens.activations)
+    title, n = shown.title, len(tokens.activations)
+    coloured = highlight.coloured_text(shown.text, *highlight.apart(*tokens), title=title, spoken=number)
     about = (f"{count(n)} {'token' if n == 1 else 'tokens'}", *shown.about)
     brief = highlight.opening(coloured, OPENING + len(title), of_tokens=True, focus=shown.focus)
     return replace(shown, opening=brief, whole=highlight.whole(coloured, shown.cut), about=about)

@@ -73,11 +73,11 @@ def _write_part(parts: Parts, number: int, text_ids: pa.ChunkedArray, rows: list
     ]
     table = TOKENS.from_columns(columns)
     files.write_parquet(parts.generation.file(TOKENS) / name, table, table.schema)
+    states = np.concatenate([each.states for each in rows])
+    with np.errstate(over="ignore"):
+        stored = states.astype(parts.dtype)
+    check_finite(of_token, states, stored)
     if keeps:
-        states = np.concatenate([each.states for each in rows])
-        with np.errstate(over="ignore"):
-            stored = states.astype(parts.dtype)
-        check_finite(of_token, states, stored)
         values = pa.FixedSizeListArray.from_arrays(pa.array(stored.reshape(-1)), states.shape[1])
         kept = pa.table({"text_id": of_token, "position": positions, "embedding": values})
         files.write_parquet(parts.generation.file(TOKEN_STATES) / name, kept, kept.schema, STATES_ROW_GROUP)
