@@ -142,7 +142,9 @@ def _with_fired(shown: ShownText, tokens: TokensOfText) -> ShownText:
 
 
 def _with_words(shown: ShownText, attribution: Attribution) -> ShownText:
-    places = attribution.starts, attribution.ends
-    coloured = highlight.coloured_text(shown.text, *places, attribution.by_word, title=shown.title)
+    words = attribution.starts, attribution.ends, attribution.by_word
+    coloured = highlight.coloured_text(
+        shown.text, *(words if attribution.is_sum else highlight.apart(*words)), title=shown.title
+    )
     brief = highlight.opening(coloured, OPENING + len(shown.title))
     return replace(shown, opening=brief, whole=Html(highlight.whole(coloured, shown.cut) + highlight.bars(attribution)))
