@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from featurelib.language_model.cross_entropy import Losses
+from featurelib.schema.records import LossMetric
 from featurelib.stats import ratio_interval
 
 MOST_HURT = 100
@@ -28,27 +29,6 @@ FORMULAS = {
     "kl": f"{_MEAN} KL(clean ‖ SAE) = Σ p·log(p/q) over the vocabulary, in nats; interval: delta method for a ratio "
     "over texts",
 }
-
-
-class LossMetric(NamedTuple):
-    """One row of the evaluation of losses: the columns of schema.CROSS_ENTROPY."""
-
-    metric: str
-    """A key of FORMULAS."""
-    value: float
-    """What was measured."""
-    low: float
-    """The lower end of its 95 % interval."""
-    high: float
-    """The upper end."""
-    split: str
-    """held_out, train or unknown."""
-    n_texts: int
-    """Texts with a predicted token."""
-    n_tokens: int
-    """Predicted tokens."""
-    formula: str
-    """What was computed, and how the interval was."""
 
 
 class HurtToken(NamedTuple):

@@ -16,7 +16,7 @@ from featurelib.queries.audit import (
 from featurelib.queries.clusters import CLUSTERS, cluster_features, cluster_keywords, clusters, topic_layout
 from featurelib.queries.combine import MOST_COMBINED, CombinedCounts, combined_texts, count_combined, densities
 from featurelib.queries.concept import labelled_lines, labelled_texts, texts_equal_to
-from featurelib.queries.cross_entropy import LossMetric, hurt_tokens, loss_metrics
+from featurelib.queries.cross_entropy import hurt_tokens, loss_metrics
 from featurelib.queries.evaluation import (
     Metric,
     alignment_bins,

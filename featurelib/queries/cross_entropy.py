@@ -2,33 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import pyarrow as pa
 
 from featurelib.queries.texts import beside_texts
+from featurelib.schema.records import LossMetric
 from featurelib.storage.answers import once_per_generation
 from featurelib.storage.store import Store
 
 ORDER = ("ce_clean", "ce_sae", "ce_zero", "ce_mean", "ce_increase", "ce_recovered", "ce_recovered_mean", "kl")
 """The metrics in the order in which they are read."""
-
-
-@dataclass(frozen=True)
-class LossMetric:
-    """One number about the model's losses with all that is needed to read it."""
-
-    metric: str
-    value: float
-    low: float
-    """The lower end of its 95 % interval."""
-    high: float
-    split: str
-    """The texts it was measured on: held_out, train or unknown."""
-    n_texts: int
-    n_tokens: int
-    """The tokens that were predicted."""
-    formula: str
 
 
 @once_per_generation

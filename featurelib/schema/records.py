@@ -61,3 +61,24 @@ class ExplanationScore(NamedTuple):
     f1: float | None
     reason: str | None = None
     """Why there is no score, in words without a full stop; None where there is one."""
+
+
+class LossMetric(NamedTuple):
+    """A row of `cross_entropy`: one number about the model's losses with all that is needed to read it."""
+
+    metric: str
+    """A key of language_model.loss_metrics.FORMULAS."""
+    value: float
+    """What was measured."""
+    low: float
+    """The lower end of its 95 % interval."""
+    high: float
+    """The upper end."""
+    split: str
+    """held_out, train or unknown."""
+    n_texts: int
+    """Texts with a predicted token."""
+    n_tokens: int
+    """Predicted tokens."""
+    formula: str
+    """What was computed, and how the interval was."""

@@ -21,7 +21,7 @@ from featurelib.embedder.hidden_states.windows import Reading, make_reading
 from featurelib.language_model.cross_entropy import Losses, Spliced, measure_losses, sum_states
 from featurelib.language_model.head import Head, find_head, why_no_head
 from featurelib.language_model.logit_lens import LogitLens, read_logits
-from featurelib.language_model.loss_metrics import LossMetric, evaluate_losses, hurt_most
+from featurelib.language_model.loss_metrics import evaluate_losses, hurt_most
 from featurelib.sae.checkpoints import load_sae
 from featurelib.sae.model import SAE
 from featurelib.schema import (
@@ -33,6 +33,7 @@ from featurelib.schema import (
     TOKEN_LOSSES,
     Refusal,
 )
+from featurelib.schema.records import LossMetric
 from featurelib.storage import files
 from featurelib.storage.runs import Generation
 from featurelib.storage.texts import read_texts

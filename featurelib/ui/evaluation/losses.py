@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from featurelib import queries
+from featurelib.schema.records import LossMetric
 from featurelib.storage.store import Store
 from featurelib.ui.kit.anchors import link
 from featurelib.ui.kit.elements import Html, count, heading, html, number, percent, sentence, tag
@@ -52,7 +53,7 @@ def losses(store: Store) -> None:
         html(tag("div", *(_hurt(row) for row in rows), cls="hurt"))
 
 
-def _row(metric: queries.LossMetric) -> Html:
+def _row(metric: LossMetric) -> Html:
     show = percent if metric.metric in SHARES else number
     measured = f"Measured on {count(metric.n_tokens)} tokens of {count(metric.n_texts)} texts."
     named = tag("span", NAMES.get(metric.metric, metric.metric), cls="term", help=f"{metric.formula}\n{measured}")
