@@ -44,8 +44,8 @@ from precompute.stages.labels.fidelity import (
     n_distinct,
     summary,
 )
+from precompute.stages.labels.fired_words import TokenWord, read_token_words, token_names
 from precompute.stages.labels.label_texts import LabelTexts, sample_texts
-from precompute.stages.labels.token_words import TokenWord, read_token_words, token_names
 
 STRINGS_AT_ONCE = 256
 SECONDS_PER_TOP_TEXT = 0.01

@@ -22,8 +22,8 @@ from featurelib.storage import files
 from featurelib.storage.texts import read_texts
 from precompute.build.embedded_strings import EmbeddedStrings, embed_in_parts
 from precompute.build.job import Job
+from precompute.stages.labels.fired_words import TokenWord
 from precompute.stages.labels.label_texts import TextSample
-from precompute.stages.labels.token_words import TokenWord
 
 STRINGS_PER_PART = 4096
 FEATURES_PER_PART = 512
