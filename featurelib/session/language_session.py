@@ -82,7 +82,7 @@ class Session:
         )
         reading = replace(reading, prefix=reading.prefix + self.origin.prompt)
         reader = StateReader(self.model, self.hook, shared=True)
-        self._reader = TokenReader(reader, reading, self.origin.special_tokens, self.origin.centred)
+        self._reader = TokenReader(reader, reading, self.origin.special_tokens, bool(self.origin.centred))
 
     @property
     def hook(self) -> Hook:

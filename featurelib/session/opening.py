@@ -76,9 +76,21 @@ def _read(source: str | Path, options: LoadOptions) -> tuple[SAE, Origin]:
     check_manifest(place)
     contents = read_contents(place)
     checkpoint = give_threshold(interpret(contents, options), None)
-    for remark in (*checkpoint.remarks, *check_sae(checkpoint.sae, None).warnings):
+    origin = read_origin(place, contents)
+    for remark in (*checkpoint.remarks, *check_sae(checkpoint.sae, None).warnings, *_open_questions(origin)):
         warnings.warn(f"{Path(source).name}: {remark}", stacklevel=3)
-    return checkpoint.sae, read_origin(place, contents)
+    return checkpoint.sae, origin
+
+
+def _open_questions(origin: Origin) -> list[str]:
+    """What a checkpoint should say and does not, without which a session still opens."""
+    is_gpt2 = origin.centred is None and "gpt2" in (origin.model or "").lower()
+    if not is_gpt2:
+        return []
+    return [
+        "it does not say whether its states were centred, as those of TransformerLens' GPT-2 are; they are read as "
+        "they come: give centred=True where they were."
+    ]
 
 
 def _load(origin: Origin, device: str) -> LoadedModel:

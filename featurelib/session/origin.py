@@ -60,7 +60,7 @@ class Origin:
     """The numbers that the model computed with."""
     dataset: str | None = None
     """The texts, by the name of their data set."""
-    centred: bool = False
+    centred: bool | None = None
     """Whether each state's mean over its dimensions was taken off first, as TransformerLens' processed weights do."""
 
 
@@ -74,7 +74,7 @@ def read_origin(place: Place[Path], contents: Contents) -> Origin:
     said = pickled | contents.config | (metadata if isinstance(metadata, dict) else {})
     file = contents.config_file
     loading = said.get("model_from_pretrained_kwargs")
-    centres = loading.get("center_writing_weights", False) if isinstance(loading, dict) else bool(pickled)
+    centres = loading.get("center_writing_weights") if isinstance(loading, dict) else bool(pickled) or None
     name = _value(said, ("model_name",), str, file)
     excluded = said.get("exclude_special_tokens")
     return Origin(
@@ -84,7 +84,7 @@ def read_origin(place: Place[Path], contents: Contents) -> Origin:
         bos=_value(said, ("prepend_bos",), bool, file),
         special_tokens=not excluded,
         dataset=_value(said, DATASET_KEYS, str, file),
-        centred=centres is True,
+        centred=None if centres is None else centres is True,
     )
 
 
@@ -115,6 +115,7 @@ def _of_run(path: Path) -> Origin:
         prompt=facts.get("prompt") or "",
         dtype=states["dtype"],
         dataset=(described.get("corpus") or {}).get("source"),
+        centred=False,
     )
 
 

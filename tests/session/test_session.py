@@ -178,6 +178,15 @@ def test_an_sae_of_another_width_is_refused(model, tmp_path):
         featurelib.load_session(tmp_path / "sae", model, HOOK)
 
 
+def test_an_old_gpt2_file_that_does_not_say_whether_states_were_centred_is_warned_about(tmp_path):
+    folder = save_language_model(tmp_path / "gpt2", "gpt2")
+    with pytest.warns(UserWarning, match="give centred=True where they were"):
+        session = featurelib.load_session(saelens(tmp_path / "sae", folder))
+    assert not session.origin.centred
+    says = {"model_from_pretrained_kwargs": {"center_writing_weights": True}}
+    assert featurelib.load_session(saelens(tmp_path / "centred", folder, **says)).origin.centred
+
+
 def test_saelens_short_names_are_hub_ids():
     assert MODELS["gpt2-small"] == MODELS["gpt2"] == "openai-community/gpt2"
     assert (
