@@ -4,7 +4,7 @@ Candidates come from the naming texts, a label is chosen on the choosing texts (
 and the baseline's label are measured, once, on the label test texts (featurelib.labels.split). What predicts is either
 "resembles", the cosine of the text's embedding to the label's (the mean of its keywords' embeddings at length 1,
 which predicts better than the embedding of the label as one string), or "contains", how many of the label's keywords
-the text contains.
+the text contains; in a token run the latter alone, because cosines of hidden states say little about meaning.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def make_labels(job: Job) -> Made:
     _write_labels(generation, labels[OURS])
     counts = _write_evidence(job, choices, labels[OURS], vectors)
     _write_vectors(generation, labels[OURS], vectors)
-    measured = measure_labels(job, texts, labels, vectors)
+    measured = measure_labels(job, texts, labels, None if job.config.has_tokens else vectors)
     generation.write_rows(FIDELITY, [row for rows in measured.values() for row in rows])
     return _made(job, texts, labels, measured, counts)
 
@@ -232,10 +232,10 @@ def _made(
         "label_embedding": "mean of its keywords' embeddings at length 1" if RESEMBLES in fidelity else None,
         **counts,
     }
-    return Made(_line(facts), facts)
+    return Made(_line(facts, job.config.has_embedder), facts)
 
 
-def _line(facts: dict[str, Any]) -> str:
+def _line(facts: dict[str, Any], has_embedder: bool) -> str:
     distinct, named, fidelity = facts["n_distinct"], facts["n_named"], facts["fidelity"]
     line = (
         f"{named[OURS]:,} features named, {distinct[OURS]:,} names distinct (baseline: {distinct[BASELINE]:,} of "
@@ -250,4 +250,4 @@ def _line(facts: dict[str, Any]) -> str:
         f"{ours['auroc_mean']['value']:.3f} (baseline {baseline['auroc_mean']['value']:.3f}), average precision "
         f"{ours['ap_mean']['value']:.3f} (baseline {baseline['ap_mean']['value']:.3f}) over "
         f"{fidelity[predictor]['n_features']:,} features"
-    ) + ("" if RESEMBLES in fidelity else "; the run has no embedder, so labels have no vectors")
+    ) + ("" if has_embedder else "; the run has no embedder, so labels have no vectors")

@@ -83,7 +83,9 @@ class _Chooser:
         self._sae = load_sae(job.generation.sae_folder) if vectors else None
         self._nearest = _read_nearest(job.generation, n_features)
         strings = vectors.strings if vectors else find_strings(job, candidates, n_features)
-        self._grounds = _read_grounds(job.generation, texts, strings, with_units=vectors is not None)
+        # in a token run names are chosen by the words of its texts: cosines of hidden states say little about meaning
+        with_units = vectors is not None and not job.config.has_tokens
+        self._grounds = _read_grounds(job.generation, texts, strings, with_units=with_units)
 
     def __call__(self, feature_id: int) -> Choice | None:
         candidates = self._candidates.of(feature_id, self._vectors, self._sae)
