@@ -111,8 +111,9 @@ def _trained(sae: Mapping[str, Any]) -> tuple[str, str]:
 
 def _reading(embedder: Mapping[str, Any]) -> str:
     length = embedder.get("max_seq_length")
+    context = (embedder.get("hidden_states") or {}).get("context_size")
     if not length:
-        return "unknown"
+        return f"windows of {context:,} tokens, side by side" if context else "unknown"
     texts, cut = embedder.get("n_texts"), embedder.get("n_truncated")
     return _joined(
         f"{length} tokens", f"{percent(cut / texts)} of texts are truncated" if texts and cut is not None else ""

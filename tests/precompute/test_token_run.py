@@ -22,6 +22,7 @@ from precompute.build.build import build
 from precompute.build.config import BuildConfig, one_each_layer, read_yaml
 from precompute.build.stage_selection import Span
 from precompute.stages.encode.measuring import Encoder, Means, PartRows
+from precompute.stages.labels.fired_words import read_token_words
 from tests.support.language_models import WORDS, D, random_sae, save_language_model
 
 N_TEXTS, N_FEATURES = 150, 40
@@ -298,6 +299,10 @@ def test_features_are_named_by_the_words_on_which_they_fire(run, by_hand):
         shares = [sums[keyword] / sum(sums.values()) for keyword in keywords]
         assert sum(shares) >= 0.12
         assert len(keywords) == len(set(keywords)) <= 3
+
+
+def test_without_a_naming_text_no_feature_is_named_by_its_words(run):
+    assert read_token_words(run[0], np.empty(0, np.int64), N_FEATURES) == {}
 
 
 @pytest.mark.parametrize("pool", ["sum", "last", "top2"])

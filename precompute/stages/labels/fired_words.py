@@ -55,6 +55,8 @@ class _Spoken(NamedTuple):
 
 def read_token_words(generation: Generation, text_ids: np.ndarray, n_features: int) -> dict[int, list[TokenWord]]:
     """Return the words on which each feature fires on some texts, the largest share first; not those without any."""
+    if not len(text_ids):
+        return {}
     spoken = _read_words(generation, text_ids)
     of_corpus = np.bincount(spoken.word_ids[spoken.word_ids >= 0], minlength=len(spoken.words)) / len(spoken.word_ids)
     found: dict[int, list[TokenWord]] = {}
