@@ -1,4 +1,4 @@
-"""What this run is made of, how good its SAE is, and the densities as a way in."""
+"""What is in this corpus, how good the SAE is, and the densities as a way in."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import pyarrow as pa
 import streamlit as st
 
 from featurelib import charts, queries, ui
+from featurelib.schema import REGIONS
 from featurelib.ui import overview
 from featurelib.ui.kit import lists, text_ranges
 
@@ -104,6 +105,13 @@ def bars(run: ui.Opened, what: str, bins: pa.Table, key: str) -> None:
 run = ui.open_run()
 made = run.generation.describe()
 ui.page(overview.run_title(made, run.name), overview.run_sentence(made))
+if run.store.has(REGIONS):
+    wide, narrow = st.columns([1.85, 1], gap="large")
+    with wide, ui.section():
+        overview.themes(run)
+    with narrow, ui.section():
+        overview.theme_map(run)
+    ui.heading("How good the SAE is")
 with ui.section():
     overview.numbers(run)
 wide, narrow = st.columns([1.85, 1], gap="large")

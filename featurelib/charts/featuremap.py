@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from featurelib.charts.points import (
     SHARE_OF_TEXTS,
+    Points,
     as_map,
     colour_bar,
     colour_scale,
@@ -22,6 +23,12 @@ from featurelib.charts.points import (
 from featurelib.charts.style import GREY, Colours, escape
 
 
+NAME_SIZES = (15, 13, 12)
+"""Pixels of the names of regions, coarse to fine."""
+LONGEST_NAME = 22
+"""Characters of a region's name that has two parts."""
+
+
 def feature_map(
     rows: pa.Table,
     colour: str,
@@ -30,12 +37,15 @@ def feature_map(
     highlighted: Sequence[int] | None = None,
     drag: str = "pan",
     names: Sequence[str] | None = None,
+    regions: pa.Table | None = None,
+    height: int = 640,
 ) -> go.Figure:
     """Return every feature as a point at its x, y.
 
     `names`, one for each row, are shown on hover (50 bytes a feature more).
     `colour` is density (log10), activation or cluster; dead features and those of no cluster are grey. `highlighted`
-    features have the accent colour, and all others are faint. `drag` is pan or lasso.
+    features have the accent colour, and all others are faint. `drag` is pan or lasso. `regions` (level, label, x, y,
+    the largest of a level first) are named on it, see `region_names`.
     """
     escaped = None if names is None else np.array([escape(name) for name in names], dtype=object)
     points = points_of(rows, "feature", escaped)
@@ -49,7 +59,40 @@ def feature_map(
     if highlighted is not None:
         chosen = np.isin(points.ids, np.asarray(highlighted, dtype=np.int64))
         traces.append(points.drawn(chosen, {"color": colours.accent, "size": size * 1.6, "opacity": 1.0}))
-    return as_map(traces, 640, drag=drag, name="map")
+    named = {} if regions is None else region_names(regions, points, colours)
+    return as_map(traces, height, drag=drag, name="map", **named)
+
+
+def region_names(regions: pa.Table, points: Points, colours: Colours) -> dict[str, Any]:
+    """Return the parts of a map's layout that name its regions at three zooms.
+
+    The browser shows those of the level that fits the zoom, none over another (ui/kit/js/map_names.js, which knows the
+    level by the annotation's name and the zoom by the extent); before it does, the coarsest are seen.
+    """
+    extent = [float(np.ptp(axis)) or 1.0 if len(axis) else 1.0 for axis in (points.x, points.y)]
+    rows = [row for row in regions.to_pylist() if row["label"]]
+    names = [
+        {
+            "x": row["x"],
+            "y": row["y"],
+            "text": escape(two_parts(row["label"])),
+            "name": f"level {row['level']}",
+            "opacity": 1 if row["level"] == 0 else 0,
+            "showarrow": False,
+            "captureevents": False,
+            "font": {"size": NAME_SIZES[min(row["level"], len(NAME_SIZES) - 1)], "color": colours.text},
+            "bgcolor": colours.veil,
+            "borderpad": 1,
+        }
+        for row in rows
+    ]
+    return {"annotations": names, "meta": {"extent": extent}}
+
+
+def two_parts(label: str) -> str:
+    """The first part of a label, with the second where both are short."""
+    first, *others = label.split(" · ")
+    return f"{first} · {others[0]}" if others and len(first) + len(others[0]) <= LONGEST_NAME else first
 
 
 def _size(rows: pa.Table) -> float:

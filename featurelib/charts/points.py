@@ -82,12 +82,12 @@ def points_of(rows: pa.Table, what: str, names: np.ndarray | None = None) -> Poi
     return Points(rows[f"{what}_id"].to_numpy().astype(np.int32), x, y, what, names)
 
 
-def as_map(traces: Sequence[go.Scattergl], height: int, *, drag: str, name: str) -> go.Figure:
+def as_map(traces: Sequence[go.Scattergl], height: int, *, drag: str, name: str, **layout: Any) -> go.Figure:
     """Return a map: equal scales, no axes, room for the colour bar; `name` keeps its zoom between reruns."""
     x = {"visible": False, "fixedrange": False}
     y = x | {"scaleanchor": "x", "rangemode": "normal"}
     margin = {"l": 0, "r": 0, "t": 0, "b": 54}
-    return go.Figure(list(traces), quiet(height, x=x, y=y, dragmode=drag, uirevision=name, margin=margin))
+    return go.Figure(list(traces), quiet(height, x=x, y=y, dragmode=drag, uirevision=name, margin=margin, **layout))
 
 
 def kinds_marker(kinds: np.ndarray, colours: Colours) -> dict[str, Any]:

@@ -28,6 +28,14 @@ class Colours(Protocol):
     def palette(self) -> tuple[str, ...]:
         """For kinds, used in turn."""
 
+    @property
+    def text(self) -> str:
+        """For words on a chart."""
+
+    @property
+    def veil(self) -> str:
+        """Behind words on a chart."""
+
 
 EMPTY = go.layout.Template()
 """No style of Plotly's own, some kilobytes in every figure."""

@@ -1,16 +1,20 @@
-"""Candidates → a feature's label: which one to three keywords together best predict on which texts it fires.
+"""Candidates → a feature's label: the phrase that its strongest texts hold and that predicts where it fires.
 
-Candidates come from the naming texts, which also make a short list of them; the choosing texts decide. A combination's
-worth is the mean of AUROC and average precision of its similarity to the text (the cosine to the mean of the keywords'
-unit embeddings), plus half the AUROC of how many of its keywords the text contains, plus a quarter of the AUROC among
-the texts on which the feature or one of its ten nearest fires, less half a hundredth for every further keyword. These
-constants were found on other corpora than the demo's.
+Candidates come from the naming texts, which also make a short list of them; the choosing texts decide. What a
+combination of candidates is worth on some texts is
+
+    2·(AUROC + AP)/2 of resemblance + ½·AP of words + ½·coverage − 0.02·(candidates − 1) − 0.15·stray candidates
+
+Resemblance is the cosine of the text to the mean of the candidates' unit embeddings; words count how many of the
+candidates a text holds; coverage is the share of the feature's fifty strongest texts that hold any of them; a stray
+candidate stands in too few of the twenty strongest. Every candidate is more frequent where the feature fires; a second or
+third one is no stray, resembles the texts by itself and stands in strong texts that the others leave out. The constants
+were found on the demo's texts.
 """
 
 from __future__ import annotations
 
 import heapq
-import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -19,17 +23,31 @@ import numpy as np
 
 from featurelib.labels.keywords import LABEL_KEYWORDS, SEPARATOR, is_short
 from featurelib.labels.words import adds, label_stems
-from featurelib.stats import auroc_and_ap, auroc_of_counts
+from featurelib.stats import agreement_of_counts, auroc_and_ap
 
 SHORT_LIST = 16
 BEAM = 5
-"""Combinations to which a further keyword is added."""
+"""Combinations to which a further candidate is added."""
 MOST_WORDS = 6
 """Words of a label in all."""
 ALTERNATIVES = 24
 """Labels that are kept in case another feature takes a better one."""
-CONTAINS, APART, FURTHER = 0.5, 0.25, 0.005
-"""The weights of containing the words, of standing apart from the nearest features, and of each further keyword."""
+RESEMBLANCE, WORDS, COVERAGE, FURTHER, STRAY = 2.0, 0.5, 0.5, 0.02, 0.15
+"""The weights in the formula above."""
+COVERED = 50
+"""The strongest texts of which coverage is the share."""
+STRONGEST = 20
+"""Texts among which a candidate is looked for; a reader of a feature's page sees about as many."""
+HELD, HELD_SHARE = 2, 0.1
+"""A candidate that stands in fewer of the strongest texts, or a smaller share of them, is stray."""
+RARE = 8
+"""A feature that fires on fewer texts is named by one phrase that two of them hold, or not at all."""
+LIFT, MOST_LIFT = 3.0, 0.5
+"""A candidate's share of the firing texts is at least so many times its share of all (half of what is possible)."""
+GAIN = 0.1
+"""Of the strongest texts a second or third candidate holds at least this share that the others leave out."""
+OWN_AUROC = 0.65
+"""A second or third candidate resembles the texts at least so well by itself."""
 PRIOR = 20
 """All naming texts together count as much as so many firing choosing texts, because few texts say little."""
 
@@ -50,15 +68,31 @@ class Evidence:
     """Of each candidate to each text, float32 [n_candidates, n]; None without an embedder."""
     contains: np.ndarray
     """Which texts contain each candidate, float32 of 0 and 1, [n_candidates, n]."""
-    fires: np.ndarray
-    """bool [n]."""
-    contested: np.ndarray
-    """Where the feature or one of its nearest fires, bool [n]."""
+    activations: np.ndarray
+    """The feature's on each text, float32 [n]."""
+
+    @property
+    def fires(self) -> np.ndarray:
+        """On which texts the feature fires, bool [n]."""
+        return self.activations > 0
+
+    def strongest(self, most: int) -> np.ndarray:
+        """Return the places of up to `most` texts on which the feature fires, the strongest first."""
+        order = np.argsort(-self.activations, kind="stable")
+        return order[: min(most, int(self.fires.sum()))]
 
     def take(self, places: np.ndarray) -> Evidence:
         """Return the same about some of the candidates."""
         cosines = None if self.cosines is None else self.cosines[places]
-        return Evidence(cosines, self.contains[places], self.fires, self.contested)
+        return Evidence(cosines, self.contains[places], self.activations)
+
+    def join(self, other: Evidence) -> Evidence:
+        """Return the evidence of both sets of texts about the same candidates."""
+        pairs = ((self.contains, other.contains), (self.activations, other.activations))
+        contains, activations = (np.concatenate(pair, axis=-1) for pair in pairs)
+        if self.cosines is None or other.cosines is None:
+            return Evidence(None, contains, activations)
+        return Evidence(np.concatenate([self.cosines, other.cosines], axis=-1), contains, activations)
 
     def worth(self, members: np.ndarray) -> np.ndarray | None:
         """The worth of combinations, float64 [n]; `members` is float32 of 0 and 1, [n, n_candidates].
@@ -68,15 +102,11 @@ class Evidence:
         if not self.fires.any() or self.fires.all():
             return None
         counts = members @ self.contains
-        scores = counts if self.cosines is None else members @ self.cosines
-        agreement = auroc_and_ap(scores, self.fires)
-        worth: np.ndarray = (agreement.auroc + agreement.ap) / 2
-        if self.cosines is not None:
-            worth += CONTAINS * auroc_of_counts(counts, self.fires)
-        rivals = self.fires[self.contested]
-        if not rivals.all():
-            worth += APART * auroc_and_ap(scores[:, self.contested], rivals).auroc
-        worth -= FURTHER * (members.sum(axis=1) - 1)
+        by_words = agreement_of_counts(counts, self.fires)
+        resembles = by_words if self.cosines is None else auroc_and_ap(members @ self.cosines, self.fires)
+        coverage = (counts[:, self.strongest(COVERED)] > 0).mean(axis=1)
+        worth: np.ndarray = RESEMBLANCE * (resembles.auroc + resembles.ap) / 2
+        worth += WORDS * by_words.ap + COVERAGE * coverage
         return worth
 
 
@@ -102,55 +132,84 @@ Combination = tuple[int, ...]
 """The places of the keywords of a label among the candidates, ascending."""
 
 
-def short_list(naming: Evidence) -> np.ndarray:
-    """The places of the candidates with the greatest worth on the naming texts; the first ones if that is unknown."""
-    worth = naming.worth(np.eye(len(naming.contains), dtype=np.float32))
-    if worth is None:
-        return np.arange(min(SHORT_LIST, len(naming.contains)))
-    return np.argsort(-worth, kind="stable")[:SHORT_LIST]
-
-
 def choose(candidates: Sequence[Candidate], naming: Evidence, choosing: Evidence) -> Choice:
-    """Find the best combinations of a feature's short list by the evidence of both sets of texts."""
-    n_fires = int(choosing.fires.sum())
+    """Find the best combinations of a feature's candidates by the evidence of both sets of texts."""
+    keywords = [candidate.keyword for candidate in candidates]
+    both = naming.join(choosing)
+    strongest = both.strongest(STRONGEST)
+    held = both.contains[:, strongest] > 0
+    n_held, is_rare = held.sum(axis=1), len(strongest) < RARE
+    stray = n_held < max(HELD, HELD_SHARE * len(strongest))
+    worth = _Worth(naming, choosing, stray)
+    lift = np.minimum(LIFT, MOST_LIFT / both.fires.mean()) if both.fires.any() else LIFT
+    is_telling = both.contains[:, both.fires].mean(axis=1) >= lift * both.contains.mean(axis=1)
+    usable = np.flatnonzero((n_held >= (HELD if is_rare else 1)) & is_telling)
+    if not len(usable):
+        return Choice([], _weigh(candidates, choosing, worth([(place,) for place in range(len(candidates))])))
+    alone = worth([(int(place),) for place in usable])
+    listed = usable[np.argsort(-alone, kind="stable")][:SHORT_LIST].tolist()
+    predicts = auroc_and_ap(both.contains if both.cosines is None else both.cosines, both.fires).auroc >= OWN_AUROC
+    further = [place for place in listed if predicts[place] and not stray[place]]
+    worths = _search(listed, [] if is_rare else further, _Fits(keywords, held), worth)
+    own_worth = np.array([worths[place,] for place in listed])
+    of_list = [candidates[place] for place in listed]
+    return Choice(
+        _alternatives(candidates, worths), _weigh(of_list, choosing.take(np.array(listed)), own_worth)
+    )
 
-    def worth(combinations: Sequence[Combination]) -> np.ndarray:
-        members = np.zeros((len(combinations), len(candidates)), np.float32)
+
+class _Worth:
+    """The worth of combinations by the evidence of both sets of texts."""
+
+    def __init__(self, naming: Evidence, choosing: Evidence, stray: np.ndarray) -> None:
+        self._naming, self._choosing, self._stray = naming, choosing, stray.astype(np.float32)
+        self._n_fires = int(choosing.fires.sum())
+
+    def __call__(self, combinations: Sequence[Combination]) -> np.ndarray:
+        members = np.zeros((len(combinations), len(self._stray)), np.float32)
         for row, combination in enumerate(combinations):
             members[row, list(combination)] = 1
-        chosen, prior = choosing.worth(members), naming.worth(members)
+        chosen, prior = self._choosing.worth(members), self._naming.worth(members)
+        less = FURTHER * (members.sum(axis=1) - 1) + STRAY * (members @ self._stray)
         if chosen is None or prior is None:
             known = prior if chosen is None else chosen
-            return np.zeros(len(members)) if known is None else known
-        joined: np.ndarray = (n_fires * chosen + PRIOR * prior) / (n_fires + PRIOR)
+            return (np.zeros(len(members)) if known is None else known) - less
+        joined: np.ndarray = (self._n_fires * chosen + PRIOR * prior) / (self._n_fires + PRIOR) - less
         return joined
 
-    worths = _search([candidate.keyword for candidate in candidates], worth)
-    alone = [worths[place,] for place in range(len(candidates))]
-    return Choice(_alternatives(candidates, worths, alone), _weigh(candidates, choosing, alone))
+
+class _Fits:
+    """Whether candidates go together in a label."""
+
+    def __init__(self, keywords: Sequence[str], held: np.ndarray) -> None:
+        """`held` tells in which of the strongest texts each stands, bool [n_candidates, n]."""
+        self._keywords, self._held = keywords, held
+
+    def __call__(self, combination: Combination, place: int) -> bool:
+        """Whether a candidate adds a word and a text to those of a combination, and leaves the label short."""
+        keywords = [self._keywords[other] for other in combination]
+        if (self._held[place] & ~self._held[list(combination)].any(axis=0)).mean() < GAIN:
+            return False
+        return adds(self._keywords[place], keywords) and _is_glanceable([*keywords, self._keywords[place]])
 
 
-def _search(keywords: Sequence[str], worth: Callable[[Sequence[Combination]], np.ndarray]) -> dict[Combination, float]:
-    """The worth of every single keyword, and of the combinations that grow from the best ones."""
-    fits = np.zeros((len(keywords), len(keywords)), bool)
-    for first, second in itertools.combinations(range(len(keywords)), 2):
-        fits[first, second] = fits[second, first] = adds(keywords[first], [keywords[second]])
-    level: list[Combination] = [(place,) for place in range(len(keywords))]
+def _search(
+    listed: Sequence[int], further: Sequence[int], fits: _Fits, worth: Callable[[Sequence[Combination]], np.ndarray]
+) -> dict[Combination, float]:
+    """The worth of every single candidate of the list, and of the combinations that grow from the best ones."""
+    level: list[Combination] = [(place,) for place in listed]
     worths: dict[Combination, float] = {}
     while level:
         worths |= dict(zip(level, worth(level).tolist(), strict=True))
         best = sorted(level, key=lambda combination: (-worths[combination], combination))[:BEAM]
-        level = sorted({grown for combination in best for grown in _grow(combination, fits, keywords)} - worths.keys())
+        grown = {
+            tuple(sorted((*combination, place)))
+            for combination in best
+            for place in further
+            if len(combination) < LABEL_KEYWORDS and place not in combination and fits(combination, place)
+        }
+        level = sorted(grown - worths.keys())
     return worths
-
-
-def _grow(combination: Combination, fits: np.ndarray, keywords: Sequence[str]) -> list[Combination]:
-    """The combination with each keyword more that adds a word and leaves the label short."""
-    if len(combination) == LABEL_KEYWORDS:
-        return []
-    others = np.flatnonzero(fits[:, combination].all(axis=1)).tolist()
-    grown = [tuple(sorted((*combination, place))) for place in others]
-    return [places for places in grown if _is_glanceable([keywords[place] for place in places])]
 
 
 def _is_glanceable(keywords: Sequence[str]) -> bool:
@@ -158,11 +217,11 @@ def _is_glanceable(keywords: Sequence[str]) -> bool:
 
 
 def _alternatives(
-    candidates: Sequence[Candidate], worths: dict[Combination, float], alone: Sequence[float]
+    candidates: Sequence[Candidate], worths: dict[Combination, float]
 ) -> list[tuple[float, list[str]]]:
     labels: dict[frozenset[str], tuple[float, list[str]]] = {}
     for combination in sorted(worths, key=lambda combination: (-worths[combination], combination)):
-        order = sorted(combination, key=lambda place: (-alone[place], place))
+        order = sorted(combination, key=lambda place: (-worths[place,], place))
         keywords = [candidates[place].keyword for place in order]
         labels.setdefault(label_stems(" ".join(keywords)), (worths[combination], keywords))
         if len(labels) == ALTERNATIVES:
@@ -170,7 +229,7 @@ def _alternatives(
     return list(labels.values())
 
 
-def _weigh(candidates: Sequence[Candidate], choosing: Evidence, alone: Sequence[float]) -> list[Weighed]:
+def _weigh(candidates: Sequence[Candidate], choosing: Evidence, alone: np.ndarray) -> list[Weighed]:
     scores = choosing.contains if choosing.cosines is None else choosing.cosines
     agreement = auroc_and_ap(scores, choosing.fires)
     order = sorted(range(len(candidates)), key=lambda place: (-alone[place], place))

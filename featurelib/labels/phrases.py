@@ -1,7 +1,8 @@
 """Texts on which a feature fires → words and phrases that may become its label.
 
-A phrase is one to three words that follow each other with nothing but white space between them, such as "dark matter";
-in scripts without spaces, with nothing between them.
+A phrase is one to four words that follow each other with nothing but white space between them, such as "dark matter";
+in scripts without spaces, with nothing between them. A phrase that nearly always stands in one longer phrase, such as
+"role of dark" in "role of dark matter", is a fragment of that and no candidate.
 A candidate's contrast is p·ln(p/q): p is the share of the feature's activation that lies on texts that contain it, q
 the share of all texts that contain it. It is 0 for a phrase that is no more frequent there than elsewhere.
 """
@@ -19,11 +20,13 @@ from featurelib.labels.stop_words import stop_words
 from featurelib.language.guess import Languages
 from featurelib.language.segmentation import joined, says_something, word_spans, words
 
-LONGEST_PHRASE = 3
+LONGEST_PHRASE = 4
 LONGEST_WORD = 40
 """Longer unbroken strings, such as hashes, are no words of a label."""
 COMMON = 0.5
 """A word of more than half of the texts begins and ends no phrase."""
+FRAGMENT = 0.8
+"""A phrase is a fragment of a longer one that stands in so many of its texts."""
 CELLS = 1 << 24
 """Counters of how many texts contain a phrase; phrases share one where their hashes agree."""
 TEXTS_AT_ONCE = 512
@@ -35,6 +38,8 @@ class Candidate(NamedTuple):
     phrase: str
     contrast: float
     """p·ln(p/q), see above."""
+    n_texts: int
+    """How many of the texts on which the feature fires contain it."""
 
 
 @dataclass(frozen=True)
@@ -164,12 +169,12 @@ class Phrases:
         best = np.flatnonzero((contrast > 0) & (n_here >= min(2, (len(rows) + 1) // 2)))
         best = best[np.argsort(-contrast[best], kind="stable")][: 4 * most]
         numbers, _ = self._words.take(rows)
-        contrasts: dict[str, float] = {}
+        phrases: dict[str, Candidate] = {}
         for place in best:
             if phrase := self._read(numbers, places[begins[place]]):
-                contrasts.setdefault(phrase, float(contrast[place]))
-        phrases = [Candidate(*pair) for pair in contrasts.items()]
-        return sorted(phrases, key=lambda candidate: (-candidate.contrast, candidate.phrase))[:most]
+                phrases.setdefault(phrase, Candidate(phrase, float(contrast[place]), int(n_here[place])))
+        whole = without_fragments(list(phrases.values()))
+        return sorted(whole, key=lambda candidate: (-candidate.contrast, candidate.phrase))[:most]
 
     def _read(self, numbers: np.ndarray, place: int) -> str | None:
         """The phrase at a place; None where it is too long, or would be divided into other words by itself."""
@@ -177,6 +182,19 @@ class Phrases:
         of_phrase = [self._words.words[number] for number in numbers[at : at + length]]
         phrase = joined(of_phrase)
         return phrase if len(phrase) <= LONGEST_LABEL and words(phrase) == of_phrase else None
+
+
+def without_fragments(phrases: list[Candidate]) -> list[Candidate]:
+    """Return the phrases that do not nearly always stand in one longer phrase of the list."""
+    split = {phrase.phrase: tuple(words(phrase.phrase)) for phrase in phrases}
+    longest: dict[tuple[str, ...], int] = {}
+    for phrase in phrases:
+        of_phrase = split[phrase.phrase]
+        for length in range(1, len(of_phrase)):
+            for start in range(len(of_phrase) - length + 1):
+                piece = of_phrase[start : start + length]
+                longest[piece] = max(longest.get(piece, 0), phrase.n_texts)
+    return [phrase for phrase in phrases if longest.get(split[phrase.phrase], 0) < FRAGMENT * phrase.n_texts]
 
 
 def _usable(word: str) -> bool:

@@ -21,22 +21,25 @@ def whole_words(text: str) -> set[str]:
 
 
 class TextsContaining:
-    """Tells which of some texts contain a keyword: all its words, as whole words of any case, in any order."""
+    """Tells which of some texts contain a keyword: all its words, in any order, as whole words of any case.
+
+    A plural counts as its singular: "crystals" stands in a text that speaks of a crystal.
+    """
 
     def __init__(self, texts: Iterable[str], keywords: Iterable[str]) -> None:
         """Look for the words of `keywords` in the texts, once."""
-        vocabulary = set().union(*(words(keyword.casefold()) for keyword in keywords))
+        vocabulary = set().union(*map(label_stems, keywords))
         rows: dict[str, list[int]] = {}
         self.n_texts = 0
         for row, text in enumerate(texts):
-            for word in whole_words(text) & vocabulary:
+            for word in set(map(stem, whole_words(text))) & vocabulary:
                 rows.setdefault(word, []).append(row)
             self.n_texts += 1
         self._rows = {word: np.array(own, np.int64) for word, own in rows.items()}
 
     def __call__(self, keyword: str) -> np.ndarray:
         """Return which texts contain the keyword, bool [n_texts]."""
-        rows = [self._rows.get(word, NO_ROWS) for word in set(words(keyword.casefold()))]
+        rows = [self._rows.get(word, NO_ROWS) for word in label_stems(keyword)]
         contains = np.zeros(self.n_texts, bool)
         if rows:
             contains[functools.reduce(np.intersect1d, rows)] = True
@@ -56,8 +59,12 @@ def stem(word: str) -> str:
     return word[:-1] if len(word) > 3 and word.endswith("s") and not word.endswith(("ss", "us", "is")) else word
 
 
+ENDINGS = ("ing", "ed", "er", "ers", "let", "lets", "al", "ly", "es", "en", "y")
+"""Endings with which a word of four letters has other forms: pump and pumping, drop and droplets."""
+
+
 def alike(first: str, second: str) -> bool:
-    """Whether two words are forms of one: equal but for a plural, or with the same first five letters or more.
+    """Whether two words are forms of one: equal but for a plural or ending, or with the same first five letters or more.
 
     Words of scripts without spaces have no such forms: they must be equal.
     """
@@ -67,7 +74,9 @@ def alike(first: str, second: str) -> bool:
     longest = max(len(first), len(second))
     differing = (at for at, (a, b) in enumerate(zip(first, second, strict=False)) if a != b)
     shared = next(differing, min(len(first), len(second)))
-    return first == second or shared >= max(5, 0.55 * longest)
+    short, long = sorted((first, second), key=len)
+    is_form = len(short) >= 4 and long.startswith(short) and long[len(short) :] in ENDINGS
+    return first == second or is_form or shared >= max(5, 0.55 * longest)
 
 
 def adds(keyword: str, label: Sequence[str]) -> bool:

@@ -13,7 +13,7 @@ from featurelib.queries.audit import (
     feature_audit,
     flagged_ids,
 )
-from featurelib.queries.clusters import CLUSTERS, cluster_features, cluster_keywords, clusters, topic_layout
+from featurelib.queries.clusters import CLUSTERS, PLACES, cluster_features, cluster_keywords, clusters, layout
 from featurelib.queries.combine import MOST_COMBINED, CombinedCounts, combined_texts, count_combined, densities
 from featurelib.queries.concept import labelled_lines, labelled_texts, texts_equal_to
 from featurelib.queries.cross_entropy import hurt_tokens, loss_metrics
@@ -66,7 +66,6 @@ from featurelib.queries.features import (
     find_features,
     keywords,
     labels,
-    layout,
     random_feature,
     silent_columns,
 )
@@ -84,9 +83,11 @@ from featurelib.queries.logit_lens import (
 )
 from featurelib.queries.matching import firing_pairs, texts_per_feature, why_not_comparable
 from featurelib.queries.metadata import column_values, metadata_values
+from featurelib.queries.names import Coverage, coverage, how_sure, name_failures
 from featurelib.queries.near_misses import near_misses
 from featurelib.queries.open_run import OpenRun
 from featurelib.queries.overview import cosine_bins, counts, density_bins, l0_bins, worst_texts
+from featurelib.queries.regions import regions, themes
 from featurelib.queries.relations import (
     MEASURES,
     CoactivationMatrix,

@@ -1,4 +1,4 @@
-"""Questions about clusters of features: those of their directions, and those of their labels' embeddings."""
+"""Questions about groups of features: clusters of their directions or of their labels' embeddings, and themes."""
 
 from __future__ import annotations
 
@@ -8,8 +8,14 @@ from featurelib.schema import Refusal
 from featurelib.storage.answers import once_per_generation, remembered
 from featurelib.storage.store import Store
 
-CLUSTERS = {"cluster": "layout", "topic": "keyword_clusters"}
-"""The kinds of clusters and the tables that hold them: of directions, of labels."""
+CLUSTERS = {
+    "theme": "(select feature_id, region_id as cluster from region_features where level = 0)",
+    "cluster": "layout",
+    "topic": "keyword_clusters",
+}
+"""The kinds of clusters and where they are: of what fires features, of directions, of labels."""
+PLACES = {"firing": "firing_layout", "directions": "layout"}
+"""The maps of features and the tables of their places: by what fires them, by direction."""
 NAMED_BY = 3
 
 
@@ -23,8 +29,17 @@ def _table(kind: str) -> str:
 def clusters(store: Store, kind: str = "cluster") -> pa.Table:
     """Return the clusters, the largest first: cluster, n_features, keywords (the three most common of its features).
 
-    `kind` is one of CLUSTERS; features of no cluster are in no row. Refusal when the table has not been made.
+    `kind` is one of CLUSTERS; features of no cluster are in no row. Of a theme the label stands in place of keywords.
+    Refusal when the table has not been made.
     """
+    if kind == "theme":
+        return store.ask(
+            """
+            select region_id as cluster, n_features::bigint as n_features, coalesce(label, '') as keywords
+            from regions
+            where level = 0
+            order by n_features desc, region_id"""
+        )
     return store.ask(
         f"""
         with sized as (
@@ -85,14 +100,19 @@ def cluster_keywords(store: Store, kind: str, cluster: int, *, limit: int = 12) 
 
 
 @once_per_generation
-def topic_layout(store: Store) -> pa.Table:
-    """Return the columns of `layout`, where the column cluster holds the clusters of labels."""
+def layout(store: Store, places: str = "directions", kind: str = "cluster") -> pa.Table:
+    """Return the feature map, by id: feature_id, x, y, density, log10_density, max_activation, cluster, dead.
+
+    `places` is one of PLACES, `kind` says what the clusters are of (one of CLUSTERS); -1 stands for no cluster.
+    """
+    if places not in PLACES:
+        raise Refusal(f"there is no map '{str(places)[:40]}' of the features; {', '.join(PLACES)} are known.")
     return store.ask(
-        """
+        f"""
         select p.feature_id, p.x, p.y, f.density::float as density, f.log10_density::float as log10_density,
-            f.max_activation, coalesce(t.cluster, -1)::integer as cluster, f.dead
-        from layout p
+            f.max_activation, coalesce(c.cluster, -1)::integer as cluster, f.dead
+        from {PLACES[places]} p
         join features f on f.feature_id = p.feature_id
-        left join keyword_clusters t on t.feature_id = p.feature_id
+        left join {_table(kind)} c on c.feature_id = p.feature_id
         order by p.feature_id"""
     )

@@ -289,19 +289,6 @@ def find_features(store: Store, words: str, *, limit: int = 20) -> pa.Table:
     )
 
 
-@once_per_generation
-def layout(store: Store) -> pa.Table:
-    """Return the feature map, by id: feature_id, x, y, density, log10_density, max_activation, cluster, dead."""
-    return store.ask(
-        """
-        select p.feature_id, p.x, p.y, f.density::float as density, f.log10_density::float as log10_density,
-            f.max_activation, p.cluster, f.dead
-        from layout p
-        join features f on f.feature_id = p.feature_id
-        order by p.feature_id"""
-    )
-
-
 def random_feature(store: Store, draw: float) -> int:
     """Return the live feature at the share `draw` (from 0, below 1) of all live ones; Refusal when all are dead."""
     live = np.flatnonzero(n_active(store))

@@ -26,6 +26,9 @@ from featurelib.schema.labels import (
     LABEL_SPLIT,
     LABEL_VECTORS,
     LABELS,
+    NAME_COVERAGE,
+    NAME_FAILURES,
+    REGIONS,
 )
 from featurelib.schema.language_model import (
     CROSS_ENTROPY,
@@ -34,7 +37,7 @@ from featurelib.schema.language_model import (
     RAISING_FEATURES,
     TOKEN_LOSSES,
 )
-from featurelib.schema.layout import LAYOUT, TEXT_LAYOUT
+from featurelib.schema.layout import FIRING_LAYOUT, LAYOUT, REGION_FEATURES, REGION_TEXTS, TEXT_LAYOUT
 from featurelib.schema.names import (
     COACTIVATIONS,
     DENSE,
@@ -98,9 +101,15 @@ TABLES: tuple[Table, ...] = (
     LABEL_SPLIT,
     KEYWORDS,
     LAYOUT,
+    FIRING_LAYOUT,
+    REGION_FEATURES,
+    REGION_TEXTS,
     TEXT_LAYOUT,
     LABELS,
+    REGIONS,
     FIDELITY,
+    NAME_COVERAGE,
+    NAME_FAILURES,
     KEYWORD_EVIDENCE,
     LABEL_VECTORS,
     EXPLANATIONS,

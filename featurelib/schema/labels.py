@@ -51,6 +51,50 @@ FIDELITY = table(
     },
 )
 """How well labels predict firing on the label test texts; in the column method "seed" is the baseline."""
+REGIONS = table(
+    "regions",
+    "summaries/regions.parquet",
+    "labels",
+    {
+        "level": pa.int32(),
+        "region_id": pa.int32(),
+        "parent_id": pa.int32(),
+        "label": pa.string(),
+        "x": pa.float32(),
+        "y": pa.float32(),
+        "n_features": pa.int32(),
+        "n_texts": pa.int64(),
+        "share": pa.float64(),
+        "n_strongest": pa.int32(),
+        "n_holding": pa.int32(),
+    },
+    came_later=True,
+)
+"""The regions of firing_layout: the region of the next coarser level, the label (null where nothing tells it apart),
+the median place, the features, the texts that belong to it and their share of all, and the label's coverage."""
+NAME_COVERAGE = table(
+    "name_coverage",
+    "summaries/name_coverage.parquet",
+    "labels",
+    {"feature_id": pa.int32(), "method": pa.string(), "n_strongest": pa.int32(), "n_holding": pa.int32()},
+    came_later=True,
+)
+"""How many of the feature's (up to twenty) strongest label test texts hold a keyword of its label, by method."""
+NAME_FAILURES = table(
+    "name_failures",
+    "summaries/name_failures.parquet",
+    "labels",
+    {
+        "feature_id": pa.int32(),
+        "kind": pa.string(),
+        "rank": pa.int32(),
+        "text_id": pa.int64(),
+        "cosine": pa.float32(),
+        "n_held": pa.int32(),
+    },
+    came_later=True,
+)
+"""Label test texts that the label predicts and the feature passes over, and firing ones that hold no keyword of it."""
 KEYWORD_EVIDENCE = table(
     "keyword_evidence",
     "summaries/keyword_evidence.parquet",

@@ -37,6 +37,10 @@ class Fidelity(NamedTuple):
         return self.n_fires / self.n_texts if self.n_texts else None
 
 
+PASSED_OVER, UNTOLD = NAME_FAILURE_KINDS = ("passed over", "untold")
+"""The values of `kind` in name_failures: the name predicts the text and the feature does not fire; the reverse."""
+
+
 class ExplanationScore(NamedTuple):
     """A part of a row of `explanations`: what one scorer measured on label test texts; None where it is not defined."""
 

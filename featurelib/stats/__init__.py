@@ -27,10 +27,10 @@ from featurelib.stats.estimates import (
 )
 from featurelib.stats.ranking import (
     Agreement,
+    agreement_of_counts,
     ap_interval,
     auroc_and_ap,
     auroc_interval,
-    auroc_of_counts,
     auroc_of_rank_sum,
     correlation,
     correlation_chance,

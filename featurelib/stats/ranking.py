@@ -61,17 +61,20 @@ def auroc_and_ap(scores: np.ndarray, positive: np.ndarray) -> Agreement:
     return Agreement(auroc, ap)
 
 
-def auroc_of_counts(counts: np.ndarray, positive: np.ndarray) -> np.ndarray:
-    """Return the AUROC of each row of small whole numbers [n, n_cases] without sorting; as `auroc_and_ap`, faster."""
+def agreement_of_counts(counts: np.ndarray, positive: np.ndarray) -> Agreement:
+    """Return the same of small whole numbers [n, n_cases] without sorting: many times faster."""
     hits, others = counts[:, positive], counts[:, ~positive]
-    if not hits.shape[1] or not others.shape[1]:
-        return np.full(len(counts), np.nan)
-    auroc, below = np.zeros(len(counts)), np.zeros(len(counts))
-    for value in range(int(counts.max(initial=0)) + 1):
-        same = (others == value).mean(axis=1)
-        auroc += (hits == value).mean(axis=1) * (below + same / 2)
-        below += same
-    return auroc
+    n_hits, n_others = hits.shape[1], others.shape[1]
+    auroc, ap = np.full((2, len(counts)), np.nan if not n_hits else 0.0)
+    if not n_hits:
+        return Agreement(auroc, ap)
+    true, false = np.zeros(len(counts)), np.zeros(len(counts))
+    for value in range(int(counts.max(initial=0)), -1, -1):
+        same, other = (hits == value).sum(axis=1), (others == value).sum(axis=1)
+        auroc += same * (n_others - false - other / 2)
+        true, false = true + same, false + other
+        ap += np.divide(same * true, true + false, out=np.zeros(len(counts)), where=true > 0)
+    return Agreement(auroc / (n_hits * n_others) if n_others else np.full(len(counts), np.nan), ap / n_hits)
 
 
 def auroc_interval(

@@ -24,7 +24,7 @@ LISTED = 25
 TOP = 3
 ALL = "all"
 CLUSTER_LISTED = 12
-KINDS = {"cluster": "Cluster", "topic": "Topic"}
+KINDS = {"theme": "Theme", "cluster": "Cluster", "topic": "Topic"}
 NO_TOPICS = "This run has no topics (clusters of labels): its labels have no embeddings, or too few of them differ."
 WORDS = "The keywords that most of its features have, and how many have each."
 
@@ -66,7 +66,7 @@ def listed(run: Opened, ids: list[int], title: str, key: str) -> None:
 
 
 def cluster_box(store: Store, kind: str) -> int | None:
-    """The choice of a cluster while the map is coloured by one of the two kinds; None for all of them."""
+    """The choice of a theme or cluster while the map is coloured by such a kind; None for all of them."""
     if kind not in queries.CLUSTERS:
         return None
     try:
@@ -77,7 +77,7 @@ def cluster_box(store: Store, kind: str) -> int | None:
     if not rows:
         sentence(NO_TOPICS if kind == "topic" else "The directions of this run form no clusters.")
         return None
-    names = {str(row["cluster"]): _cluster_name(row) for row in rows}
+    names = {str(row["cluster"]): _cluster_name(kind, row) for row in rows}
     chosen = choice_box(
         KINDS[kind],
         "cluster",
@@ -89,13 +89,17 @@ def cluster_box(store: Store, kind: str) -> int | None:
     return None if chosen == ALL else int(chosen)
 
 
-def _cluster_name(row: Mapping[str, Any]) -> str:
+def _cluster_name(kind: str, row: Mapping[str, Any]) -> str:
+    if kind == "theme" and row["keywords"]:
+        return f"{row['keywords']} ({row['n_features']})"
     return f"{row['cluster']} · {row['keywords'] or 'no keywords'} ({row['n_features']})"
 
 
 def cluster_beside(run: Opened, kind: str, cluster: int, rows: pa.Table) -> None:
     """One cluster, beside the map: its most frequent keywords, how much it fires together, its features."""
-    heading(f"{KINDS[kind]} {cluster}", f"{rows.num_rows:,} features")
+    named = {row["cluster"]: row["keywords"] for row in queries.clusters(run.store, kind).to_pylist()}
+    name = named.get(cluster) if kind == "theme" else None
+    heading(name or f"{KINDS[kind]} {cluster}", f"{rows.num_rows:,} features")
     counted = queries.cluster_keywords(run.store, kind, cluster).to_pylist()
     if counted:
         head = tag("span", "most frequent keywords", cls="term muted", help=WORDS)

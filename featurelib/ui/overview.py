@@ -2,16 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
-from featurelib import queries
+import pyarrow.compute as pc
+
+from featurelib import charts, queries
 from featurelib.schema import RunNotReady
-from featurelib.ui.kit.anchors import page_link
-from featurelib.ui.kit.elements import Number, count, number, percent, strip
+from featurelib.storage.store import Store
+from featurelib.ui.kit.anchors import link, page_link
+from featurelib.ui.kit.elements import (
+    Html,
+    Number,
+    chart,
+    count,
+    heading,
+    html,
+    number,
+    opening,
+    percent,
+    strip,
+    tag,
+)
+from featurelib.ui.kit.lists import feature_line, inline
 from featurelib.ui.kit.metrics import metric_number
 from featurelib.ui.kit.session import Opened
+from featurelib.ui.kit.theme import Colours, remembered
 
 ARCHITECTURES = {
     "batchtopk": "BatchTopK",
@@ -21,6 +38,14 @@ ARCHITECTURES = {
     "matryoshka": "Matryoshka",
 }
 TRAINED_HERE = "trained here"
+THEMES = (
+    "A theme is a region of the map of what fires features; each text belongs to the theme whose features are strongest on "
+    "it, so the shares add up to all texts with an active feature. Names are chosen as those of features are."
+)
+TITLE = 90
+"""Characters of a theme's example."""
+SMALL_MAP = 330
+"""Pixels."""
 
 
 def _of(made: Mapping[str, Any], part: str) -> dict[str, Any]:
@@ -118,6 +143,55 @@ def _reading(embedder: Mapping[str, Any]) -> str:
     return _joined(
         f"{length} tokens", f"{percent(cut / texts)} of texts are truncated" if texts and cut is not None else ""
     )
+
+
+def themes(run: Opened) -> None:
+    """What is in the corpus: its themes with their share of the texts, three features and one title each."""
+    rows = queries.themes(run.store).to_pylist()
+    if not rows:
+        return
+    heading(
+        "What is in this corpus",
+        f"{len(rows)} themes, those of most texts first",
+        help=THEMES,
+    )
+    texts = {row["text_id"]: row for row in _texts(run.store, rows)}
+    largest = max(row["share"] for row in rows)
+    html(tag("div", *(_theme(run.store, row, texts.get(row["text_id"]), largest) for row in rows), cls="themes"))
+
+
+def _texts(store: Store, themes: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The strongest text of each theme."""
+    ids = [row["text_id"] for row in themes if row["text_id"] is not None]
+    return queries.texts(store, ids).to_pylist()
+
+
+def _theme(store: Store, theme: Mapping[str, Any], text: Mapping[str, Any] | None, largest: float) -> Html:
+    """One theme as a block: its name and share, a bar, three features, a title."""
+    name = link("map.py", theme["label"], {"colour": "theme", "cluster": theme["region_id"]})
+    bar = tag("i", style=f"width:{100 * theme['share'] / largest:.1f}%")
+    head = tag("div", tag("h4", name), tag("span", percent(theme["share"]), cls="value"), cls="theme-head")
+    features = [feature_line(row["feature_id"], row["label"]) for row in theme["features"] or ()]
+    pieces: list[object] = [head, tag("div", bar, cls="theme-bar")]
+    pieces.append(tag("div", inline(features, shorten=True), cls="read-inline"))
+    if text is not None:
+        column = queries.title_column(store)
+        title = str((text.get(column) if column else None) or text["text"])
+        pieces.append(tag("p", link("text.py", opening(title, length=TITLE), {"text": text["text_id"]}), cls="muted"))
+    return tag("div", *pieces, cls="theme")
+
+
+def theme_map(run: Opened) -> None:
+    """The map of what fires features in small, with the names of its themes; it leads to the map."""
+    points = queries.layout(run.store, "firing", "theme")
+    regions = queries.regions(run.store)
+    regions = regions.filter(pc.equal(regions["level"], 0))
+
+    def draw(seen: Colours) -> Any:
+        return charts.feature_map(points, "cluster", seen, regions=regions, height=SMALL_MAP)
+
+    chart(remembered(run.store, "themes", draw), key="themes")
+    page_link("map.py", "the whole map ›")
 
 
 def numbers(run: Opened) -> None:

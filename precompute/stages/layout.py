@@ -1,29 +1,60 @@
-"""layout: decoder directions → a map of the features and a cluster for each; embeddings → a map of the texts."""
+"""layout: maps of the features (by direction, by what fires them), their regions, and a map of the texts."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import pyarrow.parquet as pq
 
-from featurelib.layout import NO_CLUSTER, Layout, Places, arrange_directions, arrange_texts, drawn_texts
-from featurelib.schema import LAYOUT, TEXT_LAYOUT, TEXTS
+from featurelib.layout import (
+    NO_CLUSTER,
+    Faithfulness,
+    FiringMeans,
+    Layout,
+    Places,
+    Regions,
+    arrange_directions,
+    arrange_firing,
+    arrange_texts,
+    drawn_texts,
+    faithfulness,
+    find_regions,
+)
+from featurelib.schema import BY_TEXT, FIRING_LAYOUT, LAYOUT, REGION_FEATURES, REGION_TEXTS, TEXT_LAYOUT, TEXTS
+from featurelib.storage.activation_rows import Rows, read_rows
 from featurelib.storage.embeddings import read_embeddings_of
 from precompute.build.job import Job, Made
 from precompute.build.stage import Stage
 
 
-def make_layout(job: Job) -> Made:
-    """Write summaries/layout.parquet and text_layout.parquet: x, y in -1 to 1 for every feature and up to 50,000 texts.
+@dataclass(frozen=True)
+class _Firing:
+    """The map of what fires features."""
 
-    Every feature, dead ones too, has a cluster as well (-1 = none). Where there are more texts, those that get a place
-    are drawn by seed and the others are in no row.
+    feature_ids: np.ndarray
+    places: Places
+    regions: Regions
+    faithful: Faithfulness
+
+
+def make_layout(job: Job) -> Made:
+    """Write the maps: x, y in -1 to 1 for every feature and up to 50,000 texts, and the regions of one of them.
+
+    Every feature, dead ones too, has a place by its direction and a cluster (-1 = none); live ones have a place by what
+    fires them, and regions. Where there are more texts, those that get a place are drawn by seed and the others are in
+    no row.
     """
-    layout = _features(job)
+    layout, of_directions = _directions(job)
+    firing = _firing(job, len(layout.xy))
+    _write_region_texts(job, firing, len(layout.xy))
     placed, n_texts = _texts(job)
     n_none = int((layout.cluster == NO_CLUSTER).sum())
     line = (
         f"{len(layout.xy):,} features placed by {layout.method}; {layout.n_clusters} clusters, {n_none:,} in none; "
-        f"{len(placed.xy):,} of {n_texts:,} texts placed by {placed.method}"
+        f"trustworthiness {of_directions.trustworthiness:.2f} by direction, {firing.faithful.trustworthiness:.2f} by what"
+        f" fires them; {len(placed.xy):,} of {n_texts:,} texts placed by {placed.method}"
     )
     return Made(
         line,
@@ -33,6 +64,8 @@ def make_layout(job: Job) -> Made:
             "seed": job.config.seed,
             "n_clusters": layout.n_clusters,
             "n_unclustered": n_none,
+            "firing_method": firing.places.method,
+            "faithfulness": {"directions": _known(of_directions), "firing": _known(firing.faithful)},
             "text_method": placed.method,
             "n_texts": n_texts,
             "n_texts_placed": len(placed.xy),
@@ -44,14 +77,18 @@ STAGE = Stage(
     name="layout",
     makes="maps of the features and of the texts",
     make=make_layout,
-    grounds="directions, embeddings and seed",
-    after=("embed", "train"),
+    grounds="directions, embeddings, activations and seed",
+    after=("embed", "train", "encode"),
     options=("seed",),
-    version=2,
+    version=3,
 )
 
 
-def _features(job: Job) -> Layout:
+def _known(measured: Faithfulness) -> dict[str, float | None]:
+    return {name: None if np.isnan(value) else round(value, 4) for name, value in measured._asdict().items()}
+
+
+def _directions(job: Job) -> tuple[Layout, Faithfulness]:
     from featurelib.sae.checkpoints import load_sae
 
     directions = load_sae(job.generation.sae_folder).W_dec.detach().cpu().numpy()
@@ -60,7 +97,71 @@ def _features(job: Job) -> Layout:
     ids = np.arange(len(layout.xy), dtype=np.int32)
     columns = [ids, layout.xy[:, 0], layout.xy[:, 1], layout.cluster]
     job.generation.write(LAYOUT, columns)
-    return layout
+    return layout, faithfulness(directions, layout.xy, job.config.seed)
+
+
+def _blocks(job: Job) -> Iterator[tuple[np.ndarray, np.ndarray, Rows]]:
+    """Each part of the activations: the ids of its texts, the row among them of each activation, the activations."""
+    for path in job.generation.parts(BY_TEXT):
+        rows = read_rows(path)
+        text_ids, places = np.unique(rows.text_ids, return_inverse=True)
+        yield text_ids, places, rows
+
+
+def _firing(job: Job, n_features: int) -> _Firing:
+    """Place the live features by what fires them, and divide that map into regions."""
+    means: FiringMeans | None = None
+    for text_ids, places, rows in _blocks(job):
+        embeddings = read_embeddings_of(job.generation, text_ids)
+        means = means or FiringMeans(n_features, embeddings.shape[1])
+        means.add(embeddings, places, rows.feature_ids, rows.activations)
+    ids, vectors = means.of_live() if means else (np.empty(0, np.int32), np.empty((0, 1), np.float32))
+    job.say(f"arranging {len(ids):,} features by the texts on which they fire")
+    placed = arrange_firing(vectors, job.config.seed)
+    job.generation.write(FIRING_LAYOUT, [ids, placed.xy[:, 0], placed.xy[:, 1]])
+    regions = find_regions(placed.xy, job.config.seed)
+    levels = np.repeat(np.arange(len(regions.of_points), dtype=np.int32), len(ids))
+    numbers = regions.of_points.ravel()
+    job.generation.write(REGION_FEATURES, [levels, numbers, np.tile(ids, len(regions.of_points))])
+    return _Firing(ids, placed, regions, faithfulness(vectors, placed.xy, job.config.seed))
+
+
+def _write_region_texts(job: Job, firing: _Firing, n_features: int) -> None:
+    """Write the region of each text at each level, and how strong it is there."""
+    weights = _feature_weights(job, n_features)
+    region = np.zeros((len(firing.regions.of_points), n_features), np.int64)
+    region[:, firing.feature_ids] = firing.regions.of_points
+    found: list[list[np.ndarray]] = [[np.empty(0, np.int32), np.empty(0, np.int64), np.empty(0, np.float32)]]
+    levels = [np.empty(0, np.int32)]
+    for level, of_features in enumerate(region):
+        n_regions, columns = int(of_features.max(initial=0)) + 1, []
+        for text_ids, places, rows in _blocks(job):
+            strengths = np.bincount(
+                places * n_regions + of_features[rows.feature_ids],
+                rows.activations * weights[rows.feature_ids],
+                len(text_ids) * n_regions,
+            ).reshape(len(text_ids), n_regions)
+            columns.append([strengths.argmax(axis=1).astype(np.int32), text_ids, strengths.max(axis=1)])
+        if columns:
+            ids, text_ids, strength = (np.concatenate(column) for column in zip(*columns, strict=True))
+            order = np.lexsort((text_ids, -strength, ids))
+            found.append([ids[order], text_ids[order], strength[order].astype(np.float32)])
+            levels.append(np.full(len(order), level, np.int32))
+    job.generation.write(
+        REGION_TEXTS, [np.concatenate(levels), *(np.concatenate(column) for column in zip(*found, strict=True))]
+    )
+
+
+def _feature_weights(job: Job, n_features: int) -> np.ndarray:
+    """What an activation of each feature counts for: ln(1/density) divided by its largest, float64 [n_features]."""
+    largest, n_fires = np.zeros(n_features), np.zeros(n_features)
+    for _, _, rows in _blocks(job):
+        np.maximum.at(largest, rows.feature_ids, rows.activations)
+        n_fires += np.bincount(rows.feature_ids, minlength=n_features)
+    n_texts = max(pq.read_metadata(job.generation.need(TEXTS)).num_rows, 1)
+    with np.errstate(divide="ignore"):
+        telling = -np.log(np.maximum(n_fires, 1) / n_texts)
+    return np.divide(telling, largest, out=np.zeros(n_features), where=largest > 0)
 
 
 def _texts(job: Job) -> tuple[Places, int]:

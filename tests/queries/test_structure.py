@@ -69,7 +69,7 @@ def test_without_label_vectors_there_are_no_clusters_and_the_reason_is_kept(tmp_
     assert made.generation.done("families").facts["no_keyword_clusters"] == "the labels have no vectors"
     store = open_store(made.generation)
     assert queries.clusters(store, "topic").num_rows == 0
-    assert set(queries.topic_layout(store)["cluster"].to_pylist()) == {-1}
+    assert set(queries.layout(store, kind="topic")["cluster"].to_pylist()) == {-1}
 
 
 def test_two_builds_give_the_same_bytes(made: NumpyRun, tmp_path: Path) -> None:

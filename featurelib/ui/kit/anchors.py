@@ -1,8 +1,8 @@
 """Links inside HTML: many of them in one element, such as a table, and none of them loads the page anew.
 
-A plain link in HTML would load the whole application again. The one script of this project hands a click on it to
-Streamlit's own handling of the Back button. Streamlit runs it (st.html with unsafe_allow_javascript), and the server's
-content policy admits it by its hash (`guard`) and no other.
+A plain link in HTML would load the whole application again. The project's script hands a click on it to Streamlit's
+own handling of the Back button; its second part names the regions of a map by its zoom. Streamlit runs it (st.html with
+unsafe_allow_javascript), and the server's content policy admits it by its hash (`guard`) and no other.
 """
 
 from __future__ import annotations
@@ -18,10 +18,14 @@ from featurelib.ui.kit.address import address
 from featurelib.ui.kit.elements import Html, html, tag
 
 
+SCRIPTS = ("anchors.js", "map_names.js")
+
+
 @cache
 def script_element() -> str:
     """Return the script as HTML, for the page and for the hash in the server's policy."""
-    return f"<script>{Path(__file__).with_name('js').joinpath('anchors.js').read_text(encoding='utf-8')}</script>"
+    folder = Path(__file__).with_name("js")
+    return f"<script>{''.join((folder / name).read_text(encoding='utf-8') for name in SCRIPTS)}</script>"
 
 
 def follow_links() -> None:

@@ -24,23 +24,31 @@ class Colours:
     """From little to much."""
     palette: tuple[str, ...]
     """For kinds, in turn."""
+    text: str
+    """Words on a chart."""
+    veil: str
+    """Behind words on a chart, so that points do not run through them."""
 
 
 LIGHT = Colours(
     accent="#3a7866",
     scale=("#cfe3da", "#a6cbbe", "#6aa593", "#3b7b69", "#1b4f41", "#0e392e"),
     palette=("#3a7866", "#b0792c", "#4d6fa3", "#9a5a7f", "#6b7d3a", "#8a6a55", "#5b8f9c", "#7a68a6"),
+    text="#1d2a26",
+    veil="rgba(255,255,255,0.72)",
 )
 DARK = Colours(
     accent="#76b39d",
     scale=("#275043", "#397866", "#5aa08b", "#8dc7b4", "#abd9c9", "#dff3eb"),
     palette=("#76b39d", "#d3a35c", "#86a6d6", "#c98db0", "#a7b872", "#bf9f89", "#87bcc9", "#a99ad4"),
+    text="#eef4f1",
+    veil="rgba(20,25,28,0.66)",
 )
 
 FOLDER = Path(__file__).with_name("css")
 SHEETS = (
     "base", "tables", "reading", "highlight", "text_input", "audit", "fidelity", "evaluation", "families", "matching",
-    "similar", "slices", "grid", "steering", "intervene", "textmap", "logits",
+    "similar", "slices", "grid", "steering", "intervene", "textmap", "logits", "themes",
 )  # fmt: skip
 """The files of the folder css, in the order of the cascade: what all pages have first, then one for each subject."""
 

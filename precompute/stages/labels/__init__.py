@@ -1,4 +1,4 @@
-"""labels: keywords → a label for every feature, chosen by evidence, and how well it predicts firing.
+"""labels: keywords → a label for every feature and region, chosen by evidence, and how well labels predict firing.
 
 Candidates come from the naming texts, a label is chosen on the choosing texts (featurelib.labels.choice), and both it
 and the baseline's label are measured, once, on the label test texts (featurelib.labels.split). What predicts is either
@@ -12,11 +12,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
 import pyarrow.parquet as pq
 
 from featurelib.labels.choice import Choice, Weighed, share_out
 from featurelib.labels.keybert import unit
-from featurelib.labels.keywords import Keyword, label_keywords, short_label
+from featurelib.labels.keywords import Keyword, label_keywords
 from featurelib.labels.keywords import label as keyword_label
 from featurelib.labels.split import TESTING
 from featurelib.sae.checkpoints import load_sae
@@ -27,13 +28,17 @@ from featurelib.schema import (
     KEYWORDS,
     LABEL_VECTORS,
     LABELS,
+    NAME_COVERAGE,
+    NAME_FAILURES,
 )
+from featurelib.storage.embeddings import read_embeddings_of
 from featurelib.storage.runs import Generation
 from precompute.build.embedded_strings import EmbeddedStrings
 from precompute.build.job import Job, Made
 from precompute.build.stage import Stage
-from precompute.stages.labels.candidates import MOST_BY_KEYWORDS, TOKENS, TOP_TEXTS, Candidates, embed_candidates
+from precompute.stages.labels.candidates import TOKENS, TOP_TEXTS, Candidates, embed_candidates
 from precompute.stages.labels.choices import SHOWN, find_choices
+from precompute.stages.labels.coverage import Standing
 from precompute.stages.labels.fidelity import (
     BASELINE,
     OURS,
@@ -46,6 +51,7 @@ from precompute.stages.labels.fidelity import (
 )
 from precompute.stages.labels.fired_words import TokenWord, read_token_words, token_names
 from precompute.stages.labels.label_texts import LabelTexts, sample_texts
+from precompute.stages.labels.region_labels import RegionTexts, write_regions
 
 STRINGS_AT_ONCE = 256
 SECONDS_PER_TOP_TEXT = 0.01
@@ -62,17 +68,23 @@ def make_labels(job: Job) -> Made:
     is_token_run = job.config.has_tokens
     token_words = read_token_words(generation, texts.naming.text_ids, n_features) if is_token_run else {}
     candidates = Candidates(job, texts.naming, baseline_keywords, token_words)
-    vectors = embed_candidates(job, candidates, n_features) if job.config.has_embedder else None
+    regions = RegionTexts(job, texts)
+    of_regions = regions.candidates(candidates)
+    further = {phrase for phrases in of_regions for phrase in phrases}
+    vectors = embed_candidates(job, candidates, n_features, further) if job.config.has_embedder else None
     choices = find_choices(job, texts, candidates, vectors, n_features)
     labels = {
-        OURS: _choose_labels(choices, baseline_keywords, token_words, n_features),
+        OURS: _choose_labels(choices, token_words, n_features),
         BASELINE: [_baseline_label(baseline_keywords.get(feature_id, ())) for feature_id in range(n_features)],
     }
     _write_labels(generation, labels[OURS])
     counts = _write_evidence(job, choices, labels[OURS], vectors)
+    counts["n_regions_named"] = write_regions(job, regions, of_regions, None if is_token_run else vectors)
     _write_vectors(generation, labels[OURS], vectors)
-    measured = measure_labels(job, texts, labels, None if job.config.has_tokens else vectors)
+    meaning = None if is_token_run else vectors
+    measured = measure_labels(job, texts, labels, meaning)
     generation.write_rows(FIDELITY, [row for rows in measured.values() for row in rows])
+    _write_standing(job, texts, labels, meaning)
     return _made(job, texts, labels, measured, counts)
 
 
@@ -81,9 +93,9 @@ STAGE = Stage(
     makes="a label for every feature and how well it predicts firing",
     make=make_labels,
     grounds="keywords, texts and SAE",
-    after=("embed", "train", "summarise", "keywords"),
+    after=("embed", "train", "summarise", "keywords", "layout"),
     options=("seed",),
-    version=2,
+    version=3,
     seconds=lambda workload: SECONDS_PER_TOP_TEXT * workload.n_top_texts,
 )
 
@@ -108,30 +120,36 @@ def _baseline_label(keywords: Sequence[Keyword]) -> Label:
 
 
 def _choose_labels(
-    choices: dict[int, Choice],
-    baseline_keywords: dict[int, list[Keyword]],
-    token_words: dict[int, list[TokenWord]],
-    n_features: int,
+    choices: dict[int, Choice], token_words: dict[int, list[TokenWord]], n_features: int
 ) -> list[Label]:
-    """Every feature's label; one without evidence has the baseline's, or that of its next keywords.
+    """Every feature's label; one without evidence has none.
 
     In a token run the words on which a feature fires come before all, where a few of them hold enough.
     """
     by_tokens = {feature_id: names for feature_id, words in token_words.items() if (names := token_names(words))}
     by_evidence = {feature_id: choice.alternatives for feature_id, choice in choices.items() if choice.alternatives}
-    alternatives = by_evidence | by_tokens
-    for feature_id, keywords in baseline_keywords.items():
-        if feature_id not in alternatives:
-            later = (label_keywords(keywords[start:MOST_BY_KEYWORDS]) for start in range(1, MOST_BY_KEYWORDS))
-            shortened = map(short_label, (label_keywords(keywords), *later))
-            alternatives[feature_id] = [(0.0, name) for name in shortened if name]
-    shared_out = share_out(alternatives)
-    labels = []
-    for feature_id in range(n_features):
-        found = TOKENS if feature_id in by_tokens else EVIDENCE if feature_id in by_evidence else None
-        source = found or _baseline_label(baseline_keywords.get(feature_id, ())).source
-        labels.append(Label(shared_out.get(feature_id, []), source if feature_id in shared_out else NONE))
-    return labels
+    shared_out = share_out(by_evidence | by_tokens)
+    sources = dict.fromkeys(by_evidence, EVIDENCE) | dict.fromkeys(by_tokens, TOKENS)
+    return [
+        Label(shared_out.get(feature_id, []), sources.get(feature_id, NONE)) for feature_id in range(n_features)
+    ]
+
+
+def _write_standing(
+    job: Job, texts: LabelTexts, labels: dict[str, list[Label]], vectors: EmbeddedStrings | None
+) -> None:
+    """Write how many texts hold the labels, and on which ours fail."""
+    standing = Standing(job, texts, labels)
+    coverage = [row for method, of_method in labels.items() for row in standing.coverage(method, of_method)]
+    job.generation.write_rows(NAME_COVERAGE, coverage)
+    resemble = None
+    if vectors is not None:
+        units = unit(read_embeddings_of(job.generation, texts.samples[TESTING].text_ids))
+
+        def resemble(keywords: list[str]) -> np.ndarray:
+            return np.asarray(units @ vectors.units(keywords).mean(axis=0))
+
+    job.generation.write_rows(NAME_FAILURES, list(standing.failures(labels[OURS], resemble)))
 
 
 class _EvidenceRow(NamedTuple):

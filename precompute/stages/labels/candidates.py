@@ -2,19 +2,20 @@
 
 A feature's candidates are the baseline's best keywords, the phrases that set the texts it fires on apart, and those
 phrases of its texts whose own embedding has the largest pre-activation; in a token run the words on which it fires
-too. Each distinct one is embedded once, in parts of
-4,096 under work/labels, so that a killed run loses at most one of them.
+too. All are written as the texts write them. Each distinct one is embedded once, in parts of 4,096 under work/labels,
+so that a killed run loses at most one of them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 
 from featurelib.labels.choice import Candidate
 from featurelib.labels.keywords import Keyword, is_short, label_keywords
 from featurelib.labels.phrases import Phrases, TextWords
+from featurelib.labels.spelling import Spelling
 from featurelib.labels.words import repeats
 from featurelib.language.guess import AUTO, Languages, find_languages
 from featurelib.sae.model import SAE
@@ -52,6 +53,7 @@ class Candidates:
         self._naming, self._baseline_keywords, self._token_words = naming, baseline_keywords, token_words
         texts = read_texts(job.generation, naming.text_ids)
         self._phrases = Phrases(TextWords.read(texts, _languages(job, texts)))
+        self._spelling = Spelling(texts)
 
     def by_contrast(self, feature_id: int, most: int) -> list[str]:
         """Return the phrases that set a feature's texts apart, the greatest contrast first."""
@@ -60,8 +62,12 @@ class Candidates:
         if len(rows) > TEXTS_READ:
             spread = np.unique(np.linspace(0, len(rows) - 1, TEXTS_READ).astype(np.int64))
             rows, activations = rows[spread], activations[spread]
+        return self.of_texts(rows, activations, most)
+
+    def of_texts(self, rows: np.ndarray, activations: np.ndarray, most: int) -> list[str]:
+        """Return the phrases that set some naming texts apart, which count by `activations`."""
         phrases = self._phrases.candidates(rows, activations, most) if len(rows) else []
-        return [scored.phrase for scored in phrases if not repeats(scored.phrase)]
+        return [self._spelling(scored.phrase) for scored in phrases if not repeats(scored.phrase)]
 
     def by_baseline(self, feature_id: int) -> list[str]:
         """Return the baseline's best keywords and those of its label."""
@@ -73,11 +79,15 @@ class Candidates:
         """Return the words on which a feature of a token run fires."""
         return [word.word for word in self._token_words.get(feature_id, ())]
 
+    def by_keywords(self, feature_id: int) -> list[str]:
+        """Return those of the baseline's keywords that a label may consist of."""
+        keywords = map(self._spelling, self.by_baseline(feature_id))
+        return [keyword for keyword in keywords if is_short([keyword]) and not repeats(keyword)]
+
     def of(self, feature_id: int, vectors: EmbeddedStrings | None, sae: SAE | None) -> list[Candidate]:
         """Return all candidates of a feature, each once; without vectors none is found by its pre-activation."""
-        baseline = (keyword for keyword in self.by_baseline(feature_id) if is_short([keyword]) and not repeats(keyword))
         origins = dict.fromkeys(self.by_tokens(feature_id), TOKENS)
-        origins |= {keyword: TOP_TEXTS for keyword in baseline if keyword not in origins}
+        origins |= {keyword: TOP_TEXTS for keyword in self.by_keywords(feature_id) if keyword not in origins}
         phrases = self.by_contrast(feature_id, LOOKED_THROUGH if vectors else MOST_BY_CONTRAST)
         # Where phrases that repeat a word are left out, the first 400 give more than the first 40 gave: not embedded.
         phrases = [phrase for phrase in phrases if vectors is None or phrase in vectors]
@@ -103,13 +113,13 @@ def _linear_term(sae: SAE, x: np.ndarray, feature_id: int) -> np.ndarray:
     return (sae.normalise(x) @ sae.W_enc[:, feature_id]).numpy()
 
 
-def embed_candidates(job: Job, candidates: Candidates, n_features: int) -> EmbeddedStrings:
-    """Embed every feature's candidates with the run's embedder and prompt, rounded as its embeddings are stored."""
+def embed_candidates(job: Job, candidates: Candidates, n_features: int, further: Iterable[str]) -> EmbeddedStrings:
+    """Embed every feature's candidates and further ones with the run's embedder and prompt, rounded as it rounds."""
 
     def embed(strings: list[str], on_batch: Callable[[int], None]) -> np.ndarray:
         return job.config.open_embedder().embed(strings, on_batch=on_batch).astype(job.config.embedding_dtype)
 
-    strings = find_strings(job, candidates, n_features)
+    strings = sorted({*find_strings(job, candidates, n_features), *further}, key=lambda string: (len(string), string))
     return embed_in_parts(job, "labels", "candidates", strings, embed, STRINGS_PER_PART)
 
 
@@ -129,6 +139,7 @@ def find_strings(job: Job, candidates: Candidates, n_features: int) -> list[str]
                     of_part |= {
                         *candidates.by_contrast(feature_id, MOST_BY_CONTRAST),
                         *candidates.by_baseline(feature_id),
+                        *candidates.by_keywords(feature_id),
                         *candidates.by_tokens(feature_id),
                     }
                 files.write_json(path, sorted(of_part))

@@ -6,15 +6,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
-from featurelib.labels.choice import Candidate, Choice, Evidence, Weighed, choose, short_list
+from featurelib.labels.choice import Candidate, Choice, Evidence, Weighed, choose
 from featurelib.labels.keybert import unit
 from featurelib.labels.split import CHOOSING, NAMING
 from featurelib.labels.words import TextsContaining
 from featurelib.sae.checkpoints import load_sae
-from featurelib.schema import NEIGHBOUR_ROWS
 from featurelib.storage import files
 from featurelib.storage.embeddings import read_embeddings_of
 from featurelib.storage.runs import Generation
@@ -25,27 +22,29 @@ from precompute.stages.labels.candidates import Candidates, find_strings
 from precompute.stages.labels.label_texts import LabelTexts, TextSample
 
 FEATURES_PER_PART = 128
-NEAREST = 10
-"""Nearest features that a label is told apart from."""
 SHOWN = 12
 """Candidates of a feature that are kept with their evidence."""
 
 
 @dataclass(frozen=True)
-class _Ground:
+class Ground:
     """A sample of texts with all that evidence is drawn from."""
 
     sample: TextSample
     units: np.ndarray | None
     containing: TextsContaining
 
-    def evidence(
-        self, feature_id: int, nearest: Sequence[int], keywords: Sequence[str], units: np.ndarray | None
-    ) -> Evidence:
-        """What the sample says about a feature's candidates."""
+    @classmethod
+    def read(cls, generation: Generation, sample: TextSample, keywords: Iterable[str], *, with_units: bool) -> Ground:
+        """Read the texts of a sample and look for the words of keywords in them."""
+        units = unit(read_embeddings_of(generation, sample.text_ids)) if with_units else None
+        return cls(sample, units, TextsContaining(read_texts(generation, sample.text_ids), keywords))
+
+    def evidence(self, number: int, keywords: Sequence[str], units: np.ndarray | None) -> Evidence:
+        """What the sample says about the candidates of a feature, or of whatever has this number in it."""
         contains = np.stack([self.containing(keyword) for keyword in keywords]).astype(np.float32)
         cosines = None if units is None or self.units is None else units @ self.units.T
-        return Evidence(cosines, contains, self.sample.fires(feature_id), self.sample.fires(feature_id, *nearest))
+        return Evidence(cosines, contains, self.sample.activations_of(number))
 
 
 def find_choices(
@@ -53,8 +52,8 @@ def find_choices(
 ) -> dict[int, Choice]:
     """The labels that each feature may have, by feature_id.
 
-    A feature without candidates is left out. One that fires on no choosing text, or has no naming text among its top
-    texts, has no alternatives: nothing tells its candidates apart.
+    A feature without candidates is left out. One without a naming text among its top texts has no alternatives: its
+    candidates come from the texts on which it would be tested.
     """
     chooser: _Chooser | None = None
     choices: dict[int, Choice] = {}
@@ -78,49 +77,28 @@ class _Chooser:
     def __init__(
         self, job: Job, texts: LabelTexts, candidates: Candidates, vectors: EmbeddedStrings | None, n_features: int
     ) -> None:
-        self._candidates, self._vectors = candidates, vectors
-        self._n_choosing, self._n_naming = texts.samples[CHOOSING].n_fires(), texts.n_naming
+        self._candidates, self._vectors, self._n_naming = candidates, vectors, texts.n_naming
         self._sae = load_sae(job.generation.sae_folder) if vectors else None
-        self._nearest = _read_nearest(job.generation, n_features)
         strings = vectors.strings if vectors else find_strings(job, candidates, n_features)
         # in a token run names are chosen by the words of its texts: cosines of hidden states say little about meaning
         with_units = vectors is not None and not job.config.has_tokens
-        self._grounds = _read_grounds(job.generation, texts, strings, with_units=with_units)
+        self._grounds = {
+            split: Ground.read(job.generation, texts.samples[split], strings, with_units=with_units)
+            for split in (NAMING, CHOOSING)
+        }
 
     def __call__(self, feature_id: int) -> Choice | None:
         candidates = self._candidates.of(feature_id, self._vectors, self._sae)
         if not candidates:
             return None
         # Without a naming text, the keywords come from texts of the other sets (see the stage keywords).
-        if not self._n_choosing[feature_id] or not self._n_naming[feature_id]:
+        if not self._n_naming[feature_id]:
             return Choice([], [Weighed(*candidate, None, None) for candidate in candidates[:SHOWN]])
-        naming = self._evidence(NAMING, feature_id, candidates)
-        places = short_list(naming)
-        listed = [candidates[place] for place in places]
-        return choose(listed, naming.take(places), self._evidence(CHOOSING, feature_id, listed))
+        naming, choosing = (self._evidence(split, feature_id, candidates) for split in (NAMING, CHOOSING))
+        return choose(candidates, naming, choosing)
 
     def _evidence(self, split: str, feature_id: int, candidates: Sequence[Candidate]) -> Evidence:
         keywords = [candidate.keyword for candidate in candidates]
         units = self._vectors.units(keywords) if self._vectors else None
-        return self._grounds[split].evidence(feature_id, self._nearest[feature_id], keywords, units)
+        return self._grounds[split].evidence(feature_id, keywords, units)
 
-
-def _read_grounds(
-    generation: Generation, texts: LabelTexts, strings: Iterable[str], *, with_units: bool
-) -> dict[str, _Ground]:
-    grounds = {}
-    for split in (NAMING, CHOOSING):
-        sample = texts.samples[split]
-        units = unit(read_embeddings_of(generation, sample.text_ids)) if with_units else None
-        grounds[split] = _Ground(sample, units, TextsContaining(read_texts(generation, sample.text_ids), strings))
-    return grounds
-
-
-def _read_nearest(generation: Generation, n_features: int) -> list[list[int]]:
-    """The ten features whose directions are nearest to each feature's."""
-    rows = pq.read_table(generation.need(NEIGHBOUR_ROWS), columns=["feature_id", "rank", "neighbour_id"])
-    rows = rows.filter(pc.less_equal(rows["rank"], NEAREST))
-    nearest: list[list[int]] = [[] for _ in range(n_features)]
-    for feature_id, neighbour_id in zip(rows["feature_id"].to_pylist(), rows["neighbour_id"].to_pylist(), strict=True):
-        nearest[feature_id].append(neighbour_id)
-    return nearest

@@ -62,7 +62,7 @@ def measure_labels(
         for method, of_method in labels.items():
             agreements: dict[str, list[Agreement]] = {predictor: [] for predictor in predictors}
             for feature_id, label in enumerate(of_method):
-                fires = sample.fires(feature_id)
+                fires = sample.activations_of(feature_id) > 0
                 for predictor, predict in predictors.items() if label.keywords else ():
                     known = measurable[feature_id]
                     agreement = auroc_and_ap(predict(label.keywords)[None], fires) if known else UNKNOWN

@@ -42,12 +42,11 @@ class TextSample:
         """Return where a feature's rows and activations are."""
         return slice(self.starts[feature_id], self.starts[feature_id + 1])
 
-    def fires(self, *feature_ids: int) -> np.ndarray:
-        """Return on which texts any of the features fires, bool [n]."""
-        mask = np.zeros(self.n, bool)
-        for feature_id in feature_ids:
-            mask[self.rows[self.of(feature_id)]] = True
-        return mask
+    def activations_of(self, feature_id: int) -> np.ndarray:
+        """Return a feature's activation on every text, float32 [n]; 0 where it does not fire."""
+        activations = np.zeros(self.n, np.float32)
+        activations[self.rows[self.of(feature_id)]] = self.activations[self.of(feature_id)]
+        return activations
 
     def n_fires(self) -> np.ndarray:
         """Return on how many texts each feature fires, int64 [n_features]."""

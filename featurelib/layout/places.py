@@ -75,6 +75,15 @@ def cluster_vectors(vectors: np.ndarray, seed: int = 0) -> np.ndarray:
     return find_clusters(_umap(units, seed, CLUSTER_AXES, 0.0))
 
 
+def arrange_firing(means: np.ndarray, seed: int = 0) -> Places:
+    """Lay out what fires features (float [n, d], see FiringMeans) so that features of like texts lie near each other.
+
+    UMAP, principal axes or a line, as for directions.
+    """
+    units = _units(np.asarray(means, dtype=np.float32))
+    return Places(*_small_places(units)) if _is_small(units) else Places(_framed(_umap(units, seed, 2, 0.1)), "UMAP")
+
+
 def arrange_texts(embeddings: np.ndarray, seed: int = 0) -> Places:
     """Lay out embeddings (float [n_texts, d]) so that texts with a large cosine lie near each other.
 

@@ -1,0 +1,68 @@
+"""Questions about a feature's name: how many texts hold it, where it fails, and how sure of it one may be."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import pyarrow as pa
+
+from featurelib.queries.features import Feature
+from featurelib.schema import NAME_COVERAGE, NAME_FAILURES
+from featurelib.storage.store import Store
+
+RARE = 10
+"""A feature that fires on fewer texts is too rare for its name to be judged."""
+RELIABLE, FAIR = 0.8, 0.65
+"""The lower ends of the AUROC's interval from which a name is called reliable, and fair."""
+
+
+class Coverage(NamedTuple):
+    """How many of a feature's strongest label test texts hold a part of its name."""
+
+    n_strongest: int
+    n_holding: int
+
+
+def coverage(store: Store, feature_id: int) -> Coverage | None:
+    """Return the coverage of a feature's name; None where it has none, or was named by an older version."""
+    if not store.has(NAME_COVERAGE):
+        return None
+    rows = store.look_up(
+        """
+        select n_strongest, n_holding
+        from name_coverage
+        where feature_id = $feature_id and method = 'ours'
+        order by feature_id""",
+        feature_id=feature_id,
+    ).to_pylist()
+    return Coverage(**rows[0]) if rows else None
+
+
+def name_failures(store: Store, feature_id: int) -> pa.Table | None:
+    """Return the label test texts on which a name fails, by kind and rank; None where they are not known.
+
+    Columns: kind (featurelib.schema.records), rank, text_id, cosine (of the text to the name; null without an embedder),
+    n_held (parts of the name that the text holds).
+    """
+    if not store.has(NAME_FAILURES):
+        return None
+    return store.look_up(
+        """
+        select kind, rank, text_id, cosine, n_held
+        from name_failures
+        where feature_id = $feature_id
+        order by kind, rank""",
+        feature_id=feature_id,
+    )
+
+
+def how_sure(feature: Feature, auroc_low: float | None) -> str:
+    """Return in a word how sure a feature's name is: reliable, fair, weak, too rare to judge, no name.
+
+    `auroc_low` is the lower end of the interval of the AUROC with which the name predicts firing on label test texts.
+    """
+    if feature.label_source in ("none", "not yet"):
+        return "no name"
+    if feature.n_active < RARE or auroc_low is None:
+        return "too rare to judge"
+    return "reliable" if auroc_low >= RELIABLE else "fair" if auroc_low >= FAIR else "weak"

@@ -1,0 +1,119 @@
+"""Labels of the map's regions, found as those of features: the texts of a region stand for those on which it fires."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pyarrow.parquet as pq
+
+from featurelib.labels.choice import Candidate, choose, share_out
+from featurelib.labels.keywords import SEPARATOR
+from featurelib.labels.split import CHOOSING, NAMING, TESTING
+from featurelib.labels.words import TextsContaining
+from featurelib.schema import FIRING_LAYOUT, REGION_FEATURES, REGION_TEXTS, REGIONS, TEXTS
+from featurelib.storage.texts import read_texts
+from precompute.build.embedded_strings import EmbeddedStrings
+from precompute.build.job import Job
+from precompute.stages.labels.candidates import ACTIVE_TEXTS, MOST_BY_CONTRAST, Candidates
+from precompute.stages.labels.choices import Ground
+from precompute.stages.labels.label_texts import LabelTexts, TextSample
+
+STRONGEST = 20
+"""Label test texts of which coverage is the share."""
+
+
+class RegionTexts:
+    """The regions of all levels, numbered one level after the other, and their texts in each set of texts."""
+
+    def __init__(self, job: Job, texts: LabelTexts) -> None:
+        rows = pq.read_table(job.generation.need(REGION_TEXTS)).to_pandas()
+        features = pq.read_table(job.generation.need(REGION_FEATURES)).to_pandas()
+        self.features = features
+        regions = features[["level", "region_id"]].drop_duplicates().sort_values(["level", "region_id"])
+        self.keys = [(int(level), int(region_id)) for level, region_id in regions.itertuples(index=False)]
+        number = {key: place for place, key in enumerate(self.keys)}
+        numbers = np.array([number[key] for key in zip(rows["level"], rows["region_id"], strict=True)], np.int64)
+        self.n_texts = np.bincount(numbers, minlength=len(self.keys))
+        columns = numbers, rows["text_id"].to_numpy(), rows["strength"].to_numpy()
+        self.naming = _sample(texts.naming.text_ids, *columns, len(self.keys))
+        self.samples = {
+            split: _sample(sample.text_ids, *columns, len(self.keys)) for split, sample in texts.samples.items()
+        }
+
+    def candidates(self, candidates: Candidates) -> list[list[str]]:
+        """Return the phrases that set each region's naming texts apart."""
+        phrases = []
+        for number in range(len(self.keys)):
+            own = self.naming.of(number)
+            phrases.append(candidates.of_texts(self.naming.rows[own], self.naming.activations[own], MOST_BY_CONTRAST))
+        return phrases
+
+
+def _sample(
+    text_ids: np.ndarray, regions: np.ndarray, texts: np.ndarray, strengths: np.ndarray, n_regions: int
+) -> TextSample:
+    """The regions of some texts; within each the strongest come first, as they do in the table."""
+    place = np.minimum(np.searchsorted(text_ids, texts), max(len(text_ids) - 1, 0))
+    inside = text_ids[place] == texts if len(text_ids) else np.zeros(len(texts), bool)
+    regions, rows, strengths = regions[inside], place[inside], strengths[inside]
+    order = np.argsort(regions, kind="stable")
+    starts = np.searchsorted(regions[order], np.arange(n_regions + 1))
+    return TextSample(text_ids, starts, rows[order], strengths[order])
+
+
+def write_regions(
+    job: Job, regions: RegionTexts, phrases: Sequence[Sequence[str]], vectors: EmbeddedStrings | None
+) -> int:
+    """Write the table of regions with their labels; returns how many have one."""
+    alternatives = _alternatives(job, regions, phrases, vectors)
+    labels: dict[int, list[str]] = {}
+    for level in {level for level, _ in regions.keys}:
+        own = [number for number, key in enumerate(regions.keys) if key[0] == level]
+        labels |= share_out({number: alternatives[number] for number in own if alternatives.get(number)})
+    sample = regions.samples[TESTING]
+    containing = TextsContaining(
+        read_texts(job.generation, sample.text_ids), {keyword for label in labels.values() for keyword in label}
+    )
+    n_texts = pq.read_metadata(job.generation.need(TEXTS)).num_rows
+    places = pq.read_table(job.generation.need(FIRING_LAYOUT)).to_pandas().set_index("feature_id")
+    rows = []
+    for number, (level, region_id) in enumerate(regions.keys):
+        of_region = regions.features.query("level == @level and region_id == @region_id")["feature_id"]
+        strongest = sample.rows[sample.of(number)][:STRONGEST]
+        holding = np.zeros(sample.n, bool)
+        for keyword in labels.get(number, ()):
+            holding |= containing(keyword)
+        x, y = places.loc[of_region, ["x", "y"]].median()
+        label = SEPARATOR.join(labels[number]) if number in labels else None
+        n_own = int(regions.n_texts[number])
+        parent = _parent(regions, level, int(of_region.iloc[0]))
+        numbers = (len(of_region), n_own, n_own / n_texts, len(strongest), int(holding[strongest].sum()))
+        rows.append((level, region_id, parent, label, x, y, *numbers))
+    job.generation.write_rows(REGIONS, rows)
+    return len(labels)
+
+
+def _parent(regions: RegionTexts, level: int, feature_id: int) -> int | None:
+    """The region of the next coarser level that a feature lies in."""
+    coarser = regions.features.query("level == @level - 1 and feature_id == @feature_id")["region_id"]
+    return int(coarser.iloc[0]) if len(coarser) else None
+
+
+def _alternatives(
+    job: Job, regions: RegionTexts, phrases: Sequence[Sequence[str]], vectors: EmbeddedStrings | None
+) -> dict[int, list[tuple[float, list[str]]]]:
+    """The labels that each region may have."""
+    distinct = {phrase for of_region in phrases for phrase in of_region}
+    grounds = {
+        split: Ground.read(job.generation, regions.samples[split], distinct, with_units=vectors is not None)
+        for split in (NAMING, CHOOSING)
+    }
+    found = {}
+    for number, of_region in enumerate(phrases):
+        if of_region:
+            units = vectors.units(of_region) if vectors else None
+            naming, choosing = (grounds[split].evidence(number, of_region, units) for split in (NAMING, CHOOSING))
+            candidates = [Candidate(phrase, ACTIVE_TEXTS) for phrase in of_region]
+            found[number] = choose(candidates, naming, choosing).alternatives
+    return found
