@@ -7,7 +7,8 @@ from the run's Parquet files with scikit-learn, sharing no code with featurelib.
 and the thesis' own choice of three keywords apart):
 
 - stray words: of all words of the names, the share that stands in at most one of the feature's twenty top texts (of all
-  texts), as whole words of any case, a plural like its singular (not with --exact); and the same among features that fire on ten texts or more;
+  texts), as whole words of any case, a plural like its singular (not with --exact); and the same among features that
+  fire on ten texts or more;
 - stray parts: the same of the parts of names, each of which a text must hold whole;
 - coverage: the share of a feature's twenty strongest label test texts that hold any word of its name, or any whole part
   of it, over features that fire on one or more of them;

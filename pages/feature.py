@@ -56,14 +56,11 @@ def test_box() -> None:
             header.verdict(ui.live().pre_activation(opened.generation.path, typed, feature_id))
 
 
-header.feature_head(opened.name, feature, last=last, drawn=drawn)
+header.feature_head(opened.name, feature, header.judge(store, feature), last=last, drawn=drawn)
 with ui.section():
     explanation.explained(queries.explanation(store, feature_id))
 with ui.section():
-    fidelity.name(store, feature)
-with ui.section():
     flags.flags(queries.feature_audit(store, feature_id).to_pylist())
-header.feature_strip(feature)
 shown_texts: drawing.Drawing | None = None
 texts, beside = st.columns([2.1, 1], gap="large")
 
@@ -76,6 +73,9 @@ with texts, ui.section():
         shown_texts = top_texts.texts(opened, feature, columns)
 
 with beside:
+    with ui.section():
+        fidelity.name(store, feature)
+    header.feature_numbers(feature)
     if not feature.dead:
         with ui.section():
             ui.heading("Activation", f"{ui.count(feature.n_active)} texts", help=header.HISTOGRAM)

@@ -22,13 +22,13 @@ COLOURS = {
     "topic": "Topics",
 }
 COLOUR_HELP = (
-    "Themes are the coarsest regions of the map of what fires features (Ward). Clusters are dense groups of directions, "
-    "topics dense groups of the features' labels as the embedder reads them (HDBSCAN after UMAP to 5 axes, both); "
-    "features of no group are grey."
+    "Themes are the coarsest regions of the map of what fires features (Ward). Clusters are dense groups of "
+    "directions, topics dense groups of the features' labels as the embedder reads them (HDBSCAN after UMAP to 5 axes, "
+    "both); features of no group are grey."
 )
 LAYOUT_HELP = (
-    "Features are near each other where the texts on which they fire are alike (UMAP of their mean embeddings, weighted by "
-    "activation), or where their decoder directions are (UMAP on cosine)."
+    "Features are near each other where the texts on which they fire are alike (UMAP of their mean embeddings, "
+    "weighted by activation), or where their decoder directions are (UMAP on cosine)."
 )
 DRAGS = {"pan": "Move", "lasso": "Lasso"}
 LAYOUTS = {"firing": "what fires them", "directions": "directions"}

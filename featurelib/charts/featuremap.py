@@ -22,7 +22,6 @@ from featurelib.charts.points import (
 )
 from featurelib.charts.style import GREY, Colours, escape
 
-
 NAME_SIZES = (15, 13, 12)
 """Pixels of the names of regions, coarse to fine."""
 LONGEST_NAME = 22

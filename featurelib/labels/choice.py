@@ -7,9 +7,9 @@ combination of candidates is worth on some texts is
 
 Resemblance is the cosine of the text to the mean of the candidates' unit embeddings; words count how many of the
 candidates a text holds; coverage is the share of the feature's fifty strongest texts that hold any of them; a stray
-candidate stands in too few of the twenty strongest. Every candidate is more frequent where the feature fires; a second or
-third one is no stray, resembles the texts by itself and stands in strong texts that the others leave out. The constants
-were found on the demo's texts.
+candidate stands in too few of the twenty strongest. Every candidate is more frequent where the feature fires; a second
+or third one is no stray, resembles the texts by itself and stands in strong texts that the others leave out. The
+constants were found on the demo's texts.
 """
 
 from __future__ import annotations
@@ -133,29 +133,45 @@ Combination = tuple[int, ...]
 
 
 def choose(candidates: Sequence[Candidate], naming: Evidence, choosing: Evidence) -> Choice:
-    """Find the best combinations of a feature's candidates by the evidence of both sets of texts."""
-    keywords = [candidate.keyword for candidate in candidates]
+    """Find the best combinations of a feature's candidates by the evidence of both sets of texts.
+
+    There are no alternatives where no candidate is more frequent on the firing texts, or the feature is rare and no two
+    of its texts hold one.
+    """
     both = naming.join(choosing)
-    strongest = both.strongest(STRONGEST)
-    held = both.contains[:, strongest] > 0
-    n_held, is_rare = held.sum(axis=1), len(strongest) < RARE
-    stray = n_held < max(HELD, HELD_SHARE * len(strongest))
+    held = both.contains[:, both.strongest(STRONGEST)] > 0
+    n_held, is_rare = held.sum(axis=1), held.shape[1] < RARE
+    stray = n_held < max(HELD, HELD_SHARE * held.shape[1])
     worth = _Worth(naming, choosing, stray)
-    lift = np.minimum(LIFT, MOST_LIFT / both.fires.mean()) if both.fires.any() else LIFT
-    is_telling = both.contains[:, both.fires].mean(axis=1) >= lift * both.contains.mean(axis=1)
-    usable = np.flatnonzero((n_held >= (HELD if is_rare else 1)) & is_telling)
+    usable = np.flatnonzero((n_held >= (HELD if is_rare else 1)) & _is_telling(both))
     if not len(usable):
-        return Choice([], _weigh(candidates, choosing, worth([(place,) for place in range(len(candidates))])))
+        everything = [(place,) for place in range(len(candidates))]
+        return Choice([], _weigh(candidates, choosing, worth(everything)))
     alone = worth([(int(place),) for place in usable])
-    listed = usable[np.argsort(-alone, kind="stable")][:SHORT_LIST].tolist()
-    predicts = auroc_and_ap(both.contains if both.cosines is None else both.cosines, both.fires).auroc >= OWN_AUROC
-    further = [place for place in listed if predicts[place] and not stray[place]]
-    worths = _search(listed, [] if is_rare else further, _Fits(keywords, held), worth)
-    own_worth = np.array([worths[place,] for place in listed])
+    listed = usable[np.argsort(-alone, kind="stable")][:SHORT_LIST]
     of_list = [candidates[place] for place in listed]
-    return Choice(
-        _alternatives(candidates, worths), _weigh(of_list, choosing.take(np.array(listed)), own_worth)
-    )
+    further = np.flatnonzero(_predicts(both.take(listed)) & ~stray[listed] & (not is_rare))
+    fits = _Fits([candidate.keyword for candidate in of_list], held[listed])
+    worths = _search(len(listed), further.tolist(), fits, worth.of(listed))
+    own_worth = np.array([worths[place,] for place in range(len(listed))])
+    return Choice(_alternatives(of_list, worths), _weigh(of_list, choosing.take(listed), own_worth))
+
+
+def _is_telling(evidence: Evidence) -> np.ndarray:
+    """Which candidates are more frequent on the firing texts, bool [n_candidates]."""
+    fires, contains = evidence.fires, evidence.contains
+    if not fires.any():
+        return np.zeros(len(contains), bool)
+    lift = min(LIFT, MOST_LIFT / float(fires.mean()))
+    telling: np.ndarray = contains[:, fires].mean(axis=1) >= lift * contains.mean(axis=1)
+    return telling
+
+
+def _predicts(evidence: Evidence) -> np.ndarray:
+    """Which candidates resemble the firing texts by themselves, bool [n_candidates]."""
+    scores = evidence.contains if evidence.cosines is None else evidence.cosines
+    predicts: np.ndarray = auroc_and_ap(scores, evidence.fires).auroc >= OWN_AUROC
+    return predicts
 
 
 class _Worth:
@@ -165,17 +181,23 @@ class _Worth:
         self._naming, self._choosing, self._stray = naming, choosing, stray.astype(np.float32)
         self._n_fires = int(choosing.fires.sum())
 
+    def of(self, places: np.ndarray) -> _Worth:
+        """Return the worth of combinations of some of the candidates."""
+        return _Worth(self._naming.take(places), self._choosing.take(places), self._stray[places])
+
     def __call__(self, combinations: Sequence[Combination]) -> np.ndarray:
         members = np.zeros((len(combinations), len(self._stray)), np.float32)
         for row, combination in enumerate(combinations):
             members[row, list(combination)] = 1
         chosen, prior = self._choosing.worth(members), self._naming.worth(members)
         less = FURTHER * (members.sum(axis=1) - 1) + STRAY * (members @ self._stray)
-        if chosen is None or prior is None:
-            known = prior if chosen is None else chosen
-            return (np.zeros(len(members)) if known is None else known) - less
-        joined: np.ndarray = (self._n_fires * chosen + PRIOR * prior) / (self._n_fires + PRIOR) - less
-        return joined
+        worth = np.zeros(len(members))
+        if chosen is not None and prior is not None:
+            worth = (self._n_fires * chosen + PRIOR * prior) / (self._n_fires + PRIOR)
+        elif chosen is not None or prior is not None:
+            worth = prior if chosen is None else chosen  # type: ignore[assignment]  # one of them is known
+        worth -= less
+        return worth
 
 
 class _Fits:
@@ -194,10 +216,10 @@ class _Fits:
 
 
 def _search(
-    listed: Sequence[int], further: Sequence[int], fits: _Fits, worth: Callable[[Sequence[Combination]], np.ndarray]
+    n_listed: int, further: Sequence[int], fits: _Fits, worth: Callable[[Sequence[Combination]], np.ndarray]
 ) -> dict[Combination, float]:
-    """The worth of every single candidate of the list, and of the combinations that grow from the best ones."""
-    level: list[Combination] = [(place,) for place in listed]
+    """The worth of every single candidate, and of the combinations that grow from the best ones by `further` ones."""
+    level: list[Combination] = [(place,) for place in range(n_listed)]
     worths: dict[Combination, float] = {}
     while level:
         worths |= dict(zip(level, worth(level).tolist(), strict=True))
@@ -216,9 +238,7 @@ def _is_glanceable(keywords: Sequence[str]) -> bool:
     return is_short(keywords) and len(" ".join(keywords).split()) <= MOST_WORDS
 
 
-def _alternatives(
-    candidates: Sequence[Candidate], worths: dict[Combination, float]
-) -> list[tuple[float, list[str]]]:
+def _alternatives(candidates: Sequence[Candidate], worths: dict[Combination, float]) -> list[tuple[float, list[str]]]:
     labels: dict[frozenset[str], tuple[float, list[str]]] = {}
     for combination in sorted(worths, key=lambda combination: (-worths[combination], combination)):
         order = sorted(combination, key=lambda place: (-worths[place,], place))

@@ -153,15 +153,6 @@ def is_short(keywords: Sequence[str]) -> bool:
     return len(SEPARATOR.join(keywords)) <= LONGEST_LABEL
 
 
-def short_label(keywords: Sequence[str]) -> list[str]:
-    """Return the first keywords that make a label of at most 40 characters together; longer ones are passed over."""
-    chosen: list[str] = []
-    for keyword in keywords:
-        if is_short([*chosen, keyword]):
-            chosen.append(keyword)
-    return chosen
-
-
 def label(feature_id: int, keywords: Sequence[Keyword]) -> tuple[str, str]:
     """Return the baseline's label of a feature and its source: "keywords" or "single texts", see `label_keywords`.
 

@@ -64,7 +64,7 @@ ENDINGS = ("ing", "ed", "er", "ers", "let", "lets", "al", "ly", "es", "en", "y")
 
 
 def alike(first: str, second: str) -> bool:
-    """Whether two words are forms of one: equal but for a plural or ending, or with the same first five letters or more.
+    """Whether two words are forms of one: equal but for a plural or ending, or with the same first five letters.
 
     Words of scripts without spaces have no such forms: they must be equal.
     """

@@ -1,13 +1,13 @@
 """Where features and texts lie on maps.
 
-places      vectors → x, y (UMAP) and clusters
-firing      what fires a feature → a vector
-regions     x, y → nested regions that are named on a map
-faithful    how much of the nearness of vectors a map keeps
+places        vectors → x, y (UMAP) and clusters
+firing_means  what fires a feature → a vector
+regions       x, y → nested regions that are named on a map
+faithful      how much of the nearness of vectors a map keeps
 """
 
 from featurelib.layout.faithful import Faithfulness, faithfulness
-from featurelib.layout.firing import FiringMeans
+from featurelib.layout.firing_means import FiringMeans
 from featurelib.layout.places import (
     FEW,
     MOST_TEXTS,

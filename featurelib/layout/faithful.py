@@ -1,8 +1,8 @@
 """How much of the nearness of vectors a map keeps, at 15 neighbours.
 
 Trustworthiness T: 1 − 2/(n·k·(2n − 3k − 1)) · Σ over the map's k neighbours of each point that are not among its k
-nearest vectors, of (their rank among the vectors − k) (Venna and Kaski, Neural Networks 19, 2006, 889). Preservation: the
-share of a point's k nearest vectors that are among its k neighbours on the map.
+nearest vectors, of (their rank among the vectors − k) (Venna and Kaski, Neural Networks 19, 2006, 889). Preservation:
+the share of a point's k nearest vectors that are among its k neighbours on the map.
 """
 
 from __future__ import annotations

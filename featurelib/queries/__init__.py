@@ -16,6 +16,7 @@ from featurelib.queries.audit import (
 from featurelib.queries.clusters import CLUSTERS, PLACES, cluster_features, cluster_keywords, clusters, layout
 from featurelib.queries.combine import MOST_COMBINED, CombinedCounts, combined_texts, count_combined, densities
 from featurelib.queries.concept import labelled_lines, labelled_texts, texts_equal_to
+from featurelib.queries.coverage import Coverage, coverage, how_sure, name_failures
 from featurelib.queries.cross_entropy import hurt_tokens, loss_metrics
 from featurelib.queries.evaluation import (
     Metric,
@@ -83,7 +84,6 @@ from featurelib.queries.logit_lens import (
 )
 from featurelib.queries.matching import firing_pairs, texts_per_feature, why_not_comparable
 from featurelib.queries.metadata import column_values, metadata_values
-from featurelib.queries.names import Coverage, coverage, how_sure, name_failures
 from featurelib.queries.near_misses import near_misses
 from featurelib.queries.open_run import OpenRun
 from featurelib.queries.overview import cosine_bins, counts, density_bins, l0_bins, worst_texts

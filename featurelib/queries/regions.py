@@ -15,8 +15,8 @@ THEMES = 0
 def regions(store: Store) -> pa.Table:
     """Return every region, coarse to fine and the largest first.
 
-    Columns: level, region_id, parent_id, label (null where nothing tells it apart), x, y, n_features, n_texts, share (of
-    all texts), n_strongest and n_holding (of its strongest label test texts, those that hold a part of the label).
+    Columns: level, region_id, parent_id, label (null where nothing tells it apart), x, y, n_features, n_texts, share
+    (of all texts), n_strongest and n_holding (of its strongest label test texts, those that hold a part of the label).
     """
     return store.ask("select * from regions order by level, region_id")
 

@@ -39,8 +39,8 @@ ARCHITECTURES = {
 }
 TRAINED_HERE = "trained here"
 THEMES = (
-    "A theme is a region of the map of what fires features; each text belongs to the theme whose features are strongest on "
-    "it, so the shares add up to all texts with an active feature. Names are chosen as those of features are."
+    "A theme is a region of the map of what fires features; each text belongs to the theme whose features are "
+    "strongest on it, so the shares add up to all texts with an active feature. Names are chosen as those of features."
 )
 TITLE = 90
 """Characters of a theme's example."""
@@ -163,7 +163,8 @@ def themes(run: Opened) -> None:
 def _texts(store: Store, themes: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """The strongest text of each theme."""
     ids = [row["text_id"] for row in themes if row["text_id"] is not None]
-    return queries.texts(store, ids).to_pylist()
+    rows: list[dict[str, Any]] = queries.texts(store, ids).to_pylist()
+    return rows
 
 
 def _theme(store: Store, theme: Mapping[str, Any], text: Mapping[str, Any] | None, largest: float) -> Html:

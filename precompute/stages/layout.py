@@ -53,8 +53,8 @@ def make_layout(job: Job) -> Made:
     n_none = int((layout.cluster == NO_CLUSTER).sum())
     line = (
         f"{len(layout.xy):,} features placed by {layout.method}; {layout.n_clusters} clusters, {n_none:,} in none; "
-        f"trustworthiness {of_directions.trustworthiness:.2f} by direction, {firing.faithful.trustworthiness:.2f} by what"
-        f" fires them; {len(placed.xy):,} of {n_texts:,} texts placed by {placed.method}"
+        f"trustworthiness {of_directions.trustworthiness:.2f} by direction, {firing.faithful.trustworthiness:.2f} by "
+        f"what fires them; {len(placed.xy):,} of {n_texts:,} texts placed by {placed.method}"
     )
     return Made(
         line,
@@ -159,9 +159,9 @@ def _feature_weights(job: Job, n_features: int) -> np.ndarray:
         np.maximum.at(largest, rows.feature_ids, rows.activations)
         n_fires += np.bincount(rows.feature_ids, minlength=n_features)
     n_texts = max(pq.read_metadata(job.generation.need(TEXTS)).num_rows, 1)
-    with np.errstate(divide="ignore"):
-        telling = -np.log(np.maximum(n_fires, 1) / n_texts)
-    return np.divide(telling, largest, out=np.zeros(n_features), where=largest > 0)
+    telling = -np.log(np.maximum(n_fires, 1) / n_texts)
+    weights: np.ndarray = np.divide(telling, largest, out=np.zeros(n_features), where=largest > 0)
+    return weights
 
 
 def _texts(job: Job) -> tuple[Places, int]:

@@ -63,7 +63,7 @@ DOORS = {
     "keybert": {"labels"},
     "umap": {"layout"},
     "sklearn": {"layout", "labels", "classification", "families"},
-    "scipy": {"stats", "storage", "families", "classification", "classify", "slices"},
+    "scipy": {"stats", "storage", "families", "layout", "classification", "classify", "slices"},
     "openai": {"llm"},
     "icu4py": {"language"},
     "py3langid": {"language"},
@@ -76,11 +76,11 @@ DOORS = {
 }
 BANNED = {"data", "info", "result", "item", "process", "handle", "manager", "helper", "utils"}
 SHARED_SUBJECTS = {
-    "attribution", "attributions", "audit", "classify", "coactivation", "combine", "concept", "contrast",
+    "attribution", "attributions", "audit", "classify", "coactivation", "combine", "concept", "contrast", "coverage",
     "cross_entropy", "evaluation", "experiments", "explanations", "export", "families", "features", "fidelity", "fit",
     "intervention", "keywords", "labels", "language_model", "layout", "logit_lens", "map", "matching", "metadata",
-    "metrics", "navigation", "near_misses", "overview", "relations", "similar", "slices", "steering", "textmap",
-    "texts", "tokens", "top_texts", "transfer", "trend",
+    "metrics", "navigation", "near_misses", "overview", "regions", "relations", "similar", "slices", "steering",
+    "textmap", "texts", "tokens", "top_texts", "transfer", "trend",
 }  # fmt: skip
 """One subject in several layers: file names that may stand in more than one room."""
 PATHS = [pytest.param(path, id=path.relative_to(ROOT).as_posix()) for path in product_files()]

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import streamlit as st
+
 from featurelib import queries
 from featurelib.queries import Feature, Fidelity
 from featurelib.schema import Refusal
 from featurelib.storage.store import Store
+from featurelib.ui.feature.header import SOURCES
 from featurelib.ui.feature.header import keywords as keyword_chips
 from featurelib.ui.kit.elements import (
     Html,
@@ -24,10 +27,10 @@ LEAST = 5
 """Judged texts that must fire for a name to be measured (precompute.stages.labels.fidelity)."""
 FIRST = 5
 """Candidates that are shown before a click."""
-PREDICTORS = {"resembles": "similarity", "contains": "exact words"}
+PREDICTORS = {"resembles": "similarity", "contains": "words"}
 CONTAINS = (
     "The same for another predictor: how many of the name's keywords the text contains, as whole words, in upper or "
-    "lower case."
+    "lower case; a plural counts as its singular."
 )
 CANDIDATES = (
     "Words and phrases of the naming texts (half of the corpus). Each number is the AUROC of the candidate alone on "
@@ -49,7 +52,13 @@ NOTE = (
 
 
 def name(store: Store, feature: Feature) -> None:
-    """How well the name predicts firing, its keywords and the other candidates."""
+    """How the name was judged, behind a click: how well it predicts firing, its keywords and the other candidates."""
+    with st.expander("How this name was judged"):
+        html(tag("p", SOURCES.get(feature.label_source, f"Named by {feature.label_source}."), cls="muted"))
+        _judged(store, feature)
+
+
+def _judged(store: Store, feature: Feature) -> None:
     try:
         measured = queries.fidelity(store, feature.feature_id)
         candidates = queries.keyword_evidence(store, feature.feature_id).to_pylist()
@@ -72,7 +81,7 @@ def _fidelity(ours: Sequence[Fidelity]) -> list[object]:
         return [_not_measured(first)]
     texts = f" on {count(first.n_texts)} label test texts, it fires on {count(first.n_fires)}"
     line: list[object] = [
-        "how well this name predicts firing: by ",
+        "How well this name predicts firing: by ",
         PREDICTORS[first.predictor],
         ": ",
         *_numbers(first),

@@ -3,31 +3,57 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import streamlit as st
 
+from featurelib import queries
 from featurelib.live.results import FeatureOnText
-from featurelib.queries import Feature
+from featurelib.queries import Coverage, Feature
+from featurelib.schema import FIDELITY
+from featurelib.storage.store import Store
 from featurelib.ui.kit.address import choice_box, param, text_box
 from featurelib.ui.kit.elements import (
-    Number,
     apart,
     chip,
     count,
+    facts,
     heading,
     html,
     number,
     page,
     percent,
     sentence,
-    strip,
     tag,
 )
 from featurelib.ui.kit.lists import Line, feature_line, line_list
 from featurelib.ui.kit.navigation import moves
 
 Rows = Sequence[Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What is known of a feature's name."""
+
+    word: str
+    """How sure it is: a key of SURE."""
+    coverage: Coverage | None
+    """How many strong test texts hold it."""
+
+    @property
+    def is_rare(self) -> bool:
+        """Whether it cannot be judged, so that it is drawn in grey."""
+        return self.word in ("too rare to judge", "no name")
+
+
+def judge(store: Store, feature: Feature) -> Judged:
+    """Return how sure a feature's name is; a run of an older version knows less of it."""
+    measured = queries.fidelity(store, feature.feature_id) if store.has(FIDELITY) else []
+    lows = [row.auroc_low for row in measured if row.method == "ours"]
+    return Judged(queries.how_sure(feature, lows[0] if lows else None), queries.coverage(store, feature.feature_id))
+
 
 BANDS = ("Strongest quarter", "Second quarter", "Third quarter", "Weakest quarter")
 SOURCES = {
@@ -38,6 +64,21 @@ SOURCES = {
     "none": "It has no keywords, so its number is its name.",
     "not yet": "No name yet: the stage labels is not done.",
 }
+SURE = {
+    "reliable": "On texts that it was not made from, the name tells where the feature fires: the AUROC's interval "
+    "begins at .80 or above.",
+    "fair": "On texts that it was not made from, the name tells something about where the feature fires: the AUROC's "
+    "interval begins between .65 and .80.",
+    "weak": "On texts that it was not made from, the name tells little about where the feature fires: the AUROC's "
+    "interval begins below .65. Read its texts.",
+    "too rare to judge": "It fires on fewer than ten texts, or on too few label test texts, so whether its name is "
+    "right cannot be measured. Read its texts.",
+    "no name": "No phrase sets its texts apart and stands in two of them, so it has only its number. Read its texts.",
+}
+COVERAGE = (
+    "Of its strongest label test texts (up to twenty, which its name was not made from), how many hold a part of the "
+    "name as whole words; a plural counts as its singular."
+)
 ALL = "-"
 FIRST = 7
 """Keywords that are shown before a click."""
@@ -58,14 +99,27 @@ WHERE = (
 )
 
 
-def feature_head(run: str, feature: Feature, *, last: int, drawn: int) -> None:
-    """The feature's name, how it was named, and the ways on."""
+def feature_head(run: str, feature: Feature, judged: Judged, *, last: int, drawn: int) -> None:
+    """The feature's name, how sure it is, how often the feature fires, and the ways on."""
     name, onward = st.columns([2, 1], gap="medium")
     with name:
-        source = SOURCES.get(feature.label_source, f"Named by {feature.label_source}.")
-        page(feature.label, source, crumbs=f"{run} · feature {feature.feature_id}")
+        lead = tag("span", *_how_sure(feature, judged))
+        page(feature.label, lead, crumbs=f"{run} · feature {feature.feature_id}", faint=judged.is_rare)
     with onward:
         moves("feature.py", "feature", feature.feature_id, last=last, drawn=drawn, view=param("view"))
+
+
+def _how_sure(feature: Feature, judged: Judged) -> list[object]:
+    """The line under the name: a word for how sure it is, how often the feature fires, how many texts hold the name."""
+    if feature.dead:
+        return [SOURCES.get(feature.label_source, "")]
+    fires = f"fires on {count(feature.n_active)} of {count(feature.n_texts)} texts"
+    line: list[object] = [tag("span", judged.word, cls="term sure", help=SURE[judged.word]), " · ", fires]
+    if judged.coverage is not None and judged.coverage.n_strongest and feature.label_source != "none":
+        holding, strongest = judged.coverage.n_holding, judged.coverage.n_strongest
+        held = f"its name is in {holding} of {strongest} strong test texts"
+        line += [" · ", tag("span", held, cls="term", help=COVERAGE)]
+    return line
 
 
 def keywords(rows: Rows) -> None:
@@ -78,15 +132,15 @@ def keywords(rows: Rows) -> None:
     html(tag("div", head, *chips[:FIRST], *more, cls="chips"))
 
 
-def feature_strip(feature: Feature) -> None:
+def feature_numbers(feature: Feature) -> None:
     """Density, maximum, mean and threshold."""
     of = f"{count(feature.n_active)} of {count(feature.n_texts)} texts"
-    strip(
+    facts(
         [
-            Number(percent(feature.density), f"density · {of}", DENSITY),
-            Number(number(feature.max_activation), "maximum activation"),
-            Number(number(feature.mean_activation), "mean activation where it fires", MEAN),
-            Number(number(feature.threshold), "threshold", THRESHOLD),
+            (tag("span", "density", cls="term", help=DENSITY), f"{percent(feature.density)} · {of}"),
+            ("maximum activation", number(feature.max_activation)),
+            (tag("span", "mean activation where it fires", cls="term", help=MEAN), number(feature.mean_activation)),
+            (tag("span", "threshold", cls="term", help=THRESHOLD), number(feature.threshold)),
         ]
     )
 

@@ -18,7 +18,7 @@ from featurelib.schema import ATTRIBUTIONS
 from featurelib.storage.store import Store
 from featurelib.ui.feature.drawing import Drawing, with_copies
 from featurelib.ui.feature.header import band_head, column_box, value_box
-from featurelib.ui.feature.samples import near_misses, random_texts
+from featurelib.ui.feature.samples import name_failures, near_misses, random_texts
 from featurelib.ui.kit.address import pager, segments, toggle
 from featurelib.ui.kit.elements import html, sentence, tag
 from featurelib.ui.kit.session import Opened
@@ -28,7 +28,7 @@ from featurelib.ui.texts.text_list import ShownText, text_of
 
 PER_PAGE = 10
 ADDED = "What each word adds to the pre-activation"
-VIEWS = {"top": "Top texts", "bands": "Bands", "random": "Random", "near": "Near misses"}
+VIEWS = {"top": "Top texts", "bands": "Bands", "random": "Random", "near": "Near misses", "name": "Name fails"}
 
 
 def texts(opened: Opened, feature: Feature, columns: Sequence[str]) -> Drawing:
@@ -47,6 +47,8 @@ def texts(opened: Opened, feature: Feature, columns: Sequence[str]) -> Drawing:
         random_texts(drawing)
     elif view == "near":
         near_misses(drawing)
+    elif view == "name":
+        name_failures(drawing)
     else:
         _quantile_bands(drawing)
     return drawing

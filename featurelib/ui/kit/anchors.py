@@ -17,7 +17,6 @@ import streamlit as st
 from featurelib.ui.kit.address import address
 from featurelib.ui.kit.elements import Html, html, tag
 
-
 SCRIPTS = ("anchors.js", "map_names.js")
 
 

@@ -122,12 +122,12 @@ def density(share: float | None) -> str:
     return "< 0.01 %" if 0 < share < 0.00005 else f"{100 * share:.2f} %"
 
 
-def page(title: str, lead: object = "", *, crumbs: str = "") -> None:
-    """The head of a page, its title also that of the browser's tab, and one sentence under it."""
+def page(title: str, lead: object = "", *, crumbs: str = "", faint: bool = False) -> None:
+    """The head of a page, its title also that of the browser's tab, and one sentence under it; grey if `faint`."""
     st.set_page_config(page_title=f"{' '.join(plain(title).split())[:80]} · Feature browser")
     html(
         tag("div", crumbs, cls="crumbs") if crumbs else "",
-        tag("h1", title),
+        tag("h1", title, cls="muted" if faint else ""),
         tag("p", lead, cls="lead") if lead else "",
     )
 
@@ -182,8 +182,8 @@ def chip(word: str, value: str = "") -> Html:
     return tag("span", word, tag("small", value) if value else "", cls="chip")
 
 
-def facts(rows: Iterable[tuple[str, object]]) -> None:
-    """A quiet table of names and values; a value may be Html."""
+def facts(rows: Iterable[tuple[object, object]]) -> None:
+    """A quiet table of names and values, either of which may be Html."""
     html(
         tag(
             "div", *(tag("div", tag("span", name), tag("span", value), cls="fact") for name, value in rows), cls="facts"

@@ -119,9 +119,7 @@ def _baseline_label(keywords: Sequence[Keyword]) -> Label:
     return Label(label_keywords(keywords), keyword_label(0, keywords)[1])
 
 
-def _choose_labels(
-    choices: dict[int, Choice], token_words: dict[int, list[TokenWord]], n_features: int
-) -> list[Label]:
+def _choose_labels(choices: dict[int, Choice], token_words: dict[int, list[TokenWord]], n_features: int) -> list[Label]:
     """Every feature's label; one without evidence has none.
 
     In a token run the words on which a feature fires come before all, where a few of them hold enough.
@@ -130,9 +128,7 @@ def _choose_labels(
     by_evidence = {feature_id: choice.alternatives for feature_id, choice in choices.items() if choice.alternatives}
     shared_out = share_out(by_evidence | by_tokens)
     sources = dict.fromkeys(by_evidence, EVIDENCE) | dict.fromkeys(by_tokens, TOKENS)
-    return [
-        Label(shared_out.get(feature_id, []), sources.get(feature_id, NONE)) for feature_id in range(n_features)
-    ]
+    return [Label(shared_out.get(feature_id, []), sources.get(feature_id, NONE)) for feature_id in range(n_features)]
 
 
 def _write_standing(

@@ -101,4 +101,3 @@ class _Chooser:
         keywords = [candidate.keyword for candidate in candidates]
         units = self._vectors.units(keywords) if self._vectors else None
         return self._grounds[split].evidence(feature_id, keywords, units)
-

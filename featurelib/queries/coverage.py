@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import numpy as np
 import pyarrow as pa
 
 from featurelib.queries.features import Feature
 from featurelib.schema import NAME_COVERAGE, NAME_FAILURES
+from featurelib.storage.fired import texts_of
 from featurelib.storage.store import Store
 
 RARE = 10
@@ -41,12 +43,12 @@ def coverage(store: Store, feature_id: int) -> Coverage | None:
 def name_failures(store: Store, feature_id: int) -> pa.Table | None:
     """Return the label test texts on which a name fails, by kind and rank; None where they are not known.
 
-    Columns: kind (featurelib.schema.records), rank, text_id, cosine (of the text to the name; null without an embedder),
-    n_held (parts of the name that the text holds).
+    Columns: kind (featurelib.schema.records), rank, text_id, cosine (of the text to the name; null without an
+    embedder), n_held (parts of the name that the text holds), activation (0 where the feature does not fire).
     """
     if not store.has(NAME_FAILURES):
         return None
-    return store.look_up(
+    rows = store.look_up(
         """
         select kind, rank, text_id, cosine, n_held
         from name_failures
@@ -54,6 +56,11 @@ def name_failures(store: Store, feature_id: int) -> pa.Table | None:
         order by kind, rank""",
         feature_id=feature_id,
     )
+    fired = texts_of(store, feature_id)
+    inside = np.isin(np.asarray(fired.text_ids), rows["text_id"].to_numpy())
+    known = dict(zip(np.asarray(fired.text_ids)[inside].tolist(), np.asarray(fired.activations)[inside], strict=True))
+    activations = [float(known.get(text_id, 0.0)) for text_id in rows["text_id"].to_pylist()]
+    return rows.append_column("activation", pa.array(activations, pa.float32()))
 
 
 def how_sure(feature: Feature, auroc_low: float | None) -> str:
