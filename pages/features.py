@@ -33,6 +33,13 @@ FILTERS = ("least", "most", "low", "high", "state", "cluster", "flag", "auroc", 
 FLAGS = {"all": "any or none", "any": "any flag"}
 
 
+def where_found(found: queries.Ranked, n_shown: int) -> str:
+    """How many features hold the words in their name, and how many elsewhere; nothing where filters leave some out."""
+    if len(found.feature_ids) != n_shown:
+        return ""
+    return f": in the name ({found.n_in_name:,}) · only in keywords ({n_shown - found.n_in_name:,})"
+
+
 run = ui.open_run()
 store = run.store
 ui.page("Features", "All features of the SAE. A row opens its feature, a head sorts the table.")
@@ -44,7 +51,8 @@ except Refusal as refusal:
 n_filters = sum(name in st.query_params for name in FILTERS)
 with st.container(horizontal=True, vertical_alignment="bottom", key="filters"):
     words = ui.text_box("Search", "q", placeholder="words of labels and keywords, or an id", type="search")
-    sort = ui.choice_box("Sort by", "sort", list(SORT_NAMES), show=SORT_NAMES.get, width=180, help=SORTING)
+    names = {queries.RELEVANCE: "relevance", **SORT_NAMES} if words.strip() else SORT_NAMES
+    sort = ui.choice_box("Sort by", "sort", list(names), show=names.get, width=180, help=SORTING)
     order = ui.choice_box("Order", "order", list(ORDERS), show=ORDERS.get, width=130)
     with st.popover(f"Filter ({n_filters})" if n_filters else "Filter"):
         state = ui.choice_box("Show", "state", list(STATES), show=STATES.get)
@@ -78,6 +86,8 @@ if flag != "all":
     which = replace(which, ids=queries.flagged_ids(store, None if flag == "any" else flag))
 n_found = queries.count_features(store, which)
 how_many = f"{n_found:,} of {counted.n_features:,} features"
+if words.strip() and n_found:
+    how_many += where_found(queries.ranked(store, words), n_found)
 sorting = Order(sort, order == FALLING)
 
 

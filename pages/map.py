@@ -64,12 +64,8 @@ def layout_help(run: ui.Opened) -> str:
 
 
 def matching(run: ui.Opened, words: str) -> list[int] | None:
-    """The features that match the search box, None when it is empty."""
-    if not words:
-        return None
-    rows = queries.features(run.store, queries.FeatureFilter(words=words), limit=None)
-    ids: list[int] = rows["feature_id"].to_pylist()
-    return ids
+    """The features that match the search box, the most relevant first; None when it is empty."""
+    return queries.ranked(run.store, words).feature_ids if words.strip() else None
 
 
 def figure_of(run: ui.Opened, drawn: Drawn, lit: list[int] | None) -> Any:
@@ -131,9 +127,8 @@ def draw(run: ui.Opened) -> None:
             elif inside is not None and cluster is not None:
                 cluster_beside(run, colour, cluster, inside)
             elif lit is not None:
-                listed(
-                    run, lit, f"{len(lit):,} feature{'s match' if len(lit) != 1 else ' matches'} “{words}”", "matches"
-                )
+                found = f"{len(lit):,} feature{'s match' if len(lit) != 1 else ' matches'} “{words}”"
+                listed(run, lit, found, "matches", words)
             else:
                 ui.sentence("Click a point to see its feature; choose Lasso and draw around points to list them.")
                 strongest = queries.features(run.store, sort="max_activation", limit=BEGIN).to_pylist()

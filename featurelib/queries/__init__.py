@@ -59,6 +59,7 @@ from featurelib.queries.families import (
     relatives,
 )
 from featurelib.queries.features import (
+    RELEVANCE,
     Feature,
     FeatureFilter,
     count_features,
@@ -96,6 +97,7 @@ from featurelib.queries.relations import (
     neighbours,
     opposites,
 )
+from featurelib.queries.relevance import Ranked, ranked
 from featurelib.queries.slices import (
     contrast,
     contrast_rows,

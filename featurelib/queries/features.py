@@ -10,12 +10,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from featurelib.queries.feature_words import features_holding
+from featurelib.queries.relevance import ranked
 from featurelib.schema import FEATURES, Refusal
 from featurelib.storage.answers import once_per_generation
 from featurelib.storage.derived import card_words, cards
 from featurelib.storage.fired import n_active
 from featurelib.storage.store import Store
 
+RELEVANCE = "relevance"
+"""The order of what words find; without words there is none."""
 SORTS = (
     "feature_id",
     "label",
@@ -70,8 +73,7 @@ class FeatureFilter:
         """
         ids = None if self.ids is None else [int(feature_id) for feature_id in self.ids]
         words = store.lowered(self.words).split()
-        if len(words) > MOST_WORDS:
-            raise Refusal(f"{len(words)} words are searched for; {MOST_WORDS} are possible at most.")
+        _check_number(words)
         if words:
             holding = features_holding(store, words)
             ids = holding if ids is None else sorted(set(ids) & set(holding))
@@ -151,8 +153,11 @@ def features(
 
     Columns: feature_id, label, keywords, density, n_active, max_activation, mean_activation, gate (the threshold),
     cluster, auroc, ap (of our label, by similarity, on the label test texts), dead. Refusal for a `sort` that is none
-    of SORTS.
+    of SORTS; RELEVANCE is another one where the filter has words.
     """
+    if sort == RELEVANCE and which.words.strip():
+        store.need(FEATURES)
+        return _by_relevance(store, which, limit, offset)
     if sort not in SORTS:
         raise Refusal(f"features cannot be sorted by '{str(sort)[:40]}'; use one of {', '.join(SORTS)}.")
     order = f"c.{sort} {'desc' if descending else 'asc'} nulls last, c.feature_id"
@@ -265,28 +270,44 @@ def labels(store: Store, ids: Iterable[int]) -> dict[int, str]:
 
 
 def find_features(store: Store, words: str, *, limit: int = 20) -> pa.Table:
-    """Return features by id, or by words that all occur in label or keywords: feature_id, label, density.
+    """Return features by id, or by words that all occur in label, keywords or explanation: feature_id, label, density.
 
-    The feature with this id comes first, then labels that begin with the words, then the densest. Empty without words.
+    The most relevant first (see `relevance`). Empty without words.
     """
     store.need(FEATURES)
-    conditions, values = FeatureFilter(words=words).conditions(store)
-    if not values:
-        return store.look_up(f"select feature_id, label, density from {cards(store)} limit 0")
-    return store.look_up(
+    _check_number(store.lowered(words).split())
+    return _of_ids(store, ranked(store, words).feature_ids[:limit], "c.feature_id, c.label, c.density")
+
+
+def _of_ids(store: Store, ids: list[int], columns: str) -> pa.Table:
+    """The columns of some features, in the order of their ids as given."""
+    rows = store.look_up(
         f"""
-        select c.feature_id, c.label, c.density
+        select {columns}
         from {cards(store)} c
         join {card_words(store)} w on w.feature_id = c.feature_id
-        where {conditions}
-        order by cast(c.feature_id as varchar) = $words desc, instr(w.label_lower, $beginning) = 1 desc, c.density desc,
-            c.feature_id
-        limit $limit""",
-        **values,
-        words=words.strip(),
-        beginning=store.lowered(words.strip()),
-        limit=limit,
+        where c.feature_id in (select unnest($ids::bigint[]))
+        order by c.feature_id""",
+        ids=ids,
     )
+    place = {feature_id: number for number, feature_id in enumerate(rows["feature_id"].to_pylist())}
+    return rows.take(pa.array([place[feature_id] for feature_id in ids], pa.int64()))
+
+
+def _by_relevance(store: Store, which: FeatureFilter, limit: int | None, offset: int) -> pa.Table:
+    """A page of the features that meet the conditions, in the order of relevance of its words."""
+    conditions, values = which.conditions(store)
+    rows = store.look_up(
+        f"select c.feature_id from {cards(store)} c where {conditions} order by c.feature_id", **values
+    )
+    meeting = set(rows["feature_id"].to_pylist())
+    ids = [feature_id for feature_id in ranked(store, which.words).feature_ids if feature_id in meeting]
+    return _of_ids(store, ids[offset : None if limit is None else offset + limit], COLUMNS)
+
+
+def _check_number(words: list[str]) -> None:
+    if len(words) > MOST_WORDS:
+        raise Refusal(f"{len(words)} words are searched for; {MOST_WORDS} are possible at most.")
 
 
 def random_feature(store: Store, draw: float) -> int:

@@ -50,11 +50,13 @@ def beside(store: Store, feature_id: int) -> None:
     text_list("map", [(replace(shown, about=(), split=""), []) for shown in texts])
 
 
-def listed(run: Opened, ids: list[int], title: str, key: str) -> None:
-    """Features that were searched for or lassoed, as a list with its download."""
-    which = queries.FeatureFilter(ids=tuple(ids))
-    heading(title, "densest first" if len(ids) > 1 else "")
-    rows = queries.features(run.store, which, limit=LISTED).to_pylist()
+def listed(run: Opened, ids: list[int], title: str, key: str, words: str = "") -> None:
+    """Features that were searched for by `words`, or lassoed, as a list with its download."""
+    which = queries.FeatureFilter(ids=tuple(ids), words=words)
+    note = f"{queries.ranked(run.store, words).n_in_name:,} in the name; these first" if words else "densest first"
+    heading(title, note if len(ids) > 1 else "")
+    sort = queries.RELEVANCE if words else "density"
+    rows = queries.features(run.store, which, sort=sort, limit=LISTED).to_pylist()
     line_list(key, [feature_line(row["feature_id"], row["label"], density(row["density"])) for row in rows])
     if len(ids) > LISTED:
         sentence(f"{len(ids) - LISTED:,} more are in the download.")

@@ -53,8 +53,8 @@ def test_a_feature_is_named_and_measured_as_numpy_finds_it(made: NumpyRun, open_
     column = made.activations[:, FEATURE]
     fires = column[column > 0]
     assert made.labels[FEATURE] in drawn
-    assert f"density · {len(fires)} of {N_TEXTS} texts" in drawn
-    assert f"{number(float(fires.max()))} maximum activation" in drawn
+    assert f"fires on {len(fires)} of {N_TEXTS} texts" in drawn
+    assert f"maximum activation {number(float(fires.max()))}" in drawn
     assert number(float(fires.astype(float).mean())) in drawn
     assert number(float(weights()["threshold"][FEATURE])) in drawn
 
@@ -164,7 +164,7 @@ def test_a_wrong_choice_is_told_some_of_the_right_ones_and_not_hundreds(
     assert "sort=x; max_activation, density" in words(open_page("features.py", run="small", sort="x"))
     monkeypatch.setattr(sys.modules["featurelib.ui.kit.address"], "MOST_NAMED", 2)
     said = words(open_page("feature.py", run="small", feature="20", view="x"))
-    assert "The address says view=x; top, bands and 2 more are known, so top is shown." in said
+    assert "The address says view=x; top, bands and 3 more are known, so top is shown." in said
 
 
 def test_before_the_stage_that_names_features_none_is_said_to_have_no_keywords(
