@@ -1,9 +1,10 @@
 """Do our names predict firing better than the baseline's? Both on the same texts, which neither was made from.
 
-    python -m benchmarks.fidelity [RUN] [--seed 0]
+    python -m benchmarks.fidelity [RUN] [--exact] [--seed 0]
 
 RUN is the folder of a run (default data/demo). Printed, for each predictor ("resembles": cosine of the text to the mean
-of the name's keyword embeddings; "contains": how many keywords the text holds) and measure: mean and median over the
+of the name's keyword embeddings; "contains": how many keywords the text holds, a plural counting as its singular, or,
+with --exact, as in runs made before that, not) and measure: mean and median over the
 features of which both names could be measured, ours and the baseline's, and their paired difference, each with its 95 %
 bootstrap interval over features; then how many names are distinct.
 
@@ -37,6 +38,30 @@ MEASURES = ("auroc", "ap")
 WORD = re.compile(r"[^\W_]+(?:[-'’][^\W_]+)*")
 
 
+def singular(word: str) -> str:
+    """The word without the ending of an English plural."""
+    if re.search("ies$", word) and len(word) > 4:
+        return word[:-3] + "y"
+    return word[:-1] if re.search("[^sui]s$", word) and len(word) > 3 else word
+
+
+class Speller(NamedTuple):
+    """Which words count as the same."""
+
+    exact: bool
+
+    def words(self, text: str) -> list[str]:
+        """The words of a text or a part of a name."""
+        words = WORD.findall(text.casefold())
+        return words if self.exact else list(map(singular, words))
+
+    def words_and_pieces(self, text: str) -> set[str]:
+        """Its words, those with hyphens also in pieces."""
+        words = WORD.findall(text.casefold())
+        pieces = {piece for word in words for piece in word.split("-")} | set(words)
+        return pieces if self.exact else set(map(singular, pieces))
+
+
 class Ground(NamedTuple):
     """The label test texts."""
 
@@ -44,6 +69,7 @@ class Ground(NamedTuple):
     words: list[set[str]]
     units: np.ndarray | None
     """float32 [n, d], at length 1; None for a run without an embedder."""
+    speller: Speller
 
 
 def read_parts(folder: Path, columns: list[str]) -> pd.DataFrame:
@@ -51,20 +77,20 @@ def read_parts(folder: Path, columns: list[str]) -> pd.DataFrame:
     return pd.concat([pq.read_table(path, columns=columns).to_pandas() for path in sorted(folder.glob("*.parquet"))])
 
 
-def ground_of(run: Path, by_meaning: bool) -> Ground:
+WITH_PLURALS = Speller(exact=False)
+
+
+def ground_of(run: Path, by_meaning: bool, speller: Speller = WITH_PLURALS) -> Ground:
     """The label test texts, their words and their embeddings."""
     parts = pq.read_table(run / "summaries/evidence_parts.parquet").to_pandas()
     text_ids = parts.loc[parts["part"] == "judged", "text_id"].to_numpy()
     texts = pq.read_table(run / "texts.parquet", columns=["text_id", "text"]).to_pandas().set_index("text_id")["text"]
-    words = []
-    for text in texts.loc[text_ids]:
-        text_words = set(WORD.findall(text.casefold()))
-        words.append(text_words | {part for word in text_words for part in word.split("-")})
+    words = [speller.words_and_pieces(text) for text in texts.loc[text_ids]]
     units = None
     if by_meaning:
         rows = read_parts(run / "embeddings", ["text_id", "embedding"]).set_index("text_id").loc[text_ids]
         units = at_length_one(np.stack(rows["embedding"].to_list()).astype(np.float32))
-    return Ground(text_ids, words, units)
+    return Ground(text_ids, words, units, speller)
 
 
 def at_length_one(vectors: np.ndarray) -> np.ndarray:
@@ -93,7 +119,7 @@ def measure_again(run: Path, table: pd.DataFrame, ground: Ground, vectors: dict[
         if row.predictor == "resembles":
             scores = ground.units @ np.mean([vectors[keyword] for keyword in keywords], axis=0)
         else:
-            needed = [set(WORD.findall(keyword.casefold())) for keyword in keywords]
+            needed = [set(ground.speller.words(keyword)) for keyword in keywords]
             scores = np.array([sum(words <= own for words in needed) for own in ground.words])
         measures.append((roc_auc_score(truth, scores), average_precision_score(truth, scores), truth.sum()))
     again = pd.DataFrame(measures, columns=["auroc again", "ap again", "fires again"], index=known.index)
@@ -137,13 +163,14 @@ def main(arguments: list[str] | None = None) -> int:
     """Measure, compare, print."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("run", nargs="?", default="data/demo")
+    parser.add_argument("--exact", action="store_true")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args(arguments)
     generation = open_run(options.run).current()
     table = pq.read_table(generation.path / "summaries/fidelity.parquet").to_pandas()
     embedder = generation.describe()["embedder"]
     by_meaning = "resembles" in set(table["predictor"])
-    ground = ground_of(generation.path, by_meaning)
+    ground = ground_of(generation.path, by_meaning, Speller(options.exact))
     keywords = sorted({keyword for label in table["label"] for keyword in label.split(" · ")})
     vectors = keyword_vectors(embedder.get("embedder") or embedder, keywords) if by_meaning else {}
     known = measure_again(generation.path, table, ground, vectors)

@@ -25,7 +25,6 @@ English stop words left out.
 from __future__ import annotations
 
 import argparse
-import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -37,12 +36,11 @@ import pyarrow.parquet as pq
 from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from benchmarks.fidelity import at_length_one, keyword_vectors, read_parts
+from benchmarks.fidelity import Speller, at_length_one, keyword_vectors, read_parts
 from featurelib.storage.runs import open_run
 
 TOP, LEAST, OFTEN = 20, 5, 10
 WEAK = 0.6
-WORD = re.compile(r"[^\W_]+(?:[-'’][^\W_]+)*")
 Names = dict[int, list[str]]
 """The parts of the name of each feature that has one."""
 
@@ -59,30 +57,6 @@ class Corpus(NamedTuple):
     fired: dict[int, np.ndarray]
     """The texts on which each feature fires, the strongest first."""
     speller: Speller
-
-
-def singular(word: str) -> str:
-    """The word without the ending of an English plural."""
-    if re.search("[^aeiou]ies$", word) and len(word) > 4:
-        return word[:-3] + "y"
-    return word[:-1] if re.search("[^sui]s$", word) and len(word) > 3 else word
-
-
-class Speller(NamedTuple):
-    """Which words count as the same."""
-
-    exact: bool
-
-    def words(self, text: str) -> list[str]:
-        """The words of a text or a part of a name."""
-        words = WORD.findall(text.casefold())
-        return words if self.exact else list(map(singular, words))
-
-    def words_and_pieces(self, text: str) -> set[str]:
-        """Its words, those with hyphens also in pieces."""
-        words = WORD.findall(text.casefold())
-        pieces = {piece for word in words for piece in word.split("-")} | set(words)
-        return pieces if self.exact else set(map(singular, pieces))
 
 
 def read_corpus(run: Path, speller: Speller) -> Corpus:

@@ -258,7 +258,9 @@ def test_parameters_of_an_address_may_be_called_anything(show: Open, file: str) 
 
 
 def test_a_row_leads_to_its_feature_and_a_head_to_the_whole_table_sorted_by_it(show: Open, made: NumpyRun) -> None:
-    shown = table(show("features.py", q="galaxy", page="1"))
+    by_relevance = table(show("features.py", q="galaxy", page="1"))
+    assert by_relevance.order == {} and by_relevance.sorts["maximum"].endswith("sort=max_activation&order=falling")
+    shown = table(show("features.py", q="galaxy", page="1", sort="max_activation"))
     assert all(re.fullmatch(r"feature\?run=small&feature=\d+", address) for address in shown.opens)
     assert shown.order == {"maximum": "descending"}
     assert shown.sorts["maximum"] == "features?run=small&q=galaxy&sort=max_activation&order=rising"
