@@ -44,6 +44,7 @@ NEW = {
     "combine": "/combine?run={run}&with={feature}",
     "audit": "/audit?run={run}",
     "steer": "/steer?run={run}&text={text}",
+    "compare": "/compare?run={run}&a={feature}&b=7",
     "similar": "/similar?run={run}&a={text}&b=7",
     "textmap": "/textmap?run={run}&feature={feature}",
 }

@@ -97,8 +97,11 @@ with beside:
     with ui.section():
         relatives.relatives(queries.relatives(store, feature_id).to_pylist())
     with ui.section():
-        header.cosines("near", "Nearest directions", queries.neighbours(store, feature_id, limit=BESIDE).to_pylist())
+        near = queries.neighbours(store, feature_id, limit=BESIDE).to_pylist()
+        header.cosines("near", "Nearest directions", near)
         onward = [ui.link(page, words, {"feature": feature_id}) for page, words in ONWARD.items()]
+        nearest = near[0]["feature_id"] if near else None
+        onward.append(ui.link("compare.py", "compare with the nearest ›", {"a": feature_id, "b": nearest}))
         ui.page_links(*onward, ui.link("combine.py", "combine with other features ›", {"with": feature_id}))
         rows = queries.opposites(store, feature_id, limit=BESIDE)
         header.cosines("far", "Most opposite directions", rows.to_pylist())

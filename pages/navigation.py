@@ -37,7 +37,7 @@ MENU = {
         ("matching.py", "SAE against SAE"),
     ],
 }
-HIDDEN = [("text.py", "Text"), ("similar.py", "Similar texts")]
+HIDDEN = [("text.py", "Text"), ("similar.py", "Similar texts"), ("compare.py", "Compare features")]
 NAMED = (*(page for section in MENU.values() for page in section), *HIDDEN)
 
 st.set_page_config(page_title="Feature browser", layout="wide")

@@ -16,7 +16,7 @@ from featurelib.queries.audit import (
 from featurelib.queries.clusters import CLUSTERS, PLACES, cluster_features, cluster_keywords, clusters, layout
 from featurelib.queries.combine import MOST_COMBINED, CombinedCounts, combined_texts, count_combined, densities
 from featurelib.queries.concept import labelled_lines, labelled_texts, texts_equal_to
-from featurelib.queries.coverage import Coverage, coverage, how_sure, name_failures
+from featurelib.queries.coverage import Coverage, certainty, coverage, how_sure, name_failures
 from featurelib.queries.cross_entropy import hurt_tokens, loss_metrics
 from featurelib.queries.evaluation import (
     Metric,
@@ -94,6 +94,8 @@ from featurelib.queries.relations import (
     CoactivationMatrix,
     coactivation_matrix,
     coactivations,
+    common_neighbours,
+    cosine_of,
     neighbours,
     opposites,
 )

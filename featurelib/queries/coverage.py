@@ -8,7 +8,8 @@ import numpy as np
 import pyarrow as pa
 
 from featurelib.queries.features import Feature
-from featurelib.schema import NAME_COVERAGE, NAME_FAILURES
+from featurelib.queries.fidelity import fidelity
+from featurelib.schema import FIDELITY, NAME_COVERAGE, NAME_FAILURES
 from featurelib.storage.fired import texts_of
 from featurelib.storage.store import Store
 
@@ -61,6 +62,13 @@ def name_failures(store: Store, feature_id: int) -> pa.Table | None:
     known = dict(zip(np.asarray(fired.text_ids)[inside].tolist(), np.asarray(fired.activations)[inside], strict=True))
     activations = [float(known.get(text_id, 0.0)) for text_id in rows["text_id"].to_pylist()]
     return rows.append_column("activation", pa.array(activations, pa.float32()))
+
+
+def certainty(store: Store, feature: Feature) -> str:
+    """Return in a word how sure a feature's name is, see `how_sure`; a run of an older version knows less of it."""
+    measured = fidelity(store, feature.feature_id) if store.has(FIDELITY) else []
+    lows = [row.auroc_low for row in measured if row.method == "ours"]
+    return how_sure(feature, lows[0] if lows else None)
 
 
 def how_sure(feature: Feature, auroc_low: float | None) -> str:

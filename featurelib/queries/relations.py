@@ -54,6 +54,38 @@ def opposites(store: Store, feature_id: int, *, limit: int = 10) -> pa.Table:
     return store.look_up(CLOSE.format(view="opposites"), feature_id=feature_id, limit=limit)
 
 
+def common_neighbours(store: Store, first: int, second: int, *, limit: int = 10) -> pa.Table:
+    """Return the features among the nearest directions of both: feature_id, label, first, second (the cosines)."""
+    return store.look_up(
+        """
+        select a.neighbour_id as feature_id, coalesce(l.label, 'feature ' || a.neighbour_id) as label,
+            a.cosine as first, b.cosine as second
+        from neighbours a
+        join neighbours b on b.neighbour_id = a.neighbour_id
+        left join maybe.labels l on l.feature_id = a.neighbour_id
+        where a.feature_id = $one and b.feature_id = $other
+        order by a.cosine + b.cosine desc, a.neighbour_id
+        limit $limit""",
+        one=first,
+        other=second,
+        limit=limit,
+    )
+
+
+def cosine_of(store: Store, first: int, second: int) -> float | None:
+    """Return the cosine of two features' directions; None where neither is among the nearest of the other."""
+    rows = store.look_up(
+        """
+        select cosine
+        from neighbours
+        where (feature_id = $one and neighbour_id = $other) or (feature_id = $other and neighbour_id = $one)
+        order by feature_id""",
+        one=first,
+        other=second,
+    )
+    return float(rows["cosine"][0].as_py()) if rows.num_rows else None
+
+
 def coactivations(
     store: Store, feature_id: int, *, limit: int = 10, min_both: int = MIN_BOTH, by: str = "lift"
 ) -> pa.Table:

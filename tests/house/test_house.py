@@ -76,7 +76,8 @@ DOORS = {
 }
 BANNED = {"data", "info", "result", "item", "process", "handle", "manager", "helper", "utils"}
 SHARED_SUBJECTS = {
-    "attribution", "attributions", "audit", "classify", "coactivation", "combine", "concept", "contrast", "coverage",
+    "attribution", "attributions", "audit", "classify", "coactivation", "combine", "compare", "concept", "contrast",
+    "coverage",
     "cross_entropy", "evaluation", "experiments", "explanations", "export", "families", "features", "fidelity", "fit",
     "intervention", "keywords", "labels", "language_model", "layout", "logit_lens", "map", "matching", "metadata",
     "metrics", "navigation", "near_misses", "overview", "regions", "relations", "similar", "slices", "steering",

@@ -11,7 +11,6 @@ import streamlit as st
 from featurelib import queries
 from featurelib.live.results import FeatureOnText
 from featurelib.queries import Coverage, Feature
-from featurelib.schema import FIDELITY
 from featurelib.storage.store import Store
 from featurelib.ui.kit.address import choice_box, param, text_box
 from featurelib.ui.kit.elements import (
@@ -50,9 +49,7 @@ class Judged:
 
 def judge(store: Store, feature: Feature) -> Judged:
     """Return how sure a feature's name is; a run of an older version knows less of it."""
-    measured = queries.fidelity(store, feature.feature_id) if store.has(FIDELITY) else []
-    lows = [row.auroc_low for row in measured if row.method == "ours"]
-    return Judged(queries.how_sure(feature, lows[0] if lows else None), queries.coverage(store, feature.feature_id))
+    return Judged(queries.certainty(store, feature), queries.coverage(store, feature.feature_id))
 
 
 BANDS = ("Strongest quarter", "Second quarter", "Third quarter", "Weakest quarter")
