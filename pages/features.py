@@ -107,5 +107,10 @@ with st.container(horizontal=True, horizontal_alignment="center", key="below-tab
 with above:
     rows = queries.features(store, which, sort=sort, descending=sorting.descending, limit=PER_PAGE, offset=offset)
     silent = queries.silent_columns(store)
-    shown = {name: column for name, column in FEATURES.items() if name not in silent}
+    # what words find is told by the keywords that hold them; otherwise a title says more than cut keywords
+    left_out = silent | {"strongest" if words.strip() else "keywords"}
+    shown = {name: column for name, column in FEATURES.items() if name not in left_out}
+    if not words.strip():
+        titles = queries.strongest_titles(store, rows["feature_id"].to_pylist())
+        rows = rows.append_column("strongest", pa.array(titles, pa.string()))
     feature_table(rows, page="features.py", key="features", columns=shown, order=sorting)

@@ -132,7 +132,14 @@ from featurelib.queries.tokens import (
     token_density_bins,
     token_maximum,
 )
-from featurelib.queries.top_texts import bands, count_top_texts, histogram, random_texts, top_texts
+from featurelib.queries.top_texts import (
+    bands,
+    count_top_texts,
+    histogram,
+    random_texts,
+    strongest_titles,
+    top_texts,
+)
 from featurelib.queries.transfer import (
     Kept,
     Transfer,

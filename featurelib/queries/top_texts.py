@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
 
 from featurelib.queries.metadata import having, metadata_column
-from featurelib.queries.texts import beside_texts
+from featurelib.queries.texts import beside_texts, texts
 from featurelib.storage.answers import once_per_generation
 from featurelib.storage.fired import texts_of
+from featurelib.storage.own_columns import title_column
 from featurelib.storage.store import Store
+
+TITLE = 200
+"""Characters of a text without a title that stand for it."""
 
 
 @dataclass(frozen=True)
@@ -168,3 +173,22 @@ def bands(store: Store, feature_id: int, *, n_bands: int = 4, per_band: int = 3,
         }
     )
     return beside_texts(store, rows)
+
+
+def strongest_titles(store: Store, feature_ids: Sequence[int]) -> list[str]:
+    """Return the title of each feature's strongest text, or its beginning without one; empty for a dead feature."""
+    rows = store.look_up(
+        """
+        select feature_id, text_id
+        from top_texts
+        where rank = 1 and feature_id in (select unnest($ids::bigint[]))
+        order by feature_id""",
+        ids=list(feature_ids),
+    )
+    strongest = dict(zip(rows["feature_id"].to_pylist(), rows["text_id"].to_pylist(), strict=True))
+    title = title_column(store)
+    openings = {
+        row["text_id"]: str((row.get(title) if title else None) or row["text"])[:TITLE]
+        for row in texts(store, strongest.values()).to_pylist()
+    }
+    return [openings.get(strongest.get(feature_id, -1), "") for feature_id in feature_ids]

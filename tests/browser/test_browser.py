@@ -85,6 +85,50 @@ def test_a_click_on_a_feature_opens_it_and_back_leads_back(visit: Visit) -> None
     visit.page.get_by_text("How often features fire").first.wait_for()
 
 
+def test_arrow_keys_go_to_neighbours_but_not_out_of_a_field(visit: Visit, tiny_data: Path) -> None:
+    labels = featurelib.open(tiny_data / "tiny").ask("select feature_id, label from labels order by feature_id")[
+        "label"
+    ]
+    visit.open("/feature?run=tiny&feature=4")
+    visit.page.keyboard.press("ArrowRight")
+    visit.expect(lambda: visit.page.locator("h1").inner_text(), labels[5])
+    visit.settle()
+    field = visit.page.get_by_placeholder("go to a feature: words or id")
+    field.fill("star")
+    field.press("ArrowLeft")
+    visit.settle()
+    assert visit.page.locator("h1").inner_text() == labels[5]
+    visit.page.evaluate("document.activeElement.blur()")
+    visit.page.keyboard.press("ArrowLeft")
+    visit.expect(lambda: visit.page.locator("h1").inner_text(), labels[4])
+
+
+def test_one_click_copies_the_address(visit: Visit) -> None:
+    visit.page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    visit.open("/feature?run=tiny&feature=4&view=bands")
+    visit.page.get_by_text("copy link").click()
+    visit.page.get_by_text("copied").wait_for()
+    copied = visit.page.evaluate("navigator.clipboard.readText()")
+    assert copied.endswith("feature=4&view=bands") or ("feature=4" in copied and "view=bands" in copied)
+
+
+NAMES = """() => [...document.querySelectorAll('.js-plotly-plot g.annotation')].filter(name => name.style.opacity === '1')
+    .map(name => document.querySelector('.js-plotly-plot').layout.annotations[+name.dataset.index].name)"""
+"""The levels of the regions whose names are seen."""
+
+
+def test_the_map_names_finer_regions_when_it_is_nearer(visit: Visit) -> None:
+    visit.open("/map?run=tiny")
+    visit.page.wait_for_selector(".js-plotly-plot g.annotation")
+    visit.expect(lambda: set(visit.page.evaluate(NAMES)), {"level 0"})
+    box = visit.page.locator(".js-plotly-plot").first.bounding_box()
+    visit.page.mouse.move(box["x"] + box["width"] / 2, box["y"] + 320)
+    for _ in range(6):
+        visit.page.mouse.wheel(0, -240)
+        visit.page.wait_for_timeout(200)
+    visit.expect(lambda: "level 0" in visit.page.evaluate(NAMES), False)
+
+
 FIRST_IDS = """() => [...document.querySelectorAll('.rows tbody a')]
     .map(link => +new URL(link.href).searchParams.get('feature'))"""
 """The ids of the features in the table that is shown."""

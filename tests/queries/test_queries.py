@@ -515,3 +515,10 @@ def test_a_run_of_dead_features_has_empty_answers_and_a_sentence(tmp_path: Path)
     assert queries.density_bins(store).num_rows == 0
     with pytest.raises(Refusal, match="every feature"):
         queries.random_feature(store, 0.5)
+
+
+def test_strongest_titles_are_those_of_the_first_top_texts(store: Store, made: NumpyRun) -> None:
+    titles = queries.strongest_titles(store, [*SOME, *DEAD])
+    for feature_id, title in zip([*SOME, *DEAD], titles, strict=True):
+        first = strongest(made, feature_id)["text_id"].tolist()[:1]
+        assert title == (made.texts["title"][first[0]] if first else "")

@@ -13,6 +13,7 @@ def cluster_name(cluster: int) -> str:
 FEATURES = {
     "feature_id": id_column("id", sort="feature_id", phone=False),
     "label": text_column("feature", sort="label"),
+    "strongest": text_column("strongest text", phone=False, one_line=True, longest=120),
     "keywords": text_column("keywords", phone=False, one_line=True, longest=120),
     "auroc": number_column(
         "AUROC",

@@ -57,14 +57,12 @@ def _reconstruction(n_active: int | None, fvu: float | None, cosine: float | Non
 
 
 def moves(page: str, name: str, shown: int, *, last: int, drawn: int | None = None, **params: Any) -> None:
-    """Links to the previous, a random and the next one, which keep `params`, and the address to copy."""
+    """Links to the previous, a random and the next one, which keep `params`, and one that copies the address."""
     with st.container(horizontal=True, gap="small", horizontal_alignment="right", key="read-moves"):
         ways = {f"‹ {shown - 1}": shown - 1, "random": drawn, f"{shown + 1} ›": shown + 1}
         there = {words: to for words, to in ways.items() if to is not None and 0 <= to <= last}
-        links = (link(page, words, {name: to, **params}) for words, to in there.items())
-        html(tag("div", *links, cls="moves"), width="content")
-        with st.popover("copy link"):
-            root = (st.context.url or "").rpartition("/")[0]
-            params = st.query_params.to_dict() | {name: str(shown)}
-            here = f"{root}/{page.removesuffix('.py')}?{urlencode(params)}"
-            st.code(here, language=None, wrap_lines=True)
+        links = [link(page, words, {name: to, **params}) for words, to in there.items()]
+        root = (st.context.url or "").rpartition("/")[0]
+        here = st.query_params.to_dict() | {name: str(shown)}
+        copied = tag("a", "copy link", cls="copy-link", href=f"{root}/{page.removesuffix('.py')}?{urlencode(here)}")
+        html(tag("div", *links, copied, cls="moves"), width="content")
