@@ -129,27 +129,32 @@ def _firing(job: Job, n_features: int) -> _Firing:
 def _write_region_texts(job: Job, firing: _Firing, n_features: int) -> None:
     """Write the region of each text at each level, and how strong it is there."""
     weights = _feature_weights(job, n_features)
-    region = np.zeros((len(firing.regions.of_points), n_features), np.int64)
-    region[:, firing.feature_ids] = firing.regions.of_points
-    found: list[list[np.ndarray]] = [[np.empty(0, np.int32), np.empty(0, np.int64), np.empty(0, np.float32)]]
-    levels = [np.empty(0, np.int32)]
-    for level, of_features in enumerate(region):
-        n_regions, columns = int(of_features.max(initial=0)) + 1, []
-        for text_ids, places, rows in _blocks(job):
-            strengths = np.bincount(
-                places * n_regions + of_features[rows.feature_ids],
-                rows.activations * weights[rows.feature_ids],
-                len(text_ids) * n_regions,
-            ).reshape(len(text_ids), n_regions)
-            columns.append([strengths.argmax(axis=1).astype(np.int32), text_ids, strengths.max(axis=1)])
-        if columns:
-            ids, text_ids, strength = (np.concatenate(column) for column in zip(*columns, strict=True))
-            order = np.lexsort((text_ids, -strength, ids))
-            found.append([ids[order], text_ids[order], strength[order].astype(np.float32)])
-            levels.append(np.full(len(order), level, np.int32))
-    job.generation.write(
-        REGION_TEXTS, [np.concatenate(levels), *(np.concatenate(column) for column in zip(*found, strict=True))]
-    )
+    fine = firing.regions.of_points[-1]
+    n_fine = int(fine.max(initial=0)) + 1
+    of_feature = np.zeros(n_features, np.int64)
+    of_feature[firing.feature_ids] = fine
+    blocks: list[list[tuple[np.ndarray, ...]]] = [[] for _ in firing.regions.of_points]
+    for text_ids, places, rows in _blocks(job):
+        cells = places * n_fine + of_feature[rows.feature_ids]
+        summed = np.bincount(cells, rows.activations * weights[rows.feature_ids], len(text_ids) * n_fine)
+        strengths = summed.reshape(len(text_ids), n_fine)
+        for of_level, regions in zip(blocks, firing.regions.of_points, strict=True):
+            coarse = strengths @ _membership(fine, regions)
+            of_level.append((coarse.argmax(axis=1).astype(np.int32), text_ids, coarse.max(axis=1).astype(np.float32)))
+    nothing = (np.empty(0, np.int32), np.empty(0, np.int64), np.empty(0, np.float32))
+    columns = []
+    for level, of_level in enumerate(blocks):
+        regions, text_ids, strength = (np.concatenate(column) for column in zip(nothing, *of_level, strict=True))
+        order = np.lexsort((text_ids, -strength, regions))
+        columns.append((np.full(len(order), level, np.int32), regions[order], text_ids[order], strength[order]))
+    job.generation.write(REGION_TEXTS, [np.concatenate(column) for column in zip(*columns, strict=True)])
+
+
+def _membership(fine: np.ndarray, coarse: np.ndarray) -> np.ndarray:
+    """Which coarse region each fine one lies in, float64 of 0 and 1, [n_fine, n_coarse]."""
+    membership = np.zeros((int(fine.max(initial=0)) + 1, int(coarse.max(initial=0)) + 1))
+    membership[fine, coarse] = 1
+    return membership
 
 
 def _feature_weights(job: Job, n_features: int) -> np.ndarray:

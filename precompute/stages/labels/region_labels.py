@@ -32,8 +32,9 @@ class RegionTexts:
         self.features = features
         regions = features[["level", "region_id"]].drop_duplicates().sort_values(["level", "region_id"])
         self.keys = [(int(level), int(region_id)) for level, region_id in regions.itertuples(index=False)]
-        number = {key: place for place, key in enumerate(self.keys)}
-        numbers = np.array([number[key] for key in zip(rows["level"], rows["region_id"], strict=True)], np.int64)
+        # regions of a level are numbered from 0 without gaps
+        first = np.searchsorted([level for level, _ in self.keys], rows["level"].to_numpy())
+        numbers = first + rows["region_id"].to_numpy()
         self.n_texts = np.bincount(numbers, minlength=len(self.keys))
         columns = numbers, rows["text_id"].to_numpy(), rows["strength"].to_numpy()
         self.naming = _sample(texts.naming.text_ids, *columns, len(self.keys))
