@@ -40,6 +40,8 @@ WORD = re.compile(r"[^\W_]+(?:[-'’][^\W_]+)*")
 
 def singular(word: str) -> str:
     """The word without the ending of an English plural."""
+    if word in {"news", "lens", "bias", "always", "perhaps", "gps", "aids", "mars", "texas", "thus"}:
+        return word
     if re.search("ies$", word) and len(word) > 4:
         return word[:-3] + "y"
     return word[:-1] if re.search("[^sui]s$", word) and len(word) > 3 else word

@@ -16,10 +16,10 @@ and the thesis' own choice of three keywords apart):
   by words (how many of the name's parts the text holds), over features that fire on five label test texts or more;
 - weak parts: of the parts of names, the share whose own AUROC by resemblance is below .6.
 
-Each with its 95 % bootstrap interval over features. Features without a name count in none. Class-based TF-IDF is
-BERTopic's (Grootendorst 2022, arXiv:2203.05794): the naming texts on which a feature fires are its class, and its name
-are the three words with the largest frequency in the class × log(1 + mean words of a class / frequency in all classes),
-English stop words left out.
+Each with its 95 % bootstrap interval over features; only those that every method names are measured. Class-based
+TF-IDF is BERTopic's (Grootendorst 2022, arXiv:2203.05794): the naming texts on which a feature fires are its class, and
+its name are the three words with the largest frequency in the class × log(1 + mean words of a class / frequency in all
+classes), English stop words left out.
 """
 
 from __future__ import annotations
@@ -166,8 +166,9 @@ def over_features(rows: pd.DataFrame, statistic: Callable[[pd.DataFrame], float]
     return f"{statistic(columns):.3f} ({low:.3f}–{high:.3f})"
 
 
-def report(name: str, rows: pd.DataFrame, seed: int) -> None:
+def report(names: Names, corpus: Corpus, vectors: dict[str, np.ndarray], seed: int) -> None:
     """Print what is described above for one method."""
+    rows = measure(names, corpus, vectors)
     measured = rows.dropna(subset="auroc") if "auroc" in rows else rows.iloc[:0]
     often, tested = rows[rows["n"] >= OFTEN], rows.dropna(subset="coverage")
     lines = [
@@ -180,7 +181,7 @@ def report(name: str, rows: pd.DataFrame, seed: int) -> None:
         ("average precision by words", measured, mean("ap words")),
         ("weak parts", measured, ratio("weak", "parts")),
     ]
-    print(f"\n{name}: {len(rows):,} features named, {rows['words'].mean():.2f} words each, {len(measured):,} measured")
+    print(f"  {rows['words'].mean():.2f} words each; AUROC and AP of {len(measured):,}")
     for title, of_rows, statistic in lines:
         print(f"  {title:34s} {over_features(of_rows, statistic, seed) if len(of_rows) else 'not measured'}")
 
@@ -206,8 +207,16 @@ def main(arguments: list[str] | None = None) -> int:
     parts = sorted({part for names in methods.values() for of_name in names.values() for part in of_name})
     vectors = keyword_vectors(embedder.get("embedder") or embedder, parts)
     print(f"{len(corpus.words):,} texts, {corpus.is_test.sum():,} of them label test texts")
+    in_all = set.intersection(*(set(names) for names in methods.values()))
+    print(f"{len(in_all):,} features have a name by every method and are measured")
     for name, names in methods.items():
-        report(name, measure(names, corpus, vectors), options.seed)
+        print(f"\n{name}: {len(names):,} features named")
+        report(
+            {feature_id: parts for feature_id, parts in names.items() if feature_id in in_all},
+            corpus,
+            vectors,
+            options.seed,
+        )
     return 0
 
 

@@ -42,8 +42,9 @@ HELD, HELD_SHARE = 2, 0.1
 """A candidate that stands in fewer of the strongest texts, or a smaller share of them, is stray."""
 RARE = 8
 """A feature that fires on fewer texts is named by one phrase that two of them hold, or not at all."""
-LIFT, MOST_LIFT = 3.0, 0.5
-"""A candidate's share of the firing texts is at least so many times its share of all (half of what is possible)."""
+LIFT, LEAST_LIFT, MOST_LIFT = 3.0, 1.02, 0.5
+"""A candidate's share of the firing texts is at least so many times its share of all: half of what is possible where
+the feature fires on more than a sixth of them, but never less than a little more than one."""
 GAIN = 0.1
 """Of the strongest texts a second or third candidate holds at least this share that the others leave out."""
 OWN_AUROC = 0.65
@@ -162,7 +163,7 @@ def _is_telling(evidence: Evidence) -> np.ndarray:
     fires, contains = evidence.fires, evidence.contains
     if not fires.any():
         return np.zeros(len(contains), bool)
-    lift = min(LIFT, MOST_LIFT / float(fires.mean()))
+    lift = min(LIFT, max(LEAST_LIFT, MOST_LIFT / float(fires.mean())))
     telling: np.ndarray = contains[:, fires].mean(axis=1) >= lift * contains.mean(axis=1)
     return telling
 

@@ -17,6 +17,7 @@ import numpy as np
 
 from featurelib.labels.keywords import LONGEST_LABEL
 from featurelib.labels.stop_words import stop_words
+from featurelib.labels.words import repeats
 from featurelib.language.guess import Languages
 from featurelib.language.segmentation import joined, says_something, word_spans, words
 
@@ -150,8 +151,8 @@ class Phrases:
     def candidates(self, rows: np.ndarray, weights: np.ndarray, most: int) -> list[Candidate]:
         """Return up to `most` phrases of the texts `rows`, int64 [n], the greatest contrast first.
 
-        `weights` are the feature's activations there, [n]. Of three texts or more, two must contain a phrase.
-        Equal contrasts are in the order of the phrases.
+        None says a word twice. `weights` are the feature's activations there, [n]. Of three texts or more, two must
+        contain a phrase. Equal contrasts are in the order of the phrases.
         """
         keys, texts, places = self._phrases(rows)
         if not len(keys):
@@ -171,10 +172,12 @@ class Phrases:
         numbers, _ = self._words.take(rows)
         phrases: dict[str, Candidate] = {}
         for place in best:
-            if phrase := self._read(numbers, places[begins[place]]):
+            phrase = self._read(numbers, places[begins[place]])
+            if phrase and not repeats(phrase):
                 phrases.setdefault(phrase, Candidate(phrase, float(contrast[place]), int(n_here[place])))
-        whole = without_fragments(list(phrases.values()))
-        return sorted(whole, key=lambda candidate: (-candidate.contrast, candidate.phrase))[:most]
+        # fragments only of phrases that are returned: otherwise neither would be a candidate
+        first = sorted(phrases.values(), key=lambda candidate: (-candidate.contrast, candidate.phrase))[:most]
+        return without_fragments(first)
 
     def _read(self, numbers: np.ndarray, place: int) -> str | None:
         """The phrase at a place; None where it is too long, or would be divided into other words by itself."""

@@ -33,13 +33,16 @@ def find_regions(xy: np.ndarray, seed: int = 0, levels: tuple[int, ...] = LEVELS
     """Divide points, float [n, 2], into regions; equal points and seed give equal regions on one machine."""
     from scipy.cluster.hierarchy import fcluster, ward
     from sklearn.cluster import KMeans
+    from threadpoolctl import threadpool_limits
 
     n_distinct = len(np.unique(xy, axis=0))
     sizes = [max(1, min(size, len(xy) // LEAST, n_distinct)) for size in levels]
     if sizes[-1] < 2:
         return Regions(np.zeros((len(levels), len(xy)), np.int32))
     n_centres = min(max(2 * sizes[-1], 2), n_distinct)
-    clustering = KMeans(n_centres, n_init=1, random_state=seed).fit(np.asarray(xy, np.float64))
+    # with several threads sums run in any order, and equal points might not give equal bytes
+    with threadpool_limits(1):
+        clustering = KMeans(n_centres, n_init=1, random_state=seed).fit(np.asarray(xy, np.float64))
     tree = ward(clustering.cluster_centers_)
     cut = [fcluster(tree, size, criterion="maxclust")[clustering.labels_] for size in sizes]
     return Regions(np.stack([_by_size(regions) for regions in cut]))

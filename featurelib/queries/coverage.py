@@ -72,12 +72,14 @@ def certainty(store: Store, feature: Feature) -> str:
 
 
 def how_sure(feature: Feature, auroc_low: float | None) -> str:
-    """Return in a word how sure a feature's name is: reliable, fair, weak, too rare to judge, no name.
+    """Return in a word how sure a name is: reliable, fair, weak, too rare to judge, not measured, no name or not yet.
 
     `auroc_low` is the lower end of the interval of the AUROC with which the name predicts firing on label test texts.
     """
     if feature.label_source in ("none", "not yet"):
-        return "no name"
-    if feature.n_active < RARE or auroc_low is None:
+        return {"none": "no name", "not yet": "not named yet"}[feature.label_source]
+    if feature.n_active < RARE:
         return "too rare to judge"
+    if auroc_low is None:
+        return "not measured"
     return "reliable" if auroc_low >= RELIABLE else "fair" if auroc_low >= FAIR else "weak"

@@ -32,12 +32,14 @@ def themes(store: Store, n_features: int = 3) -> pa.Table:
         """
         with ranked as (
             select r.region_id, r.feature_id, l.label, row_number() over (
-                    partition by r.region_id order by q.ap desc nulls last, f.n_active desc, r.feature_id
+                    partition by r.region_id
+                    order by coalesce(q.ap, w.ap) desc nulls last, f.n_active desc, r.feature_id
                 ) as place
             from region_features r
             join features f on f.feature_id = r.feature_id
             join labels l on l.feature_id = r.feature_id and l.source <> 'none'
             left join fidelity q on q.feature_id = r.feature_id and q.method = 'ours' and q.predictor = 'resembles'
+            left join fidelity w on w.feature_id = r.feature_id and w.method = 'ours' and w.predictor = 'contains'
             where r.level = $level
         ), best as (
             select region_id,

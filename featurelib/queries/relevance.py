@@ -42,9 +42,10 @@ def _known(store: Store) -> dict[int, _Known]:
     rows = store.look_up(
         f"""
         select w.feature_id, coalesce(w.label_words, '') as label_words, coalesce(w.all_words, '') as all_words,
-            c.auroc, c.density
+            coalesce(c.auroc, q.auroc) as auroc, c.density
         from {card_words(store)} w
         join {cards(store)} c on c.feature_id = w.feature_id
+        left join maybe.fidelity q on q.feature_id = w.feature_id and q.method = 'ours' and q.predictor = 'contains'
         order by w.feature_id"""
     )
     return {

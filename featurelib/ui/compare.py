@@ -9,7 +9,7 @@ import streamlit as st
 
 from featurelib import queries
 from featurelib.queries import Feature
-from featurelib.schema import Refusal
+from featurelib.schema import NEIGHBOUR_ROWS, Refusal
 from featurelib.storage.store import Store
 from featurelib.ui.kit.address import text_box, whole_number_param
 from featurelib.ui.kit.anchors import link
@@ -74,7 +74,7 @@ def numbers(store: Store, pair: Pair) -> None:
     both = queries.count_combined(store, [first.feature_id, second.feature_id]).n_matching
     either = first.n_active + second.n_active - both
     chance = first.n_active * second.n_active / max(first.n_texts, 1)
-    cosine = queries.cosine_of(store, first.feature_id, second.feature_id)
+    cosine = queries.cosine_of(store, first.feature_id, second.feature_id) if store.has(NEIGHBOUR_ROWS) else None
     strip(
         [
             Number(count(both), "texts with both"),

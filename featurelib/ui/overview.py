@@ -22,6 +22,7 @@ from featurelib.ui.kit.elements import (
     number,
     opening,
     percent,
+    sentence,
     strip,
     tag,
 )
@@ -40,8 +41,10 @@ ARCHITECTURES = {
 TRAINED_HERE = "trained here"
 THEMES = (
     "A theme is a region of the map of what fires features; each text belongs to the theme whose features are "
-    "strongest on it, so the shares add up to all texts with an active feature. Names are chosen as those of features."
+    "strongest on it. Names are chosen as those of features are."
 )
+UNNAMED = 0.005
+"""A share of texts that is said when it belongs to no theme with a name."""
 TITLE = 90
 """Characters of a theme's example."""
 SMALL_MAP = 330
@@ -149,6 +152,8 @@ def themes(run: Opened) -> None:
     """What is in the corpus: its themes with their share of the texts, three features and one title each."""
     rows = queries.themes(run.store).to_pylist()
     if not rows:
+        heading("What is in this corpus")
+        sentence("No theme could be named: no phrase sets the texts of any region of the map apart.")
         return
     heading(
         "What is in this corpus",
@@ -158,6 +163,9 @@ def themes(run: Opened) -> None:
     texts = {row["text_id"]: row for row in _texts(run.store, rows)}
     largest = max(row["share"] for row in rows)
     html(tag("div", *(_theme(run.store, row, texts.get(row["text_id"]), largest) for row in rows), cls="themes"))
+    others = 1 - sum(row["share"] for row in rows)
+    if others > UNNAMED:
+        sentence(f"{percent(others)} of the texts belong to no theme with a name, or have no active feature.")
 
 
 def _texts(store: Store, themes: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

@@ -28,6 +28,9 @@ from featurelib.storage.embeddings import read_embeddings_of
 from precompute.build.job import Job, Made
 from precompute.build.stage import Stage
 
+LEAST_TELLING = 1e-3
+"""The least weight of a feature's activations in the strength of a region."""
+
 
 @dataclass(frozen=True)
 class _Firing:
@@ -53,8 +56,7 @@ def make_layout(job: Job) -> Made:
     n_none = int((layout.cluster == NO_CLUSTER).sum())
     line = (
         f"{len(layout.xy):,} features placed by {layout.method}; {layout.n_clusters} clusters, {n_none:,} in none; "
-        f"trustworthiness {of_directions.trustworthiness:.2f} by direction, {firing.faithful.trustworthiness:.2f} by "
-        f"what fires them; {len(placed.xy):,} of {n_texts:,} texts placed by {placed.method}"
+        f"{_kept(of_directions, firing.faithful)}{len(placed.xy):,} of {n_texts:,} texts placed by {placed.method}"
     )
     return Made(
         line,
@@ -82,6 +84,14 @@ STAGE = Stage(
     options=("seed",),
     version=3,
 )
+
+
+def _kept(directions: Faithfulness, firing: Faithfulness) -> str:
+    """How much nearness the maps keep, in words; nothing where there are too few features to tell."""
+    if np.isnan(directions.trustworthiness) or np.isnan(firing.trustworthiness):
+        return ""
+    by_direction, by_firing = (measured.trustworthiness for measured in (directions, firing))
+    return f"trustworthiness {by_direction:.2f} by direction, {by_firing:.2f} by what fires them; "
 
 
 def _known(measured: Faithfulness) -> dict[str, float | None]:
@@ -164,7 +174,8 @@ def _feature_weights(job: Job, n_features: int) -> np.ndarray:
         np.maximum.at(largest, rows.feature_ids, rows.activations)
         n_fires += np.bincount(rows.feature_ids, minlength=n_features)
     n_texts = max(pq.read_metadata(job.generation.need(TEXTS)).num_rows, 1)
-    telling = -np.log(np.maximum(n_fires, 1) / n_texts)
+    # a feature of every text tells a little too, so that each text with an active feature belongs somewhere
+    telling = np.maximum(-np.log(np.maximum(n_fires, 1) / n_texts), LEAST_TELLING)
     weights: np.ndarray = np.divide(telling, largest, out=np.zeros(n_features), where=largest > 0)
     return weights
 

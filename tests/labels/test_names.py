@@ -35,6 +35,13 @@ def test_a_phrase_that_stands_in_one_longer_phrase_is_a_fragment_of_it() -> None
     assert [phrase.phrase for phrase in without_fragments(phrases)] == ["role of dark matter", "dark matter"]
 
 
+def test_a_phrase_that_says_a_word_twice_swallows_no_other() -> None:
+    texts = [f"we study learning to learn with {word} models" for word in ("five", "large", "small", "new", "old")]
+    index = Phrases(TextWords.read([*texts, *["other words"] * 20], Languages({"en": 1.0})))
+    found = {candidate.phrase for candidate in index.candidates(np.arange(5), np.ones(5, np.float32), 50)}
+    assert found & {"learning", "learn", "study learning"} and "learning to learn" not in found
+
+
 def test_fragments_are_left_out_of_candidates() -> None:
     texts = ["the role of dark matter", "a role of dark matter here", "dark matter halos", *["other words"] * 9]
     index = Phrases(TextWords.read(texts, Languages({"en": 1.0})))
@@ -97,6 +104,10 @@ def test_a_second_word_is_taken_only_where_the_first_is_missing() -> None:
 
 def test_a_word_that_is_as_frequent_elsewhere_names_nothing() -> None:
     assert chosen(["propose"], [held(10, 40)]) == []
+
+
+def test_a_word_that_is_rarer_where_a_dense_feature_fires_names_nothing() -> None:
+    assert chosen(["elsewhere"], [held(50, 10, n_fires=90)], n_fires=90) == []
 
 
 def test_a_rare_feature_is_named_by_a_phrase_of_two_of_its_texts_or_not_at_all() -> None:
@@ -185,7 +196,7 @@ def test_how_sure_a_name_is(tiny: Run) -> None:
     store = open_store(tiny.current())
     feature = queries.feature(store, 4)
     words = {low: queries.how_sure(feature, low) for low in (0.9, 0.7, 0.3, None)}
-    assert words == {0.9: "reliable", 0.7: "fair", 0.3: "weak", None: "too rare to judge"}
+    assert words == {0.9: "reliable", 0.7: "fair", 0.3: "weak", None: "not measured"}
 
 
 def test_themes_have_features_of_their_own_and_their_strongest_text(tiny: Run) -> None:

@@ -44,7 +44,7 @@ class Judged:
     @property
     def is_rare(self) -> bool:
         """Whether it cannot be judged, so that it is drawn in grey."""
-        return self.word in ("too rare to judge", "no name")
+        return self.word in ("too rare to judge", "no name", "not named yet")
 
 
 def judge(store: Store, feature: Feature) -> Judged:
@@ -68,9 +68,12 @@ SURE = {
     "interval begins between .65 and .80.",
     "weak": "On texts that it was not made from, the name tells little about where the feature fires: the AUROC's "
     "interval begins below .65. Read its texts.",
-    "too rare to judge": "It fires on fewer than ten texts, or on too few label test texts, so whether its name is "
-    "right cannot be measured. Read its texts.",
+    "too rare to judge": "It fires on fewer than ten texts, so whether its name is right cannot be measured. Read its "
+    "texts.",
+    "not measured": "Too few label test texts make it fire (or leave it silent) to measure whether its name is right. "
+    "Read its texts.",
     "no name": "No phrase sets its texts apart and stands in two of them, so it has only its number. Read its texts.",
+    "not named yet": "The stage labels is not done yet.",
 }
 COVERAGE = (
     "Of its strongest label test texts (up to twenty, which its name was not made from), how many hold a part of the "

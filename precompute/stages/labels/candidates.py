@@ -58,16 +58,15 @@ class Candidates:
     def by_contrast(self, feature_id: int, most: int) -> list[str]:
         """Return the phrases that set a feature's texts apart, the greatest contrast first."""
         where = self._naming.of(feature_id)
-        rows, activations = self._naming.rows[where], self._naming.activations[where]
+        return self.of_texts(self._naming.rows[where], self._naming.activations[where], most)
+
+    def of_texts(self, rows: np.ndarray, activations: np.ndarray, most: int) -> list[str]:
+        """Return the phrases that set some naming texts, the strongest first, apart; they count by `activations`."""
         if len(rows) > TEXTS_READ:
             spread = np.unique(np.linspace(0, len(rows) - 1, TEXTS_READ).astype(np.int64))
             rows, activations = rows[spread], activations[spread]
-        return self.of_texts(rows, activations, most)
-
-    def of_texts(self, rows: np.ndarray, activations: np.ndarray, most: int) -> list[str]:
-        """Return the phrases that set some naming texts apart, which count by `activations`."""
         phrases = self._phrases.candidates(rows, activations, most) if len(rows) else []
-        return [self._spelling(scored.phrase) for scored in phrases if not repeats(scored.phrase)]
+        return [self._spelling(scored.phrase) for scored in phrases]
 
     def by_baseline(self, feature_id: int) -> list[str]:
         """Return the baseline's best keywords and those of its label."""
@@ -88,12 +87,10 @@ class Candidates:
         """Return all candidates of a feature, each once; without vectors none is found by its pre-activation."""
         origins = dict.fromkeys(self.by_tokens(feature_id), TOKENS)
         origins |= {keyword: TOP_TEXTS for keyword in self.by_keywords(feature_id) if keyword not in origins}
-        phrases = self.by_contrast(feature_id, LOOKED_THROUGH if vectors else MOST_BY_CONTRAST)
-        # Where phrases that repeat a word are left out, the first 400 give more than the first 40 gave: not embedded.
-        phrases = [phrase for phrase in phrases if vectors is None or phrase in vectors]
-        for phrase in phrases[:MOST_BY_CONTRAST]:
+        for phrase in self.by_contrast(feature_id, MOST_BY_CONTRAST):
             origins.setdefault(phrase, ACTIVE_TEXTS)
-        others = [phrase for phrase in phrases[MOST_BY_CONTRAST:] if phrase not in origins]
+        looked_through = self.by_contrast(feature_id, LOOKED_THROUGH) if vectors else []
+        others = [phrase for phrase in looked_through if vectors and phrase in vectors and phrase not in origins]
         if others and vectors and sae:
             order = np.argsort(-_linear_term(sae, vectors.raw(others), feature_id), kind="stable")
             origins |= {others[place]: ENCODER for place in order[:MOST_BY_PRE_ACTIVATION]}

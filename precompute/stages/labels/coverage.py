@@ -48,6 +48,7 @@ class Standing:
 
     def __init__(self, job: Job, texts: LabelTexts, labels: dict[str, list[Label]]) -> None:
         self._sample: TextSample = texts.samples[TESTING]
+        self._n_naming = texts.n_naming
         distinct = {keyword for of_method in labels.values() for label in of_method for keyword in label.keywords}
         self._containing = TextsContaining(read_texts(job.generation, self._sample.text_ids), distinct)
 
@@ -55,7 +56,8 @@ class Standing:
         """Yield for each label how many of the strongest label test texts hold at least one keyword whole."""
         for feature_id, label in enumerate(labels):
             strongest = self._sample.rows[self._sample.of(feature_id)][:STRONGEST]
-            if label.keywords and len(strongest):
+            # without a naming text the keywords come from the texts on which they would be counted
+            if label.keywords and len(strongest) and self._n_naming[feature_id]:
                 n_holding = int((self._n_held(label)[strongest] > 0).sum())
                 yield Coverage(feature_id, method, len(strongest), n_holding)
 
