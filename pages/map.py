@@ -84,7 +84,8 @@ def figure_of(run: ui.Opened, drawn: Drawn, lit: list[int] | None) -> Any:
 
     if lit is not None:
         return draw(ui.colours())
-    return ui.remembered(run.store, f"map {drawn.places} {drawn.colour} {drawn.drag}", draw)
+    name = f"map {drawn.places} {drawn.colour} {drawn.drag}"
+    return ui.remembered(run.store, name, lambda seen: charts.prepared(draw(seen)))
 
 
 def chosen_layout(run: ui.Opened) -> tuple[str, str, str]:

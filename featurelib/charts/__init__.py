@@ -9,6 +9,7 @@ from featurelib.charts.contrast import density_scatter
 from featurelib.charts.distributions import feature_spread, text_spread
 from featurelib.charts.experiments import ScoreLine, score_heatmap, scores_by_number
 from featurelib.charts.featuremap import chosen_ids, feature_map, with_ring
+from featurelib.charts.points import prepared
 from featurelib.charts.run_plots import run_plots, then_and_now
 from featurelib.charts.style import prepare
 from featurelib.charts.textmap import Colouring, kind_colours, text_map

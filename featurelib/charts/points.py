@@ -67,6 +67,11 @@ class Prepared(BaseFigure):  # type: ignore[misc]  # Plotly has no types
         return self._written
 
 
+def prepared(figure: go.Figure) -> Any:
+    """Return a figure written as a dictionary once, so that neither a ring nor drawing it again writes it anew."""
+    return Prepared(figure.to_dict())
+
+
 def ringed(figure: go.Figure, rows: pa.Table, what: str, point_id: int | None, size: float, colours: Colours) -> Any:
     """Return a map with a ring around one of its points, if that is there; the map itself stays as it is."""
     if point_id is None:
