@@ -80,8 +80,7 @@ def arrange_firing(means: np.ndarray, seed: int = 0) -> Places:
 
     UMAP, principal axes or a line, as for directions.
     """
-    units = _units(np.asarray(means, dtype=np.float32))
-    return Places(*_small_places(units)) if _is_small(units) else Places(_framed(_umap(units, seed, 2, 0.1)), "UMAP")
+    return _arrange(np.asarray(means, dtype=np.float32), seed)
 
 
 def arrange_texts(embeddings: np.ndarray, seed: int = 0) -> Places:
@@ -96,7 +95,11 @@ def arrange_texts(embeddings: np.ndarray, seed: int = 0) -> Places:
             f"the texts' embeddings have the shape {embeddings.shape} or hold NaN or infinite numbers; "
             "a finite embedding for each text is expected: embed them again."
         )
-    units = _units(embeddings)
+    return _arrange(embeddings, seed)
+
+
+def _arrange(vectors: np.ndarray, seed: int) -> Places:
+    units = _units(vectors)
     return Places(*_small_places(units)) if _is_small(units) else Places(_framed(_umap(units, seed, 2, 0.1)), "UMAP")
 
 

@@ -23,11 +23,6 @@ class Regions:
     of_points: np.ndarray
     """The region of each point at each level, int32 [n_levels, n]; numbered from 0 in each level, the largest first."""
 
-    def centres(self, xy: np.ndarray, level: int) -> np.ndarray:
-        """Return the median point of each region of a level, float32 [n_regions, 2]."""
-        regions = self.of_points[level]
-        return np.array([np.median(xy[regions == number], axis=0) for number in range(regions.max() + 1)], np.float32)
-
 
 def find_regions(xy: np.ndarray, seed: int = 0, levels: tuple[int, ...] = LEVELS) -> Regions:
     """Divide points, float [n, 2], into regions; equal points and seed give equal regions on one machine."""

@@ -17,10 +17,8 @@ from precompute.build.embedded_strings import EmbeddedStrings
 from precompute.build.job import Job
 from precompute.stages.labels.candidates import ACTIVE_TEXTS, MOST_BY_CONTRAST, Candidates
 from precompute.stages.labels.choices import Ground
+from precompute.stages.labels.coverage import STRONGEST
 from precompute.stages.labels.label_texts import LabelTexts, TextSample
-
-STRONGEST = 20
-"""Label test texts of which coverage is the share."""
 
 
 class RegionTexts:
