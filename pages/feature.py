@@ -58,6 +58,8 @@ def test_box() -> None:
 
 header.feature_head(opened.name, feature, header.judge(store, feature), last=last, drawn=drawn)
 with ui.section():
+    header.themes(queries.feature_themes(store, feature_id).to_pylist())
+with ui.section():
     explanation.explained(queries.explanation(store, feature_id))
 with ui.section():
     flags.flags(queries.feature_audit(store, feature_id).to_pylist())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+import re
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -23,32 +24,64 @@ def whole_words(text: str) -> set[str]:
 class TextsContaining:
     """Tells which of some texts contain a keyword: all its words, in any order, as whole words of any case.
 
-    A plural counts as its singular: "crystals" stands in a text that speaks of a crystal.
+    A plural counts as its singular: "crystals" stands in a text that speaks of a crystal. A keyword with a hyphen at an
+    end is a form of words: "bi-" stands in a text with a longer word that begins with bi (featurelib.labels.form).
     """
 
     def __init__(self, texts: Iterable[str], keywords: Iterable[str]) -> None:
         """Look for the words of `keywords` in the texts, once."""
+        keywords = set(keywords)
+        forms = set(filter(is_form, keywords))
+        lengths = {len(form) - 1 for form in forms}
         vocabulary = set().union(*map(label_stems, keywords))
         rows: dict[str, list[int]] = {}
         self.n_texts = 0
         for row, text in enumerate(texts):
-            for word in set(map(stem, whole_words(text))) & vocabulary:
-                rows.setdefault(word, []).append(row)
+            in_text = set(map(stem, whole_words(text)))
+            held = in_text & vocabulary
+            if forms:
+                held |= forms.intersection(form for word in in_text for form in _forms(word, lengths))
+            for known in held:
+                rows.setdefault(known, []).append(row)
             self.n_texts += 1
         self._rows = {word: np.array(own, np.int64) for word, own in rows.items()}
 
     def __call__(self, keyword: str) -> np.ndarray:
         """Return which texts contain the keyword, bool [n_texts]."""
-        rows = [self._rows.get(word, NO_ROWS) for word in label_stems(keyword)]
+        needed = [keyword] if is_form(keyword) else label_stems(keyword)
+        rows = [self._rows.get(word, NO_ROWS) for word in needed]
         contains = np.zeros(self.n_texts, bool)
         if rows:
             contains[functools.reduce(np.intersect1d, rows)] = True
         return contains
 
 
+_BRACKETS = re.compile(r"\([^()]*\)")
+
+
+def is_form(keyword: str) -> bool:
+    """Whether a keyword is a beginning or an ending of words, such as bi- or -oid."""
+    return len(keyword) > 1 and (keyword.startswith("-") or keyword.endswith("-"))
+
+
+BEYOND_FORM = 2
+"""Letters that a word has beside its form, at least."""
+
+
+def _forms(word: str, lengths: Iterable[int]) -> Iterable[str]:
+    """The beginnings and endings of a word that have one of these lengths."""
+    for length in lengths:
+        if length + BEYOND_FORM <= len(word):
+            yield f"{word[:length]}-"
+            yield f"-{word[-length:]}"
+
+
 def label_words(label: str) -> frozenset[str]:
-    """Return the words of a label, case folded: two labels with the same words are the same, whatever their order."""
-    return frozenset(words(label.casefold()))
+    """Return the words of a label, case folded: two labels with the same words are the same, whatever their order.
+
+    What stands in brackets is no word: SU(N) has the word su.
+    """
+    return frozenset(words(_BRACKETS.sub("", label.casefold())))
 
 
 NO_PLURALS = {"news", "lens", "bias", "always", "perhaps", "gps", "aids", "mars", "texas", "thus"}
@@ -104,8 +137,8 @@ def repeats(keyword: str) -> bool:
 
 @functools.lru_cache(maxsize=65_536)
 def _pieces(keyword: str) -> tuple[str, ...]:
-    """Its words, case folded, split at hyphens."""
-    return tuple(piece for word in words(keyword.casefold()) for piece in word.split("-"))
+    """Its words, case folded, split at hyphens; what stands in brackets is no word."""
+    return tuple(piece for word in words(_BRACKETS.sub("", keyword.casefold())) for piece in word.split("-"))
 
 
 def label_stems(label: str) -> frozenset[str]:

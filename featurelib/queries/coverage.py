@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from featurelib.queries.features import Feature
 from featurelib.queries.fidelity import fidelity
-from featurelib.schema import FIDELITY, NAME_COVERAGE, NAME_FAILURES
+from featurelib.schema import DENSE, FEATURE_THEMES, FIDELITY, NAME_COVERAGE, NAME_FAILURES
 from featurelib.storage.fired import texts_of
 from featurelib.storage.store import Store
 
@@ -64,6 +64,24 @@ def name_failures(store: Store, feature_id: int) -> pa.Table | None:
     return rows.append_column("activation", pa.array(activations, pa.float32()))
 
 
+def feature_themes(store: Store, feature_id: int) -> pa.Table:
+    """Return the themes of a feature whose texts are of two or three, the largest first; else no rows.
+
+    Columns: label, share (of the texts that names are made from), n_texts, n_tested (label test texts that are nearest
+    to the theme), n_holding (of these, those that hold the label).
+    """
+    if not store.has(FEATURE_THEMES):
+        return pa.table({})
+    return store.look_up(
+        """
+        select label, share, n_texts, n_tested, n_holding
+        from feature_themes
+        where feature_id = $feature_id
+        order by rank""",
+        feature_id=feature_id,
+    )
+
+
 def certainty(store: Store, feature: Feature) -> str:
     """Return in a word how sure a feature's name is, see `how_sure`; a run of an older version knows less of it."""
     measured = fidelity(store, feature.feature_id) if store.has(FIDELITY) else []
@@ -72,12 +90,14 @@ def certainty(store: Store, feature: Feature) -> str:
 
 
 def how_sure(feature: Feature, auroc_low: float | None) -> str:
-    """Return in a word how sure a name is: reliable, fair, weak, too rare to judge, not measured, no name or not yet.
+    """Return in a word how sure a name is: reliable, fair, weak, too rare to judge, not measured, or why it has none.
 
     `auroc_low` is the lower end of the interval of the AUROC with which the name predicts firing on label test texts.
     """
-    if feature.label_source in ("none", "not yet"):
-        return {"none": "no name", "not yet": "not named yet"}[feature.label_source]
+    if feature.label_source == "not yet":
+        return "not named yet"
+    if feature.label_source == "none":
+        return "no single theme" if feature.density > DENSE else "no name"
     if feature.n_active < RARE:
         return "too rare to judge"
     if auroc_low is None:

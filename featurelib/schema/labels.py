@@ -67,11 +67,14 @@ REGIONS = table(
         "share": pa.float64(),
         "n_strongest": pa.int32(),
         "n_holding": pa.int32(),
+        "auroc": pa.float64(),
+        "ap": pa.float64(),
     },
     came_later=True,
 )
 """The regions of firing_layout: the region of the next coarser level, the label (null where nothing tells it apart),
-the median place, the features, the texts that belong to it and their share of all, and the label's coverage."""
+the median place, the features, the texts that belong to it and their share of all, the label's coverage, and how well
+it tells which label test texts belong to the region."""
 NAME_COVERAGE = table(
     "name_coverage",
     "summaries/name_coverage.parquet",
@@ -80,6 +83,23 @@ NAME_COVERAGE = table(
     came_later=True,
 )
 """How many of the feature's (up to twenty) strongest label test texts hold a keyword of its label, by method."""
+FEATURE_THEMES = table(
+    "feature_themes",
+    "summaries/feature_themes.parquet",
+    "labels",
+    {
+        "feature_id": pa.int32(),
+        "rank": pa.int32(),
+        "label": pa.string(),
+        "share": pa.float64(),
+        "n_texts": pa.int32(),
+        "n_tested": pa.int32(),
+        "n_holding": pa.int32(),
+    },
+    came_later=True,
+)
+"""The themes of features whose texts are of two or three: a phrase, the share of the texts that it is made from, their
+number, the label test texts that are nearest to it, and how many of these hold the phrase."""
 NAME_FAILURES = table(
     "name_failures",
     "summaries/name_failures.parquet",

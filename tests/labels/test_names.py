@@ -58,12 +58,19 @@ def test_fragments_are_left_out_of_candidates() -> None:
         ("de sitter space", "de Sitter space"),
         ("unknown words", "unknown words"),
         ("x-ray", "X-ray"),
+        ("milky way", "Milky Way"),
+        ("new york", "New York"),
+        ("new way", "new way"),
+        ("su gauge theory", "SU(N) gauge theory"),
+        ("function", "function"),
     ],
 )
 def test_words_are_written_as_the_texts_write_them(phrase: str, written: str) -> None:
     texts = [
         "Galaxies and HIV Infection. Galaxies are seen. QCD is used; the galaxies and the infection by HIV.",
         "The de Sitter space: an X-ray of galaxies. Space is empty; a space.",
+        "Seen from New York, the Milky Way is a new way; a new one, as the Milky Way in New York is.",
+        "With SU(2), SU(3), SU(N) and SU(5) or SU(10), the function(s) and function(s) of a function.",
     ]
     assert Spelling(texts)(phrase) == written
 

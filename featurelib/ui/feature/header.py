@@ -44,7 +44,7 @@ class Judged:
     @property
     def is_rare(self) -> bool:
         """Whether it cannot be judged, so that it is drawn in grey."""
-        return self.word in ("too rare to judge", "no name", "not named yet")
+        return self.word in ("too rare to judge", "no name", "no single theme", "not named yet")
 
 
 def judge(store: Store, feature: Feature) -> Judged:
@@ -56,6 +56,8 @@ BANDS = ("Strongest quarter", "Second quarter", "Third quarter", "Weakest quarte
 SOURCES = {
     "single texts": "Named from keywords of single top texts, because no two share one: a weak name.",
     "tokens": "Named by the words on which it fires most, counted on the texts that names are made from.",
+    "form": "Named by the form of words: in nearly all of its strongest texts a word that adds most begins or ends so, "
+    "and these words go on in different ways (the letter stands by itself where that is the name).",
     "evidence": "Named by the words that best predict where it fires, on texts that they were not taken from.",
     "keywords": "Named from KeyBERT keywords of its top texts; their fidelity was not compared.",
     "none": "It has no keywords, so its number is its name.",
@@ -73,12 +75,18 @@ SURE = {
     "not measured": "Too few label test texts make it fire (or leave it silent) to measure whether its name is right. "
     "Read its texts.",
     "no name": "No phrase sets its texts apart and stands in two of them, so it has only its number. Read its texts.",
+    "no single theme": "It fires on more than a tenth of the texts, and no phrase sets these apart from the others.",
     "not named yet": "The stage labels is not done yet.",
 }
 COVERAGE = (
     "Of its strongest label test texts (up to twenty, which its name was not made from), how many hold a part of the "
     "name as whole words; a plural counts as its singular."
 )
+THEMES = (
+    "Its texts fall into {n} groups by their embeddings (k-means, tried on texts that it was not made from). Each has the "
+    "phrase that tells it from the others and from the corpus, and its share of the texts that names are made from."
+)
+THEME_HOLDS = "{n_holding} of the {n_tested} label test texts nearest to this theme hold the phrase."
 ALL = "-"
 FIRST = 7
 """Keywords that are shown before a click."""
@@ -120,6 +128,18 @@ def _how_sure(feature: Feature, judged: Judged) -> list[object]:
         held = f"its name is in {holding} of {strongest} strong test texts"
         line += [" · ", tag("span", held, cls="term", help=COVERAGE)]
     return line
+
+
+def themes(rows: Rows) -> None:
+    """The themes of a feature whose texts are of two or three, each with its share."""
+    if not rows:
+        return
+    head = tag("span", f"texts of {len(rows)} themes", cls="term muted", help=THEMES.format(n=len(rows)))
+    parts = [
+        tag("span", row["label"], tag("small", percent(row["share"])), cls="chip term", help=THEME_HOLDS.format(**row))
+        for row in rows
+    ]
+    html(tag("div", head, *parts, cls="chips"))
 
 
 def keywords(rows: Rows) -> None:

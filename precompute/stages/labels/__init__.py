@@ -16,12 +16,14 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from featurelib.labels.choice import Choice, Weighed, share_out
+from featurelib.labels.form import Form
 from featurelib.labels.keybert import unit
 from featurelib.labels.keywords import Keyword, label_keywords
 from featurelib.labels.keywords import label as keyword_label
 from featurelib.labels.split import TESTING
 from featurelib.sae.checkpoints import load_sae
 from featurelib.schema import (
+    FEATURE_THEMES,
     FEATURES,
     FIDELITY,
     KEYWORD_EVIDENCE,
@@ -31,27 +33,30 @@ from featurelib.schema import (
     NAME_COVERAGE,
     NAME_FAILURES,
 )
-from featurelib.storage.embeddings import read_embeddings_of
 from featurelib.storage.runs import Generation
 from precompute.build.embedded_strings import EmbeddedStrings
 from precompute.build.job import Job, Made
 from precompute.build.stage import Stage
 from precompute.stages.labels.candidates import TOKENS, TOP_TEXTS, Candidates, embed_candidates
 from precompute.stages.labels.choices import SHOWN, find_choices
-from precompute.stages.labels.coverage import Standing
+from precompute.stages.labels.coverage import coverage, failures
+from precompute.stages.labels.feature_themes import write_feature_themes
 from precompute.stages.labels.fidelity import (
     BASELINE,
+    FORM,
     OURS,
     RESEMBLES,
     Label,
     Measured,
+    TestTexts,
     measure_labels,
     n_distinct,
     summary,
 )
 from precompute.stages.labels.fired_words import TokenWord, read_token_words, token_names
+from precompute.stages.labels.forms import find_forms
 from precompute.stages.labels.label_texts import LabelTexts, sample_texts
-from precompute.stages.labels.region_labels import RegionTexts, write_regions
+from precompute.stages.labels.region_labels import RegionTexts, choose_region_labels, write_regions
 
 STRINGS_AT_ONCE = 256
 SECONDS_PER_TOP_TEXT = 0.01
@@ -70,21 +75,37 @@ def make_labels(job: Job) -> Made:
     candidates = Candidates(job, texts.naming, baseline_keywords, token_words)
     regions = RegionTexts(job, texts)
     of_regions = regions.candidates(candidates)
-    further = {phrase for phrases in of_regions for phrase in phrases}
+    forms = {} if is_token_run else find_forms(job, texts, n_features)
+    further = {phrase for phrases in of_regions for phrase in phrases} | {form.keyword for form in forms.values()}
     vectors = embed_candidates(job, candidates, n_features, further) if job.config.has_embedder else None
     choices = find_choices(job, texts, candidates, vectors, n_features)
     labels = {
-        OURS: _choose_labels(choices, token_words, n_features),
+        OURS: _choose_labels(choices, token_words, forms, n_features),
         BASELINE: [_baseline_label(baseline_keywords.get(feature_id, ())) for feature_id in range(n_features)],
     }
+    # in a token run cosines of hidden states say little about meaning
+    meaning = None if is_token_run else vectors
+    region_labels = choose_region_labels(job, regions, of_regions, meaning)
     _write_labels(generation, labels[OURS])
     counts = _write_evidence(job, choices, labels[OURS], vectors)
-    counts["n_regions_named"] = write_regions(job, regions, of_regions, None if is_token_run else vectors)
+    counts |= {"n_forms": len(forms), "n_regions_named": len(region_labels)}
+    counts["n_of_several_themes"] = 0
+    if meaning is None:
+        generation.write_rows(FEATURE_THEMES, [])
+    else:
+        # what the words of a form have in common is no theme
+        others = [feature_id for feature_id in range(n_features) if feature_id not in forms]
+        counts["n_of_several_themes"] = write_feature_themes(job, texts, candidates, meaning, others)
     _write_vectors(generation, labels[OURS], vectors)
-    meaning = None if is_token_run else vectors
-    measured = measure_labels(job, texts, labels, meaning)
+    keywords = {word for of_method in labels.values() for label in of_method for word in label.keywords}
+    tests = TestTexts(job, texts, keywords.union(*region_labels.values()), meaning)
+    write_regions(job, regions, region_labels, tests)
+    measured = measure_labels(job, tests, labels)
     generation.write_rows(FIDELITY, [row for rows in measured.values() for row in rows])
-    _write_standing(job, texts, labels, meaning)
+    generation.write_rows(
+        NAME_COVERAGE, [row for method, of_method in labels.items() for row in coverage(tests, method, of_method)]
+    )
+    generation.write_rows(NAME_FAILURES, list(failures(tests, labels[OURS])))
     return _made(job, texts, labels, measured, counts)
 
 
@@ -93,9 +114,9 @@ STAGE = Stage(
     makes="a label for every feature and how well it predicts firing",
     make=make_labels,
     grounds="keywords, texts and SAE",
-    after=("embed", "train", "summarise", "keywords", "layout"),
+    after=("embed", "train", "summarise", "keywords", "layout", "attributions"),
     options=("seed",),
-    version=3,
+    version=4,
     seconds=lambda workload: SECONDS_PER_TOP_TEXT * workload.n_top_texts,
 )
 
@@ -119,33 +140,20 @@ def _baseline_label(keywords: Sequence[Keyword]) -> Label:
     return Label(label_keywords(keywords), keyword_label(0, keywords)[1])
 
 
-def _choose_labels(choices: dict[int, Choice], token_words: dict[int, list[TokenWord]], n_features: int) -> list[Label]:
+def _choose_labels(
+    choices: dict[int, Choice], token_words: dict[int, list[TokenWord]], forms: dict[int, Form], n_features: int
+) -> list[Label]:
     """Every feature's label; one without evidence has none.
 
-    In a token run the words on which a feature fires come before all, where a few of them hold enough.
+    In a token run the words on which a feature fires come before all, where a few of them hold enough; in others the
+    form of words does, where features fire by that.
     """
     by_tokens = {feature_id: names for feature_id, words in token_words.items() if (names := token_names(words))}
     by_evidence = {feature_id: choice.alternatives for feature_id, choice in choices.items() if choice.alternatives}
-    shared_out = share_out(by_evidence | by_tokens)
-    sources = dict.fromkeys(by_evidence, EVIDENCE) | dict.fromkeys(by_tokens, TOKENS)
+    by_form = {feature_id: [(1.0, [form.keyword])] for feature_id, form in forms.items()}
+    shared_out = share_out(by_evidence | by_tokens | by_form)
+    sources = dict.fromkeys(by_evidence, EVIDENCE) | dict.fromkeys(by_tokens, TOKENS) | dict.fromkeys(by_form, FORM)
     return [Label(shared_out.get(feature_id, []), sources.get(feature_id, NONE)) for feature_id in range(n_features)]
-
-
-def _write_standing(
-    job: Job, texts: LabelTexts, labels: dict[str, list[Label]], vectors: EmbeddedStrings | None
-) -> None:
-    """Write how many texts hold the labels, and on which ours fail."""
-    standing = Standing(job, texts, labels)
-    coverage = [row for method, of_method in labels.items() for row in standing.coverage(method, of_method)]
-    job.generation.write_rows(NAME_COVERAGE, coverage)
-    resemble = None
-    if vectors is not None:
-        units = unit(read_embeddings_of(job.generation, texts.samples[TESTING].text_ids))
-
-        def resemble(keywords: list[str]) -> np.ndarray:
-            return np.asarray(units @ vectors.units(keywords).mean(axis=0))
-
-    job.generation.write_rows(NAME_FAILURES, list(standing.failures(labels[OURS], resemble)))
 
 
 class _EvidenceRow(NamedTuple):

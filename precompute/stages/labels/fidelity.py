@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from featurelib.labels.form import form_label
 from featurelib.labels.keybert import unit
 from featurelib.labels.keywords import SEPARATOR
 from featurelib.labels.split import TESTING
@@ -17,13 +18,15 @@ from featurelib.storage.embeddings import read_embeddings_of
 from featurelib.storage.texts import read_texts
 from precompute.build.embedded_strings import EmbeddedStrings
 from precompute.build.job import Job
-from precompute.stages.labels.label_texts import LabelTexts
+from precompute.stages.labels.label_texts import LabelTexts, TextSample
 
 MIN_TEXTS = 5
 """Label test texts that must fire, and must not, for a label to be measured."""
 OURS, BASELINE = METHODS = ("ours", "seed")
 # "seed" is the stored word of older runs for the thesis' method; it is not the random seed
 """The values of the column method."""
+FORM = "form"
+"""The source of a label that is the form of words."""
 RESEMBLES, CONTAINS = "resembles", "contains"
 UNKNOWN = Agreement(np.full(1, np.nan), np.full(1, np.nan))
 
@@ -34,10 +37,12 @@ class Label(NamedTuple):
     keywords: list[str]
     """Its one to three keywords; empty where there are none."""
     source: str
-    """How it was found: evidence, tokens, keywords, single texts or none."""
+    """How it was found: evidence, form, tokens, keywords, single texts or none."""
 
     def text(self, feature_id: int) -> str:
         """The label as it is shown."""
+        if self.source == FORM:
+            return form_label(self.keywords[0])
         return SEPARATOR.join(self.keywords) or f"feature {feature_id}"
 
 
@@ -45,49 +50,62 @@ Measured = dict[tuple[str, str], list[Fidelity]]
 """The scores by method and predictor."""
 
 
-def measure_labels(
-    job: Job, texts: LabelTexts, labels: dict[str, list[Label]], vectors: EmbeddedStrings | None
-) -> Measured:
+class TestTexts:
+    """The label test texts and what labels predict of them; each is read once."""
+
+    def __init__(self, job: Job, texts: LabelTexts, keywords: Iterable[str], vectors: EmbeddedStrings | None) -> None:
+        """Look for the words of `keywords`; without vectors nothing resembles."""
+        self.sample: TextSample = texts.samples[TESTING]
+        self.n_naming = texts.n_naming
+        self._containing = TextsContaining(read_texts(job.generation, self.sample.text_ids), keywords)
+        self._vectors = vectors
+        units = None if vectors is None else unit(read_embeddings_of(job.generation, self.sample.text_ids))
+        self._units = units
+
+    def n_held(self, keywords: Sequence[str]) -> np.ndarray:
+        """Return how many of the keywords each text holds, float32 [n]."""
+        return np.asarray(np.sum([self._containing(keyword) for keyword in keywords], axis=0, dtype=np.float32))
+
+    def cosines(self, keywords: Sequence[str]) -> np.ndarray | None:
+        """Return the cosine of each text to a label of these keywords, float32 [n]; None without vectors."""
+        if self._vectors is None:
+            return None
+        return np.asarray(self._units @ self._vectors.units(list(keywords)).mean(axis=0))
+
+    def predict(self, predictor: str, keywords: Sequence[str]) -> np.ndarray:
+        """Return what a predictor says of each text."""
+        cosines = self.cosines(keywords) if predictor == RESEMBLES else None
+        return self.n_held(keywords) if cosines is None else cosines
+
+    @property
+    def predictors(self) -> tuple[str, ...]:
+        """The predictors that there are."""
+        return (CONTAINS,) if self._vectors is None else (CONTAINS, RESEMBLES)
+
+
+def measure_labels(job: Job, tests: TestTexts, labels: dict[str, list[Label]]) -> Measured:
     """Measure each method's labels on the label test texts.
 
     Null where fewer than 5 of them fire (or do not), and where none of the feature's top texts is a naming text: its
     keywords come from the texts on which they would be tested.
     """
-    sample = texts.samples[TESTING]
-    predictors = _predictors(job, sample.text_ids, labels, vectors)
+    sample, predictors = tests.sample, tests.predictors
     n_fires = sample.n_fires()
-    measurable = (n_fires >= MIN_TEXTS) & (sample.n - n_fires >= MIN_TEXTS) & (texts.n_naming > 0)
+    measurable = (n_fires >= MIN_TEXTS) & (sample.n - n_fires >= MIN_TEXTS) & (tests.n_naming > 0)
     measured: Measured = {(method, predictor): [] for method in labels for predictor in predictors}
     with job.progress(len(labels) * len(measurable), "labels tested") as bar:
         for method, of_method in labels.items():
             agreements: dict[str, list[Agreement]] = {predictor: [] for predictor in predictors}
             for feature_id, label in enumerate(of_method):
                 fires = sample.activations_of(feature_id) > 0
-                for predictor, predict in predictors.items() if label.keywords else ():
+                for predictor in predictors if label.keywords else ():
                     known = measurable[feature_id]
-                    agreement = auroc_and_ap(predict(label.keywords)[None], fires) if known else UNKNOWN
-                    agreements[predictor].append(agreement)
+                    says = tests.predict(predictor, label.keywords)[None] if known else None
+                    agreements[predictor].append(UNKNOWN if says is None else auroc_and_ap(says, fires))
                 bar.advance()
             for predictor, of_labels in agreements.items():
                 measured[method, predictor] = _scores(method, predictor, of_method, of_labels, n_fires, sample.n)
     return measured
-
-
-def _predictors(
-    job: Job, text_ids: np.ndarray, labels: dict[str, list[Label]], vectors: EmbeddedStrings | None
-) -> dict[str, Callable[[list[str]], np.ndarray]]:
-    """Each predictor as a function of a label's keywords; it gives a number for every text, float [n]."""
-    distinct = {keyword for of_method in labels.values() for label in of_method for keyword in label.keywords}
-    containing = TextsContaining(read_texts(job.generation, text_ids), distinct)
-
-    def count(keywords: list[str]) -> np.ndarray:
-        return np.asarray(np.sum([containing(keyword) for keyword in keywords], axis=0, dtype=np.float32))
-
-    predictors: dict[str, Callable[[list[str]], np.ndarray]] = {CONTAINS: count}
-    if vectors is not None:
-        units = unit(read_embeddings_of(job.generation, text_ids))
-        predictors[RESEMBLES] = lambda keywords: units @ vectors.units(keywords).mean(axis=0)
-    return predictors
 
 
 def _scores(

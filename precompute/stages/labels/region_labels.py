@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -10,14 +11,14 @@ import pyarrow.parquet as pq
 from featurelib.labels.choice import Candidate, choose, share_out
 from featurelib.labels.keywords import SEPARATOR
 from featurelib.labels.split import CHOOSING, NAMING, TESTING
-from featurelib.labels.words import TextsContaining
 from featurelib.schema import FIRING_LAYOUT, REGION_FEATURES, REGION_TEXTS, REGIONS, TEXTS
-from featurelib.storage.texts import read_texts
+from featurelib.stats import auroc_and_ap
 from precompute.build.embedded_strings import EmbeddedStrings
 from precompute.build.job import Job
 from precompute.stages.labels.candidates import ACTIVE_TEXTS, MOST_BY_CONTRAST, Candidates
 from precompute.stages.labels.choices import Ground
 from precompute.stages.labels.coverage import STRONGEST
+from precompute.stages.labels.fidelity import MIN_TEXTS, TestTexts
 from precompute.stages.labels.label_texts import LabelTexts, TextSample
 
 
@@ -61,36 +62,56 @@ def _sample(
     return TextSample(text_ids, starts, rows[order], strengths[order])
 
 
-def write_regions(
+def choose_region_labels(
     job: Job, regions: RegionTexts, phrases: Sequence[Sequence[str]], vectors: EmbeddedStrings | None
-) -> int:
-    """Write the table of regions with their labels; returns how many have one."""
+) -> dict[int, list[str]]:
+    """Return the keywords of each region's label, by the region's number; in a level no two have the same."""
     alternatives = _alternatives(job, regions, phrases, vectors)
     labels: dict[int, list[str]] = {}
     for level in {level for level, _ in regions.keys}:
         own = [number for number, key in enumerate(regions.keys) if key[0] == level]
         labels |= share_out({number: alternatives[number] for number in own if alternatives.get(number)})
-    sample = regions.samples[TESTING]
-    containing = TextsContaining(
-        read_texts(job.generation, sample.text_ids), {keyword for label in labels.values() for keyword in label}
-    )
+    return labels
+
+
+class _Standing(NamedTuple):
+    """How a region's label stands on the label test texts."""
+
+    n_strongest: int
+    n_holding: int
+    auroc: float | None
+    ap: float | None
+
+
+def write_regions(job: Job, regions: RegionTexts, labels: dict[int, list[str]], tests: TestTexts) -> None:
+    """Write the table of regions with their labels, and how these stand on the label test texts."""
     n_texts = pq.read_metadata(job.generation.need(TEXTS)).num_rows
     places = pq.read_table(job.generation.need(FIRING_LAYOUT)).to_pandas().set_index("feature_id")
     rows = []
     for number, (level, region_id) in enumerate(regions.keys):
         of_region = regions.features.query("level == @level and region_id == @region_id")["feature_id"]
-        strongest = sample.rows[sample.of(number)][:STRONGEST]
-        holding = np.zeros(sample.n, bool)
-        for keyword in labels.get(number, ()):
-            holding |= containing(keyword)
         x, y = places.loc[of_region, ["x", "y"]].median()
         label = SEPARATOR.join(labels[number]) if number in labels else None
         n_own = int(regions.n_texts[number])
         parent = _parent(regions, level, int(of_region.iloc[0]))
-        numbers = (len(of_region), n_own, n_own / n_texts, len(strongest), int(holding[strongest].sum()))
-        rows.append((level, region_id, parent, label, x, y, *numbers))
+        standing = _standing(regions.samples[TESTING], number, labels.get(number, ()), tests)
+        numbers = (len(of_region), n_own, n_own / n_texts)
+        rows.append((level, region_id, parent, label, x, y, *numbers, *standing))
     job.generation.write_rows(REGIONS, rows)
-    return len(labels)
+
+
+def _standing(sample: TextSample, number: int, keywords: Sequence[str], tests: TestTexts) -> _Standing:
+    own = sample.rows[sample.of(number)]
+    strongest = own[:STRONGEST]
+    if not keywords:
+        return _Standing(len(strongest), 0, None, None)
+    n_holding = int((tests.n_held(keywords)[strongest] > 0).sum())
+    inside = np.zeros(sample.n, bool)
+    inside[own] = True
+    if min(inside.sum(), (~inside).sum()) < MIN_TEXTS:
+        return _Standing(len(strongest), n_holding, None, None)
+    agreement = auroc_and_ap(tests.predict(tests.predictors[-1], keywords)[None], inside)
+    return _Standing(len(strongest), n_holding, float(agreement.auroc[0]), float(agreement.ap[0]))
 
 
 def _parent(regions: RegionTexts, level: int, feature_id: int) -> int | None:

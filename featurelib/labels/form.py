@@ -1,0 +1,123 @@
+"""Features that fire by the form of words: bi- in bipartite, bismuth and bipedal, -oid in spheroid and groupoid.
+
+Such a feature is recognised by what the words of its strongest texts add to its pre-activation. Of each text the three
+words that add most are looked at. Words with a common beginning or ending are among them in nearly all of the texts,
+far more often than chance explains; what follows the beginning (or precedes the ending) differs from text to text, and
+the texts have no more in common than those of other features. What the formula of chance is: with a share q of all
+words having the form, three words hold one with p = 1 − (1 − q)³, and the number of texts that do is binomial.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from featurelib.labels.words import BEYOND_FORM, stem
+
+LOOKED_AT = 3
+"""Words of a text, those that add most."""
+LEAST_TEXTS = 6
+"""With fewer texts no form is looked for."""
+SHARE = 0.8
+"""Of the texts at least this share has a word of the form among the words looked at."""
+KINDS = 4
+"""So many different continuations (by their two letters next to the form) are needed."""
+MOST_OF_ONE = 0.5
+"""No continuation is that of more than this share of the texts."""
+BEGINNINGS, ENDINGS = range(1, 7), range(3, 7)
+"""Letters of a beginning and of an ending; shorter endings are those of grammar, such as -al."""
+CHANCE = 0.05
+"""The probability of this many texts by chance, times the forms and features tried, is no more than this."""
+INFLECTIONS = frozenset(
+    ["ed", "er", "ing", "ings", "al", "ally", "able", "ably", "ation", "ational", "ations", "ion", "ions", "ional"]
+    + ["ive", "ively", "ity", "ities", "ical", "ics", "ized", "ised", "izing", "ising", "ization", "isation", "ment"]
+    + ["ments", "ness", "ly", "ous", "ary", "ory", "ism", "ist", "ists"]
+)
+"""Endings that make another form of a word and not another word: orientation and orientable."""
+_LETTERS = re.compile(r"[^\W\d_]+")
+
+
+class Form(NamedTuple):
+    """What the words have in common that make a feature fire."""
+
+    keyword: str
+    """The form with a hyphen where the word goes on, such as bi- or -oid; a letter by itself has none."""
+    n_texts: int
+    """The strongest texts in which such a word is among those that add most."""
+    n_of: int
+    """The strongest texts that were looked at."""
+    words: tuple[str, ...]
+    """Such words, the commonest first."""
+
+
+def letters_of(word: str) -> list[str]:
+    """Return the runs of letters of a word, case folded, a plural as its singular."""
+    return [stem(run) for run in _LETTERS.findall(word.casefold())]
+
+
+def forms_of(word: str) -> list[str]:
+    """Return every form that a word has: its beginnings, its endings, and itself where it is one letter."""
+    if len(word) == 1:
+        return [word]
+    begins = [f"{word[:n]}-" for n in BEGINNINGS if n + BEYOND_FORM <= len(word)]
+    return begins + [f"-{word[-n:]}" for n in ENDINGS if n + BEYOND_FORM <= len(word)]
+
+
+def form_label(keyword: str) -> str:
+    """Return the label of a form as it is shown."""
+    return f'the letter "{keyword.upper()}"' if len(keyword) == 1 else f'words with "{keyword}"'
+
+
+class Forms:
+    """Finds what the words of a feature's texts have in common, by how common each form is in `vocabulary`."""
+
+    def __init__(self, vocabulary: Iterable[tuple[str, int]], n_features: int) -> None:
+        """Count the forms of all words, each with the number of its occurrences."""
+        self._counts: Counter[str] = Counter()
+        self._n_words = 0
+        self._n_features = n_features
+        for word, n in vocabulary:
+            self._n_words += n
+            for form in forms_of(word):
+                self._counts[form] += n
+
+    def find(self, texts: Sequence[Sequence[str]]) -> Form | None:
+        """Return the form of the words of a feature's strongest texts, each as its words that add most, else None."""
+        if len(texts) < LEAST_TEXTS:
+            return None
+        holding: dict[str, list[str]] = {}
+        for words in texts:
+            of_text: dict[str, str] = {}
+            for word in words[:LOOKED_AT]:
+                for form in forms_of(word):
+                    of_text.setdefault(form, word)
+            for form, word in of_text.items():
+                holding.setdefault(form, []).append(word)
+        fitting = [form for form, words in holding.items() if self._fits(form, words, len(texts), len(holding))]
+        if not fitting:
+            return None
+        best = max(fitting, key=lambda form: (len(form) > 2, len(holding[form]), len(form), form))
+        words = tuple(word for word, _ in Counter(holding[best]).most_common())
+        return Form(best, len(holding[best]), len(texts), words)
+
+    def _fits(self, form: str, words: Sequence[str], n_texts: int, n_tried: int) -> bool:
+        if len(words) < SHARE * n_texts or not _are_different(form, words, n_texts):
+            return False
+        from scipy.stats import binom
+
+        share = self._counts[form] / max(self._n_words, 1)
+        by_chance = binom.sf(len(words) - 1, n_texts, 1 - (1 - share) ** LOOKED_AT)
+        return bool(by_chance * n_tried * self._n_features <= CHANCE)
+
+
+def _are_different(form: str, words: Sequence[str], n_texts: int) -> bool:
+    """Whether the words go on in different ways; a letter by itself does not go on."""
+    if len(form) == 1:
+        return True
+    n = len(form) - 1
+    begins = form.endswith("-")
+    rests = [word[n:] if begins else word[:-n] for word in words]
+    kinds = Counter(rest[:2] if begins else rest[-2:] for rest in rests if rest not in INFLECTIONS)
+    return len(kinds) >= KINDS and max(kinds.values()) <= MOST_OF_ONE * n_texts
