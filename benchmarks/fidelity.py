@@ -47,14 +47,20 @@ def singular(word: str) -> str:
     return word[:-1] if re.search("[^sui]s$", word) and len(word) > 3 else word
 
 
+BRACKETS = re.compile(r"\([^()]*\)")
+FORM = re.compile(r"words with \"(.+)\"|the letter \"(.)\"")
+
+
 class Speller(NamedTuple):
     """Which words count as the same."""
 
     exact: bool
 
-    def words(self, text: str) -> list[str]:
-        """The words of a text or a part of a name."""
-        words = WORD.findall(text.casefold())
+    def words(self, part: str) -> list[str]:
+        """The words of a part of a name, those in brackets left out; a form of words, such as bi-, is its own word."""
+        if is_form(part):
+            return [part]
+        words = WORD.findall(BRACKETS.sub("", part.casefold()))
         return words if self.exact else list(map(singular, words))
 
     def words_and_pieces(self, text: str) -> set[str]:
@@ -62,6 +68,27 @@ class Speller(NamedTuple):
         words = WORD.findall(text.casefold())
         pieces = {piece for word in words for piece in word.split("-")} | set(words)
         return pieces if self.exact else set(map(singular, pieces))
+
+
+def is_form(part: str) -> bool:
+    """Whether a part of a name is a beginning or an ending of words."""
+    return len(part) > 1 and (part.endswith("-") or part.startswith("-"))
+
+
+def parts_of(label: str) -> list[str]:
+    """The parts of a name; of `words with "bi-"` that is bi-, of `the letter "R"` r."""
+    if form := FORM.fullmatch(label):
+        return [form[1] or form[2].casefold()]
+    return label.split(" · ")
+
+
+def stands(word: str, own: set[str]) -> bool:
+    """Whether a text of these words holds a word, or one that has a form and two letters more."""
+    if not is_form(word):
+        return word in own
+    letters = word.strip("-")
+    has = str.startswith if word.endswith("-") else str.endswith
+    return any(has(other, letters) and len(other) >= len(letters) + 2 for other in own)
 
 
 class Ground(NamedTuple):
@@ -117,12 +144,14 @@ def measure_again(run: Path, table: pd.DataFrame, ground: Ground, vectors: dict[
     for row in known.itertuples():
         truth = np.isin(ground.text_ids, fires.loc[row.feature_id])
         assert min(truth.sum(), (~truth).sum()) >= LEAST
-        keywords = row.label.split(" · ")
+        keywords = parts_of(row.label)
         if row.predictor == "resembles":
             scores = ground.units @ np.mean([vectors[keyword] for keyword in keywords], axis=0)
         else:
-            needed = [set(ground.speller.words(keyword)) for keyword in keywords]
-            scores = np.array([sum(words <= own for words in needed) for own in ground.words])
+            needed = [ground.speller.words(keyword) for keyword in keywords]
+            scores = np.array(
+                [sum(all(stands(word, own) for word in words) for words in needed) for own in ground.words]
+            )
         measures.append((roc_auc_score(truth, scores), average_precision_score(truth, scores), truth.sum()))
     again = pd.DataFrame(measures, columns=["auroc again", "ap again", "fires again"], index=known.index)
     return known.join(again)
@@ -173,7 +202,7 @@ def main(arguments: list[str] | None = None) -> int:
     embedder = generation.describe()["embedder"]
     by_meaning = "resembles" in set(table["predictor"])
     ground = ground_of(generation.path, by_meaning, Speller(options.exact))
-    keywords = sorted({keyword for label in table["label"] for keyword in label.split(" · ")})
+    keywords = sorted({keyword for label in table["label"] for keyword in parts_of(label)})
     vectors = keyword_vectors(embedder.get("embedder") or embedder, keywords) if by_meaning else {}
     known = measure_again(generation.path, table, ground, vectors)
     n_fires = known["n_fires"] / known["n_texts"] * len(ground.text_ids)

@@ -36,7 +36,7 @@ import pyarrow.parquet as pq
 from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from benchmarks.fidelity import Speller, at_length_one, keyword_vectors, read_parts
+from benchmarks.fidelity import Speller, at_length_one, keyword_vectors, parts_of, read_parts, stands
 from featurelib.storage.runs import open_run
 
 TOP, LEAST, OFTEN = 20, 5, 10
@@ -79,14 +79,14 @@ def run_names(run: Path) -> Names:
     """The names of a run's features."""
     rows = pq.read_table(run / "summaries/labels.parquet").to_pandas()
     named = rows[~rows["source"].isin(["none", "no theme"])]
-    return {int(row.feature_id): row.label.split(" · ") for row in named.itertuples()}
+    return {int(row.feature_id): parts_of(row.label) for row in named.itertuples()}
 
 
 def thesis_names(run: Path) -> Names:
     """The names that the thesis' method gives."""
     rows = pq.read_table(run / "summaries/fidelity.parquet").to_pandas()
     rows = rows[rows["method"] == "seed"].drop_duplicates("feature_id")
-    return {int(row.feature_id): row.label.split(" · ") for row in rows.itertuples()}
+    return {int(row.feature_id): parts_of(row.label) for row in rows.itertuples()}
 
 
 def class_names(run: Path, corpus: Corpus) -> Names:
@@ -108,6 +108,11 @@ def class_names(run: Path, corpus: Corpus) -> Names:
     }
 
 
+def whole(part: list[str], own: set[str]) -> bool:
+    """Whether a text of these words holds all words of a part."""
+    return all(stands(word, own) for word in part)
+
+
 def measure(names: Names, corpus: Corpus, vectors: dict[str, np.ndarray]) -> pd.DataFrame:
     """One row a feature: what is described above."""
     test_ids = np.flatnonzero(corpus.is_test)
@@ -118,20 +123,20 @@ def measure(names: Names, corpus: Corpus, vectors: dict[str, np.ndarray]) -> pd.
             continue
         words = [word for part in parts for word in corpus.speller.words(part)]
         top = [corpus.words[text_id] for text_id in fired[:TOP]]
-        needed = [set(corpus.speller.words(part)) for part in parts]
-        stray = [sum(word in own for own in top) <= 1 for word in words]
-        stray_parts = [sum(part <= own for own in top) <= 1 for part in needed]
+        needed = [corpus.speller.words(part) for part in parts]
+        stray = [sum(stands(word, own) for own in top) <= 1 for word in words]
+        stray_parts = [sum(whole(part, own) for own in top) <= 1 for part in needed]
         on_test = fired[corpus.is_test[fired]]
         strongest = [corpus.words[text_id] for text_id in on_test[:TOP]]
-        covered = np.mean([any(word in own for word in words) for own in strongest]) if strongest else np.nan
-        whole = np.mean([any(part <= own for part in needed) for own in strongest]) if strongest else np.nan
+        covered = np.mean([any(stands(word, own) for word in words) for own in strongest]) if strongest else np.nan
+        by_whole = np.mean([any(whole(part, own) for part in needed) for own in strongest]) if strongest else np.nan
         row = {"feature": feature_id, "n": len(fired), "words": len(words), "stray": sum(stray), "coverage": covered}
-        row |= {"all parts": len(parts), "stray parts": sum(stray_parts), "whole": whole}
+        row |= {"all parts": len(parts), "stray parts": sum(stray_parts), "whole": by_whole}
         if min(len(on_test), len(test_ids) - len(on_test)) >= LEAST:
             truth = np.isin(test_ids, on_test)
             of_parts = np.stack([vectors[part] for part in parts])
             scores = corpus.units[test_ids] @ of_parts.T
-            held = [sum(own <= corpus.words[text_id] for own in needed) for text_id in test_ids]
+            held = [sum(whole(part, corpus.words[text_id]) for part in needed) for text_id in test_ids]
             row |= {
                 "auroc": roc_auc_score(truth, scores.mean(axis=1)),
                 "ap words": average_precision_score(truth, held),

@@ -78,16 +78,18 @@ def read(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def answers(key: dict[str, dict[str, str]], filled: Path, column: str) -> np.ndarray:
-    """Which methods a reader's letters name, float of 0 and 1, [n_items, n_methods]."""
+def answers(folder: Path, filled: Path, column: str) -> np.ndarray:
+    """Which methods a reader's letters name, float of 0 and 1, [n_items, n_methods]; methods with one name share it."""
+    key, sheet = ({row[ITEM]: row for row in read(folder / name)} for name in ("key.csv", "sheet.csv"))
     rows = {row[ITEM]: row[column].upper() for row in read(filled)}
     missing = key.keys() - rows.keys()
     if missing:
         raise SystemExit(f"{filled} lacks {len(missing)} of {len(key)} items; fill in the whole sheet.")
     marked = np.zeros((len(key), len(METHODS)))
     for place, (item, letters) in enumerate(key.items()):
+        names = {sheet[item][letter] for letter in LETTERS if letter in rows[item]}
         for letter in LETTERS:
-            if letter in rows[item]:
+            if sheet[item][letter] in names:
                 marked[place, METHODS.index(letters[letter])] = 1
     return marked
 
@@ -101,10 +103,9 @@ def interval(values: np.ndarray, random: np.random.Generator) -> str:
 
 def count(folder: Path, filled: list[Path]) -> None:
     """Print the table."""
-    key = {row[ITEM]: row for row in read(folder / "key.csv")}
-    fits, best = (np.stack([answers(key, path, column) for path in filled]) for column in (FITS, BEST))
+    fits, best = (np.stack([answers(folder, path, column) for path in filled]) for column in (FITS, BEST))
     random = np.random.default_rng(0)
-    print(f"{len(key)} features, {len(filled)} readers")
+    print(f"{fits.shape[1]} features, {len(filled)} readers")
     for place, method in enumerate(METHODS):
         own = [interval(marked[:, :, place].mean(axis=0), random) for marked in (fits, best)]
         print(f"  {method:26s} fits {own[0]:20s} best {own[1]}")

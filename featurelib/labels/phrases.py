@@ -28,8 +28,9 @@ COMMON = 0.5
 """A word of more than half of the texts begins and ends no phrase."""
 FRAGMENT = 0.8
 """A phrase is a fragment of a longer one that stands in so many of its texts."""
-CELLS = 1 << 24
-"""Counters of how many texts contain a phrase; phrases share one where their hashes agree."""
+LEAST_BITS, MOST_BITS = 24, 27
+"""There are 2^24 to 2^27 counters (64 to 512 MB) of how many texts contain a phrase, some eight for each word of the
+texts; phrases share one where their hashes agree."""
 TEXTS_AT_ONCE = 512
 
 
@@ -109,12 +110,14 @@ class Phrases:
         self._usable = np.array([_usable(word) for word in words.words] or [False])
         self._edge = self._usable & ~(words.is_stop_word if len(words.words) else np.array([False]))
         self._edge &= self._shares() <= COMMON
-        self._texts_with = np.zeros(CELLS, np.int32)
+        bits = min(max(LEAST_BITS, (8 * len(words.numbers)).bit_length()), MOST_BITS)
+        self._shift = np.uint64(64 - bits)
+        self._texts_with = np.zeros(1 << bits, np.int32)
         for start in range(0, words.n_texts, TEXTS_AT_ONCE):
             rows = np.arange(start, min(start + TEXTS_AT_ONCE, words.n_texts))
             keys, texts, _ = self._phrases(rows)
             _, once = np.unique(_mixed(keys ^ texts.astype(np.uint64)), return_index=True)
-            np.add.at(self._texts_with, _cell(keys[once]), 1)
+            np.add.at(self._texts_with, self._cell(keys[once]), 1)
 
     def _shares(self) -> np.ndarray:
         """The share of the texts that contain each word."""
@@ -165,7 +168,7 @@ class Phrases:
         begins = np.flatnonzero(np.r_[True, keys[1:] != keys[:-1]])
         share = np.add.reduceat(weights[texts].astype(np.float64), begins) / weights.sum(dtype=np.float64)
         n_here = np.diff(np.r_[begins, len(keys)])
-        elsewhere = np.maximum(self._texts_with[_cell(keys[begins])], n_here) + 0.5
+        elsewhere = np.maximum(self._texts_with[self._cell(keys[begins])], n_here) + 0.5
         contrast = share * np.log(share * (self._words.n_texts + 1) / elsewhere)
         best = np.flatnonzero((contrast > 0) & (n_here >= min(2, (len(rows) + 1) // 2)))
         best = best[np.argsort(-contrast[best], kind="stable")][: 4 * most]
@@ -178,6 +181,9 @@ class Phrases:
         # fragments only of phrases that are returned: otherwise neither would be a candidate
         first = sorted(phrases.values(), key=lambda candidate: (-candidate.contrast, candidate.phrase))[:most]
         return without_fragments(first)
+
+    def _cell(self, keys: np.ndarray) -> np.ndarray:
+        return (keys >> self._shift).astype(np.int64)
 
     def _read(self, numbers: np.ndarray, place: int) -> str | None:
         """The phrase at a place; None where it is too long, or would be divided into other words by itself."""
@@ -209,7 +215,3 @@ def _mixed(keys: np.ndarray) -> np.ndarray:
     """Mix the bits of uint64 numbers (Steele's splitmix64)."""
     keys = (keys + np.uint64(0x9E3779B97F4A7C15)) * np.uint64(0xBF58476D1CE4E5B9)
     return (keys ^ (keys >> np.uint64(31))) * np.uint64(0x94D049BB133111EB)
-
-
-def _cell(keys: np.ndarray) -> np.ndarray:
-    return (keys >> np.uint64(40)).astype(np.int64)

@@ -83,8 +83,8 @@ COVERAGE = (
     "name as whole words; a plural counts as its singular."
 )
 THEMES = (
-    "Its texts fall into {n} groups by their embeddings (k-means, tried on texts that it was not made from). Each has the "
-    "phrase that tells it from the others and from the corpus, and its share of the texts that names are made from."
+    "Its texts fall into {n} groups by their embeddings (k-means, tried on texts that they were not made from). Each "
+    "has the phrase that tells it from the others and from the corpus, and its share of the texts."
 )
 THEME_HOLDS = "{n_holding} of the {n_tested} label test texts nearest to this theme hold the phrase."
 ALL = "-"
@@ -136,7 +136,13 @@ def themes(rows: Rows) -> None:
         return
     head = tag("span", f"texts of {len(rows)} themes", cls="term muted", help=THEMES.format(n=len(rows)))
     parts = [
-        tag("span", row["label"], tag("small", percent(row["share"])), cls="chip term", help=THEME_HOLDS.format(**row))
+        tag(
+            "span",
+            row["label"],
+            tag("small", f"{_whole(row['share'])} %"),
+            cls="chip term",
+            help=THEME_HOLDS.format(**row),
+        )
         for row in rows
     ]
     html(tag("div", head, *parts, cls="chips"))
