@@ -48,7 +48,7 @@ def singular(word: str) -> str:
 
 
 BRACKETS = re.compile(r"\([^()]*\)")
-FORM = re.compile(r"words with \"(.+)\"|the letter \"(.)\"")
+FORM = re.compile(r"words with \"(.+)\"|the letter \"(.)\"|the character \"(.)\"")
 
 
 class Speller(NamedTuple):
@@ -76,9 +76,9 @@ def is_form(part: str) -> bool:
 
 
 def parts_of(label: str) -> list[str]:
-    """The parts of a name; of `words with "bi-"` that is bi-, of `the letter "R"` r."""
+    """The parts of a name; of `words with "bi-"` that is bi-, of `the letter "R"` r, of `the character "木"` -木-."""
     if form := FORM.fullmatch(label):
-        return [form[1] or form[2].casefold()]
+        return [form[1] or (f"-{form[3]}-" if form[3] else form[2].casefold())]
     return label.split(" · ")
 
 
@@ -87,6 +87,8 @@ def stands(word: str, own: set[str]) -> bool:
     if not is_form(word):
         return word in own
     letters = word.strip("-")
+    if word.startswith("-") and word.endswith("-"):
+        return any(letters in other for other in own)
     has = str.startswith if word.endswith("-") else str.endswith
     return any(has(other, letters) and len(other) >= len(letters) + 2 for other in own)
 

@@ -9,12 +9,14 @@ words having the form, three words hold one with p = 1 − (1 − q)³, and the 
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from featurelib.labels.words import BEYOND_FORM, stem
+from featurelib.language.characters import HAS_UNSPACED
 
 LOOKED_AT = 3
 """Words of a text, those that add most."""
@@ -43,7 +45,7 @@ class Form(NamedTuple):
     """What the words have in common that make a feature fire."""
 
     keyword: str
-    """The form with a hyphen where the word goes on, such as bi- or -oid; a letter by itself has none."""
+    """The form with hyphens where words go on, such as bi- or -oid; a letter by itself has none."""
     n_texts: int
     """The strongest texts in which such a word is among those that add most."""
     n_of: int
@@ -58,16 +60,25 @@ def letters_of(word: str) -> list[str]:
 
 
 def forms_of(word: str) -> list[str]:
-    """Return every form that a word has: its beginnings, its endings, and itself where it is one letter."""
+    """Return every form that a word has: its beginnings, its endings, and itself where it is one letter.
+
+    A character of a script without spaces is a part of words: "-木-".
+    """
     if len(word) == 1:
-        return [word]
+        return [f"-{word}-" if HAS_UNSPACED.match(word) else word]
     begins = [f"{word[:n]}-" for n in BEGINNINGS if n + BEYOND_FORM <= len(word)]
     return begins + [f"-{word[-n:]}" for n in ENDINGS if n + BEYOND_FORM <= len(word)]
 
 
 def form_label(keyword: str) -> str:
     """Return the label of a form as it is shown."""
-    return f'the letter "{keyword.upper()}"' if len(keyword) == 1 else f'words with "{keyword}"'
+    if len(keyword) == 1:
+        return f'the letter "{keyword.upper()}"'
+    return f'the character "{keyword[1:-1]}"' if _is_inside(keyword) else f'words with "{keyword}"'
+
+
+def _is_inside(form: str) -> bool:
+    return len(form) > 2 and form.startswith("-") and form.endswith("-")
 
 
 class Forms:
@@ -105,16 +116,19 @@ class Forms:
     def _fits(self, form: str, words: Sequence[str], n_texts: int, n_tried: int) -> bool:
         if len(words) < SHARE * n_texts or not _are_different(form, words, n_texts):
             return False
-        from scipy.stats import binom
-
         share = self._counts[form] / max(self._n_words, 1)
-        by_chance = binom.sf(len(words) - 1, n_texts, 1 - (1 - share) ** LOOKED_AT)
-        return bool(by_chance * n_tried * self._n_features <= CHANCE)
+        by_chance = _at_least(len(words), n_texts, 1 - (1 - share) ** LOOKED_AT)
+        return by_chance * n_tried * self._n_features <= CHANCE
+
+
+def _at_least(n: int, n_texts: int, p: float) -> float:
+    """The probability that n or more of some texts have what each has with probability p (binomial)."""
+    return sum(math.comb(n_texts, k) * p**k * (1 - p) ** (n_texts - k) for k in range(n, n_texts + 1))
 
 
 def _are_different(form: str, words: Sequence[str], n_texts: int) -> bool:
-    """Whether the words go on in different ways; a letter by itself does not go on."""
-    if len(form) == 1:
+    """Whether the words go on in different ways; a letter or a character by itself need not."""
+    if len(form) == 1 or _is_inside(form):
         return True
     n = len(form) - 1
     begins = form.endswith("-")

@@ -25,7 +25,8 @@ class TextsContaining:
     """Tells which of some texts contain a keyword: all its words, in any order, as whole words of any case.
 
     A plural counts as its singular: "crystals" stands in a text that speaks of a crystal. A keyword with a hyphen at an
-    end is a form of words: "bi-" stands in a text with a longer word that begins with bi (featurelib.labels.form).
+    end is a form of words: "bi-" stands in a text with a longer word that begins with bi, "-木-" in one with a word of
+    which that character is a part (featurelib.labels.form).
     """
 
     def __init__(self, texts: Iterable[str], keywords: Iterable[str]) -> None:
@@ -60,7 +61,7 @@ _BRACKETS = re.compile(r"\([^()]*\)")
 
 
 def is_form(keyword: str) -> bool:
-    """Whether a keyword is a beginning or an ending of words, such as bi- or -oid."""
+    """Whether a keyword is a beginning, an ending or a character of words, such as bi-, -oid or -木-."""
     return len(keyword) > 1 and (keyword.startswith("-") or keyword.endswith("-"))
 
 
@@ -69,7 +70,8 @@ BEYOND_FORM = 2
 
 
 def _forms(word: str, lengths: Iterable[int]) -> Iterable[str]:
-    """The beginnings and endings of a word that have one of these lengths."""
+    """The beginnings and endings of a word that have one of these lengths, and its characters without spaces."""
+    yield from (f"-{character}-" for character in HAS_UNSPACED.findall(word))
     for length in lengths:
         if length + BEYOND_FORM <= len(word):
             yield f"{word[:length]}-"

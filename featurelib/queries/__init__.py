@@ -16,7 +16,7 @@ from featurelib.queries.audit import (
 from featurelib.queries.clusters import CLUSTERS, PLACES, cluster_features, cluster_keywords, clusters, layout
 from featurelib.queries.combine import MOST_COMBINED, CombinedCounts, combined_texts, count_combined, densities
 from featurelib.queries.concept import labelled_lines, labelled_texts, texts_equal_to
-from featurelib.queries.coverage import Coverage, certainty, coverage, how_sure, name_failures
+from featurelib.queries.coverage import Coverage, certainty, coverage, feature_themes, how_sure, name_failures
 from featurelib.queries.cross_entropy import hurt_tokens, loss_metrics
 from featurelib.queries.evaluation import (
     Metric,
@@ -73,6 +73,16 @@ from featurelib.queries.features import (
 )
 from featurelib.queries.fidelity import fidelity, fidelity_bins, fidelity_summary, keyword_evidence
 from featurelib.queries.fit import FitVerdict, fit_verdict
+from featurelib.queries.granularity import (
+    GROUP_SORTS,
+    Group,
+    Level,
+    group_path,
+    groups,
+    held_names,
+    levels,
+    nested_groups,
+)
 from featurelib.queries.logit_lens import (
     LogitSpread,
     Token,
@@ -83,12 +93,13 @@ from featurelib.queries.logit_lens import (
     spellings,
     tokens_beginning,
 )
+from featurelib.queries.map import family_of, name_fidelity, value_lifts
 from featurelib.queries.matching import firing_pairs, texts_per_feature, why_not_comparable
 from featurelib.queries.metadata import column_values, metadata_values
 from featurelib.queries.near_misses import near_misses
 from featurelib.queries.open_run import OpenRun
 from featurelib.queries.overview import cosine_bins, counts, density_bins, l0_bins, worst_texts
-from featurelib.queries.regions import regions, themes
+from featurelib.queries.regions import RegionLevel, region_levels, regions, themes
 from featurelib.queries.relations import (
     MEASURES,
     CoactivationMatrix,
@@ -112,11 +123,14 @@ from featurelib.queries.slices import (
 from featurelib.queries.textmap import (
     features_among,
     is_number,
+    kind_column,
     layout_activations,
     layout_kind_of,
     layout_kinds,
     layout_numbers,
     text_layout,
+    text_regions,
+    text_titles,
 )
 from featurelib.queries.texts import TextRow, active_features, text, text_features, text_metadata, texts
 from featurelib.queries.tokens import (

@@ -9,36 +9,37 @@ from featurelib.storage.answers import once_per_generation, remembered
 from featurelib.storage.store import Store
 
 CLUSTERS = {
-    "theme": "(select feature_id, region_id as cluster from region_features where level = 0)",
+    "theme": "(select feature_id, region_id as cluster from region_features where level = {level})",
     "cluster": "layout",
     "topic": "keyword_clusters",
 }
-"""The kinds of clusters and where they are: of what fires features, of directions, of labels."""
+"""The kinds of clusters and where they are: of what fires features (at three levels), of directions, of labels."""
 PLACES = {"firing": "firing_layout", "directions": "layout"}
 """The maps of features and the tables of their places: by what fires them, by direction."""
 NAMED_BY = 3
 
 
-def _table(kind: str) -> str:
+def _table(kind: str, level: int = 0) -> str:
     if kind not in CLUSTERS:
         raise Refusal(f"there are no clusters of the kind '{str(kind)[:40]}'; {', '.join(CLUSTERS)} are known.")
-    return CLUSTERS[kind]
+    return CLUSTERS[kind].format(level=int(level))
 
 
 @once_per_generation
-def clusters(store: Store, kind: str = "cluster") -> pa.Table:
+def clusters(store: Store, kind: str = "cluster", level: int = 0) -> pa.Table:
     """Return the clusters, the largest first: cluster, n_features, keywords (the three most common of its features).
 
-    `kind` is one of CLUSTERS; features of no cluster are in no row. Of a theme the label stands in place of keywords.
-    Refusal when the table has not been made.
+    `kind` is one of CLUSTERS; features of no cluster are in no row. Of a theme the label stands in place of keywords,
+    and `level` is that of the regions: 0 is the coarsest. Refusal when the table has not been made.
     """
     if kind == "theme":
         return store.ask(
             """
             select region_id as cluster, n_features::bigint as n_features, coalesce(label, '') as keywords
             from regions
-            where level = 0
-            order by n_features desc, region_id"""
+            where level = $level::integer
+            order by n_features desc, region_id""",
+            level=level,
         )
     return store.ask(
         f"""
@@ -68,12 +69,12 @@ def clusters(store: Store, kind: str = "cluster") -> pa.Table:
     )
 
 
-def cluster_features(store: Store, kind: str, cluster: int) -> pa.Table:
+def cluster_features(store: Store, kind: str, cluster: int, level: int = 0) -> pa.Table:
     """Return the features of a cluster, the densest first: feature_id, label, density."""
     return store.look_up(
         f"""
         select c.feature_id, coalesce(l.label, 'feature ' || c.feature_id) as label, f.density
-        from {_table(kind)} c
+        from {_table(kind, level)} c
         join features f on f.feature_id = c.feature_id
         left join maybe.labels l on l.feature_id = c.feature_id
         where c.cluster = $cluster
@@ -83,12 +84,12 @@ def cluster_features(store: Store, kind: str, cluster: int) -> pa.Table:
 
 
 @remembered
-def cluster_keywords(store: Store, kind: str, cluster: int, *, limit: int = 12) -> pa.Table:
+def cluster_keywords(store: Store, kind: str, cluster: int, level: int = 0, *, limit: int = 12) -> pa.Table:
     """Return the most common keywords of a cluster: keyword, n_features."""
     return store.ask(
         f"""
         select k.keyword, count(distinct k.feature_id) as n_features
-        from {_table(kind)} c
+        from {_table(kind, level)} c
         join maybe.keywords k on k.feature_id = c.feature_id
         where c.cluster = $cluster::bigint
         group by k.keyword
@@ -100,10 +101,11 @@ def cluster_keywords(store: Store, kind: str, cluster: int, *, limit: int = 12) 
 
 
 @once_per_generation
-def layout(store: Store, places: str = "directions", kind: str = "cluster") -> pa.Table:
+def layout(store: Store, places: str = "directions", kind: str = "cluster", level: int = 0) -> pa.Table:
     """Return the feature map, by id: feature_id, x, y, density, log10_density, max_activation, cluster, dead.
 
-    `places` is one of PLACES, `kind` says what the clusters are of (one of CLUSTERS); -1 stands for no cluster.
+    `places` is one of PLACES, `kind` says what the clusters are of (one of CLUSTERS), `level` how fine themes are; -1
+    stands for no cluster.
     """
     if places not in PLACES:
         raise Refusal(f"there is no map '{str(places)[:40]}' of the features; {', '.join(PLACES)} are known.")
@@ -113,6 +115,6 @@ def layout(store: Store, places: str = "directions", kind: str = "cluster") -> p
             f.max_activation, coalesce(c.cluster, -1)::integer as cluster, f.dead
         from {PLACES[places]} p
         join features f on f.feature_id = p.feature_id
-        left join {_table(kind)} c on c.feature_id = p.feature_id
+        left join {_table(kind, level)} c on c.feature_id = p.feature_id
         order by p.feature_id"""
     )

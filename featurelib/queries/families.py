@@ -30,12 +30,15 @@ COLUMNS = """family_id, root_id, label, size, depth, n_active, density, r_parent
             block_ratio, shuffled_ratio, over_shuffled"""
 
 
-def _holding(store: Store, words: str) -> tuple[str, dict[str, object]]:
-    """The condition that the labels of a family's members contain all the words, and what is bound in it."""
+def _conditions(store: Store, words: str, first: int | None) -> tuple[str, dict[str, object]]:
+    """The conditions that the labels of members hold all the words and the root is among the `first` features."""
     values: dict[str, object] = {
         f"word_{number}": word for number, word in enumerate(store.lowered(words).split()[:MOST_WORDS])
     }
-    return " and ".join(f"instr(names, ${name}) > 0" for name in values) or "true", values
+    conditions = [f"instr(names, ${name}) > 0" for name in values]
+    if first is not None:
+        conditions, values = [*conditions, "root_id < $first"], values | {"first": first}
+    return " and ".join(conditions) or "true", values
 
 
 @dataclass(frozen=True)
@@ -75,6 +78,7 @@ def families(
     store: Store,
     words: str = "",
     *,
+    first: int | None = None,
     sort: str = "size",
     descending: bool = True,
     limit: int | None = 50,
@@ -82,11 +86,13 @@ def families(
 ) -> pa.Table:
     """Return families whose members' labels contain all the `words`, ties in the order of family_id.
 
+    With `first` only those whose root is among so many first features.
+
     Columns: the fields of `Family`. Refusal for a `sort` that is none of FAMILY_SORTS.
     """
     if sort not in FAMILY_SORTS:
         raise Refusal(f"families cannot be sorted by '{str(sort)[:40]}'; use one of {', '.join(FAMILY_SORTS)}.")
-    condition, values = _holding(store, words)
+    condition, values = _conditions(store, words, first)
     store.need(FAMILY_METRICS)
     return store.look_up(
         f"""
@@ -101,9 +107,9 @@ def families(
     )
 
 
-def count_families(store: Store, words: str = "") -> int:
-    """Return the number of families whose members' labels contain all the words."""
-    condition, values = _holding(store, words)
+def count_families(store: Store, words: str = "", *, first: int | None = None) -> int:
+    """Return the number of families whose members' labels contain all the words, with a root among the `first`."""
+    condition, values = _conditions(store, words, first)
     store.need(FAMILY_METRICS)
     rows = store.look_up(f"select count(*) as n from {family_cards(store)} where {condition}", **values)
     return int(rows["n"][0].as_py())

@@ -65,6 +65,10 @@ class FeatureFilter:
     """The lowest AUROC of the label by similarity (see `Feature.auroc`)."""
     ap_low: float | None = None
     """The least average precision of the same."""
+    first: int | None = None
+    """Only so many features, those with the smallest ids: a prefix of a Matryoshka (see `levels`)."""
+    region: tuple[int, int] | None = None
+    """Only the features of a region of the map of what fires features: its level and region_id (see `groups`)."""
 
     def conditions(self, store: Store) -> tuple[str, dict[str, object]]:
         """Return the SQL of the conditions on rows `c` of the cards, and what is bound in it.
@@ -87,9 +91,12 @@ class FeatureFilter:
             "auroc_low": self.fidelity_low,
             "ap_low": self.ap_low,
             "ids": ids,
+            "first": self.first,
         }
+        if self.region is not None:
+            values |= dict(zip(("level", "region"), map(int, self.region), strict=True))
         values = {name: value for name, value in values.items() if value is not None}
-        return " and ".join([CONDITIONS[name] for name in values]) or "true", values
+        return " and ".join([CONDITIONS[name] for name in values if name in CONDITIONS]) or "true", values
 
 
 CONDITIONS = {
@@ -102,6 +109,8 @@ CONDITIONS = {
     "auroc_low": "c.auroc >= $auroc_low",
     "ap_low": "c.ap >= $ap_low",
     "ids": "c.feature_id in (select unnest($ids::bigint[]))",
+    "first": "c.feature_id < $first",
+    "region": "c.feature_id in (select feature_id from region_features where level = $level and region_id = $region)",
 }
 
 

@@ -2,13 +2,38 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import pyarrow as pa
 
+from featurelib.queries.granularity import KINDS
 from featurelib.storage.answers import once_per_generation
 from featurelib.storage.store import Store
 
 THEMES = 0
 """The level of the coarsest regions."""
+
+
+class RegionLevel(NamedTuple):
+    """One level of the regions."""
+
+    level: int
+    """Its number: 0 is the coarsest."""
+    key: str
+    """Its word in an address, as in `granularity`."""
+    n_regions: int
+    """How many regions it has."""
+
+
+@once_per_generation
+def region_levels(store: Store) -> tuple[RegionLevel, ...]:
+    """Return the levels of the regions, coarse to fine, without those that divide nothing further."""
+    rows = store.ask("select level, count(*) as n from regions group by level order by level").to_pylist()
+    found: list[RegionLevel] = []
+    for row, (key, _, _) in zip(rows, KINDS, strict=False):
+        if not found or row["n"] > found[-1].n_regions:
+            found.append(RegionLevel(row["level"], key, row["n"]))
+    return tuple(found)
 
 
 @once_per_generation

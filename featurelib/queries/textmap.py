@@ -12,9 +12,16 @@ from featurelib.schema import FEATURES
 from featurelib.storage.answers import once_per_generation
 from featurelib.storage.derived import cards_of
 from featurelib.storage.fired import features_of, texts_of
+from featurelib.storage.own_columns import telling_columns, title_column
 from featurelib.storage.sql_text import quoted
 from featurelib.storage.store import Store
 
+NAMED_LEVELS = 2
+"""Levels of regions, the coarsest, that are named on the text map."""
+LEAST_TEXTS = 5
+"""Texts of a region with a place on the text map, at least, for its name to stand there."""
+LONGEST_TITLE = 60
+"""Characters of a text's title, or of its beginning, that are shown on hover."""
 NUMBERS = {*("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT"), *("FLOAT", "DOUBLE", "REAL", "DECIMAL")}
 """DuckDB's numeric types, whose values are coloured on a scale."""
 
@@ -23,6 +30,53 @@ NUMBERS = {*("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT"), *("FLOAT", 
 def text_layout(store: Store) -> pa.Table:
     """Return the texts that have a place, by id: text_id, x, y."""
     return store.ask("select text_id, x, y from text_layout order by text_id")
+
+
+@once_per_generation
+def text_regions(store: Store) -> pa.Table:
+    """Return the regions that have a name, at the median place of their texts, coarse to fine, the largest first.
+
+    Columns: level, region_id, label, x, y, n_texts (those that have a place). A text belongs to the region of each
+    level whose features are strongest on it.
+    """
+    return store.ask(
+        """
+        select g.level, g.region_id, g.label, median(p.x)::float as x, median(p.y)::float as y, count(*) as n_texts
+        from region_texts r
+        join text_layout p on p.text_id = r.text_id
+        join regions g on g.level = r.level and g.region_id = r.region_id
+        where g.label is not null and g.level < $levels
+        group by g.level, g.region_id, g.label
+        having count(*) >= $least
+        order by g.level, n_texts desc, g.region_id""",
+        levels=NAMED_LEVELS,
+        least=LEAST_TEXTS,
+    )
+
+
+@once_per_generation
+def text_titles(store: Store) -> pa.Table:
+    """Return what a text with a place is called, by id: text_id, title (cut), kind (of `kind_column`, or null).
+
+    A text without a title begins with its first words.
+    """
+    title, kind = title_column(store), kind_column(store)
+    own = f"nullif(t.{quoted(title)}, '')" if title else "null"
+    return store.ask(
+        f"""
+        select p.text_id, left(coalesce({own}, t.text), $longest) as title,
+            left(({_value(store, kind) if kind else "null"})::varchar, $longest) as kind
+        from text_layout p
+        join texts t on t.text_id = p.text_id
+        order by p.text_id""",
+        longest=LONGEST_TITLE,
+    )
+
+
+def kind_column(store: Store) -> str | None:
+    """Return the first column of a few kinds of texts, such as a group; None where there is none."""
+    columns = [column for column in telling_columns(store) if not column.is_list]
+    return next((column.name for column in columns if not is_number(store, column.name)), None)
 
 
 def layout_activations(store: Store, feature_id: int) -> pa.Table:

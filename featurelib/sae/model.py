@@ -84,6 +84,9 @@ class SAE:
     """The architecture it was trained as where its gate does not tell, such as batchtopk; None if unknown."""
     target_k: int | None = None
     """The L0 it was trained for, if known."""
+    prefixes: tuple[int, ...] | None = None
+    """Of a Matryoshka, the numbers of first features that each rebuild the texts alone, ascending, the last one whole;
+    None where there are none, or where its file does not say."""
 
     def __post_init__(self) -> None:
         """Refuse parameters that do not fit together."""

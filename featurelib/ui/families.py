@@ -1,4 +1,4 @@
-"""Families as a table and as a tree that opens; a feature's parent and children."""
+"""Families as a table and as a tree that opens, groups of features as another; a feature's parent and children."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import streamlit as st
 
 from featurelib.queries import Family
 from featurelib.ui.kit.anchors import feature_link, link
-from featurelib.ui.kit.elements import Html, Number, count, heading, html, number, percent, strip, tag
+from featurelib.ui.kit.elements import Html, Number, count, density, heading, html, number, percent, strip, tag
+from featurelib.ui.kit.granularity import HOLDS, NAME_IS_IN, PREDICTS, SHARE, group_params, holds
 from featurelib.ui.kit.tables import Order, choice_table, number_column, text_column
 
 Rows = Sequence[Mapping[str, Any]]
@@ -120,6 +121,40 @@ def tree(rows: Rows) -> None:
     html(tag("div", head, *(_branch(row, below) for row in below.get(None, [])), cls="tree"))
 
 
+def group_tree(rows: Rows) -> None:
+    """Groups of features as a tree that is open to its end; every name leads to the group's features.
+
+    `rows`: `groups` of some levels, those that lie in one group in the order in which they are drawn.
+    """
+    inside: dict[tuple[int, int | None], list[Mapping[str, Any]]] = {}
+    for row in rows:
+        inside.setdefault((row["level"], row["parent_id"]), []).append(row)
+    head = tag(
+        "div",
+        tag("span", Html("")),
+        tag("span", "features", cls="n wide"),
+        tag("span", "texts", cls="n term", help=SHARE),
+        tag("span", NAME_IS_IN, cls="n term", help=HOLDS),
+        tag("span", "AUROC", cls="n term", help=PREDICTS),
+        cls="tree-row tree-head",
+    )
+    html(tag("div", head, *(_group(row, inside) for row in inside.get((0, None), [])), cls="tree groups"))
+
+
+def _group(row: Mapping[str, Any], inside: Mapping[tuple[int, int | None], Rows]) -> Html:
+    finer = inside.get((row["level"] + 1, row["region_id"]), ())
+    line = tag(
+        "div",
+        tag("span", link("features.py", row["label"], group_params(row)), _counted(len(finer)), cls="name"),
+        tag("span", count(row["n_features"]), cls="n wide"),
+        tag("span", density(row["share"]), cls="n"),
+        tag("span", holds(row) or "–", cls="n"),
+        tag("span", number(row["auroc"], 2), cls="n"),
+        cls="tree-row",
+    )
+    return _opening(line, [_group(child, inside) for child in finer], is_open=True)
+
+
 def in_tree_order(rows: Rows) -> list[int]:
     """The features of a family as its tree lists them, each parent before its children."""
     below = _below(rows)
@@ -142,11 +177,15 @@ def _below(rows: Rows) -> dict[int | None, list[Mapping[str, Any]]]:
 def _branch(row: Mapping[str, Any], below: Mapping[int | None, Sequence[Mapping[str, Any]]]) -> Html:
     children = below.get(row["feature_id"], [])
     line = _node(row, len(children))
-    if not children:
+    return _opening(line, [_branch(child, below) for child in children], is_open=row["depth"] < OPEN_TO - 1)
+
+
+def _opening(line: Html, below: Sequence[Html], *, is_open: bool) -> Html:
+    """A line of a tree, which opens and closes what is below it."""
+    if not below:
         return tag("div", line, cls="leaf")
-    inner = "".join(_branch(child, below) for child in children)
-    opened = " open" if row["depth"] < OPEN_TO - 1 else ""
-    return Html(f'<details{opened}><summary>{line}</summary><div class="kids">{inner}</div></details>')
+    opened = " open" if is_open else ""
+    return Html(f'<details{opened}><summary>{line}</summary><div class="kids">{"".join(below)}</div></details>')
 
 
 def _node(row: Mapping[str, Any], n_children: int) -> Html:

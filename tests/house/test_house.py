@@ -79,6 +79,7 @@ SHARED_SUBJECTS = {
     "attribution", "attributions", "audit", "classify", "coactivation", "combine", "compare", "concept", "contrast",
     "coverage",
     "cross_entropy", "evaluation", "experiments", "explanations", "export", "families", "features", "fidelity", "fit",
+    "granularity",
     "intervention", "keywords", "labels", "language_model", "layout", "logit_lens", "map", "matching", "metadata",
     "metrics", "navigation", "near_misses", "overview", "regions", "relations", "similar", "slices", "steering",
     "textmap", "texts", "tokens", "top_texts", "transfer", "trend",

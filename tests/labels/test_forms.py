@@ -171,6 +171,7 @@ def test_a_text_holds_a_form_where_a_longer_word_has_it(forms_run: Generation) -
         expected = [any(holds(word, form.strip("-")) for word in text.split()) for text in texts]
         assert containing(form).tolist() == expected
     assert containing("r").tolist() == ["r" in text.split() for text in texts]
+    assert TextsContaining(["木曜日 is", "a 林 too"], ["-木-"])("-木-").tolist() == [True, False]
     assert TextsContaining(["a bit of a bi", "bismuth"], ["bi-"])("bi-").tolist() == [False, True]
 
 
@@ -193,4 +194,6 @@ def test_a_beginning_that_most_words_have_is_chance() -> None:
 def test_forms_and_labels_of_forms() -> None:
     assert forms_of("ooids") == ["o-", "oo-", "ooi-", "-ids"]
     assert letters_of("Bi-partite's ooids") == ["bi", "partite", "s", "ooid"]
-    assert (form_label("bi-"), form_label("r")) == ('words with "bi-"', 'the letter "R"')
+    assert forms_of("木") == ["-木-"]
+    labels = [form_label(form) for form in ("bi-", "r", "-木-")]
+    assert labels == ['words with "bi-"', 'the letter "R"', 'the character "木"']

@@ -323,15 +323,6 @@ def test_the_map_shows_the_feature_of_the_address_with_its_top_texts(show: Open,
     assert texts == [f"run=small&text={text_id}" for text_id in best]
 
 
-def test_a_lasso_lists_its_features(show: Open, made: NumpyRun) -> None:
-    app = show("map.py")
-    points = [{"customdata": feature_id} for feature_id in (4, 8, 30)]
-    app.session_state["map"] = {"selection": {"points": points, "box": [], "lasso": [{}], "point_indices": []}}
-    app.run()
-    assert "3 features in the lasso" in words(app.main)
-    assert listed(app)[:3] == [made.labels[feature_id] for feature_id in falling(made, np.array([4, 8, 30]))]
-
-
 def test_the_jump_box_finds_by_words_and_opens_an_id(show: Open, made: NumpyRun) -> None:
     app = show("overview.py")
     app.sidebar.text_input[0].set_value("label33").run()

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from featurelib.sae.formats.checkpoint import Checkpoint, LoadOptions
 from featurelib.sae.weights.folding import lengths, scaled_activations
+from featurelib.sae.weights.prefixes import prefixes_of
 from featurelib.sae.weights.scalars import single_count, single_float
 from featurelib.sae.weights.settings import positive
 from featurelib.sae.weights.without_threshold import without_threshold
@@ -173,7 +174,8 @@ def _choosing(kind: str, sae: SAE, weights: Contents, k: int, remarks: tuple[str
         return Checkpoint(replace(sae, gate=TopK(k)), NAME, remarks)
     if kind == "MatryoshkaBatchTopKSAE":
         _check_groups(weights, sae.n_features)
-        sae = replace(sae, trained_as="matryoshka")
+        ends = weights.tensors["group_sizes"].cumsum(0).tolist()
+        sae = replace(sae, trained_as="matryoshka", prefixes=prefixes_of(ends, sae.n_features))
     waiting = without_threshold(sae, k, NAME, remarks)
     if threshold < 0:
         return waiting

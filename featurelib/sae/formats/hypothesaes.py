@@ -6,9 +6,11 @@ BatchTopK hold none and are TopK.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from featurelib.sae.formats.checkpoint import Checkpoint, LoadOptions
+from featurelib.sae.weights.prefixes import prefixes_of
 from featurelib.sae.weights.settings import LARGEST, flag
 from featurelib.sae.weights.without_threshold import without_threshold
 from featurelib.schema import Refusal
@@ -47,6 +49,7 @@ def read(contents: Contents, options: LoadOptions) -> Checkpoint:
         trained_as=_trained_as(config, batchwise),
         target_k=k,
     )
+    sae = replace(sae, prefixes=prefixes_of(config.get("prefix_lengths"), sae.n_features))
     contents.says(config, input_dim=sae.d_in, m_total_neurons=sae.n_features)
     if batchwise and not threshold:
         return without_threshold(sae, k, NAME)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from featurelib.sae.formats.checkpoint import Checkpoint, LoadOptions
 from featurelib.sae.formats.sparsify import TENSORS, check_sizes
+from featurelib.sae.weights.prefixes import prefixes_of
 from featurelib.sae.weights.scalars import from_logarithm, single_float
 from featurelib.sae.weights.settings import flag
 from featurelib.schema import Refusal
@@ -66,6 +67,9 @@ def read(contents: Contents, options: LoadOptions) -> Checkpoint:
         trained_as=kind.lower(),
     )
     check_sizes(contents, sae)
+    if kind == "MATRYOSHKA":
+        sizes, _ = _levels(contents, sae.n_features)
+        sae = replace(sae, prefixes=prefixes_of(sizes, sae.n_features))
     unlearned = kind == "BATCHTOPK" and _threshold(contents) == 0
     sae = _around(contents.floats(MEAN), sae) if centres else sae
     return Checkpoint(sae, NAME, (UNLEARNED,) if unlearned else ())
@@ -92,7 +96,8 @@ def _gate(kind: str, contents: Contents, options: LoadOptions) -> Gate:
 
     n_features = contents.tensors["encoder.bias"].numel()
     if kind == "MATRYOSHKA":
-        return TopK(options.agreed_k(_last_k(contents, n_features), contents.config_file))
+        _, ks = _levels(contents, n_features)
+        return TopK(options.agreed_k(ks[-1] if ks else None, contents.config_file))
     if kind == "JUMPRELU":
         return _jumprelu(contents, options)
     k = options.agreed_k(contents.config.get("k"), contents.config_file)
@@ -120,8 +125,8 @@ def _threshold(contents: Contents) -> float:
     return single_float(contents, THRESHOLD)
 
 
-def _last_k(contents: Contents, n_features: int) -> int | None:
-    """Return the k of the whole dictionary, the last of the levels; None where the config names none."""
+def _levels(contents: Contents, n_features: int) -> tuple[list[int], list[int]]:
+    """Return the sizes of a Matryoshka's prefixes and their k, the last of the whole; empty where none are named."""
     config, file = contents.config, contents.config_file
     try:
         sizes, ks = (
@@ -137,7 +142,7 @@ def _last_k(contents: Contents, n_features: int) -> int | None:
             f"{file} says matryoshka_sizes = {sizes} and matryoshka_ks = {ks}, but the SAE has {n_features} features; "
             "config and weights belong to different SAEs: fetch both again."
         )
-    return ks[-1] if ks else None
+    return sizes, ks
 
 
 def _skip_names(contents: Contents) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from featurelib.sae.formats.checkpoint import Checkpoint, LoadOptions
 from featurelib.sae.formats.unknown_keys import check_unknown_keys
 from featurelib.sae.sources.locate import CONFIG_NAMES, WEIGHT_NAMES
+from featurelib.sae.weights.prefixes import prefixes_of
 from featurelib.sae.weights.settings import LARGEST
 from featurelib.schema import Refusal
 from featurelib.storage import files
@@ -30,7 +31,7 @@ TENSORS = {
 }
 """What gates hold of their own."""
 FLAGS = ("subtract_b_dec", "shift_back")
-KEYS = {"architecture", "gate", "k", "d_in", "d_sae", "dtype", "norm", "trained_as", "target_k", *FLAGS}
+KEYS = {"architecture", "gate", "k", "d_in", "d_sae", "dtype", "norm", "trained_as", "target_k", "prefixes", *FLAGS}
 """What `save_own` writes."""
 
 
@@ -61,6 +62,7 @@ def read(contents: Contents, options: LoadOptions) -> Checkpoint:
         shift_back=config["shift_back"],
         trained_as=config.get("trained_as"),
         target_k=config.get("target_k"),
+        prefixes=prefixes_of(config.get("prefixes"), contents.tensors["b_enc"].numel()),
     )
     contents.says(d_in=sae.d_in, d_sae=sae.n_features)
     return Checkpoint(sae, NAME, check_unknown_keys(contents.config_file, config, KEYS))
@@ -95,6 +97,8 @@ def save_own(sae: SAE, folder: Path) -> None:
         "trained_as": sae.trained_as,
         "target_k": sae.target_k,
     }
+    if sae.prefixes:
+        config["prefixes"] = list(sae.prefixes)
     stored = save({name: tensor.contiguous() for name, tensor in named.items()})
     files.write_aside(folder / WEIGHT_NAMES[0], lambda aside: aside.write_bytes(stored))
     files.write_json(folder / CONFIG_NAMES[0], config)

@@ -13,6 +13,7 @@ from featurelib.sae.formats.checkpoint import Checkpoint, LoadOptions
 from featurelib.sae.formats.unknown_keys import check_unknown_keys
 from featurelib.sae.weights.density import saelens_density
 from featurelib.sae.weights.folding import lengths, scaled_activations
+from featurelib.sae.weights.prefixes import prefixes_of
 from featurelib.sae.weights.settings import LARGEST
 from featurelib.schema import Refusal
 from featurelib.storage import files
@@ -75,6 +76,7 @@ def read(contents: Contents, options: LoadOptions) -> Checkpoint:
         norm=config.get("normalize_activations") or "none",
         trained_as=trained_as,
         target_k=target_k,
+        prefixes=_prefixes(config.get("metadata") or {}, config["d_sae"]),
     )
     if config["architecture"] == "topk" and config.get("rescale_acts_by_decoder_norm", False):
         sae = scaled_activations(sae, lengths(sae))
@@ -115,6 +117,8 @@ def save_saelens(sae: SAE, folder: Path) -> None:
         config |= {"k": sae.gate.k, "rescale_acts_by_decoder_norm": False}
     if sae.trained_as:
         config["metadata"] = {"trained_as": sae.trained_as, "target_l0": sae.target_k}
+    if sae.prefixes:
+        config["metadata"]["prefixes"] = list(sae.prefixes)
     stored = save(tensors)
     files.write_aside(folder / WEIGHTS_FILE, lambda aside: aside.write_bytes(stored))
     files.write_json(folder / CONFIG_FILE, config)
@@ -184,6 +188,13 @@ def _trained(metadata: Any) -> tuple[str | None, int | None]:
     k = metadata.get("target_l0", details.get("k") if isinstance(details, dict) and trained_as else None)
     target_k = round(k) if isinstance(k, int | float) and not isinstance(k, bool) and 1 <= k <= LARGEST else None
     return trained_as if isinstance(trained_as, str) else None, target_k
+
+
+def _prefixes(metadata: dict[str, Any], n_features: int) -> tuple[int, ...] | None:
+    """Return the prefixes of a Matryoshka, where our export or SAELens' own says them."""
+    details = metadata.get("training_architecture_details")
+    widths = details.get("matryoshka_widths") if isinstance(details, dict) else None
+    return prefixes_of(metadata.get("prefixes", widths), n_features)
 
 
 def _gate(config: dict[str, Any], tensors: dict[str, Any], options: LoadOptions) -> Gate:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from featurelib.sae.formats import saelens
 from featurelib.sae.formats.checkpoint import Checkpoint, LoadOptions
 from featurelib.sae.weights.folding import lengths, scaled_activations
+from featurelib.sae.weights.prefixes import prefixes_of
 from featurelib.sae.weights.scalars import from_logarithm, single_float
 from featurelib.sae.weights.settings import flag, positive
 from featurelib.sae.weights.without_threshold import without_threshold
@@ -105,7 +106,9 @@ def _batch_topk(contents: Contents, options: LoadOptions, scale: float) -> Check
     if rescaled:
         # BatchTopKTrainingSAE.fold_activation_norm_scaling_factor: the threshold is in the unit of z·‖W_dec‖.
         sae, threshold = scaled_activations(sae, lengths(sae)), threshold / scale
-    sae = replace(sae, trained_as=saelens.TRAINED_AS[config["architecture"]])
+    trained_as = saelens.TRAINED_AS[config["architecture"]]
+    widths = config.get("matryoshka_widths") if trained_as == "matryoshka" else None
+    sae = replace(sae, trained_as=trained_as, prefixes=prefixes_of(widths, sae.n_features))
     waiting = replace(without_threshold(sae, round(k), NAME), remarks=checkpoint.remarks)
     if threshold < 0:
         raise Refusal(f"{THRESHOLD} in {contents.path.name} is {threshold}; expected a number from 0: fetch it again.")

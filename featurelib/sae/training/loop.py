@@ -12,6 +12,7 @@ from featurelib.sae.training.base import Method, Parameters, State
 from featurelib.sae.training.early_stop import EarlyStop
 from featurelib.sae.training.registry import find_method
 from featurelib.sae.training.start import draw_directions, find_moments, first_parameters, shrink_encoder
+from featurelib.sae.weights.prefixes import prefixes_of
 from featurelib.schema import Refusal
 from featurelib.storage import files
 
@@ -143,6 +144,7 @@ class Training:
             gate=gate,
             trained_as=self.recipe.architecture,
             target_k=self.recipe.k,
+            prefixes=prefixes_of(getattr(self.method, "widths", None), self.recipe.n_features),
         )
 
 

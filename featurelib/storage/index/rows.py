@@ -34,6 +34,7 @@ KEYS: dict[str, tuple[str, ...]] = {
     "fidelity": ("feature_id",),
     "name_coverage": ("feature_id",),
     "name_failures": ("feature_id",),
+    "feature_themes": ("feature_id", "rank"),
     "keywords": ("feature_id", "rank"),
     "keyword_evidence": ("feature_id", "rank"),
     "explanations": ("feature_id",),

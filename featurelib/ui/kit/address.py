@@ -250,6 +250,23 @@ def segments(
     return value
 
 
+def steps(
+    label: str,
+    name: str,
+    choices: Sequence[str],
+    *,
+    show: Callable[[str], Any] = str,
+    default: str | None = None,
+    resets: Sequence[str] = ("page",),
+    **options: Any,
+) -> str:
+    """A slider over `choices` that lives in the address; the `default`, else the last of them, is not written."""
+    usual = choices[-1] if default is None else default
+    value = choice_param(name, [usual, *(choice for choice in choices if choice != usual)])
+    st.select_slider(label, choices, format_func=show, **_bind(name, value, usual, resets), **options)
+    return value
+
+
 def toggle(label: str, name: str, *, resets: Sequence[str] = ("page",), **options: Any) -> bool:
     """A switch that lives in the address as `name`=yes."""
     value = _raw(name) == "yes"

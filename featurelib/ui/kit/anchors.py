@@ -1,9 +1,9 @@
 """Links inside HTML: many of them in one element, such as a table, and none of them loads the page anew.
 
 A plain link in HTML would load the whole application again. The project's script hands a click on it to Streamlit's
-own handling of the Back button; further parts name the regions of a map by its zoom, follow the keys ← and → and copy
-links. Streamlit runs it (st.html with unsafe_allow_javascript), and the server's content policy admits it by its hash
-(`guard`) and no other.
+own handling of the Back button; further parts draw names and picked points over maps and save them as pictures, follow
+the keys ← and → and copy links. Streamlit runs it (st.html with unsafe_allow_javascript), and the server's content
+policy admits it by its hash (`guard`) and no other.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import streamlit as st
 from featurelib.ui.kit.address import address
 from featurelib.ui.kit.elements import Html, html, tag
 
-SCRIPTS = ("anchors.js", "map_names.js", "moves.js")
+SCRIPTS = ("anchors.js", "maps.js", "map_names.js", "map_picks.js", "map_picture.js", "moves.js")
 
 
 @cache

@@ -21,6 +21,8 @@ from featurelib.schema import Refusal
 
 UNSHOWABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 SHOWN = 20_000
+PRESSED = ("toImage", "pan2d", "lasso2d", "resetScale2d")
+"""The buttons of Plotly's toolbar that the script presses on maps: js/map_picks.js and js/map_picture.js."""
 PLOTLY = {"displayModeBar": False, "displaylogo": False, "scrollZoom": False, "showTips": False}
 
 
@@ -205,14 +207,16 @@ def chart(
     select: Any = None,
     chosen: Callable[[dict[str, Any]], None] | None = None,
     zoom: bool = False,
+    picture: str = "",
     help: str = "",
 ) -> dict[str, Any]:
     """Draw a Plotly figure without frame and toolbar; `select` ("points", "box", "lasso") makes it a control.
 
-    `zoom` lets the wheel zoom. `chosen` is called with each new selection, before the page is drawn. Returns the
-    selection that holds now, with empty lists when there is none: {"points": [{"customdata": …}], "box": [{"x": […]}]}.
+    `zoom` lets the wheel zoom; `picture` names the file that the button PNG saves (see ui/texts/map_chart.py).
+    `chosen` is called with each new selection, before the page is drawn. Returns the selection that holds now, with
+    empty lists when there is none: {"points": [{"customdata": …}], "box": [{"x": […]}]}.
     """
-    config = PLOTLY | {"scrollZoom": zoom}
+    config = PLOTLY | {"scrollZoom": zoom} | (_camera(picture) if picture else {})
     if select is None:
         st.plotly_chart(figure, key=key, config=config, alt=help or None)
         return selection_of(key)
@@ -223,6 +227,12 @@ def chart(
 
     st.plotly_chart(figure, key=key, config=config, on_select=changed, selection_mode=select, alt=help or None)
     return selection_of(key)
+
+
+def _camera(name: str) -> dict[str, Any]:
+    """Plotly's buttons that the script presses, and that the style sheet hides."""
+    image = {"format": "png", "scale": 3, "filename": name}
+    return {"displayModeBar": True, "modeBarButtons": [list(PRESSED)], "toImageButtonOptions": image}
 
 
 def selection_of(key: str) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from featurelib.ui.kit.tables import id_column, number_column, share_column, text_column
+from featurelib.ui.kit.tables import Column, id_column, number_column, share_column, text_column
 
 
 def cluster_name(cluster: int) -> str:
@@ -23,6 +23,11 @@ FEATURES = {
         help="How well a text's similarity to the name predicts firing, on label test texts: 0.5 is chance, 1 perfect.",
     ),
     "ap": number_column("AP", 2, sort="ap", phone=False, help="Average precision of the same; chance is the density."),
+    "held": Column(
+        "name is in",
+        phone=False,
+        help="Of its (up to 20) strongest label test texts, those that hold a part of its name.",
+    ),
     "n_active": number_column("texts", sort="n_active", phone=False, help="The number of texts on which it fires."),
     "density": share_column("density", sort="density", help="The share of texts on which it fires."),
     "max_activation": number_column("maximum", 3, sort="max_activation", help="Its largest activation."),

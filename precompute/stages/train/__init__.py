@@ -182,6 +182,7 @@ def _facts(generation: Generation, sae: SAE, source: str) -> dict[str, Any]:
         "threshold": float(thresholds[0]) if equal and sae.gate.name == "jumprelu" else None,
         "source": source,
         "sha256": files.sha256_file(generation.sae_folder / WEIGHTS_FILE),
+        **({"prefixes": list(sae.prefixes)} if sae.prefixes else {}),
     }
 
 

@@ -107,7 +107,7 @@ def test_the_other_classes_need_no_config(tmp_path):
         published(load_sae(pt(tmp_path / "jump", JUMPING, name="ae.pt")), "B5 jumprelu without b_dec")
     sae = load_sae(pt(tmp_path / "nested", FOUR | LEARNED | GROUPS, name="ae.pt"))
     published(sae, "C1 batchtopk with threshold 1.5")
-    assert sae.architecture == "matryoshka"
+    assert sae.architecture == "matryoshka" and sae.prefixes == (2, 6)
 
 
 def backup(folder, arrays, dict_class, factor, **changes):

@@ -185,7 +185,7 @@ def test_hypothesaes_gives_the_published_vectors(tmp_path):
     old = {name: array for name, array in HYPOTHESES.items() if name != "threshold"}
     read = checkpoint(hypothesaes(tmp_path / "old", old, use_batch_topk=..., prefix_lengths=[2, 6]))
     published(read.sae, "B2 topk")
-    assert read.sae.architecture == "matryoshka"
+    assert read.sae.architecture == "matryoshka" and read.sae.prefixes == (2, 6)
 
 
 def test_a_batchtopk_of_hypothesaes_has_its_learned_threshold(tmp_path):

@@ -123,6 +123,7 @@ def test_a_batchtopk_in_training_is_read_as_it_would_be_exported(architecture, r
     agree(read.sae, a, (a / (LENGTHS if rescaled else 1)) @ W_DEC + B_DEC)
     assert read.sae.architecture == {"batchtopk": "batchtopk"}.get(architecture, "matryoshka")
     assert read.sae.target_k == 2 and read.lacks_threshold_for is None
+    assert read.sae.prefixes == (None if architecture == "batchtopk" else (3, 6))
 
 
 @pytest.mark.parametrize("rescaled", [True, False])
@@ -184,9 +185,35 @@ def test_a_checkpoint_in_training_that_contradicts_is_refused(arrays, changes, s
 
 
 def test_an_export_tells_what_it_was_trained_as(tmp_path):
-    details = {"training_architecture": "matryoshka_batchtopk", "training_architecture_details": {"k": 2.0}}
+    settings = {"k": 2.0, "matryoshka_widths": [2, 4]}
+    details = {"training_architecture": "matryoshka_batchtopk", "training_architecture_details": settings}
     config = {key: TRAINING[key] for key in TRAINING if key != "decoder_init_norm"}
     config |= {"architecture": "jumprelu", "metadata": details}
     sae = load_sae(safe(tmp_path / "sae", FOUR | {"threshold": THRESHOLD}, config))
-    assert (sae.architecture, sae.target_k) == ("matryoshka", 2)
+    assert (sae.architecture, sae.target_k, sae.prefixes) == ("matryoshka", 2, (2, 4, 6))
+    published(sae, "B4 jumprelu")
+
+
+@pytest.mark.parametrize(
+    ("said", "prefixes"),
+    [
+        ([2, 6], (2, 6)),
+        ([2, 3], (2, 3, 6)),
+        ([6], None),
+        ([], None),
+        ([4, 2, 6], None),
+        ([0, 6], None),
+        ([-1, 6], None),
+        ([2, 9], None),
+        ([True, 6], None),
+        ([2.0, 6], None),
+        ("2,6", None),
+        ({"2": 6}, None),
+    ],
+)
+def test_prefixes_are_kept_where_they_can_be_meant_and_no_reason_to_refuse(said, prefixes, tmp_path):
+    config = {key: TRAINING[key] for key in TRAINING if key != "decoder_init_norm"}
+    config |= {"architecture": "jumprelu", "metadata": {"trained_as": "matryoshka", "prefixes": said}}
+    sae = load_sae(safe(tmp_path / "sae", FOUR | {"threshold": THRESHOLD}, config))
+    assert sae.prefixes == prefixes
     published(sae, "B4 jumprelu")

@@ -104,7 +104,7 @@ def test_latent_sae_gives_the_published_vectors(tmp_path):
     published(load_sae(latent(tmp_path / "jumprelu", kind="JUMPRELU")), "B4 jumprelu")
     matryoshka = load_sae(latent(tmp_path / "matryoshka", kind="MATRYOSHKA", k=5))
     published(matryoshka, "B2 topk")
-    assert matryoshka.architecture == "matryoshka"
+    assert matryoshka.architecture == "matryoshka" and matryoshka.prefixes == (2, 6)
     third = OPEN | {"batchtopk_threshold": torch.tensor(1.5)}
     batchwise = latent(tmp_path / "both", third, "MATRYOSHKA", matryoshka_use_batchtopk=True)
     published(load_sae(batchwise), "B2 topk")

@@ -10,6 +10,9 @@ import pyarrow as pa
 import pytest
 import torch
 
+from featurelib.sae.checkpoints import load_sae
+from featurelib.sae.formats.own import save_own
+from featurelib.sae.formats.saelens import save_saelens
 from featurelib.sae.threshold import find_shift, find_threshold, with_threshold
 from featurelib.sae.training import trainer
 from featurelib.sae.training.base import State, missing
@@ -136,6 +139,18 @@ def test_the_first_prefix_of_a_matryoshka_rebuilds_more_than_that_of_a_batchtopk
         return (rest**2).sum() / ((unseen - unseen.mean(axis=0)) ** 2).sum()
 
     assert of_prefix(trained("matryoshka")) < of_prefix(trained("batchtopk")) - 0.1
+
+
+def test_only_a_matryoshka_says_its_prefixes_and_keeps_them_on_disk(trained, tmp_path):
+    assert {name for name in ARCHITECTURES if trained(name).prefixes} == {"matryoshka"}
+    sae = trained("matryoshka")
+    n = sae.n_features
+    assert sae.prefixes == (n // 16, n // 8, n // 4, n // 2, n)
+    for save in (save_saelens, save_own):
+        save(sae, tmp_path / save.__name__)
+        assert load_sae(tmp_path / save.__name__).prefixes == sae.prefixes
+        save(trained("batchtopk"), tmp_path / save.__name__)
+        assert "prefixes" not in (tmp_path / save.__name__ / "cfg.json").read_text()
 
 
 def test_the_threshold_gives_the_l0_asked_for_on_the_training_texts(trained, corpus):
