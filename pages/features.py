@@ -99,21 +99,23 @@ def feature_list(first: int | None) -> None:
         offset = ui.pager(n_found, PER_PAGE)
     with above:
         rows = queries.features(store, which, sort=sort, descending=sorting.descending, limit=PER_PAGE, offset=offset)
-        draw(rows, words.strip() != "", sorting)
+        draw(rows, words.strip(), sorting)
 
 
-def draw(rows: pa.Table, are_found: bool, order: Order) -> None:
-    """Features as a table; `are_found` says whether words found them."""
+def draw(rows: pa.Table, words: str, order: Order) -> None:
+    """Features as a table; `words` are those that found them, if any."""
     silent = queries.silent_columns(store)
     # what words find is told by the keywords that hold them; otherwise a title says more than cut keywords
-    left_out = silent | {"strongest" if are_found else "keywords"}
+    left_out = silent | {"strongest" if words else "keywords"}
     if not store.has(NAME_COVERAGE):
         left_out |= {"held"}
     shown = {name: column for name, column in FEATURES.items() if name not in left_out}
     ids = rows["feature_id"].to_pylist()
     held = [granularity.of_many(*pair) if pair else "" for pair in queries.held_names(store, ids)]
     rows = rows.append_column("held", pa.array(held, pa.string()))
-    if not are_found:
+    if words:
+        rows = pieces.matching_first(rows, store.lowered(words).split())
+    else:
         titles = queries.strongest_titles(store, ids)
         rows = rows.append_column("strongest", pa.array(titles, pa.string()))
     feature_table(rows, page="features.py", key="features", columns=shown, order=order)

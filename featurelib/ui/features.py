@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pyarrow as pa
@@ -83,3 +84,15 @@ def inside(store: Store, path: tuple[Group, ...]) -> None:
         tag("div", tag("span", "only those in", cls="muted"), group_links(path), back, cls="onward inside"),
         tag("div", inline(lines, before="finer:"), cls="read-inline bare") if len(lines) > 1 else Html(""),
     )
+
+
+def matching_first(rows: pa.Table, words: Sequence[str]) -> pa.Table:
+    """Features as a table whose keywords begin with those that hold one of the words, which are in small letters."""
+
+    def ordered(keywords: str | None) -> str:
+        return ", ".join(
+            sorted((keywords or "").split(", "), key=lambda keyword: not any(word in keyword.lower() for word in words))
+        )
+
+    place = rows.schema.get_field_index("keywords")
+    return rows.set_column(place, "keywords", pa.array(map(ordered, rows["keywords"].to_pylist()), pa.string()))

@@ -70,5 +70,9 @@ def test_the_table_and_the_map_say_how_many_have_the_words_in_their_name(open_ti
     assert f"in the name ({found.n_in_name}) · only in keywords ({n_others})" in said
     shown = page.table(open_tiny("features.py", q=word))
     assert [int(row["id"]) for row in shown.rows] == found.feature_ids[:50]
+    for row in shown.rows:
+        holds = [word in keyword.lower() for keyword in row["keywords"].rstrip("…").split(", ")]
+        assert holds == sorted(holds, reverse=True)
+    assert any(word in row["keywords"].split(", ")[0] for row in shown.rows[found.n_in_name :])
     on_map = page.words(open_tiny("map.py", q=word))
     assert f"{found.n_in_name} in the name; these first" in on_map
