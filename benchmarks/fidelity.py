@@ -112,10 +112,12 @@ WITH_PLURALS = Speller(exact=False)
 
 
 def ground_of(run: Path, by_meaning: bool, speller: Speller = WITH_PLURALS) -> Ground:
-    """The label test texts, their words and their embeddings."""
+    """The label test texts, their words and their embeddings; of copies only the first."""
     parts = pq.read_table(run / "summaries/evidence_parts.parquet").to_pandas()
     text_ids = parts.loc[parts["part"] == "judged", "text_id"].to_numpy()
     texts = pq.read_table(run / "texts.parquet", columns=["text_id", "text"]).to_pandas().set_index("text_id")["text"]
+    same = texts.loc[text_ids].map(lambda text: " ".join(text.casefold().split()))
+    text_ids = text_ids[~same.duplicated().to_numpy()]
     words = [speller.words_and_pieces(text) for text in texts.loc[text_ids]]
     units = None
     if by_meaning:

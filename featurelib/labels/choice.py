@@ -7,14 +7,15 @@ combination of candidates is worth on some texts is
 
 Resemblance is the cosine of the text to the mean of the candidates' unit embeddings; words count how many of the
 candidates a text holds; coverage is the share of the feature's fifty strongest texts that hold any of them; a stray
-candidate stands in too few of the twenty strongest. Every candidate is more frequent where the feature fires; a second
-or third one is no stray, resembles the texts by itself and stands in strong texts that the others leave out. The
-constants were found on the demo's texts.
+candidate stands in too few of the twenty strongest. Every candidate is more frequent where the feature fires, beyond
+chance; a second or third one is no stray, resembles the texts by itself and stands in strong texts that the others
+leave out. The constants were found on the demo's texts.
 """
 
 from __future__ import annotations
 
 import heapq
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -23,7 +24,7 @@ import numpy as np
 
 from featurelib.labels.keywords import LABEL_KEYWORDS, SEPARATOR, is_short
 from featurelib.labels.words import adds, label_stems
-from featurelib.stats import agreement_of_counts, auroc_and_ap
+from featurelib.stats import agreement_of_counts, auroc_and_ap, overlap_chance
 
 SHORT_LIST = 16
 BEAM = 5
@@ -45,6 +46,8 @@ RARE = 8
 LIFT, LEAST_LIFT, MOST_LIFT = 3.0, 1.02, 0.5
 """A candidate's share of the firing texts is at least so many times its share of all: half of what is possible where
 the feature fires on more than a sixth of them, but never less than a little more than one."""
+CHANCE = 0.01
+"""The probability that as many firing texts hold a candidate by chance is no more than this (hypergeometric)."""
 GAIN = 0.1
 """Of the strongest texts a second or third candidate holds at least this share that the others leave out."""
 OWN_AUROC = 0.65
@@ -159,13 +162,28 @@ def choose(candidates: Sequence[Candidate], naming: Evidence, choosing: Evidence
 
 
 def _is_telling(evidence: Evidence) -> np.ndarray:
-    """Which candidates are more frequent on the firing texts, bool [n_candidates]."""
+    """Which candidates are more frequent on the firing texts, beyond chance, bool [n_candidates]."""
     fires, contains = evidence.fires, evidence.contains
     if not fires.any():
         return np.zeros(len(contains), bool)
     lift = min(LIFT, max(LEAST_LIFT, MOST_LIFT / float(fires.mean())))
     telling: np.ndarray = contains[:, fires].mean(axis=1) >= lift * contains.mean(axis=1)
+    n_both, n_holding = (columns.sum(axis=1)[telling] for columns in (contains[:, fires], contains))
+    telling[telling] = _is_beyond_chance(n_both, n_holding, int(fires.sum()), len(fires))
     return telling
+
+
+def _is_beyond_chance(n_both: np.ndarray, n_holding: np.ndarray, n_fires: int, n_texts: int) -> np.ndarray:
+    """Whether so many firing texts hold candidates by more than chance, bool [n]."""
+    # λ^k/k!, λ being the number expected, is never below the tail, and for nearly all candidates says enough
+    expected = np.maximum(n_holding * (n_fires / n_texts), 1e-12)
+    factorials = np.array([math.lgamma(n + 1) for n in n_both])
+    beyond: np.ndarray = n_both * np.log(expected) - factorials <= math.log(CHANCE)
+    rest = ~beyond
+    if rest.any():
+        chances = overlap_chance(n_both[rest], n_holding[rest], np.full(rest.sum(), n_fires), n_texts)
+        beyond[rest] = chances <= CHANCE
+    return beyond
 
 
 def _predicts(evidence: Evidence) -> np.ndarray:

@@ -18,6 +18,7 @@ from featurelib.labels.phrases import Phrases, TextWords
 from featurelib.labels.spelling import Spelling
 from featurelib.labels.words import repeats
 from featurelib.language.guess import AUTO, Languages, find_languages
+from featurelib.language.segmentation import words
 from featurelib.sae.model import SAE
 from featurelib.storage import files
 from featurelib.storage.texts import read_texts
@@ -81,7 +82,7 @@ class Candidates:
     def by_keywords(self, feature_id: int) -> list[str]:
         """Return those of the baseline's keywords that a label may consist of."""
         keywords = map(self._spelling, self.by_baseline(feature_id))
-        return [keyword for keyword in keywords if is_short([keyword]) and not repeats(keyword)]
+        return [keyword for keyword in keywords if is_short([keyword]) and not repeats(keyword) and _is_worded(keyword)]
 
     def of(self, feature_id: int, vectors: EmbeddedStrings | None, sae: SAE | None) -> list[Candidate]:
         """Return all candidates of a feature, each once; without vectors none is found by its pre-activation."""
@@ -95,6 +96,12 @@ class Candidates:
             order = np.argsort(-_linear_term(sae, vectors.raw(others), feature_id), kind="stable")
             origins |= {others[place]: ENCODER for place in order[:MOST_BY_PRE_ACTIVATION]}
         return [Candidate(*pair) for pair in origins.items()]
+
+
+def _is_worded(keyword: str) -> bool:
+    """Whether a keyword begins and ends with a word that has a letter."""
+    own = words(keyword)
+    return bool(own) and all(any(map(str.isalpha, word)) for word in (own[0], own[-1]))
 
 
 def _languages(job: Job, texts: list[str]) -> Languages:

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from featurelib.labels.split import NAMING, SPLITS
-from featurelib.schema import BY_FEATURE, LABEL_SPLIT, TOP_TEXT_ROWS
+from featurelib.schema import BY_FEATURE, LABEL_SPLIT, TEXTS, TOP_TEXT_ROWS
 from featurelib.storage.activation_rows import read_rows
 from featurelib.storage.runs import Generation
 
@@ -68,8 +68,12 @@ class LabelTexts:
 
 
 def sample_texts(generation: Generation, n_features: int, seed: int) -> LabelTexts:
-    """Draw a sample of each split and find which features fire on it, in one pass over the activations."""
+    """Draw a sample of each split and find which features fire on it, in one pass over the activations.
+
+    Of copies, which lie in one split, only the first is used: a thousand of them say no more than one.
+    """
     splits = pq.read_table(generation.need(LABEL_SPLIT))["part"].to_numpy()
+    splits = np.where(_is_first(generation), splits, "")
     text_ids = {split: np.flatnonzero(splits == split) for split in SPLITS}
     drawn = {split: _draw(ids, seed, number) for number, (split, ids) in enumerate(text_ids.items())}
     top_texts, n_naming = _naming_top_texts(generation, splits == NAMING, n_features)
@@ -77,6 +81,19 @@ def sample_texts(generation: Generation, n_features: int, seed: int) -> LabelTex
     *samples, naming_sample = _find_firing(generation, [*drawn.values(), naming], n_features, len(splits))
     sizes = {split: len(ids) for split, ids in text_ids.items()}
     return LabelTexts(dict(zip(drawn, samples, strict=True)), naming_sample, sizes, n_naming)
+
+
+def _is_first(generation: Generation) -> np.ndarray:
+    """Whether each text is the first of those with the same words, bool [n_texts]; see `label_split`."""
+    known: set[int] = set()
+    is_first: list[bool] = []
+    with pq.ParquetFile(generation.need(TEXTS)) as opened:
+        for batch in opened.iter_batches(columns=["text"]):
+            for text in batch["text"].to_pylist():
+                words = hash(" ".join(text.casefold().split()))
+                is_first.append(words not in known)
+                known.add(words)
+    return np.array(is_first, bool)
 
 
 def _draw(text_ids: np.ndarray, seed: int, number: int) -> np.ndarray:
