@@ -8,8 +8,8 @@ drawn from the words of the run `--like`. With --embeddings, an embedding is a m
 weights of a coin that is not fair, and a little noise; otherwise it is drawn at random. What is drawn: the activations
 (each feature has a density like those of the run `--like`, its texts are drawn, its values are those of a skewed
 distribution), and all that summarises them agrees with them: features, top texts, histograms, the numbers of a text.
-Labels, keywords, near misses, coactivations, families and the audit are drawn, of the sizes that real stages give. The
-SAE is drawn too, so what a text fires by the worker is not what the table of activations says.
+Labels, keywords, themes, near misses, coactivations, families and the audit are drawn, of the sizes that real stages
+give. The SAE is drawn too, so what a text fires by the worker is not what the table of activations says.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from featurelib import schema
+from featurelib.layout import MOST_TEXTS, find_regions
 from featurelib.schema import Table
 from featurelib.storage import files
 from featurelib.storage.runs import Done, Generation, Run, open_run
@@ -337,9 +338,10 @@ def names(writer: Writer) -> None:
     writer.write(schema.KEYWORD_CLUSTERS, {"feature_id": ids, "cluster": draw.integers(-1, 200, n)})
     place = draw.standard_normal((2, n)).astype(np.float32)
     writer.write(schema.LAYOUT, {"feature_id": ids, "x": place[0], "y": place[1], "cluster": draw.integers(-1, 200, n)})
-    shown = np.sort(draw.permutation(writer.size.n_texts)[:20_000])
+    shown = np.sort(draw.permutation(writer.size.n_texts)[:MOST_TEXTS])
     place = draw.standard_normal((2, len(shown))).astype(np.float32)
     writer.write(schema.TEXT_LAYOUT, {"text_id": shown, "x": place[0], "y": place[1]})
+    themes(writer)
     writer.write(
         schema.THRESHOLDS, {"feature_id": ids, "gate": np.full(n, 0.15), "alignment": draw.uniform(0.3, 0.9, n)}
     )
@@ -357,6 +359,49 @@ def names(writer: Writer) -> None:
     copied = np.sort(draw.permutation(writer.size.n_texts)[: writer.size.n_texts // 50]).reshape(-1, 2)
     columns = {"text_id": copied.ravel(), "copy_of": np.repeat(copied[:, 0], 2)}
     writer.write(schema.COPIES, columns | {"n_copies": np.full(copied.size, 1), "exact": np.ones(copied.size, bool)})
+
+
+def themes(writer: Writer) -> None:
+    """The map of what fires features, drawn, with its regions, and the region of every text at each level."""
+    n, draw = writer.size.n_features, writer.draw
+    ids, place = np.arange(n), draw.standard_normal((2, n)).astype(np.float32)
+    writer.write(schema.FIRING_LAYOUT, {"feature_id": ids, "x": place[0], "y": place[1]})
+    levels = find_regions(place.T).of_points
+    columns = {
+        "level": np.repeat(np.arange(len(levels)), n),
+        "region_id": levels.ravel(),
+        "feature_id": np.tile(ids, len(levels)),
+    }
+    writer.write(schema.REGION_FEATURES, columns)
+    sizes = [int(of_level.max()) + 1 for of_level in levels]
+    of_texts = [draw.integers(0, size, writer.size.n_texts) for size in sizes]
+    columns = {
+        "level": np.repeat(np.arange(len(sizes)), writer.size.n_texts),
+        "region_id": np.concatenate(of_texts),
+        "text_id": np.tile(np.arange(writer.size.n_texts), len(sizes)),
+        "strength": draw.random(len(sizes) * writer.size.n_texts),
+    }
+    writer.write(schema.REGION_TEXTS, columns)
+    rows = [(level, region) for level, size in enumerate(sizes) for region in range(size)]
+    own = [levels[level] == region for level, region in rows]
+    n_texts = [int((of_texts[level] == region).sum()) for level, region in rows]
+    parents = [int(levels[level - 1][of][0]) if level else None for (level, _), of in zip(rows, own, strict=True)]
+    columns = {
+        "level": [level for level, _ in rows],
+        "region_id": [region for _, region in rows],
+        "parent_id": parents,
+        "label": writer.names(len(rows)),
+        "x": [float(np.median(place[0][of])) for of in own],
+        "y": [float(np.median(place[1][of])) for of in own],
+        "n_features": [int(of.sum()) for of in own],
+        "n_texts": n_texts,
+        "share": [n / writer.size.n_texts for n in n_texts],
+        "n_strongest": [20] * len(rows),
+        "n_holding": draw.integers(0, 21, len(rows)),
+        "auroc": draw.uniform(0.6, 1, len(rows)),
+        "ap": draw.uniform(0.2, 0.8, len(rows)),
+    }
+    writer.write(schema.REGIONS, columns)
 
 
 def sae(writer: Writer, like: Generation) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import streamlit as st
@@ -10,9 +11,10 @@ from featurelib import charts, queries, ui
 from featurelib.schema import Refusal
 from featurelib.ui import textmap
 from featurelib.ui.texts import metadata, text_list
+from featurelib.ui.texts.lasso import forget_button, keep_lasso, lasso_param
+from featurelib.ui.texts.map_chart import Picks, drag_box, map_chart
 
 FEATURE = "the feature"
-DRAGS = {"pan": "Move", "lasso": "Lasso"}
 
 
 def chosen_feature(run: ui.Opened) -> int:
@@ -42,7 +44,7 @@ def draw(run: ui.Opened) -> None:
         ui.text_box("Find a feature", "q", placeholder="words of labels and keywords", type="search")
         by = ui.choice_box("Colour by", "colour", [FEATURE, *columns], resets=(), width=160)
         metadata.how_many_offered(store, address="colour")
-        drag = ui.segments("Drag to", "drag", list(DRAGS), show=DRAGS.get, resets=())
+        drag = drag_box()
     with ui.section():
         textmap.feature_links(run.store, ui.param("q"))
         places = queries.text_layout(store)
@@ -55,20 +57,28 @@ def draw(run: ui.Opened) -> None:
             fires = activations.values.is_valid()
             if by == FEATURE:
                 coloured_by(run, feature, places.num_rows - activations.values.null_count, places.num_rows)
-            colouring = activations if by == FEATURE else textmap.by_column(store, by, ui.colours())
-            text_id = ui.count_param("text")
-            figure = charts.text_map(places, colouring, ui.colours(), drag=drag, marked=text_id)
-            picked = ui.chart(figure, key="textmap", select=("points", "lasso"), chosen=choose, zoom=True)
-            ids = charts.chosen_ids(picked)
+            colouring = activations if by == FEATURE else textmap.by_column(store, by)
+            called = f"feature {feature.feature_id}" if by == FEATURE else f"column {by}"
+            text_id, lasso = ui.count_param("text"), lasso_param(f"textmap {run.name}", places["text_id"])
+            map_chart(
+                textmap.figure_of(run, places),
+                Picks(text_id, lasso, drag),
+                key="textmap",
+                name=f"{run.name}-textmap",
+                chosen=partial(choose, run.name),
+                picture=partial(textmap.picture_of, run, places, colouring, lasso),
+                paint=textmap.paint_of(places, called, colouring),
+            )
             note(run, places.num_rows)
-        with narrow, ui.section():
-            if len(ids) > 1:
-                pairs = places["text_id"].filter(fires).to_pylist(), activations.values.drop_null().to_pylist()
-                textmap.texts_listed(run, ids, dict(zip(*pairs, strict=True)), feature.label)
-            elif text_id is not None:
+        with narrow, st.container(key="beside-map"), ui.section():
+            if text_id is not None:
                 textmap.text_beside(store, text_id)
-            else:
+            elif not lasso:
                 ui.sentence("Click a point to read its text; choose Lasso and draw around points to list them.")
+            if lasso:
+                pairs = places["text_id"].filter(fires).to_pylist(), activations.values.drop_null().to_pylist()
+                textmap.texts_listed(run, lasso, dict(zip(*pairs, strict=True)), feature.label, text_id)
+                forget_button(f"textmap {run.name}")
 
 
 def note(run: ui.Opened, n_placed: int) -> None:
@@ -80,10 +90,12 @@ def note(run: ui.Opened, n_placed: int) -> None:
         )
 
 
-def choose(selection: dict[str, Any]) -> None:
-    """Write the text that was clicked into the address; a lasso leaves the address, and so the figure, as it is."""
+def choose(run_name: str, selection: dict[str, Any]) -> None:
+    """Write the text that was clicked, or the lasso, into the address; a pick keeps the lasso."""
     ids = charts.chosen_ids(selection)
-    if len(ids) < 2:
+    if len(ids) > 1:
+        keep_lasso(f"textmap {run_name}", ids)
+    else:
         ui.set_params(text=ids[0] if ids else None)
 
 
@@ -92,4 +104,6 @@ ui.page(
     "Text map",
     "Each point is a text; near points have similar embeddings (UMAP on cosine). Large distances say little.",
 )
+with ui.section():
+    ui.html(textmap.titles(run.store))
 draw(run)

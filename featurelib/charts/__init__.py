@@ -8,8 +8,10 @@ from featurelib.charts.coactivation import coactivation_heatmap
 from featurelib.charts.contrast import density_scatter
 from featurelib.charts.distributions import feature_spread, text_spread
 from featurelib.charts.experiments import ScoreLine, score_heatmap, scores_by_number
-from featurelib.charts.featuremap import chosen_ids, feature_map, with_ring
-from featurelib.charts.points import prepared
+from featurelib.charts.featuremap import chosen_ids, cluster_colouring, feature_map, own_colouring, paint_features
+from featurelib.charts.map_layout import prepared
+from featurelib.charts.picture import map_svg
+from featurelib.charts.points import Colouring
 from featurelib.charts.run_plots import run_plots, then_and_now
 from featurelib.charts.style import prepare
-from featurelib.charts.textmap import Colouring, kind_colours, text_map
+from featurelib.charts.textmap import kind_colours, paint_texts, text_map

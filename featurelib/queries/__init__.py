@@ -121,6 +121,7 @@ from featurelib.queries.slices import (
     value_contrasts,
 )
 from featurelib.queries.textmap import (
+    LONGEST_TITLE,
     features_among,
     is_number,
     kind_column,

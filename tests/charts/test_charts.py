@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 
 import numpy as np
@@ -121,13 +122,6 @@ def test_the_figure_is_the_same_bytes_each_time_so_that_it_is_sent_once() -> Non
     assert first == second
 
 
-def test_features_that_are_searched_for_are_lit() -> None:
-    figure = charts.feature_map(layout(100), "density", LIGHT, highlighted=[5, 77, 12345])
-    assert list(figure.data[-1].customdata) == [5, 77]
-    assert figure.data[-1].marker.color == LIGHT.accent
-    assert figure.data[1].marker.opacity < 0.5
-
-
 def test_chosen_ids_reads_ids_in_every_form_that_plotly_sends() -> None:
     assert charts.chosen_ids({"points": [{"customdata": 7}, {"customdata": [9]}, {"customdata": 7}]}) == [7, 9]
     assert charts.chosen_ids({"points": []}) == []
@@ -145,18 +139,79 @@ def test_shares_are_read_as_percentages(value: float, said: str) -> None:
     assert share(value) == said
 
 
-def test_the_map_says_names_on_hover_letter_by_letter_and_rings_the_marked_one() -> None:
-    rows, names = layout(50), [f"a & <b>{feature_id}</b>" for feature_id in range(50)]
-    figure = charts.feature_map(rows, "density", LIGHT, names=names)
-    hover_texts = {
-        int(feature_id): text
-        for trace in figure.data
-        for feature_id, text in zip(trace.customdata, trace.hovertext, strict=True)
-    }
-    assert hover_texts == {feature_id: f"a &amp; &lt;b&gt;{feature_id}&lt;/b&gt;" for feature_id in range(50)}
-    n_traces = len(figure.data)
-    ring = charts.with_ring(figure, rows, 7, LIGHT).to_dict()["data"][-1]
-    assert ring["marker"]["symbol"] == "circle-open" and [int(feature_id) for feature_id in ring["customdata"]] == [7]
-    assert charts.with_ring(figure, rows, None, LIGHT) is figure and len(figure.data) == n_traces
-    bare = charts.feature_map(rows, "density", LIGHT)
-    assert all(trace.hovertext is None for trace in bare.data) and len(bare.data) == 2
+def test_the_regions_of_a_map_are_named_letter_by_letter_and_the_coarsest_are_seen() -> None:
+    regions = pa.table(
+        {"level": [0, 1, 2, 2], "label": ["a <b>b</b> · c", "much longer than others · second", None, "fine"],
+         "x": [0.0, 1, 2, 3], "y": [0.0, 1, 2, 3]}
+    )  # fmt: skip
+    bare = charts.feature_map(layout(20), "density", LIGHT)
+    written = charts.feature_map(layout(20), "density", LIGHT, regions=regions).to_dict()
+    names = written["layout"].pop("annotations")
+    assert [(name["text"], name["name"], name["opacity"]) for name in names] == [
+        ("a &lt;b&gt;b&lt;/b&gt; · c", "level 0", 1),
+        ("much longer than others", "level 1", 0),
+        ("fine", "level 2", 0),
+    ]
+    assert json.loads(json.dumps(written["layout"])) == json.loads(bare.to_json())["layout"]
+    assert bare.layout.meta["extent"] == [float(np.ptp(layout(20)[axis].to_numpy())) for axis in ("x", "y")]
+
+
+def test_a_lift_is_marked_in_times_and_a_scale_without_length_has_a_length() -> None:
+    lifts = charts.Colouring(pa.chunked_array([pa.array(np.linspace(-3.2, 5.1, 20), pa.float32())]), "lift", times=True)
+    bar = charts.feature_map(layout(20), lifts, LIGHT).data[1].marker.colorbar
+    assert list(bar.tickvals) == [-2, 0, 2, 4] and list(bar.ticktext) == ["×0.25", "×1", "×4", "×16"]
+    same = charts.Colouring(pa.chunked_array([pa.array([2.0] * 20, pa.float32())]), "x")
+    marker = charts.feature_map(layout(20), same, LIGHT).data[1].marker
+    assert marker.cmin < marker.cmax and not marker.showscale
+
+
+def test_clusters_of_one_colour_are_far_from_each_other() -> None:
+    """On a line of sixteen clusters no two neighbours have one colour, and the eight largest have eight."""
+    rows = pa.table({"cluster": np.repeat(np.arange(16), 3), "x": np.repeat(np.arange(16.0), 3), "y": np.zeros(48)})
+    order = [int(cluster) for cluster in np.random.default_rng(4).permutation(16)]
+    colours = charts.cluster_colouring(rows, [*order, 77], LIGHT).values.to_numpy()
+    of = dict(zip(rows["cluster"].to_pylist(), colours, strict=True))
+    assert [of[cluster] for cluster in order[:8]] == list(range(8))
+    assert all(of[cluster] != of[cluster + 1] for cluster in range(15))
+    absent = charts.cluster_colouring(rows, order[1:], LIGHT).values.to_pylist()
+    assert [colour is None for colour in absent] == [cluster == order[0] for cluster in rows["cluster"].to_pylist()]
+
+
+def test_the_bytes_of_a_map_are_the_same_however_many_points_are_picked() -> None:
+    """What is picked is drawn by the browser; the figure of 16,384 features in any colours is below half a megabyte."""
+    kinds = charts.Colouring(pa.chunked_array([pa.array(np.arange(16_384) % 9, pa.int32())]), "", kinds=True)
+    for colour in ("density", "activation", kinds):
+        assert len(charts.feature_map(layout(16_384), colour, LIGHT).to_json()) < 5e5
+
+
+def numbers(written: str, kind: str) -> np.ndarray:
+    return np.frombuffer(base64.b64decode(written), kind)
+
+
+@pytest.mark.parametrize("colour", ["density", "activation", "cluster"])
+def test_other_colours_are_sent_as_the_figure_would_have_them(colour: str) -> None:
+    rows = layout(500)
+    colouring = charts.own_colouring(rows, colour)
+    paint = json.loads(json.dumps(charts.paint_features(rows, colouring, LIGHT)))
+    grey, coloured = json.loads(charts.feature_map(rows, colour, LIGHT).to_json())["data"]
+    values = numbers(paint["values"], "u1" if colour == "cluster" else "f4").astype(float)
+    is_grey = values == 255 if colour == "cluster" else np.isnan(values)
+    ids = np.arange(500)
+    assert paint["ids"] is None and set(ids[is_grey]) == set(numbers(grey["customdata"]["bdata"], "i4"))
+    if colour != "cluster":  # the highest number lies above all others
+        assert ids[np.nanargmax(values)] == numbers(coloured["customdata"]["bdata"], "i4")[-1]
+    del coloured["marker"]["color"], coloured["marker"]["line"], grey["marker"]["line"]
+    assert paint["marker"] == coloured["marker"] and paint["grey"] == grey["marker"]
+    assert paint["templates"] == [grey["hovertemplate"], coloured["hovertemplate"]]
+
+
+def test_of_few_coloured_texts_only_these_are_sent() -> None:
+    values = np.full(50_000, np.nan, "f4")
+    values[[7, 49_999]] = [0.5, 0.25]
+    rows = pa.table({"text_id": np.arange(50_000), "x": np.zeros(50_000, "f4"), "y": np.zeros(50_000, "f4")})
+    colouring = charts.Colouring(pa.chunked_array([pa.array(values, from_pandas=True)]), "activation", sparse=True)
+    paint = charts.paint_texts(rows, colouring, LIGHT)
+    assert numbers(paint["ids"], "i4").tolist() == [7, 49_999]
+    assert numbers(paint["values"], "f4").tolist() == [0.5, 0.25] and len(json.dumps(paint)) < 2_000
+    assert "marker.color" in paint["templates"][1] and "marker.color" not in paint["templates"][0]
+    assert [len(trace.customdata) for trace in charts.text_map(rows, None, LIGHT).data] == [50_000, 0]

@@ -18,7 +18,7 @@ from featurelib.storage.runs import Run
 from featurelib.storage.store import open_store
 from featurelib.ui.kit.theme import LIGHT
 from tests.support.numpy_run import N_TEXTS, NumpyRun, make_run
-from tests.support.page import Open, UseData, links, page_of, words
+from tests.support.page import Open, UseData, bodies, links, page_of, words
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +37,8 @@ def test_the_map_of_the_texts_is_coloured_by_where_a_feature_fires(opened: OpenR
     app = open_tiny("textmap.py", feature=feature, text=3)
     assert f"fires on {len(fires)} of the 600 texts here" in words(app) and "text 3" in words(app)
     figure = json.loads(app.main.get("plotly_chart")[0].proto.spec)
-    assert len(figure["data"]) == 3
+    assert len(figure["data"]) == 2
+    assert 'data-ring="3"' in next(body for body in bodies(app) if 'class="map-picks"' in body)
     rows = queries.text_layout(opened.store)
     values = queries.layout_activations(opened.store, int(feature))["activation"]
     drawn = charts.text_map(rows, charts.Colouring(values, "activation", sparse=True), LIGHT)
@@ -111,21 +112,21 @@ def test_what_lassoed_texts_have_in_common_is_counted_as_numpy_counts(made: Nump
     assert features["n_texts"].to_pylist() == here[order].tolist()
 
 
-def figure_of(values: list, *, marked: int | None = None, **options: bool) -> object:
+def figure_of(values: list, **options: bool) -> object:
     n = len(values)
     rows = pa.table({"text_id": np.arange(n), "x": np.arange(n, dtype="f4"), "y": np.zeros(n, "f4")})
     colouring = charts.Colouring(pa.chunked_array([values], pa.float32()), "x", **options)
-    return charts.text_map(rows, colouring, LIGHT, marked=marked)
+    return charts.text_map(rows, colouring, LIGHT)
 
 
 def test_points_of_the_text_map_are_float32_and_ids_and_the_strongest_lie_above() -> None:
-    figure = figure_of([0.5, None, 0.1, 0.9, None], sparse=True, marked=2)
-    grey, lit, ring = figure.data
-    assert list(grey.customdata) == [1, 4] and list(lit.customdata) == [2, 0, 3] and list(ring.customdata) == [2]
+    figure = figure_of([0.5, None, 0.1, 0.9, None], sparse=True)
+    grey, lit = figure.data
+    assert list(grey.customdata) == [1, 4] and list(lit.customdata) == [2, 0, 3]
     assert list(lit.marker.color) == pytest.approx([0.1, 0.5, 0.9]) and list(lit.x) == [2, 0, 3]
     assert {np.asarray(trace.customdata).dtype for trace in figure.data} == {np.dtype("int32")}
     assert {np.asarray(trace.x).dtype for trace in figure.data} == {np.dtype("float32")}
-    assert figure.to_json() == figure_of([0.5, None, 0.1, 0.9, None], sparse=True, marked=2).to_json()
+    assert figure.to_json() == figure_of([0.5, None, 0.1, 0.9, None], sparse=True).to_json()
     marker = figure_of([None, 0.3]).data[1].marker
     assert marker.cmin < marker.cmax and not marker.showscale
 
@@ -143,15 +144,8 @@ def test_kinds_have_the_colours_of_the_palette_in_turn() -> None:
     assert charts.kind_colours(3, LIGHT) == list(LIGHT.palette[:3])
 
 
-def test_fifty_thousand_texts_are_less_than_two_megabytes_and_no_ring_changes_them() -> None:
+def test_the_figure_of_fifty_thousand_texts_is_less_than_two_megabytes() -> None:
     values = np.where(np.arange(50_000) % 7, np.nan, 1.0).astype("f4")
-    figures = [
-        charts.text_map(
-            pa.table({"text_id": np.arange(50_000), "x": values * 0 + 1, "y": values * 0 + 1}),
-            charts.Colouring(pa.chunked_array([pa.array(values, from_pandas=True)]), "x"),
-            LIGHT,
-            marked=marked,
-        ).to_json()
-        for marked in (None, 12)
-    ]
-    assert figures[0] == figures[1] and len(figures[0]) < 2e6
+    rows = pa.table({"text_id": np.arange(50_000), "x": values * 0 + 1, "y": values * 0 + 1})
+    colouring = charts.Colouring(pa.chunked_array([pa.array(values, from_pandas=True)]), "x")
+    assert len(charts.text_map(rows, colouring, LIGHT).to_json()) < 2e6

@@ -18,7 +18,7 @@ import streamlit as st
 from featurelib.ui.kit.address import address
 from featurelib.ui.kit.elements import Html, html, tag
 
-SCRIPTS = ("anchors.js", "maps.js", "map_names.js", "map_picks.js", "map_picture.js", "moves.js")
+SCRIPTS = ("anchors.js", "maps.js", "map_colours.js", "map_names.js", "map_picks.js", "map_picture.js", "moves.js")
 
 
 @cache
