@@ -1,7 +1,8 @@
 """How texts write a word: HIV and QCD in capitals, galaxies in small letters although sentences begin with Galaxies.
 
-A word beside a name may be written otherwise than by itself: way and new, but Milky Way and New York. A word that
-nearly always has a bracket, such as SU(2) and SU(N), keeps it; where what stands in it varies, an N stands for that.
+A word beside a name may be written otherwise than by itself: way and new, but Milky Way and New York. A name in
+capitals that nearly always has a bracket keeps it, such as U(1); where what stands in it varies it is SU(N), if texts
+write that.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ class Spelling:
         only_first = Counter({form: n for form, n in first.items() if form.lower() not in known})
         self._forms = _usual(inside) | _usual(only_first)
         self._after_name, self._before_name = _usual_beside(after_name), _usual_beside(before_name)
-        self._brackets = _usual_brackets(brackets, _by_lower(inside) + _by_lower(first))
+        self._brackets = _usual_brackets(brackets, _by_lower(inside) + _by_lower(first), self._forms)
 
     def __call__(self, phrase: str) -> str:
         """Return a lower-cased phrase with each word as the texts write it; unknown words stay."""
@@ -91,15 +92,18 @@ def _usual_beside(counts: Counter[tuple[str, str]]) -> dict[tuple[str, str], str
     }
 
 
-def _usual_brackets(counts: Counter[tuple[str, str]], totals: Counter[str]) -> dict[str, str]:
-    """The bracket of each word that nearly always has one."""
+def _usual_brackets(counts: Counter[tuple[str, str]], totals: Counter[str], forms: dict[str, str]) -> dict[str, str]:
+    """The bracket of each word in capitals that nearly always has one."""
     with_bracket: Counter[str] = Counter()
     for (word, _), n in counts.items():
         with_bracket[word] += n
-    usual = {word: "(N)" for word, n in with_bracket.items() if n >= max(LEAST_BRACKETED, BRACKETED * totals[word])}
-    for (word, inner), n in counts.items():
-        if word in usual and n >= BRACKETED * with_bracket[word]:
-            usual[word] = f"({inner})"
+    known = {word for word, n in with_bracket.items() if n >= max(LEAST_BRACKETED, BRACKETED * totals[word])}
+    usual = {}
+    for word in known:
+        own = {inner: n for (other, inner), n in counts.items() if other == word}
+        inner = max(own, key=lambda inner: (own[inner], inner))
+        if forms.get(word, word).isupper() and (own[inner] >= BRACKETED * with_bracket[word] or "N" in own):
+            usual[word] = f"({inner})" if own[inner] >= BRACKETED * with_bracket[word] else "(N)"
     return usual
 
 

@@ -63,10 +63,15 @@ def of_theme(units: np.ndarray, centres: np.ndarray) -> np.ndarray:
 
 
 def silhouette(units: np.ndarray, clusters: np.ndarray, n_clusters: int) -> float:
-    """Return the mean silhouette of texts in clusters, by cosine; see above. A text alone in its cluster counts 0."""
+    """Return the mean silhouette of texts in clusters, by cosine; see above. A text alone in its cluster counts 0.
+
+    It is -1 where all texts are in one cluster.
+    """
+    if len(np.unique(clusters)) < 2:
+        return -1.0
     member = np.eye(n_clusters)[clusters]
     sizes = member.sum(axis=0)
-    totals = (units @ units.T) @ member
+    totals = units @ (units.T @ member)
     rows = np.arange(len(units))
     own_size = sizes[clusters]
     own = (totals[rows, clusters] - (units**2).sum(axis=1)) / np.maximum(own_size - 1, 1)

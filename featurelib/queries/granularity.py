@@ -152,7 +152,7 @@ def groups(
     for word in store.lowered(words).split():
         rows = rows.filter(pc.match_substring(rows["label_lower"], word))
     direction = "descending" if descending else "ascending"
-    keys = [(sort, direction), ("level", "ascending"), ("region_id", "ascending")]
+    keys = [("label_lower" if sort == "label" else sort, direction), ("level", "ascending"), ("region_id", "ascending")]
     return rows.take(pc.sort_indices(rows, sort_keys=keys)).drop_columns(["label_lower"])
 
 

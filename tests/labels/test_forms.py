@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from featurelib.labels.form import Forms, form_label, forms_of, letters_of
+from featurelib.labels.form import Forms, form_label, forms_of, letters_of, tells_more
 from featurelib.labels.themes import find_themes, silhouette
 from featurelib.labels.words import TextsContaining
 from featurelib.sae.checkpoints import save_sae
@@ -184,6 +184,21 @@ def test_words_of_one_stem_are_no_form() -> None:
     assert found is not None and found.keyword == "sub-" and found.n_texts == found.n_of == 6
 
 
+def test_copies_of_a_text_count_once() -> None:
+    forms = Forms([("r", 1), ("other", 5000)], 1)
+    assert forms.find([["r", "other"]] * 20) is None
+    assert forms.find([["r", f"other{place}"] for place in range(20)]) is not None
+
+
+def test_a_form_names_a_feature_where_it_tells_more_than_a_phrase() -> None:
+    texts = np.arange(20)
+    assert tells_more(texts < 12, texts < 8, everywhere=0.3)
+    assert not tells_more(texts < 12, texts < 11, everywhere=0.3)
+    assert not tells_more(texts < 9, texts < 2, everywhere=0.1)
+    assert not tells_more(texts < 20, texts < 2, everywhere=0.9)
+    assert not tells_more(texts[:0] < 1, texts[:0] < 1, everywhere=0.0)
+
+
 def test_a_beginning_that_most_words_have_is_chance() -> None:
     words = ["relation", "remark", "repair", "resin", "return", "rewrite"]
     texts = [[word] for word in words]
@@ -192,8 +207,10 @@ def test_a_beginning_that_most_words_have_is_chance() -> None:
 
 
 def test_forms_and_labels_of_forms() -> None:
-    assert forms_of("ooids") == ["o-", "oo-", "ooi-", "-ids"]
-    assert letters_of("Bi-partite's ooids") == ["bi", "partite", "s", "ooid"]
+    assert forms_of("ooids") == ["oo-", "ooi-", "-ids"]
+    assert letters_of("Bi-partite ooids") == ["bi", "partite", "ooid"]
+    assert [letters_of(word) for word in ("401k", "don't", "3D", "a", "what's")] == [[], [], [], [], []]
+    assert letters_of("हिन्दी") == ["हिन्दी"]
     assert forms_of("木") == ["-木-"]
     labels = [form_label(form) for form in ("bi-", "r", "-木-")]
     assert labels == ['words with "bi-"', 'the letter "R"', 'the character "木"']

@@ -54,7 +54,7 @@ from precompute.stages.labels.fidelity import (
     summary,
 )
 from precompute.stages.labels.fired_words import TokenWord, read_token_words, token_names
-from precompute.stages.labels.forms import find_forms
+from precompute.stages.labels.forms import find_forms, keep_telling
 from precompute.stages.labels.label_texts import LabelTexts, sample_texts
 from precompute.stages.labels.region_labels import RegionTexts, choose_region_labels, write_regions
 
@@ -79,6 +79,8 @@ def make_labels(job: Job) -> Made:
     further = {phrase for phrases in of_regions for phrase in phrases} | {form.keyword for form in forms.values()}
     vectors = embed_candidates(job, candidates, n_features, further) if job.config.has_embedder else None
     choices = find_choices(job, texts, candidates, vectors, n_features)
+    best = {number: choice.alternatives[0][1] for number, choice in choices.items() if choice.alternatives}
+    forms = keep_telling(job, texts, forms, best)
     labels = {
         OURS: _choose_labels(choices, token_words, forms, n_features),
         BASELINE: [_baseline_label(baseline_keywords.get(feature_id, ())) for feature_id in range(n_features)],

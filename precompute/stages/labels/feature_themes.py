@@ -21,6 +21,8 @@ from precompute.build.job import Job
 from precompute.stages.labels.candidates import Candidates
 from precompute.stages.labels.label_texts import LabelTexts
 
+MOST_TEXTS = 1_000
+"""Texts of a feature in each set that are used: all, or this many, evenly spaced in the order of activations."""
 PHRASES = 100
 """Phrases of a feature among which its themes' are looked for."""
 
@@ -47,9 +49,11 @@ class _Texts:
         self._units = {split: unit(of_split - mean) for split, of_split in units.items()}
 
     def rows(self, split: str, feature_id: int) -> np.ndarray:
-        """The places of the texts of a set on which a feature fires, the strongest first."""
+        """The places of the texts of a set on which a feature fires, the strongest first; of many, some of them."""
         sample = self.samples[split]
-        return sample.rows[sample.of(feature_id)]
+        rows = sample.rows[sample.of(feature_id)]
+        spread = np.unique(np.linspace(0, len(rows) - 1, min(len(rows), MOST_TEXTS)).astype(np.int64))
+        return np.asarray(rows[spread])
 
     def units(self, split: str, feature_id: int) -> np.ndarray:
         """The centred unit embeddings of these texts."""

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from featurelib.labels.form import Form, Forms, letters_of
+from featurelib.labels.form import Form, Forms, letters_of, tells_more
 from featurelib.labels.keybert import unit
-from featurelib.labels.split import TESTING
+from featurelib.labels.split import CHOOSING, NAMING, TESTING
+from featurelib.labels.words import TextsContaining
 from featurelib.schema import ATTRIBUTIONS, LABEL_SPLIT, TEXT_WORDS
 from featurelib.storage.embeddings import read_embeddings_of
 from featurelib.storage.runs import Generation
@@ -19,7 +21,7 @@ from featurelib.storage.texts import read_texts
 from precompute.build.job import Job
 from precompute.stages.labels.label_texts import LabelTexts, TextSample
 
-ROWS_AT_ONCE = 4096
+ROWS_AT_ONCE, TEXTS_AT_ONCE = 4096, 8192
 STRONGEST = 20
 """Texts of a feature by whose likeness it is told whether its words differ in meaning."""
 LEAST = 5
@@ -50,17 +52,32 @@ class _Words:
 
     def __init__(self, generation: Generation) -> None:
         self.counts: Counter[str] = Counter()
-        self.of_texts: dict[int, list[list[str]]] = {}
+        self._of_texts: dict[int, tuple[np.ndarray, list[str]]] = {}
         splits = pq.read_table(generation.need(LABEL_SPLIT))["part"].to_numpy()
-        rows = pq.read_table(generation.need(TEXT_WORDS))
-        rows = rows.filter(pa.array(splits[rows["text_id"].to_numpy()] != TESTING))
-        text_ids = rows["text_id"].to_numpy()
-        strings = dict(zip(text_ids.tolist(), read_texts(generation, text_ids), strict=True))
-        for row in rows.to_pylist():
-            text = strings[row["text_id"]]
-            pieces = [letters_of(text[start:end]) for start, end in zip(row["starts"], row["ends"], strict=True)]
-            self.of_texts[row["text_id"]] = pieces
-            self.counts.update(piece for of_word in pieces for piece in of_word)
+        with pq.ParquetFile(generation.need(TEXT_WORDS)) as opened:
+            for batch in opened.iter_batches(TEXTS_AT_ONCE):
+                self._read(generation, batch.filter(pa.array(splits[batch["text_id"].to_numpy()] != TESTING)))
+
+    def _read(self, generation: Generation, rows: pa.RecordBatch) -> None:
+        strings = read_texts(generation, rows["text_id"].to_numpy())
+        for row, text in zip(rows.to_pylist(), strings, strict=True):
+            places, own = [], []
+            for place, (start, end) in enumerate(zip(row["starts"], row["ends"], strict=True)):
+                for piece in letters_of(text[start:end]):
+                    places.append(place)
+                    own.append(sys.intern(piece))
+            self._of_texts[row["text_id"]] = np.array(places, np.int32), own
+            self.counts.update(own)
+
+    def __contains__(self, text_id: int) -> bool:
+        """Whether labels may be made from a text."""
+        return text_id in self._of_texts
+
+    def strongest(self, text_id: int, attributions: Sequence[float]) -> list[str]:
+        """The distinct words of a text, those that add most first; words that take away are left out."""
+        places, own = self._of_texts[text_id]
+        values = np.array(attributions)[places] if len(places) else np.zeros(0)
+        return list(dict.fromkeys(own[at] for at in np.argsort(-values, kind="stable") if values[at] > 0))
 
 
 def _strongest_words(generation: Generation, words: _Words) -> Iterator[tuple[int, list[list[str]]]]:
@@ -74,23 +91,42 @@ def _strongest_words(generation: Generation, words: _Words) -> Iterator[tuple[in
                     if of_texts:
                         yield feature_id, of_texts
                     feature_id, of_texts = row["feature_id"], []
-                if row["text_id"] in words.of_texts:
-                    of_texts.append(_by_attribution(words.of_texts[row["text_id"]], row["parts"]))
+                if row["text_id"] in words:
+                    of_texts.append(words.strongest(row["text_id"], row["parts"]))
     if of_texts:
         yield feature_id, of_texts
 
 
-def _by_attribution(pieces: list[list[str]], attributions: list[float]) -> list[str]:
-    """The distinct words of a text, those that add most first; words that take away are left out."""
-    order = sorted(range(len(pieces)), key=lambda place: -attributions[place])
-    return list(dict.fromkeys(piece for place in order if attributions[place] > 0 for piece in pieces[place]))
+def keep_telling(
+    job: Job, texts: LabelTexts, forms: dict[int, Form], phrases: Mapping[int, Sequence[str]]
+) -> dict[int, Form]:
+    """The forms that tell more of their features' strongest naming and choosing texts than these phrases do."""
+    distinct = {form.keyword for form in forms.values()}.union(*(phrases.get(number, ()) for number in forms))
+    samples = [texts.samples[split] for split in (NAMING, CHOOSING)]
+    holding = [TextsContaining(read_texts(job.generation, sample.text_ids), distinct) for sample in samples]
+    kept = {}
+    for feature_id, form in forms.items():
+        activations = np.concatenate([sample.activations_of(feature_id) for sample in samples])
+        strongest = np.argsort(-activations, kind="stable")[: min(STRONGEST, int((activations > 0).sum()))]
+
+        def held(keywords: Sequence[str]) -> np.ndarray:
+            of_all = [np.any([own(keyword) for keyword in keywords], axis=0) for own in holding]
+            return np.concatenate(of_all)
+
+        of_form, own = held([form.keyword]), phrases.get(feature_id, ())
+        of_phrase = held(own) if own else np.zeros(len(of_form), bool)
+        if tells_more(of_form[strongest], of_phrase[strongest], float(of_form.mean())):
+            kept[feature_id] = form
+    return kept
 
 
 def _likeness(generation: Generation, naming: TextSample, n_features: int) -> np.ndarray:
     """Mean cosine of the pairs of each feature's strongest naming texts, the mean of all taken off; NaN for few."""
+    likeness = np.full(n_features, np.nan)
+    if not naming.n:
+        return likeness
     units = unit(read_embeddings_of(generation, naming.text_ids))
     units = unit(units - units.mean(axis=0))
-    likeness = np.full(n_features, np.nan)
     for feature_id in range(n_features):
         rows = naming.rows[naming.of(feature_id)][:STRONGEST]
         if len(rows) >= LEAST:

@@ -62,7 +62,7 @@ class LabelTexts:
     naming: TextSample
     """The texts that candidates come from: the sample of naming texts and every feature's first naming top texts."""
     sizes: dict[str, int]
-    """The number of all texts of each split."""
+    """The number of different texts of each split."""
     n_naming: np.ndarray
     """How many of each feature's top texts are naming texts, int64 [n_features]; if none, it has keywords of others."""
 
@@ -73,8 +73,8 @@ def sample_texts(generation: Generation, n_features: int, seed: int) -> LabelTex
     Of copies, which lie in one split, only the first is used: a thousand of them say no more than one.
     """
     splits = pq.read_table(generation.need(LABEL_SPLIT))["part"].to_numpy()
-    splits = np.where(_is_first(generation), splits, "")
-    text_ids = {split: np.flatnonzero(splits == split) for split in SPLITS}
+    first = _is_first(generation)
+    text_ids = {split: np.flatnonzero((splits == split) & first) for split in SPLITS}
     drawn = {split: _draw(ids, seed, number) for number, (split, ids) in enumerate(text_ids.items())}
     top_texts, n_naming = _naming_top_texts(generation, splits == NAMING, n_features)
     naming = np.union1d(drawn[NAMING], top_texts)
