@@ -1,7 +1,8 @@
 """The one order of features wherever words find them: by where the words stand, then by how sure the name is.
 
-In the name before in the keywords before in an explanation; there exact before the beginning of a word before inside
-one; then the AUROC of the name, then the density, then the id. A feature whose id is the only word comes before all.
+A name that is the words and nothing else comes first; then words in the name before in the keywords before in an
+explanation, there exact before the beginning of a word before inside one; then the AUROC of the name, then the density,
+then the id. A feature whose id is the only word comes before all others.
 """
 
 from __future__ import annotations
@@ -72,7 +73,15 @@ def ranked(store: Store, typed: str) -> Ranked:
 
     def order(feature_id: int) -> tuple[object, ...]:
         of_feature = known[feature_id]
-        return (str(feature_id) != own_id, steps[feature_id], -of_feature.auroc, -of_feature.density, feature_id)
+        is_other = of_feature.in_name.split() != words
+        return (
+            str(feature_id) != own_id,
+            is_other,
+            steps[feature_id],
+            -of_feature.auroc,
+            -of_feature.density,
+            feature_id,
+        )
 
     n_in_name = sum(step < IN_NAME for step in steps.values())
     return Ranked(sorted(steps, key=order), n_in_name)
