@@ -52,7 +52,9 @@ def draw(run: ui.Opened) -> None:
         chosen, lasso = ui.count_param("feature"), lasso_param(f"map {run.name}", drawn.points["feature_id"])
         shown = lasso if lit is None else lit
         with wide:
-            key_of(run.store, colour, ui.colours())
+            # in a container of its own: with more or fewer elements before it the map would be mounted anew
+            with st.container(key="map-key"):
+                key_of(run.store, colour, ui.colours())
             map_chart(
                 figure_of(run, drawn),
                 Picks(chosen, shown, drag),

@@ -55,9 +55,11 @@ def draw(run: ui.Opened) -> None:
         with wide:
             activations = textmap.by_feature(store, feature.feature_id)
             fires = activations.values.is_valid()
-            if by == FEATURE:
-                coloured_by(run, feature, places.num_rows - activations.values.null_count, places.num_rows)
-            colouring = activations if by == FEATURE else textmap.by_column(store, by)
+            # in a container of its own: with more or fewer elements before it the map would be mounted anew
+            with st.container(key="map-key"):
+                if by == FEATURE:
+                    coloured_by(run, feature, places.num_rows - activations.values.null_count, places.num_rows)
+                colouring = activations if by == FEATURE else textmap.by_column(store, by)
             called = f"feature {feature.feature_id}" if by == FEATURE else f"column {by}"
             text_id, lasso = ui.count_param("text"), lasso_param(f"textmap {run.name}", places["text_id"])
             map_chart(

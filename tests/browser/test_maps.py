@@ -148,9 +148,10 @@ def test_other_colours_are_given_to_the_same_map(visit: Visit, made: NumpyRun) -
     whole = visit.page.evaluate(RANGE)
     before = visit.page.evaluate(COLOURS)
     zoomed = zoom_to(visit, 20)
+    visit.settle()
     visit.page.evaluate("document.querySelector('.js-plotly-plot').isTheSame = true")
     choose_colour(visit, "Max. activation")
-    visit.page.locator(".js-plotly-plot .colorbar").wait_for(state="attached")
+    visit.page.locator(".js-plotly-plot .colorbar").first.wait_for(state="attached")
     strongest = made.activations.max(axis=0)
     order = sorted(LIVE.tolist(), key=lambda feature_id: (strongest[feature_id], feature_id))
     visit.expect(

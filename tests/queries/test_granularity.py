@@ -73,7 +73,11 @@ def test_groups_are_the_regions_of_a_level_in_the_order_asked_for(
     regions["label"] = [named[level, region] for region in regions["region_id"]]
     regions["parent"] = [named.get((level - 1, parent)) for parent in regions["parent_id"]]
     expected = regions.sort_values("region_id").sort_values(
-        sort, ascending=not descending, na_position="last", kind="stable"
+        sort,
+        ascending=not descending,
+        na_position="last",
+        kind="stable",
+        key=lambda column: column.str.lower() if column.name == "label" else column,
     )
     rows = queries.groups(store, level, sort=sort, descending=descending).to_pandas()
     assert rows["region_id"].tolist() == expected["region_id"].tolist()

@@ -23,9 +23,14 @@ SCRIPTS = ("anchors.js", "maps.js", "map_colours.js", "map_names.js", "map_picks
 
 @cache
 def script_element() -> str:
-    """Return the script as HTML, for the page and for the hash in the server's policy."""
+    """Return the script as HTML, for the page and for the hash in the server's policy.
+
+    Every page sends it, so indentation and lines of comments are left out.
+    """
     folder = Path(__file__).with_name("js")
-    return f"<script>{''.join((folder / name).read_text(encoding='utf-8') for name in SCRIPTS)}</script>"
+    lines = [line.strip() for name in SCRIPTS for line in (folder / name).read_text(encoding="utf-8").splitlines()]
+    script = "\n".join(line for line in lines if line and not line.startswith("//"))
+    return f"<script>{script}\n</script>"
 
 
 def follow_links() -> None:
