@@ -321,18 +321,7 @@ def names(writer: Writer) -> None:
         "chosen": rank <= 3,
     }
     writer.write(schema.KEYWORD_EVIDENCE, columns)
-    measured = ("auroc", "auroc_low", "auroc_high", "ap", "ap_low", "ap_high")
-    kinds = [(method, predictor) for method in ("ours", "baseline") for predictor in ("resembles", "contains")]
-    columns = {
-        "feature_id": np.repeat(ids, 4),
-        "method": [method for method, _ in kinds] * n,
-        "label": ["a label"] * (4 * n),
-        "predictor": [predictor for _, predictor in kinds] * n,
-        **{name: draw.uniform(0.4, 0.9, 4 * n) for name in measured},
-        "n_fires": draw.integers(5, 500, 4 * n),
-        "n_texts": np.full(4 * n, 2000),
-    }
-    writer.write(schema.FIDELITY, columns)
+    fidelity(writer)
     vectors = draw.standard_normal((n, D_IN)).astype(np.float32)
     writer.write(schema.LABEL_VECTORS, {"feature_id": ids, "embedding": vectors})
     writer.write(schema.KEYWORD_CLUSTERS, {"feature_id": ids, "cluster": draw.integers(-1, 200, n)})
@@ -359,6 +348,24 @@ def names(writer: Writer) -> None:
     copied = np.sort(draw.permutation(writer.size.n_texts)[: writer.size.n_texts // 50]).reshape(-1, 2)
     columns = {"text_id": copied.ravel(), "copy_of": np.repeat(copied[:, 0], 2)}
     writer.write(schema.COPIES, columns | {"n_copies": np.full(copied.size, 1), "exact": np.ones(copied.size, bool)})
+
+
+def fidelity(writer: Writer) -> None:
+    """How well both methods' labels predict, drawn."""
+    n, draw = writer.size.n_features, writer.draw
+    ids = np.arange(n)
+    measured = ("auroc", "auroc_low", "auroc_high", "ap", "ap_low", "ap_high")
+    kinds = [(method, predictor) for method in ("ours", "baseline") for predictor in ("resembles", "contains")]
+    columns = {
+        "feature_id": np.repeat(ids, 4),
+        "method": [method for method, _ in kinds] * n,
+        "label": ["a label"] * (4 * n),
+        "predictor": [predictor for _, predictor in kinds] * n,
+        **{name: draw.uniform(0.4, 0.9, 4 * n) for name in measured},
+        "n_fires": draw.integers(5, 500, 4 * n),
+        "n_texts": np.full(4 * n, 2000),
+    }
+    writer.write(schema.FIDELITY, columns)
 
 
 def themes(writer: Writer) -> None:

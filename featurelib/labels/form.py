@@ -3,7 +3,7 @@
 Such a feature is recognised by what the words of its strongest texts add to its pre-activation. Of each text the three
 words that add most are looked at. Words with a common beginning or ending are among them in nearly all of the texts,
 far more often than chance explains; what follows the beginning (or precedes the ending) differs from text to text; and
-the texts are no more alike than those of the median feature. It names the feature where it tells more of the strongest
+the texts are less alike than those of the median feature. It names the feature where it tells more of the strongest
 texts than a phrase does. What the formula of chance is: with a share q of all
 words having the form, three words hold one with p = 1 − (1 − q)³, and the number of texts that do is binomial.
 """

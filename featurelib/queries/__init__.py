@@ -58,10 +58,10 @@ from featurelib.queries.families import (
     family_members,
     relatives,
 )
+from featurelib.queries.feature_filter import FeatureFilter
 from featurelib.queries.features import (
     RELEVANCE,
     Feature,
-    FeatureFilter,
     count_features,
     feature,
     features,

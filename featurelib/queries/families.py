@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from featurelib.queries.features import ALL, MOST_WORDS
+from featurelib.queries.feature_filter import MOST_WORDS
+from featurelib.queries.features import ALL
 from featurelib.schema import FAMILY_METRICS, Refusal
 from featurelib.storage.derived import family_cards
 from featurelib.storage.store import Store

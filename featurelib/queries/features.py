@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from featurelib.queries.feature_words import features_holding
+from featurelib.queries.feature_filter import EVERY, FeatureFilter, check_number
 from featurelib.queries.relevance import ranked
 from featurelib.schema import FEATURES, Refusal
 from featurelib.storage.answers import once_per_generation
@@ -35,83 +35,8 @@ SORTS = (
 """The columns that `features` sorts by."""
 COLUMNS = """c.feature_id, c.label, w.keywords, c.density, c.n_active, c.max_activation, c.mean_activation, c.gate,
     c.cluster, c.auroc, c.ap, c.dead"""
-MOST_WORDS = 200
-"""Words that may be searched for at once."""
 ALL = 2**31
 """A limit that no run's number of features reaches."""
-
-
-@dataclass(frozen=True)
-class FeatureFilter:
-    """Conditions that features must meet; a field left at its default is no condition."""
-
-    words: str = ""
-    """Words that must all occur in the label, a keyword or the explanation (any case), or a feature's id."""
-    density_low: float | None = None
-    """The least density, 0 to 1."""
-    density_high: float | None = None
-    """The greatest density, 0 to 1."""
-    activation_low: float | None = None
-    """The least maximum activation."""
-    activation_high: float | None = None
-    """The greatest maximum activation."""
-    dead: bool | None = None
-    """Only dead features (True) or only live ones (False)."""
-    cluster: int | None = None
-    """The cluster of the layout; -1 holds the features of none."""
-    ids: tuple[int, ...] | None = None
-    """Only these features."""
-    fidelity_low: float | None = None
-    """The lowest AUROC of the label by similarity (see `Feature.auroc`)."""
-    ap_low: float | None = None
-    """The least average precision of the same."""
-    first: int | None = None
-    """Only so many features, those with the smallest ids: a prefix of a Matryoshka (see `levels`)."""
-    region: tuple[int, int] | None = None
-    """Only the features of a region of the map of what fires features: its level and region_id (see `groups`)."""
-
-    def conditions(self, store: Store) -> tuple[str, dict[str, object]]:
-        """Return the SQL of the conditions on rows `c` of the cards, and what is bound in it.
-
-        Refusal for more than `MOST_WORDS` words.
-        """
-        ids = None if self.ids is None else [int(feature_id) for feature_id in self.ids]
-        words = store.lowered(self.words).split()
-        _check_number(words)
-        if words:
-            holding = features_holding(store, words)
-            ids = holding if ids is None else sorted(set(ids) & set(holding))
-        values: dict[str, object] = {
-            "density_low": self.density_low,
-            "density_high": self.density_high,
-            "activation_low": self.activation_low,
-            "activation_high": self.activation_high,
-            "dead": self.dead,
-            "cluster": self.cluster,
-            "auroc_low": self.fidelity_low,
-            "ap_low": self.ap_low,
-            "ids": ids,
-            "first": self.first,
-        }
-        if self.region is not None:
-            values |= dict(zip(("level", "region"), map(int, self.region), strict=True))
-        values = {name: value for name, value in values.items() if value is not None}
-        return " and ".join([CONDITIONS[name] for name in values if name in CONDITIONS]) or "true", values
-
-
-CONDITIONS = {
-    "density_low": "c.density >= $density_low",
-    "density_high": "c.density <= $density_high",
-    "activation_low": "c.max_activation >= $activation_low",
-    "activation_high": "c.max_activation <= $activation_high",
-    "dead": "c.dead = $dead",
-    "cluster": "c.cluster = $cluster",
-    "auroc_low": "c.auroc >= $auroc_low",
-    "ap_low": "c.ap >= $ap_low",
-    "ids": "c.feature_id in (select unnest($ids::bigint[]))",
-    "first": "c.feature_id < $first",
-    "region": "c.feature_id in (select feature_id from region_features where level = $level and region_id = $region)",
-}
 
 
 @dataclass(frozen=True)
@@ -151,7 +76,7 @@ class Feature:
 
 def features(
     store: Store,
-    which: FeatureFilter = FeatureFilter(),
+    which: FeatureFilter = EVERY,
     *,
     sort: str = "density",
     descending: bool = True,
@@ -224,7 +149,7 @@ def silent_columns(store: Store) -> frozenset[str]:
     return frozenset(name for name, is_silent in row.items() if is_silent)
 
 
-def count_features(store: Store, which: FeatureFilter = FeatureFilter()) -> int:
+def count_features(store: Store, which: FeatureFilter = EVERY) -> int:
     """Return the number of features that meet the conditions."""
     conditions, values = which.conditions(store)
     store.need(FEATURES)
@@ -284,7 +209,7 @@ def find_features(store: Store, words: str, *, limit: int = 20) -> pa.Table:
     The most relevant first (see `relevance`). Empty without words.
     """
     store.need(FEATURES)
-    _check_number(store.lowered(words).split())
+    check_number(store.lowered(words).split())
     return _of_ids(store, ranked(store, words).feature_ids[:limit], "c.feature_id, c.label, c.density")
 
 
@@ -312,11 +237,6 @@ def _by_relevance(store: Store, which: FeatureFilter, limit: int | None, offset:
     meeting = set(rows["feature_id"].to_pylist())
     ids = [feature_id for feature_id in ranked(store, which.words).feature_ids if feature_id in meeting]
     return _of_ids(store, ids[offset : None if limit is None else offset + limit], COLUMNS)
-
-
-def _check_number(words: list[str]) -> None:
-    if len(words) > MOST_WORDS:
-        raise Refusal(f"{len(words)} words are searched for; {MOST_WORDS} are possible at most.")
 
 
 def random_feature(store: Store, draw: float) -> int:

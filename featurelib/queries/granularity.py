@@ -180,17 +180,23 @@ def nested_groups(
 
 def group_path(store: Store, level: int, region_id: int) -> tuple[Group, ...]:
     """Return a group and those that it lies in, the coarsest first; Refusal where the run has no such group."""
-    every = _groups(store).select(["level", "region_id", "parent_id", "label"]).to_pylist()
-    known = {(row["level"], row["region_id"]): row for row in every}
+    known = _by_place(store)
     path: list[Group] = []
     at: int | None = region_id
     while at is not None and (level, at) in known:
-        row = known[level, at]
-        path.insert(0, Group(level, at, row["label"]))
-        level, at = level - 1, row["parent_id"]
+        label, parent_id = known[level, at]
+        path.insert(0, Group(level, at, label))
+        level, at = level - 1, parent_id
     if not path:
         raise Refusal(f"this run has no group {level}-{region_id} of features.")
     return tuple(path)
+
+
+@once_per_generation
+def _by_place(store: Store) -> dict[tuple[int, int], tuple[str, int | None]]:
+    """The name of every group, and the group around it, by its level and region_id."""
+    rows = _groups(store).select(["level", "region_id", "label", "parent_id"]).to_pylist()
+    return {(row["level"], row["region_id"]): (row["label"], row["parent_id"]) for row in rows}
 
 
 def held_names(store: Store, feature_ids: Sequence[int]) -> list[tuple[int, int] | None]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from featurelib.queries.features import FeatureFilter, feature, features, keywords
+from featurelib.queries.feature_filter import FeatureFilter
+from featurelib.queries.features import feature, features, keywords
 from featurelib.queries.top_texts import top_texts
 from featurelib.storage.runs import Generation, stages_done
 from featurelib.storage.store import Store, open_store

@@ -1,8 +1,9 @@
 """The one order of features wherever words find them: by where the words stand, then by how sure the name is.
 
 A name that is the words and nothing else comes first; then words in the name before in the keywords before in an
-explanation, there exact before the beginning of a word before inside one; then the AUROC of the name, then the density,
-then the id. A feature whose id is the only word comes before all others.
+explanation, there exact before the beginning of a word before inside one; of several words that do not all stand in the
+name, the more do the earlier; then the AUROC of the name, then the density, then the id. A feature whose id is the only
+word comes before all others.
 """
 
 from __future__ import annotations
@@ -67,23 +68,19 @@ def ranked(store: Store, typed: str) -> Ranked:
     if not words:
         return Ranked([], 0)
     known = _known(store)
-    steps = {feature_id: max(_step(known[feature_id], word) for word in words) for feature_id in
-             features_holding(store, words)}  # fmt: skip
+    steps = {
+        feature_id: [_step(known[feature_id], word) for word in words] for feature_id in features_holding(store, words)
+    }
     own_id = typed.strip()
 
     def order(feature_id: int) -> tuple[object, ...]:
-        of_feature = known[feature_id]
+        of_feature, of_words = known[feature_id], steps[feature_id]
         is_other = of_feature.in_name.split() != words
-        return (
-            str(feature_id) != own_id,
-            is_other,
-            steps[feature_id],
-            -of_feature.auroc,
-            -of_feature.density,
-            feature_id,
-        )
+        n_elsewhere = sum(step >= IN_NAME for step in of_words)
+        certain = (-of_feature.auroc, -of_feature.density, feature_id)
+        return (str(feature_id) != own_id, is_other, n_elsewhere, max(of_words), *certain)
 
-    n_in_name = sum(step < IN_NAME for step in steps.values())
+    n_in_name = sum(max(of_words) < IN_NAME for of_words in steps.values())
     return Ranked(sorted(steps, key=order), n_in_name)
 
 

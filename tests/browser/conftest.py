@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from tests.support.server import CHROMIUM_FLAGS, find_chromium
+from tests.support.visit import Visit
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -38,3 +39,13 @@ def browser() -> Iterator[Any]:
         started = playwright.chromium.launch(executable_path=chromium, args=CHROMIUM_FLAGS)
         yield started
         started.close()
+
+
+@pytest.fixture
+def visit(browser: Any, address: str) -> Iterator[Visit]:
+    """A fresh tab at the server that the file of tests names by its fixture `address`."""
+    context = browser.new_context(viewport={"width": 1440, "height": 900})
+    visit = Visit(context.new_page(), address)
+    yield visit
+    visit.check()
+    context.close()

@@ -36,16 +36,6 @@ def address(tiny_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         yield served
 
 
-@pytest.fixture
-def visit(browser: Any, address: str) -> Iterator[Visit]:
-    """A fresh tab."""
-    context = browser.new_context(viewport={"width": 1440, "height": 900})
-    visit = Visit(context.new_page(), address)
-    yield visit
-    visit.check()
-    context.close()
-
-
 @pytest.mark.parametrize(
     ("path", "shown"),
     [

@@ -60,15 +60,6 @@ def address(made: NumpyRun, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         yield served
 
 
-@pytest.fixture
-def visit(browser: Any, address: str) -> Iterator[Visit]:
-    context = browser.new_context(viewport={"width": 1440, "height": 900})
-    visit = Visit(context.new_page(), address)
-    yield visit
-    visit.check()
-    context.close()
-
-
 def box_of(visit: Visit) -> dict[str, float]:
     visit.page.wait_for_selector(".js-plotly-plot .nsewdrag", state="attached")
     box: dict[str, float] = visit.still(visit.page.locator(".js-plotly-plot").first.bounding_box)

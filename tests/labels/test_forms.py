@@ -42,7 +42,7 @@ def planted_words(draw: random.Random) -> dict[str, list[str]]:
     plain = made_words(draw, 60, 3)
     topics = {topic: plain[10 * place : 10 * place + 10] for place, topic in enumerate(TOPICS[:-1])}
     # a decoy: words of one topic that begin alike, whose texts are alike too
-    topics["electricity"] = [f"electro{word}" for word in made_words(draw, 10)]
+    topics["electricity"] = [f"electro{word}" for word in made_words(draw, 30)]
     forms = {"bi-": [f"bi{word}" for word in made_words(draw, 20)], "-oid": [f"{w}oid" for w in made_words(draw, 20)]}
     # two more decoys: one word in texts of all topics, and a letter that is a word
     return topics | forms | {"r": ["r"], "shared": ["quixote"]}
@@ -80,7 +80,8 @@ def build(folder: Path) -> None:
 
     rows = []
     for number in range(N_TEXTS):
-        topic = TOPICS[number % len(TOPICS)]
+        # the decoy is rare, as forms are, so that chance does not explain it
+        topic = TOPICS[-1] if number % 14 == 0 else TOPICS[number % (len(TOPICS) - 1)]
         of_text = draw.sample(groups[topic], 6)
         if draw.random() < 0.5:
             of_text.append(draw.choice(groups[draw.choice(["bi-", "-oid", "r", "shared"])]))
@@ -95,6 +96,7 @@ def build(folder: Path) -> None:
     save_sae(sae, folder / "sae")
     flags = ["--text-column", "text", "--id-column", "id", "--embedder", str(folder / "embedder")]
     flags += ["--keyword-embedder", "stand-in:64", "--sae", str(folder / "sae"), "--data", str(folder / "data")]
+    flags += ["--attributed-texts", "20"]
     assert main(["build", str(folder / "corpus.parquet"), "--name", "forms", *flags, "--to", "labels"]) == 0
 
 

@@ -78,3 +78,17 @@ def test_the_table_and_the_map_say_how_many_have_the_words_in_their_name(open_ti
     assert any(word in row["keywords"].split(", ")[0] for row in shown.rows[found.n_in_name :])
     on_map = page.words(open_tiny("map.py", q=word))
     assert f"{found.n_in_name} in the name; these first" in on_map
+
+
+def test_of_several_words_the_more_stand_in_the_name_the_earlier(tiny: Run) -> None:
+    store = open_store(tiny.current())
+    rows = queries.features(store, limit=None).to_pylist()
+    names = {row["feature_id"]: row["label"].lower() for row in rows}
+    n_seen = 0
+    for row in rows:
+        keywords = [keyword for keyword in (row["keywords"] or "").split(", ") if keyword and " " not in keyword]
+        typed = " ".join(keywords[:2])
+        in_name = [sum(word in names[found] for word in typed.split()) for found in ranked(store, typed).feature_ids]
+        assert in_name == sorted(in_name, reverse=True)
+        n_seen += len(set(in_name)) > 1
+    assert n_seen > 3

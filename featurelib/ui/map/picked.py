@@ -92,10 +92,10 @@ def _onward(ids: Sequence[int], n_all: int) -> None:
     page_links(*ways)
 
 
-def _all_of(run: Opened, which: queries.FeatureFilter, n_all: int, key: str) -> None:
+def _all_of(run: Opened, which: queries.FeatureFilter, n_all: int, key: str, listed: int = LISTED) -> None:
     """The download of features of which the first ones are listed."""
-    if n_all > LISTED:
-        sentence(f"{n_all - LISTED:,} more are in the download.")
+    if n_all > listed:
+        sentence(f"{n_all - listed:,} more are in the download.")
 
     def all_found() -> pa.Table:
         return queries.features(run.store, which, limit=None)
@@ -149,10 +149,4 @@ def cluster_beside(run: Opened, kind: str, level: int, cluster: int, rows: pa.Ta
     heading("Features", "densest first")
     shown = rows.to_pylist()[:CLUSTER_LISTED]
     line_list("cluster", [feature_line(row["feature_id"], row["label"], density(row["density"])) for row in shown])
-    if len(ids) > CLUSTER_LISTED:
-        sentence(f"{len(ids) - CLUSTER_LISTED:,} more are in the download.")
-
-    def all_found() -> pa.Table:
-        return queries.features(run.store, queries.FeatureFilter(ids=tuple(ids)), limit=None)
-
-    download(f"{run.name}-cluster-{cluster}", all_found, key="cluster", what="Download")
+    _all_of(run, queries.FeatureFilter(ids=tuple(ids)), len(ids), f"cluster-{cluster}", CLUSTER_LISTED)

@@ -42,7 +42,7 @@ def find_forms(job: Job, texts: LabelTexts, n_features: int) -> dict[int, Form]:
     usual = float(np.nanmedian(likeness)) if np.isfinite(likeness).any() else 0.0
     found = {}
     for feature_id, of_texts in _strongest_words(generation, words):
-        if likeness[feature_id] <= usual and (form := forms.find(of_texts)):
+        if likeness[feature_id] < usual and (form := forms.find(of_texts)):
             found[feature_id] = form
     return found
 
