@@ -7,8 +7,11 @@ batch-mates.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Protocol
+
+from featurelib.sae.device import find_true
+from featurelib.sae.sparse import Sparse
 
 if TYPE_CHECKING:
     import torch
@@ -19,12 +22,17 @@ class Gate(Protocol):
 
     name: str
     """The architecture's name in SAELens' layout (standard, topk, jumprelu or gated), or one that it lacks."""
+    by_threshold: bool
+    """Whether a feature fires exactly where its pre-activation is above `row_thresholds`, to the last bit."""
 
     def pre_activations(self, z: torch.Tensor) -> torch.Tensor:
         """Return what the activation would be were the gate open, float32 [n, n_features]."""
 
     def __call__(self, z: torch.Tensor) -> torch.Tensor:
         """Return the activations of z, float32 [n, n_features]."""
+
+    def entries(self, z: torch.Tensor) -> Sparse:
+        """Return those activations of z that are not zero, bit for bit the same."""
 
     def row_thresholds(self, z: torch.Tensor) -> torch.Tensor:
         """Return what each pre-activation must exceed to fire on its row, float32, broadcastable to [n, n_features].
@@ -44,6 +52,7 @@ class Relu:
     """a = max(z, 0)."""
 
     name = "standard"
+    by_threshold = True
 
     def pre_activations(self, z: torch.Tensor) -> torch.Tensor:
         """Return z itself."""
@@ -52,6 +61,10 @@ class Relu:
     def __call__(self, z: torch.Tensor) -> torch.Tensor:
         """Return max(z, 0)."""
         return z.relu()
+
+    def entries(self, z: torch.Tensor) -> Sparse:
+        """Return the activations that are not zero."""
+        return Sparse.of(self(z))
 
     def row_thresholds(self, z: torch.Tensor) -> torch.Tensor:
         """Return 0, [1, 1]."""
@@ -78,6 +91,7 @@ class TopK(Relu):
     k: int
     """How many features may fire on a text."""
     name = "topk"
+    by_threshold = False
 
     def __call__(self, z: torch.Tensor) -> torch.Tensor:
         """Return max(z, 0) at each row's k largest entries and 0 elsewhere."""
@@ -85,6 +99,14 @@ class TopK(Relu):
 
         top = z.topk(self.k, dim=1)
         return torch.zeros_like(z).scatter_(1, top.indices, top.values.relu())
+
+    def entries(self, z: torch.Tensor) -> Sparse:
+        """Return the positive ones of each row's k largest entries."""
+        top = z.topk(self.k, dim=1)
+        feature_ids, order = top.indices.sort(dim=1)
+        values = top.values.gather(1, order)
+        rows, columns = find_true(values > 0)
+        return Sparse(rows, feature_ids[rows, columns], values[rows, columns])
 
     def row_thresholds(self, z: torch.Tensor) -> torch.Tensor:
         """Return the k-th largest z of the row's other features, at least 0: [n, n_features].
@@ -104,6 +126,7 @@ class JumpReLU:
     threshold: torch.Tensor
     """θ, float32 [n_features], in the unit of z."""
     name = "jumprelu"
+    by_threshold = True
 
     def pre_activations(self, z: torch.Tensor) -> torch.Tensor:
         """Return z itself."""
@@ -112,6 +135,11 @@ class JumpReLU:
     def __call__(self, z: torch.Tensor) -> torch.Tensor:
         """Return max(z, 0) where z > θ."""
         return z.relu() * (z > self.threshold)
+
+    def entries(self, z: torch.Tensor) -> Sparse:
+        """Return z where it is above θ and 0: compared first, then gathered."""
+        rows, feature_ids = find_true(z > self.threshold.clamp(min=0))
+        return Sparse(rows, feature_ids, z[rows, feature_ids])
 
     def row_thresholds(self, z: torch.Tensor) -> torch.Tensor:
         """Return θ, or 0 where it is negative: [1, n_features]."""
@@ -141,6 +169,7 @@ class Gated:
     r_mag: torch.Tensor
     """The logarithm of the magnitude's scale, float32 [n_features]."""
     name = "gated"
+    by_threshold = False
 
     def pre_activations(self, z: torch.Tensor) -> torch.Tensor:
         """Return the magnitudes m."""
@@ -149,6 +178,13 @@ class Gated:
     def __call__(self, z: torch.Tensor) -> torch.Tensor:
         """Return max(m, 0) where z + b_gate > 0."""
         return self.pre_activations(z).relu() * (z + self.b_gate > 0)
+
+    def entries(self, z: torch.Tensor) -> Sparse:
+        """Return the magnitudes above 0 where the gate is open; a sum is above 0 exactly where z is above −b_gate."""
+        rows, feature_ids = find_true(z > -self.b_gate)
+        magnitudes = z[rows, feature_ids] * self.r_mag.exp()[feature_ids] + self.b_mag[feature_ids]
+        fires = magnitudes > 0
+        return Sparse(rows[fires], feature_ids[fires], magnitudes[fires])
 
     def row_thresholds(self, z: torch.Tensor) -> torch.Tensor:
         """Return max(b_mag − b_gate·exp(r_mag), 0), [1, n_features]: in the space of m, and so up to its rounding."""
@@ -170,6 +206,7 @@ class GroupMax(Relu):
     k: int
     """How many groups there are; so many features fire at most."""
     name = "groupmax"
+    by_threshold = False
 
     def __call__(self, z: torch.Tensor) -> torch.Tensor:
         """Return max(z, 0) at each group's largest entry and 0 elsewhere."""
@@ -178,6 +215,13 @@ class GroupMax(Relu):
         groups = z.reshape(len(z), self.k, z.shape[1] // self.k)
         top = groups.max(dim=2, keepdim=True)
         return torch.zeros_like(groups).scatter_(2, top.indices, top.values.relu()).flatten(1)
+
+    def entries(self, z: torch.Tensor) -> Sparse:
+        """Return the activations that are not zero: at most one of a group, and groups lie in the order of features."""
+        size = z.shape[1] // self.k
+        top = z.reshape(len(z), self.k, size).max(dim=2)
+        rows, groups = find_true(top.values > 0)
+        return Sparse(rows, groups * size + top.indices[rows, groups], top.values[rows, groups])
 
     def row_thresholds(self, z: torch.Tensor) -> torch.Tensor:
         """Return the largest z of the others of the feature's group, at least 0: [n, n_features]."""
@@ -200,6 +244,10 @@ class KeepsMax(JumpReLU):
         a = z.relu()
         return a * (a > self._lowered(a))
 
+    def entries(self, z: torch.Tensor) -> Sparse:
+        """Return the activations that are not zero."""
+        return Sparse.of(self(z))
+
     def row_thresholds(self, z: torch.Tensor) -> torch.Tensor:
         """Return the row's θ', or 0 where it is negative: [n, n_features]."""
         return self._lowered(z.relu()).clamp(min=0)
@@ -218,6 +266,7 @@ class Capped(JumpReLU):
     k: int
     """How many features may fire on a text."""
     name = "capped"
+    by_threshold = False
 
     def __call__(self, z: torch.Tensor) -> torch.Tensor:
         """Return JumpReLU's activations where they are among the row's k largest."""
@@ -227,9 +276,19 @@ class Capped(JumpReLU):
         top = a.topk(self.k, dim=1)
         return torch.zeros_like(a).scatter_(1, top.indices, top.values)
 
+    def entries(self, z: torch.Tensor) -> Sparse:
+        """Return the activations that are not zero."""
+        return Sparse.of(self(z))
+
     def row_thresholds(self, z: torch.Tensor) -> torch.Tensor:
         """Return θ, or the k-th largest JumpReLU activation of the row's other features where that is more."""
         return _of_others(super().__call__(z), self.k).maximum(super().row_thresholds(z))
+
+
+def on_device(gate: Gate, device: str) -> Gate:
+    """Return the gate with its parameters on a device."""
+    parameters: dict[str, Any] = {name: tensor.to(device) for name, tensor in gate.tensors().items()}
+    return replace(gate, **parameters) if parameters else gate  # type: ignore[type-var]
 
 
 def _of_others(z: torch.Tensor, k: int) -> torch.Tensor:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from featurelib.sae.device import product
+from featurelib.sae.gates import on_device
+from featurelib.sae.parameters import check_parameters
 from featurelib.sae.sparse import Sparse, csr, ordered
 from featurelib.schema import Refusal
 
@@ -15,11 +18,12 @@ if TYPE_CHECKING:
 
     from featurelib.sae.gates import Gate
 
-NORMS = ("none", "layer_norm", "standardise", "constant_norm_rescale")
 NORM_EPS = 1e-5
 BLOCK = 256
 """Rows of one matrix product. Every product has this many, the last one filled up with zeros, because the library that
 multiplies picks another order of additions for another shape: so a text alone has the same bits as in its corpus."""
+DEVICE_BLOCK = 4096
+"""The same on a device other than the CPU, which smaller products would leave idle."""
 
 
 class AtGate(NamedTuple):
@@ -59,7 +63,9 @@ class SAE:
         constant_norm_rescale  xn = x·√d_in/‖x‖, back: r·‖x‖/√d_in
     and unnorm undoes it, or does nothing where shift_back is false.
 
-    All parameters are float32 on the CPU; wrong shapes and values that are not finite raise Refusal.
+    All parameters are float32, on the CPU unless `to` brought them elsewhere; wrong shapes and values that are not
+    finite raise Refusal. What is given may lie anywhere; what is returned lies where the parameters do, but for Sparse,
+    which is always on the CPU.
     """
 
     W_enc: torch.Tensor
@@ -90,7 +96,7 @@ class SAE:
 
     def __post_init__(self) -> None:
         """Refuse parameters that do not fit together."""
-        _check_parameters(self)
+        check_parameters(self)
 
     @property
     def d_in(self) -> int:
@@ -101,6 +107,29 @@ class SAE:
     def n_features(self) -> int:
         """How many features there are."""
         return self.W_enc.shape[1]
+
+    @property
+    def device(self) -> torch.device:
+        """Where the parameters are and the products are made."""
+        return self.W_enc.device
+
+    @property
+    def block(self) -> int:
+        """The number of rows of one product."""
+        return BLOCK if self.device.type == "cpu" else DEVICE_BLOCK
+
+    def to(self, device: str) -> SAE:
+        """Return this SAE with its parameters on a device, such as "cuda" or "cpu"; itself where they are there."""
+        import torch
+
+        if torch.device(device).type == self.device.type:
+            return self
+        tensors: dict[str, Any] = {
+            field.name: value.to(device)
+            for field in fields(self)
+            if isinstance(value := getattr(self, field.name), torch.Tensor)
+        }
+        return replace(self, gate=on_device(self.gate, device), **tensors)
 
     @property
     def architecture(self) -> str:
@@ -121,18 +150,18 @@ class SAE:
         import torch
 
         x = self._rows(x)
-        return torch.cat([self.gate(z) for z in self._blocks(x)]) if len(x) else x.new_zeros(0, self.n_features)
+        return torch.cat([self.gate(z) for z in self.gate_inputs(x)]) if len(x) else x.new_zeros(0, self.n_features)
 
     def encode_sparse(self, x: torch.Tensor | np.ndarray) -> Sparse:
         """Return the activations of embeddings x [n, d_in] that are not zero; memory is bounded by a block of rows."""
         import torch
 
-        x = self._rows(x)
-        entries = [(x.new_zeros(0, dtype=torch.int64),) * 2 + (x.new_zeros(0),)]
-        for number, z in enumerate(self._blocks(x)):
-            a = self.gate(z)
-            rows, feature_ids = a.nonzero(as_tuple=True)
-            entries.append((rows + number * BLOCK, feature_ids, a[rows, feature_ids]))
+        entries = [Sparse(torch.zeros(0, dtype=torch.int64), torch.zeros(0, dtype=torch.int64), torch.zeros(0))]
+        first = 0
+        for z in self.gate_inputs(x):
+            rows, feature_ids, activations = (column.cpu() for column in self.gate.entries(z))
+            entries.append(Sparse(rows + first, feature_ids, activations))
+            first += len(z)
         return Sparse(*(torch.cat(column) for column in zip(*entries, strict=True)))
 
     def pre_activations(self, x: torch.Tensor | np.ndarray) -> torch.Tensor:
@@ -140,12 +169,12 @@ class SAE:
         import torch
 
         x = self._rows(x)
-        blocks = [self.gate.pre_activations(z) for z in self._blocks(x)]
+        blocks = [self.gate.pre_activations(z) for z in self.gate_inputs(x)]
         return torch.cat(blocks) if len(x) else x.new_zeros(0, self.n_features)
 
     def at_gate(self, x: torch.Tensor | np.ndarray) -> Iterator[AtGate]:
-        """Yield what happens at the gate for embeddings x [n, d_in], a block of 256 rows at a time, in order."""
-        for z in self._blocks(self._rows(x)):
+        """Yield what happens at the gate for embeddings x [n, d_in], a block of rows at a time, in order."""
+        for z in self.gate_inputs(x):
             pre_activations, thresholds = self.gate.pre_activations(z), self.gate.row_thresholds(z)
             yield AtGate(pre_activations, thresholds.expand_as(pre_activations), self.gate(z) > 0)
 
@@ -155,8 +184,8 @@ class SAE:
 
         x = self._rows(x)
         blocks = [
-            self.rebuild(x[number * BLOCK : (number + 1) * BLOCK], self.gate(z))
-            for number, z in enumerate(self._blocks(x))
+            self.rebuild(x[number * self.block : (number + 1) * self.block], self.gate(z))
+            for number, z in enumerate(self.gate_inputs(x))
         ]
         return torch.cat(blocks) if len(x) else x
 
@@ -167,7 +196,7 @@ class SAE:
         """
         x = self._rows(x)
         rebuilt = self.decode(a, self.scale(x) if self.shift_back else None, n=len(x))
-        return rebuilt if self.W_skip is None else rebuilt + x @ self.W_skip
+        return rebuilt if self.W_skip is None else rebuilt + product(x, self.W_skip)
 
     def decode(
         self, a: torch.Tensor | np.ndarray | Sparse, scale: Scale | None = None, *, n: int | None = None
@@ -183,14 +212,15 @@ class SAE:
         if isinstance(a, Sparse):
             last = int(a.rows.max()) + 1 if len(a.rows) else 0
             n = n if n is not None else last if scale is None else len(scale.mean)
-            r = csr(*ordered(a, n, self.n_features), (n, self.n_features)) @ self.W_dec
+            rows, feature_ids, values = (column.to(self.device) for column in ordered(a, n, self.n_features))
+            r = csr(rows, feature_ids, values, (n, self.n_features)) @ self.W_dec
         else:
-            a = torch.as_tensor(a, dtype=torch.float32)
+            a = torch.as_tensor(a).to(self.device, torch.float32)
             if a.ndim != 2 or a.shape[1] != self.n_features:
                 raise Refusal(
                     f"activations of shape {tuple(a.shape)} do not fit this SAE; give [n, {self.n_features}]."
                 )
-            r = a @ self.W_dec
+            r = product(a, self.W_dec)
         r = r + self.b_dec
         return r if scale is None else r * scale.std + scale.mean
 
@@ -216,22 +246,25 @@ class SAE:
             return x
         return (x - scale.mean) / (scale.std + (NORM_EPS if self.norm == "layer_norm" else 0.0))
 
-    def _blocks(self, x: torch.Tensor) -> Iterator[torch.Tensor]:
-        """Yield z, [BLOCK, n_features] (the last one shorter), for the rows of x in order."""
+    def gate_inputs(self, x: torch.Tensor | np.ndarray) -> Iterator[torch.Tensor]:
+        """Yield z, [block, n_features] (the last one shorter), for the rows of embeddings x [n, d_in] in order."""
         import torch
 
+        x, block = self._rows(x), self.block
         shift = self.b_dec if self.subtract_b_dec else 0.0
-        for start in range(0, len(x), BLOCK):
-            centred = self.normalise(x[start : start + BLOCK]) - shift
+        for start in range(0, len(x), block):
+            centred = self.normalise(x[start : start + block]) - shift
             n = len(centred)
-            padded = torch.nn.functional.pad(centred, (0, 0, 0, BLOCK - n)) if n < BLOCK else centred
-            yield (padded @ self.W_enc + self.b_enc)[:n]
+            padded = torch.nn.functional.pad(centred, (0, 0, 0, block - n)) if n < block else centred
+            z = product(padded, self.W_enc)
+            z += self.b_enc
+            yield z[:n]
 
     def _rows(self, x: torch.Tensor | np.ndarray) -> torch.Tensor:
         """Return x as float32 [n, d_in], or raise Refusal."""
         import torch
 
-        x = torch.as_tensor(x).to("cpu", torch.float32)
+        x = torch.as_tensor(x).to(self.device, torch.float32)
         if x.ndim != 2 or x.shape[1] != self.d_in:
             size = f"dimension {x.shape[1]}" if x.ndim == 2 else f"shape {tuple(x.shape)}"
             raise Refusal(
@@ -241,44 +274,3 @@ class SAE:
         if not torch.isfinite(x).all():
             raise Refusal("the embeddings hold NaN or infinite values; embed these texts again before encoding them.")
         return x
-
-
-def _check_parameters(sae: SAE) -> None:
-    """Refuse an SAE whose parameters do not fit together, or are not finite."""
-    import torch
-
-    if sae.W_enc.ndim != 2:
-        raise Refusal(f"W_enc has shape {tuple(sae.W_enc.shape)}; expected [d_in, n_features].")
-    d_in, n_features = sae.W_enc.shape
-    expected = {"b_enc": (n_features,), "W_dec": (n_features, d_in), "b_dec": (d_in,)}
-    named = {name: getattr(sae, name) for name in expected} | sae.gate.tensors()
-    if sae.W_skip is not None:
-        expected["W_skip"], named["W_skip"] = (d_in, d_in), sae.W_skip
-    if not d_in or not n_features:
-        raise Refusal(f"W_enc has shape {(d_in, n_features)}; an SAE has at least one dimension and one feature.")
-    for name, tensor in named.items():
-        shape = expected.get(name, (n_features,))
-        if tuple(tensor.shape) != shape:
-            raise Refusal(
-                f"{name} has shape {tuple(tensor.shape)} but W_enc {(d_in, n_features)} asks for {shape}: "
-                "the weights are transposed or belong to different SAEs; save them again as W_enc [d_in, n_features]."
-            )
-    for name, tensor in {"W_enc": sae.W_enc, **named}.items():
-        if tensor.dtype != torch.float32:
-            raise Refusal(f"{name} is {tensor.dtype}; expected float32.")
-        if not torch.isfinite(tensor).all():
-            raise Refusal(f"{name} holds NaN or infinite values; this SAE is damaged, fetch or train it again.")
-    _check_settings(sae, d_in, n_features)
-
-
-def _check_settings(sae: SAE, d_in: int, n_features: int) -> None:
-    """Refuse a gate or a norm that does not fit these sizes."""
-    k = getattr(sae.gate, "k", None)
-    if k is not None and not 1 <= k <= n_features:
-        raise Refusal(f"k is {k} but the SAE has {n_features} features; k must be between 1 and {n_features}.")
-    if k is not None and sae.gate.name == "groupmax" and n_features % k:
-        raise Refusal(f"{n_features} features do not fall into {k} groups of one size; k must divide their number.")
-    if sae.norm not in NORMS:
-        raise Refusal(f"the normalisation '{sae.norm}' is not known; expected one of {', '.join(NORMS)}.")
-    if sae.norm in ("layer_norm", "standardise") and d_in < 2:
-        raise Refusal(f"the normalisation '{sae.norm}' divides by a spread that one dimension has not; d_in is {d_in}.")

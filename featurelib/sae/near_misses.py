@@ -6,13 +6,18 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from featurelib.sae.model import BLOCK
+from featurelib.sae.device import find_true
 
 if TYPE_CHECKING:
+    import torch
+
+    from featurelib.sae.gates import Gate
     from featurelib.sae.model import SAE, AtGate
 
 PER_FEATURE = 10
 """Near misses that are kept of a feature."""
+ROUNDING = 2.0**-20
+"""More than the relative error of two float32 additions: what a bound is lowered by, so that it leaves nothing out."""
 
 
 class Misses(NamedTuple):
@@ -43,22 +48,23 @@ class NearMisses:
     """The `kept` nearest misses of each feature among the texts seen so far.
 
     The nearest has the margin nearest to 0; equal margins are in the order of text_id. Memory is bounded by a block
-    of 256 texts and by n_features · kept.
+    of texts and by n_features · kept. Candidates are gathered until they are as many as what is kept, and then sorted
+    into it: each time about twice as many texts have been seen.
     """
 
     def __init__(self, n_features: int, per_feature: int = PER_FEATURE) -> None:
         self.per_feature = per_feature
-        self.misses = Misses.none()
-        """Ordered by feature_id, nearest first."""
+        self._kept = Misses.none()
+        self._more: list[Misses] = []
         self.n_fires = np.zeros(n_features, np.int64)
         """The number of texts on which each feature fires, [n_features]."""
         self._floor = np.full(n_features, -np.inf, np.float32)
 
     def add(self, sae: SAE, x: np.ndarray, first: int) -> None:
         """Look at embeddings x [n, d_in] of the texts from text_id `first` on; texts come in the order of text_id."""
-        for number, block in enumerate(sae.at_gate(x)):
-            self.n_fires += block.fires.sum(0).numpy()
-            self._keep(_candidates(block, self._floor, self.per_feature), first + number * BLOCK)
+        for z in sae.gate_inputs(x):
+            self._look(_Seen.of(sae.gate, z), first)
+            first += len(z)
 
     def add_tokens(self, sae: SAE, x: np.ndarray, text_ids: np.ndarray) -> None:
         """Look at the tokens' states x [n, d_in] of consecutive whole texts; text_ids [n] ascend.
@@ -66,26 +72,51 @@ class NearMisses:
         A text fires where one of its tokens does, however they are pooled; else the token nearest to the gate stands
         for it. Memory is bounded by a block of tokens and the number of these texts, times n_features.
         """
-        firsts = np.flatnonzero(np.diff(text_ids, prepend=-1))
-        lasts = [*firsts[1:], len(text_ids)]
-        texts = _stacked([nearest_at_gate(sae, x[first:last]) for first, last in zip(firsts, lasts, strict=True)])
-        self.n_fires += texts.fires.sum(0).numpy()
-        self._keep(_candidates(texts, self._floor, self.per_feature), int(text_ids[0]))
+        texts: list[AtGate] = []
+        start = 0
+        for block in sae.at_gate(x):
+            own = text_ids[start : start + len(block.fires)]
+            firsts = np.flatnonzero(np.diff(own, prepend=-1))
+            nearest = [_nearest(text) for text in _cut(block, firsts)]
+            if start and own[0] == text_ids[start - 1]:
+                nearest[0] = _nearest(_stacked([texts.pop(), nearest[0]]))
+            texts += nearest
+            start += len(own)
+        if texts:
+            self._look(_Seen(*_stacked(texts)), int(text_ids[0]))
 
     def resume(self, misses: Misses, n_fires: np.ndarray) -> None:
         """Go on from what another one had found."""
         self.n_fires = n_fires.copy()
         self._keep(misses, 0)
 
+    @property
+    def misses(self) -> Misses:
+        """Those kept, ordered by feature_id, nearest first."""
+        self._sort()
+        return self._kept
+
+    def _look(self, seen: _Seen, first: int) -> None:
+        """Count what fires and keep what may be among the nearest of some texts, of which `first` is the first."""
+        candidates, fired = _candidates(seen, self._floor, self.per_feature)
+        self.n_fires += fired
+        self._keep(candidates, first)
+
     def _keep(self, more: Misses, first: int) -> None:
-        if not len(more.text_ids):
+        self._more.append(more._replace(text_ids=more.text_ids + first))
+        if sum(len(misses.text_ids) for misses in self._more) >= len(self._floor) * self.per_feature:
+            self._sort()
+
+    def _sort(self) -> None:
+        """Sort the candidates gathered so far into what is kept, and raise the floor."""
+        if not any(len(misses.text_ids) for misses in self._more):
             return
-        more = more._replace(text_ids=more.text_ids + first)
-        joined = Misses(*(np.concatenate(pair) for pair in zip(self.misses, more, strict=True)))
+        joined = Misses(*(np.concatenate(columns) for columns in zip(self._kept, *self._more, strict=True)))
         order = np.lexsort((joined.text_ids, -joined.margins, joined.feature_ids))
         ids = joined.feature_ids[order]
         place = np.arange(len(ids)) - np.searchsorted(ids, ids)
-        self.misses = Misses(*(column[order[place < self.per_feature]] for column in joined))
+        self._kept = Misses(*(column[order[place < self.per_feature]] for column in joined))
+        self._more = []
         last = order[place == self.per_feature - 1]
         self._floor[joined.feature_ids[last]] = joined.margins[last]
 
@@ -121,23 +152,79 @@ def ranks(misses: Misses) -> np.ndarray:
     )
 
 
-def _candidates(block: AtGate, floor: np.ndarray, per_feature: int) -> Misses:
-    """Return the misses of a block that may be among the nearest, text_ids counted from its first row.
+class _Seen(NamedTuple):
+    """What was seen at the gate of some rows, [n, n_features], on the device of the SAE."""
+
+    pre_activations: torch.Tensor
+    """float32."""
+    thresholds: torch.Tensor
+    """What each must exceed, float32; [1, 1] or [1, n_features] where it is the same for all rows."""
+    fires: torch.Tensor | None
+    """Whether it does, bool; None where that is just what the other two say."""
+
+    @classmethod
+    def of(cls, gate: Gate, z: torch.Tensor) -> _Seen:
+        """What a gate makes of z."""
+        return cls(gate.pre_activations(z), gate.row_thresholds(z), None if gate.by_threshold else gate(z) > 0)
+
+    def margins(self, columns: torch.Tensor) -> torch.Tensor:
+        """How far some features lie above their thresholds, −∞ where they fire: [n, columns]."""
+        margins = self.pre_activations[:, columns] - self.thresholds.expand_as(self.pre_activations)[:, columns]
+        return margins.masked_fill_(margins > 0 if self.fires is None else self.fires[:, columns], -np.inf)
+
+    def above(self, floor: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Rows and features of all margins above a floor [n_features], and of some more."""
+        if len(self.thresholds) > 1:
+            return find_true(self.pre_activations - self.thresholds > floor)
+        # One comparison with a bound for each feature; what it lets through is compared again, exactly.
+        bound = self.thresholds + floor - ROUNDING * (self.thresholds.abs() + floor.abs())
+        return find_true(self.pre_activations > bound)
+
+
+def _candidates(seen: _Seen, floor: np.ndarray, per_feature: int) -> tuple[Misses, np.ndarray]:
+    """Return the misses that may be among the nearest, text_ids counted from the first row, and how often all fire.
 
     A text as near as the last one kept is none: it has the higher text_id.
     """
     import torch
 
-    margins = torch.where(block.fires, -torch.inf, block.pre_activations - block.thresholds)
-    above = margins > torch.from_numpy(floor)
-    if np.isneginf(floor).any() and len(margins) > per_feature:
-        # Without a floor all would be sorted: that of the block itself leaves about `kept` of each feature.
-        above &= margins >= margins.T.contiguous().topk(per_feature, dim=1).values[:, -1]
-    rows, feature_ids = above.nonzero(as_tuple=True)
-    pre_activations, thresholds = block.pre_activations[rows, feature_ids], block.thresholds[rows, feature_ids]
-    return Misses(
-        feature_ids.numpy().astype(np.int32),
-        rows.numpy(),
-        pre_activations.numpy(),
-        thresholds.numpy().astype(np.float32),
-    )
+    raised = _first_floor(seen, floor, per_feature)
+    rows, feature_ids = seen.above(raised)
+    pre_activations = seen.pre_activations[rows, feature_ids]
+    thresholds = seen.thresholds.expand_as(seen.pre_activations)[rows, feature_ids]
+    margins = pre_activations - thresholds
+    if seen.fires is None:
+        # All that fires has passed the bound, because no floor is above 0.
+        fires = margins > 0
+        n_fires = torch.bincount(feature_ids[fires], minlength=len(floor))
+    else:
+        fires, n_fires = seen.fires[rows, feature_ids], seen.fires.sum(0)
+    near = ~fires & (margins > raised[feature_ids])
+    columns = (column[near].cpu().numpy() for column in (feature_ids, rows, pre_activations, thresholds))
+    feature_ids_, *others = columns
+    return Misses(feature_ids_.astype(np.int32), *others), n_fires.cpu().numpy()
+
+
+def _first_floor(seen: _Seen, floor: np.ndarray, per_feature: int) -> torch.Tensor:
+    """Return the floor [n_features], for features that have none yet just under a margin that enough rows reach.
+
+    The rows are split into twice as many groups as are kept; in so many groups the largest margin is at least the
+    `per_feature`-th largest of those largest ones.
+    """
+    import torch
+
+    raised = torch.from_numpy(floor).to(seen.pre_activations.device, copy=True)
+    without = torch.from_numpy(np.flatnonzero(np.isneginf(floor))).to(raised.device)
+    n = len(seen.pre_activations)
+    if n > per_feature and len(without):
+        groups = seen.margins(without).tensor_split(min(n, 2 * per_feature))
+        largest = torch.stack([group.amax(0) for group in groups])
+        least = largest.topk(per_feature, dim=0).values[-1]
+        raised[without] = least.nextafter(torch.full_like(least, -torch.inf))
+    return raised
+
+
+def _cut(block: AtGate, firsts: np.ndarray) -> list[AtGate]:
+    """Split the rows of a block before each of `firsts`, of which the first is 0."""
+    columns = [column.tensor_split(firsts[1:].tolist()) for column in block]
+    return [type(block)(*rows) for rows in zip(*columns, strict=True)]

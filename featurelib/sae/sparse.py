@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from typing import TYPE_CHECKING, NamedTuple
 
+from featurelib.sae.device import find_true
 from featurelib.schema import Refusal
 
 if TYPE_CHECKING:
@@ -20,6 +21,12 @@ class Sparse(NamedTuple):
     """int64."""
     activations: torch.Tensor
     """float32, all above 0."""
+
+    @classmethod
+    def of(cls, a: torch.Tensor) -> Sparse:
+        """Return the entries of dense activations a [n, n_features]."""
+        rows, feature_ids = find_true(a != 0)
+        return cls(rows, feature_ids, a[rows, feature_ids])
 
 
 def ordered(a: Sparse, n: int, n_features: int) -> Sparse:

@@ -111,7 +111,7 @@ class BuildConfig:
         None, "precomputed embeddings, FILE.npy or FILE.parquet:COLUMN, instead of an embedder"
     )
     embedding_dtype: str = _option("float32", "how embeddings are stored", choices=("float32", "float16"))
-    device: str = _option("auto", "where embedding and training run", choices=("auto", "cpu", "cuda"))
+    device: str = _option("auto", "where embedding, training and encoding run", choices=("auto", "cpu", "cuda"))
     batch_size: int | None = _option(None, "texts embedded at a time (default: by device)")
     features: int | None = _option(None, "number of features (default: from the size of the corpus)")
     k: int | None = _option(

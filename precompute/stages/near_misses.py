@@ -1,10 +1,12 @@
 """near_misses: embeddings and SAE → the texts on which each feature only just does not fire.
 
-After each part of the embeddings the misses so far are saved under work/near_misses, so that a killed run goes on.
+Every few seconds the misses so far are saved under work/near_misses, so that a killed run goes on.
 """
 
 from __future__ import annotations
 
+import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,16 +24,22 @@ from precompute.build.token_parts import TokenStateParts
 
 NEARLY = 0.9
 """A dead feature nearly fires where its pre-activation reaches this share of its threshold."""
+SAVE_SECONDS = 10.0
+"""How much work a killed run loses at most: to save the misses costs as much as to look at a thousand texts."""
 
 
 def find_near_misses(job: Job) -> Made:
     """Write summaries/near_misses.parquet; a feature that fires on every text has none."""
+    from featurelib.sae.training.trainer import find_device
+
     generation = job.generation
-    sae = load_sae(generation.sae_folder)
+    device = find_device(job.config.device)
+    sae = load_sae(generation.sae_folder).to(device)
     parts = generation.parts(EMBEDDINGS)
     sizes = [pq.read_metadata(part).num_rows for part in parts]
     tokens = TokenStateParts(generation, job.config) if generation.file(TOKENS).is_dir() else None
     nearest, n_done = _resume(generation.work("near_misses"), sae)
+    saved = time.monotonic()
     with job.progress(sum(sizes), "texts", sum(sizes[:n_done])) as bar:
         for number in range(n_done, len(parts)):
             if tokens is not None:
@@ -39,12 +47,14 @@ def find_near_misses(job: Job) -> Made:
                 nearest.add_tokens(sae, part.states, part.text_ids)
             else:
                 nearest.add(sae, read_embeddings(parts[number]), sum(sizes[:number]))
-            _save(generation.work("near_misses"), nearest, number + 1)
+            if time.monotonic() - saved > SAVE_SECONDS:
+                _save(generation.work("near_misses"), nearest, number + 1)
+                saved = time.monotonic()
             bar.advance(sizes[number])
     misses = nearest.misses
     columns = [misses.feature_ids, ranks(misses), misses.text_ids, misses.pre_activations, misses.thresholds]
     generation.write(NEAR_MISSES, columns)
-    return _made(nearest)
+    return replace(_made(nearest), volatile={"device": device})
 
 
 STAGE = Stage(

@@ -163,6 +163,7 @@ def test_a_killed_stage_goes_on_and_ends_in_the_same_bytes(tmp_path: Path, monke
             raise KeyboardInterrupt
         return read_embeddings(part)
 
+    monkeypatch.setattr(miss_verb, "SAVE_SECONDS", -1)
     monkeypatch.setattr(miss_verb, "read_embeddings", stop_at_third)
     with pytest.raises(KeyboardInterrupt):
         find_near_misses(QuietJob(generation))

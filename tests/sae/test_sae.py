@@ -284,8 +284,8 @@ def test_neighbours_are_those_of_a_plain_loop_with_ties_by_id():
     directions = sae.W_dec.clone()
     directions[5] = directions[7] = directions[2]
     sae = SAE(sae.W_enc, sae.b_enc, directions, sae.b_dec, sae.gate)
-    for opposite in (False, True):
-        neighbours = nearest_directions(sae, 4, opposite=opposite)
+    both = nearest_directions(sae, 4, 4)
+    for opposite, neighbours in ((False, both.nearest), (True, both.opposite)):
         rows = list(zip(neighbours.feature_id, neighbours.rank, neighbours.neighbour_id, strict=True))
         for feature_id in range(12):
             cosines = (directions[feature_id] * directions).sum(1).numpy()

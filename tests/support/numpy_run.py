@@ -18,6 +18,7 @@ import pyarrow as pa
 from featurelib import schema
 from featurelib.storage import files
 from featurelib.storage.runs import Done, Generation, Run
+from precompute.build.config import BuildConfig
 from precompute.build.job import Made
 from precompute.stages.summarise import summarise
 
@@ -59,7 +60,7 @@ class NumpyRun:
 class QuietJob:
     """A job as the verb sees it, without a command line."""
 
-    config = None
+    config = BuildConfig(name="small", device="cpu")
 
     def __init__(self, generation: Generation) -> None:
         self.generation = generation

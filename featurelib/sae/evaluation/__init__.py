@@ -2,19 +2,14 @@
 
     metrics     the rows that are reported, and every formula
     texts       what each text loses: FVU, cosine, L0, and their distributions
-    features    dead and dense features, directions, alignment, thresholds
+    features    dead and dense features, alignment, redundancy, thresholds
+    directions  which directions are nearest to each other, and which are opposite
 
 The errors are those of the raw embedding space, but for what is called normalised.
 """
 
-from featurelib.sae.evaluation.features import (
-    Nearest,
-    alignment,
-    direction_cosines,
-    evaluate_features,
-    evaluate_weights,
-    nearest_directions,
-)
+from featurelib.sae.evaluation.directions import Nearest, Neighbours, nearest_directions
+from featurelib.sae.evaluation.features import alignment, evaluate_features, evaluate_weights
 from featurelib.sae.evaluation.metrics import FORMULAS, PER_TEXT, SPACES, Metric, quantile_name
 from featurelib.sae.evaluation.texts import (
     Moments,

@@ -104,7 +104,7 @@ def measure_sae(sae: SAE, embeddings: EmbeddingParts) -> dict[str, float | None]
     fired = np.zeros(sae.n_features, bool)
     for rows in embeddings.in_order():
         sparse = sae.encode_sparse(rows)
-        rebuilt = sae.rebuild(rows, sparse).numpy()
+        rebuilt = sae.rebuild(rows, sparse).cpu().numpy()
         error += float(((rows.astype(np.float64) - rebuilt) ** 2).sum())
         rounding = EQUAL * (rows.astype(np.float64) ** 2).sum(axis=1)
         spread += float(_above(((rows - mean) ** 2).sum(axis=1), rounding).sum())

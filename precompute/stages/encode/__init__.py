@@ -43,20 +43,23 @@ from precompute.stages.encode.measuring import SPLITS, PartFiles, encode_parts
 
 def encode(job: Job) -> Made:
     """Write the tables of the stage; a part of the activations that exists is kept."""
+    from featurelib.sae.training.trainer import find_device
+
     generation = job.generation
     sae = load_sae(generation.sae_folder)
     split = _read_split(generation)
     parts = generation.parts(EMBEDDINGS)
-    encode_parts(job, sae, split)
+    device = find_device(job.config.device)
+    encode_parts(job, sae.to(device), split)
     measured = _join_measured(job, parts)
     counts = _sort(job, BY_TEXT, BY_FEATURE, sae.n_features, split)
     if job.config.has_tokens:
         _sort(job, TOKEN_BY_TEXT, TOKEN_BY_FEATURE, sae.n_features, split)
     _write_text_summaries(generation, parts, measured, split)
-    _write_directions(generation, sae)
-    metrics = _evaluate(sae, measured, counts, split)
+    largest = _write_directions(generation, sae)
+    metrics = _evaluate(sae, measured, counts, split, largest)
     generation.write_rows(EVALUATION, metrics)
-    made = _made(sae, metrics, measured, int(counts.sum()))
+    made = replace(_made(sae, metrics, measured, int(counts.sum())), volatile={"device": device})
     return replace(made, facts=made.facts | {"pool": job.config.pool or DEFAULT}) if job.config.has_tokens else made
 
 
@@ -108,16 +111,21 @@ def _write_text_summaries(generation: Generation, parts: list[Path], measured: p
     generation.write(TEXT_SUMMARIES, columns)
 
 
-def _write_directions(generation: Generation, sae: SAE) -> None:
-    """Write each feature's nearest and most opposite directions, its threshold and its alignment."""
-    generation.write(NEIGHBOUR_ROWS, list(evaluation.nearest_directions(sae, NEIGHBOURS)))
-    generation.write(OPPOSITE_ROWS, list(evaluation.nearest_directions(sae, OPPOSITES, opposite=True)))
+def _write_directions(generation: Generation, sae: SAE) -> np.ndarray:
+    """Write each feature's nearest and most opposite directions, its threshold and its alignment.
+
+    Returns the cosine of each direction with its nearest, float64.
+    """
+    neighbours = evaluation.nearest_directions(sae, NEIGHBOURS, OPPOSITES)
+    generation.write(NEIGHBOUR_ROWS, list(neighbours.nearest))
+    generation.write(OPPOSITE_ROWS, list(neighbours.opposite))
     ids = np.arange(sae.n_features, dtype=np.int32)
     generation.write(THRESHOLDS, [ids, sae.thresholds().numpy(), evaluation.alignment(sae)])
     generation.write(WEIGHTS, [ids, *read_feature_weights(generation.sae_folder)])
+    return neighbours.largest
 
 
-def _evaluate(sae: SAE, measured: pa.Table, counts: np.ndarray, split: np.ndarray) -> list[Metric]:
+def _evaluate(sae: SAE, measured: pa.Table, counts: np.ndarray, split: np.ndarray, largest: np.ndarray) -> list[Metric]:
     """Return the metrics of each split that has texts, of all texts together, and of the weights."""
     masks = {name: split == number for number, name in enumerate(SPLITS) if (split == number).any()}
     counted = {name: counts[number] for number, name in enumerate(SPLITS)} | {"all": counts.sum(axis=0)}
@@ -130,7 +138,7 @@ def _evaluate(sae: SAE, measured: pa.Table, counts: np.ndarray, split: np.ndarra
             spread = texts["normal_spread" if name == "all" else "normal_split_spread"].to_numpy()
             metrics += evaluation.evaluate_normalised(texts["normal_error"].to_numpy(), spread, name)
         metrics += evaluation.evaluate_features(counted[name], int(mask.sum()), name)
-    return metrics + evaluation.evaluate_weights(sae)
+    return metrics + evaluation.evaluate_weights(sae, largest)
 
 
 def _evaluate_rows(texts: pa.Table, split: str) -> list[Metric]:

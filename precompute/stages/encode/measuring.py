@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from featurelib.sae import evaluation
-from featurelib.sae.evaluation import Moments
+from featurelib.sae.evaluation import Moments, Quality
 from featurelib.sae.model import SAE
 from featurelib.sae.pooling import DEFAULT, Fired, pool
 from featurelib.sae.sparse import Sparse
@@ -50,6 +50,8 @@ n_fired is how many features fire on them, token by token. Else n_rows is 1 and 
 the error, both spreads and the number of those rows that are no longer than USUAL times the median."""
 USUAL = 5.0
 """A language model gives a few tokens (attention sinks) a state tens of times as long as the others'."""
+ROWS = 256
+"""Rows whose errors are measured at a time."""
 SPLITS = ("train", "held_out", "unknown")
 
 
@@ -104,7 +106,7 @@ class Means:
             lengths.append(np.linalg.norm(part.x, axis=1))
             own = split[part.text_ids]
             raw = _add(raw, part.x, own)
-            normal = normal if sae.norm == "none" else _add(normal, sae.normalise(part.x).numpy(), own)
+            normal = normal if sae.norm == "none" else _add(normal, sae.normalise(part.x).cpu().numpy(), own)
         means, normal_means = (np.stack([moments.mean for moments in sums]) for sums in (raw, normal))
         longest = USUAL * float(np.median(np.concatenate(lengths)))
         return cls(means, None if sae.norm == "none" else normal_means, longest)
@@ -197,8 +199,8 @@ class Encoder:
     def _measure(self, part: PartRows, sparse: Sparse, n_active: np.ndarray) -> list[Any]:
         """Return the columns of MEASURED from n_active to normal_split_spread, of each row."""
         own, means = self.split[part.text_ids], self.means.raw
-        rebuilt = self.sae.rebuild(part.x, sparse).numpy()
-        raw = evaluation.measure_texts(part.x, rebuilt, n_active, means[-1], means[own])
+        rebuilt = self.sae.rebuild(part.x, sparse).cpu().numpy()
+        raw = _measure_blocks(part.x, rebuilt, n_active, means, own)
         columns = [raw.n_active, raw.error, raw.spread, raw.split_spread, raw.cosine, raw.norm_ratio]
         return columns + _measure_normalised(self.sae, part.x, sparse, own, self.means.normalised)
 
@@ -215,12 +217,24 @@ def _of_texts(measured: list[Any], n_active: np.ndarray, text_of_row: np.ndarray
     return [n_active, *sums, *means, *of_normal]
 
 
+def _measure_blocks(
+    x: np.ndarray, rebuilt: np.ndarray, n_active: np.ndarray, means: np.ndarray, own: np.ndarray
+) -> Quality:
+    """Return what `measure_texts` says of all rows, a few at a time, so that they stay in the processor's cache."""
+    blocks = [
+        evaluation.measure_texts(x[rows], rebuilt[rows], n_active[rows], means[-1], means[own[rows]])
+        for rows in (slice(first, first + ROWS) for first in range(0, max(1, len(x)), ROWS))
+    ]
+    names = [field.name for field in fields(Quality)]
+    return Quality(**{name: np.concatenate([getattr(block, name) for block in blocks]) for name in names})
+
+
 def _measure_normalised(
     sae: SAE, x: np.ndarray, sparse: Sparse, own: np.ndarray, means: np.ndarray | None
 ) -> list[Any]:
     """Return each text's error, spread and spread in its split in normalised space; nulls if the SAE has none."""
     if means is None:
         return [[None] * len(x)] * 3
-    decoded = sae.decode(sparse, n=len(x)).numpy()
-    quality = evaluation.measure_texts(sae.normalise(x).numpy(), decoded, np.zeros(len(x)), means[-1], means[own])
+    decoded = sae.decode(sparse, n=len(x)).cpu().numpy()
+    quality = _measure_blocks(sae.normalise(x).cpu().numpy(), decoded, np.zeros(len(x)), means, own)
     return [quality.error, quality.spread, quality.split_spread]

@@ -25,6 +25,7 @@ from precompute.stages.train.held_out import (
     MAX_HELD_OUT,
     TRAINED_HERE,
     draw_held_out,
+    draw_judged,
     draw_set_aside,
     first_rows,
     split_of_source,
@@ -189,23 +190,29 @@ def _facts(generation: Generation, sae: SAE, source: str) -> dict[str, Any]:
 def _measure(job: Job, sae: SAE, rows: TrainingRows, held_out: np.ndarray, facts: dict[str, Any], device: str) -> Made:
     """Measure the SAE on the held-out texts, or on at most 10,000 texts where none are known to be held out.
 
-    Warn of what looks wrong on the training texts of an SAE trained here; one that was taken has been checked before.
+    Warn of what looks wrong on the training texts (see `draw_judged`) of an SAE trained here; one that was taken has
+    been checked before.
     """
     n_held_out = int(held_out.sum())
     step = -(-len(held_out) // MAX_HELD_OUT)
     measured_on = held_out if n_held_out else np.arange(len(held_out)) % step == 0
     measured = measure_sae(sae, rows.of_texts(measured_on))
     trained_here = facts["source"] == TRAINED_HERE
-    seen = measure_sae(sae, rows.of_texts(~held_out if trained_here else np.ones_like(held_out)))
+    among = ~held_out if trained_here else np.ones_like(held_out)
+    judged = draw_judged(among)
+    seen = measure_sae(sae, rows.of_texts(judged))
     if trained_here:
         for warning in training_warnings(seen, sae.k if job.config.threshold is None else None):
             job.say(f"warning: {warning}")
     dead = seen["dead_share"]
     facts |= {"n_held_out": n_held_out, "dead_share": dead}
     facts |= {"held_out": measured if n_held_out else None, "measured": measured | {"n_texts": int(measured_on.sum())}}
+    if judged.sum() < among.sum():
+        facts["n_judged"] = int(judged.sum())
     if rows.unit == "tokens":
         facts["n_train_tokens"] = rows.of_texts(~held_out).n if trained_here else 0
-    where = "the training" if trained_here else "all"
+    where = f"{facts['n_judged']:,} of " if "n_judged" in facts else ""
+    where += "the training" if trained_here else "all"
     fvu = "no FVU (its texts are all the same)" if measured["fvu"] is None else f"FVU {measured['fvu']:.3f}"
     line = (
         f"{sae.n_features:,} features, L0 {measured['l0']:.1f}, {'held-out ' if n_held_out else ''}{fvu}, "

@@ -14,6 +14,7 @@ from featurelib.storage.runs import Generation
 
 HELD_OUT_SHARE = 0.1
 MAX_HELD_OUT = 10_000
+MAX_JUDGED = 50_000
 SET_ASIDE_SHARE = 0.05
 MAX_SET_ASIDE = 5_000
 TRAINED_HERE = "trained here"
@@ -48,6 +49,20 @@ def draw_set_aside(first_rows: np.ndarray, held_out: np.ndarray, seed: int) -> n
     count = min(MAX_SET_ASIDE, max(1, round(SET_ASIDE_SHARE * len(distinct))))
     drawn = np.random.default_rng([seed, 3]).choice(len(distinct), min(count, len(distinct)), replace=False)
     return np.isin(first_rows, distinct[drawn])
+
+
+def draw_judged(among: np.ndarray) -> np.ndarray:
+    """Return which of some texts an SAE is judged on, bool [n_texts]: all, or MAX_JUDGED of them at even distances.
+
+    L0 and FVU of so many are known to a hundredth of themselves, which is all that a warning asks for; the stage encode
+    measures all texts anyway. A feature that fires on fewer than one text in so many may count as dead here.
+    """
+    text_ids = np.flatnonzero(among)
+    if len(text_ids) > MAX_JUDGED:
+        text_ids = text_ids[np.arange(MAX_JUDGED) * len(text_ids) // MAX_JUDGED]
+    judged = np.zeros_like(among)
+    judged[text_ids] = True
+    return judged
 
 
 def split_of_source(generation: Generation, source: Path, n_texts: int) -> np.ndarray:
