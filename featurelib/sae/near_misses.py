@@ -112,13 +112,26 @@ class NearMisses:
         if not any(len(misses.text_ids) for misses in self._more):
             return
         joined = Misses(*(np.concatenate(columns) for columns in zip(self._kept, *self._more, strict=True)))
-        order = np.lexsort((joined.text_ids, -joined.margins, joined.feature_ids))
+        # Stable, and texts come in their order: of equal margins the lower text_id stays first.
+        order = np.argsort(_sort_keys(joined), kind="stable")
         ids = joined.feature_ids[order]
-        place = np.arange(len(ids)) - np.searchsorted(ids, ids)
+        starts = np.flatnonzero(np.diff(ids, prepend=-1))
+        place = np.arange(len(ids)) - np.repeat(starts, np.diff(starts, append=len(ids)))
         self._kept = Misses(*(column[order[place < self.per_feature]] for column in joined))
         self._more = []
         last = order[place == self.per_feature - 1]
         self._floor[joined.feature_ids[last]] = joined.margins[last]
+
+
+def _sort_keys(misses: Misses) -> np.ndarray:
+    """Return numbers that ascend with feature_id, then with falling margin, int64 [misses].
+
+    Sorting by one whole number takes a third of sorting by two columns. The bits of a float, read as a whole number,
+    are in the order of floats above 0, and in the opposite one below; adding 0 makes −0 the 0 that it equals.
+    """
+    bits = (misses.margins + np.float32(0)).view(np.int32).astype(np.int64)
+    rising = np.where(bits < 0, -(bits & 0x7FFFFFFF), bits)
+    return (misses.feature_ids.astype(np.int64) << 32) - rising
 
 
 def _stacked(texts: list[AtGate]) -> AtGate:
@@ -191,7 +204,7 @@ def _candidates(seen: _Seen, floor: np.ndarray, per_feature: int) -> tuple[Misse
     raised = _first_floor(seen, floor, per_feature)
     rows, feature_ids = seen.above(raised)
     pre_activations = seen.pre_activations[rows, feature_ids]
-    thresholds = seen.thresholds.expand_as(seen.pre_activations)[rows, feature_ids]
+    thresholds = seen.thresholds.expand(-1, len(floor))[rows if len(seen.thresholds) > 1 else 0, feature_ids]
     margins = pre_activations - thresholds
     if seen.fires is None:
         # All that fires has passed the bound, because no floor is above 0.

@@ -87,12 +87,25 @@ def _choose(directions: np.ndarray, ids: np.ndarray, cosines: np.ndarray, limit:
     # A direction of length 0 is as far from all others: the first of them are its nearest.
     cosines[~directions[ids].any(axis=1), limit + 1 :] = -np.inf
     error = (directions.shape[1] + 4) * 2.0**-24
-    floor = _reached(cosines, limit) - np.float32(2 * error)
-    rows, columns = np.divmod(np.flatnonzero(cosines >= floor[:, None]), cosines.shape[1])
+    rows, columns = _candidates(cosines, limit, np.float32(2 * error))
     exact = (sign * _dots(directions, ids[rows], columns)).astype(np.float32)
     order = np.lexsort((columns, -exact, rows))
     chosen = order[np.searchsorted(rows, np.arange(len(ids)))[:, None] + np.arange(limit)]
     return _Chosen(columns[chosen], sign * exact[chosen] + np.float32(0))
+
+
+def _candidates(values: np.ndarray, limit: int, slack: np.float32) -> tuple[np.ndarray, np.ndarray]:
+    """Return rows and columns, in that order, of all values no less than the limit-th largest of the row − slack."""
+    passed = values >= (_reached(values, limit) - slack)[:, None]
+    rows, columns = np.divmod(np.flatnonzero(passed), values.shape[1])
+    values = values[rows, columns]
+    counts = np.bincount(rows, minlength=len(passed))
+    padded = np.full((len(passed), max(limit, counts.max(initial=0))), -np.inf, np.float32)
+    padded[np.arange(padded.shape[1]) < counts[:, None]] = values
+    place = padded.shape[1] - limit
+    largest = np.partition(padded, place, axis=1)[:, place] if limit else np.full(len(passed), np.inf, np.float32)
+    kept = values >= (largest - slack)[rows]
+    return rows[kept], columns[kept]
 
 
 def _reached(values: np.ndarray, limit: int) -> np.ndarray:

@@ -152,6 +152,17 @@ def encode_parts(job: Job, sae: SAE, split: np.ndarray) -> None:
             bar.advance(rows.sizes[number])
 
 
+class Encoded(NamedTuple):
+    """What an SAE makes of one part."""
+
+    of_texts: Rows
+    """The activations of texts."""
+    of_tokens: Rows | None
+    """Those of tokens; None where the rows are texts."""
+    measured: pa.Table
+    """What is measured on each text: MEASURED."""
+
+
 @dataclass(frozen=True)
 class Encoder:
     """Encodes parts of a run, and measures them."""
@@ -166,28 +177,35 @@ class Encoder:
 
     def encode(self, part: PartRows, paths: PartFiles) -> None:
         """Write the activations and the measurements of one part."""
+        encoded = self.measure(part)
+        if encoded.of_tokens is not None and paths.token_activations is not None:
+            write_rows(paths.token_activations, encoded.of_tokens)
+        write_rows(paths.activations, encoded.of_texts)
+        files.write_parquet(paths.measured, encoded.measured, MEASURED)
+
+    def measure(self, part: PartRows) -> Encoded:
+        """Return the activations and the measurements of one part."""
         sparse = self.sae.encode_sparse(part.x)
         rows = sparse.rows.numpy()
         feature_ids, activations = sparse.feature_ids.numpy().astype(np.int32), sparse.activations.numpy()
         of_rows = np.bincount(rows, minlength=len(part.x))
         measured = self._measure(part, sparse, of_rows)
-        if part.positions is None or paths.token_activations is None:
-            write_rows(paths.activations, Rows(part.text_ids[rows], feature_ids, activations))
+        if part.positions is None:
+            of_texts, of_tokens = Rows(part.text_ids[rows], feature_ids, activations), None
             columns = [part.text_ids, *measured, np.ones(len(part.x), np.int64), of_rows]
             columns += self._usual(part, measured, np.arange(len(part.x)))
         else:
-            by_token = Rows(part.text_ids[rows], feature_ids, activations, part.positions[rows])
-            write_rows(paths.token_activations, by_token)
+            of_tokens = Rows(part.text_ids[rows], feature_ids, activations, part.positions[rows])
             texts, text_of_row = np.unique(part.text_ids, return_inverse=True)
             fired = Fired(rows, feature_ids, activations)
             pooled = pool(fired, text_of_row, len(texts), self.sae.n_features, self.how)
-            write_rows(paths.activations, Rows(texts[pooled.rows], pooled.feature_ids, pooled.activations))
+            of_texts = Rows(texts[pooled.rows], pooled.feature_ids, pooled.activations)
             n_active = np.bincount(pooled.rows, minlength=len(texts))
             columns = [texts, *_of_texts(measured, n_active, text_of_row)]
             columns += [np.bincount(text_of_row), np.bincount(text_of_row, of_rows).astype(np.int64)]
             columns += self._usual(part, measured, text_of_row)
         arrays = [pa.array(column, field.type) for column, field in zip(columns, MEASURED, strict=True)]
-        files.write_parquet(paths.measured, pa.table(arrays, schema=MEASURED), MEASURED)
+        return Encoded(of_texts, of_tokens, pa.table(arrays, schema=MEASURED))
 
     def _usual(self, part: PartRows, measured: list[Any], text_of_row: np.ndarray) -> list[np.ndarray]:
         """Return each text's error, both spreads and number of rows, of its rows of usual length."""
