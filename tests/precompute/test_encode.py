@@ -41,8 +41,8 @@ from precompute.build.config import BuildConfig
 from precompute.build.job import Job
 from precompute.stages.encode import encode
 from precompute.stages.encode.measuring import Encoder
-from precompute.stages.train import identity, train
-from precompute.stages.train.held_out import draw_held_out
+from precompute.stages.train import held_out, identity, train
+from precompute.stages.train.held_out import draw_held_out, draw_judged
 
 N, DIMENSION = 700, 16
 TRAINING = {"features": 32, "k": 3, "epochs": 10}
@@ -373,6 +373,28 @@ def test_the_held_out_texts_are_a_tenth_at_least_one_and_at_most_ten_thousand():
     assert [int(draw_held_out(np.arange(n), 0).sum()) for n in (2, 20, 1000, 200_000)] == [1, 2, 100, 10_000]
     assert (draw_held_out(np.arange(1000), 0) == draw_held_out(np.arange(1000), 0)).all()
     assert (draw_held_out(np.arange(1000), 0) != draw_held_out(np.arange(1000), 1)).any()
+
+
+def test_an_sae_is_judged_on_all_training_texts_or_on_fifty_thousand_at_even_distances():
+    among = np.random.default_rng(0).random(130_000) < 0.9
+    judged = np.flatnonzero(draw_judged(among))
+    places = np.searchsorted(np.flatnonzero(among), judged)
+    assert len(judged) == 50_000 and among[judged].all() and set(np.diff(places)) == {2, 3}
+    assert (draw_judged(among[:50_000]) == among[:50_000]).all()
+
+
+def test_a_larger_corpus_says_on_how_many_of_its_texts_the_sae_was_judged(run, tmp_path, monkeypatch):
+    assert "n_judged" not in run[1].facts and "dead on the training texts" in run[1].line
+    monkeypatch.setattr(held_out, "MAX_JUDGED", 200)
+    generation = begin_run(tmp_path / "larger", planted_rows())
+    trained = train(work_on(generation, **TRAINING))
+    assert trained.facts["n_judged"] == 200 and "dead on 200 of the training texts" in trained.line
+    split = pq.read_table(generation.file(SAE_SPLIT))["sae_split"].to_numpy(zero_copy_only=False)
+    among = np.flatnonzero(split == "train")
+    fired = plain_activations(generation)[among[np.arange(200) * len(among) // 200]] > 0
+    assert trained.facts["dead_share"] == pytest.approx((~fired.any(axis=0)).mean())
+    same = trained.facts.keys() - {"n_judged", "dead_share"}
+    assert {name: trained.facts[name] for name in same} == {name: run[1].facts[name] for name in same}
 
 
 def test_the_order_by_feature_needs_few_rows_in_memory_and_keeps_features_whole(tmp_path):
