@@ -25,7 +25,7 @@ import pyarrow.parquet as pq
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from featurelib.families.counting import coactivation_counts, shuffled
+from featurelib.families.counting import shuffled
 from featurelib.families.links import find_links
 from featurelib.families.measures import measure_families
 from featurelib.families.trees import Families, grow_families
@@ -162,7 +162,7 @@ def baseline_lines(fires: Any) -> Iterator[str]:
     """The baseline's families on the activations and on shuffled ones."""
     for name, matrix in (("the baseline's", fires), ("the baseline's, shuffled activations", shuffled(fires, 0))):
         counts = np.diff(matrix.indptr)
-        families = baseline_families(counts, coactivation_counts(matrix).toarray())
+        families = baseline_families(counts, (matrix.T @ matrix).toarray())
         members = set().union(*families) if families else set()
         yield sizes_line(name, [len(family) for family in families], len(counts), len(members))
         shared = sum(map(len, families)) - len(members)

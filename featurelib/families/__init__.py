@@ -24,7 +24,7 @@ family has 6 and not 12 times the block ratio expected by chance. Of the edges f
 H ≥ 0.3 and 95 % H ≥ 0.1 on the other half; with the best parent chosen by p-value, correlation or jaccard instead of H
 it is 62, 59 and 56 %.
 
-    counting   how many texts two features share
+    counting   the matrix by chance; how many texts two features share is counted in storage.coactivation
     links      which edges hold
     trees      edges → families
     measures   how much more the features of a family fire together than with others

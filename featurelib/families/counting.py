@@ -1,21 +1,10 @@
-"""How many texts two features share: C = BᵀB of the incidence matrix B (featurelib.storage.activation_rows)."""
+"""Which features would fire on which texts by chance (featurelib.storage.activation_rows makes the real matrix)."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import numpy as np
-
-FEATURES_AT_A_TIME = 1024
-"""Rows of C that are made at a time: 1,024 × 16,384 features are 200 MB at the most."""
-
-
-def coactivation_counts(fires: Any, first: int = 0, last: int | None = None) -> Any:
-    """Return rows [first, last) of C = BᵀB, CSR int32 [last - first, n_features]: texts on which both features fire.
-
-    The diagonal holds each feature's own number of texts.
-    """
-    return (fires[:, first:last].T @ fires).tocsr()
 
 
 def shuffled(fires: Any, seed: int) -> Any:

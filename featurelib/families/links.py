@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from featurelib.families.counting import FEATURES_AT_A_TIME, coactivation_counts
 from featurelib.schema import DENSE, MIN_BOTH
 from featurelib.stats import benjamini_hochberg, nesting, overlap_chance
+from featurelib.storage.coactivation import Incidence, coactivation_counts, row_ranges
 
 NESTED = 0.3
 """The least nesting of an edge: Mokken's bound for items that form a scale (A Theory and Procedure of Scale Analysis,
@@ -49,9 +49,10 @@ def find_links(fires: Any, *, nested: float = NESTED, advance: Callable[[int], N
     n_texts, n_features = fires.shape
     counts = np.diff(fires.indptr).astype(np.int64)
     blocks = [Links(*(np.empty(0, kind) for kind in (np.int32, np.int32, np.int64, np.float64)))]
-    for first in range(0, n_features, FEATURES_AT_A_TIME):
-        last = min(first + FEATURES_AT_A_TIME, n_features)
-        blocks.append(_candidates(coactivation_counts(fires, first, last), first, counts, n_texts, nested))
+    whole = Incidence.of(fires)
+    for first, last in row_ranges(n_features):
+        rows = coactivation_counts([whole], n_features, first, last)
+        blocks.append(_candidates(rows, first, counts, n_texts, nested))
         if advance is not None:
             advance(last - first)
     links = Links(*(np.concatenate(column) for column in zip(*map(_columns, blocks), strict=True)))
@@ -62,13 +63,14 @@ def _columns(links: Links) -> tuple[np.ndarray, ...]:
     return links.child, links.parent, links.n_both, links.nesting
 
 
-def _candidates(rows: Any, first: int, counts: np.ndarray, n_texts: int, nested: float) -> Links:
+def _candidates(rows: np.ndarray, first: int, counts: np.ndarray, n_texts: int, nested: float) -> Links:
     """The pairs whose child is one of these rows of C and that have support, a parent not dense, and nesting."""
-    pairs = rows.tocoo()
-    child, parent, both = pairs.row.astype(np.int32) + np.int32(first), pairs.col.astype(np.int32), pairs.data
+    child, parent = (places.astype(np.int32) for places in np.nonzero(rows >= MIN_BOTH))
+    both = rows[child, parent].astype(np.int64)
+    child += np.int32(first)
     above = (counts[parent] > counts[child]) | ((counts[parent] == counts[child]) & (parent < child))
-    possible = above & (both >= MIN_BOTH) & (counts[parent] <= DENSE * n_texts)
-    child, parent, both = child[possible], parent[possible], both[possible].astype(np.int64)
+    possible = above & (counts[parent] <= DENSE * n_texts)
+    child, parent, both = child[possible], parent[possible], both[possible]
     links = Links(child, parent, both, nesting(both, counts[child], counts[parent], n_texts))
     strong = np.flatnonzero(links.nesting >= nested)
     return links.take(strong[np.lexsort((parent[strong], child[strong]))])

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from featurelib.families.counting import coactivation_counts
 from featurelib.families.trees import Families
+from featurelib.storage.coactivation import Incidence, coactivation_counts
 
 
 @dataclass(frozen=True)
@@ -50,16 +50,21 @@ def measure_families(fires: Any, families: Families) -> list[FamilyMeasures]:
     touched = (fires.T @ active).astype(np.int64)
     roots = families.roots.tolist()
     return [
-        _measure(number, root, families, coactivation_counts(fires[:, families.members(number)]), touched, counts)
+        _measure(number, root, families, _shared(fires, families.members(number)), touched, counts)
         for number, root in enumerate(roots)
     ]
 
 
+def _shared(fires: Any, members: np.ndarray) -> np.ndarray:
+    """On how many texts two members both fire, int64 [n, n]."""
+    counts = coactivation_counts([Incidence.of(fires[:, members])], len(members), 0, len(members))
+    return counts.astype(np.int64)
+
+
 def _measure(
-    number: int, root: int, families: Families, together: Any, touched: np.ndarray, counts: np.ndarray
+    number: int, root: int, families: Families, inside: np.ndarray, touched: np.ndarray, counts: np.ndarray
 ) -> FamilyMeasures:
     members = families.members(number)
-    inside = together.toarray().astype(np.int64)
     own = counts[members]
     expected = np.outer(own, own)
     in_block, off_block = _blocks(inside, int(touched[members].sum()), len(counts))

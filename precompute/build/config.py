@@ -22,6 +22,7 @@ from featurelib.sae.training.loggers import LOGGERS, check_logger
 from featurelib.sae.training.registry import ARCHITECTURES
 from featurelib.schema import TOP_TEXTS, Refusal
 from featurelib.storage.runs import check_name
+from precompute.build.memory import DEFAULT_MEMORY, memory_bytes
 
 MOST_BRACKETS = 500
 """Brackets in a YAML file: a build needs none, and thousands inside each other take seconds to refuse."""
@@ -113,6 +114,9 @@ class BuildConfig:
     embedding_dtype: str = _option("float32", "how embeddings are stored", choices=("float32", "float16"))
     device: str = _option("auto", "where embedding, training and encoding run", choices=("auto", "cpu", "cuda"))
     batch_size: int | None = _option(None, "texts embedded at a time (default: by device)")
+    memory: str = _option(
+        DEFAULT_MEMORY, f"how much a stage may keep in memory of its rows, such as 2GB (default {DEFAULT_MEMORY})"
+    )
     features: int | None = _option(None, "number of features (default: from the size of the corpus)")
     k: int | None = _option(
         None, "target L0: active features per text (default: from the number of features; with --sae: what it says)"
@@ -168,6 +172,7 @@ class BuildConfig:
             if field_.default is None and getattr(self, name) == "" and name != "prompt":
                 raise Refusal(f"{flag(name)} is empty; give a value, or leave it out.")
         self._check_ranges()
+        memory_bytes(self.memory)
         if self.features and self.k and self.k > self.features:
             raise Refusal(f"--k is {self.k} but there are only {self.features} features; give a smaller --k.")
         self._check_training()
@@ -187,6 +192,11 @@ class BuildConfig:
             raise Refusal(
                 f"--labeller-context is {self.labeller_context}; a question needs {LEAST_CONTEXT} tokens or more."
             )
+
+    @property
+    def memory_bytes(self) -> int:
+        """How many bytes of its rows a stage may keep in memory; Python, libraries and models come on top."""
+        return memory_bytes(self.memory)
 
     @property
     def has_embedder(self) -> bool:

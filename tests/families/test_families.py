@@ -8,12 +8,13 @@ import pytest
 from scipy import sparse, stats
 
 from benchmarks.families import baseline_edges, baseline_families
-from featurelib.families.counting import coactivation_counts, shuffled
+from featurelib.families.counting import shuffled
 from featurelib.families.links import Links, find_links
 from featurelib.families.measures import measure_families
 from featurelib.families.trees import Families, grow_families, largest_family
 from featurelib.schema import DENSE, MIN_BOTH, Refusal
 from featurelib.storage.activation_rows import incidence
+from featurelib.storage.coactivation import Incidence, coactivation_counts
 
 N_TEXTS, N_FEATURES = 2000, 60
 ALWAYS, ROOT, CHILDREN, GRANDCHILD, OTHER_ROOT, OTHER_CHILD = 0, 41, (7, 33, 58), 20, 15, 50
@@ -56,9 +57,11 @@ def test_counts_are_those_of_numpy_whatever_the_parts_and_ranges() -> None:
     parts = [(texts[:cut], features[:cut]), (texts[cut:cut], features[cut:cut]), (texts[cut:], features[cut:])]
     activations = incidence(parts, *fires.shape)
     expected = fires.T.astype(int) @ fires.astype(int)
-    rows = [coactivation_counts(activations, first, min(first + 17, N_FEATURES)).toarray() for first in (0, 17, 34, 51)]
+    whole = [Incidence.of(activations)]
+    rows = [coactivation_counts(whole, N_FEATURES, first, min(first + 17, N_FEATURES)) for first in (0, 17, 34, 51)]
     np.testing.assert_array_equal(np.vstack(rows), expected)
-    np.testing.assert_array_equal(coactivation_counts(activations).toarray(), expected)
+    halves = [Incidence.of(activations[:900]), Incidence.of(activations[900:])]
+    np.testing.assert_array_equal(coactivation_counts(halves, N_FEATURES, 0, N_FEATURES), expected)
     with pytest.raises(Refusal, match="two activations of one feature"):
         incidence([(texts, features), (texts[:1], features[:1])], *fires.shape)
 

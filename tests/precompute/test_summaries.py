@@ -1,4 +1,4 @@
-"""summarise makes what numpy makes, in any number of ranges, to the byte."""
+"""summarise makes what numpy and SQL make, in any number of ranges, to the byte."""
 
 from __future__ import annotations
 
@@ -7,18 +7,51 @@ import shutil
 import sys
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from featurelib import schema, summaries
 from featurelib.storage import files
+from featurelib.storage.activation_rows import Rows, write_rows
+from featurelib.storage.coactivation import count_coactivations
 from featurelib.storage.runs import Generation, Run
+from featurelib.storage.store import open_store
 from featurelib.summaries import SUMMARIES, feature_ranges
+from featurelib.summaries.coactivations import rank_coactivations
 from tests.support import ROOT
 from tests.support.numpy_run import DEAD, N_FEATURES, NumpyRun, make_run, run_summarise
 
+TABLES = (*(summary.table for summary in SUMMARIES), schema.COACTIVATION_ROWS)
 BENCHMARK = ROOT / "benchmarks" / "recompute.py"
+
+# the definition: activations joined with themselves
+COACTIVATIONS_SQL = f"""
+with fired as (
+    select feature_id, count(*) as n
+    from activations_by_feature
+    group by feature_id
+), both_fire as (
+    select x.feature_id, y.feature_id as other_id, count(*) as n_both
+    from activations_by_text y
+    join activations_by_feature x on x.text_id = y.text_id
+    where x.feature_id between $first and $last and x.feature_id <> y.feature_id
+    group by x.feature_id, y.feature_id
+    having count(*) >= {schema.MIN_BOTH}
+), measured as (
+    select b.feature_id, other_id, n_both, n_both / (f.n + o.n - n_both) as jaccard, n_both / f.n as conditional,
+        (n_both * $n_texts)::double / (f.n * o.n)::double as lift
+    from both_fire b
+    join fired f on f.feature_id = b.feature_id
+    join fired o on o.feature_id = other_id
+)
+select feature_id, row_number() over best as rank, other_id, n_both, jaccard, conditional, lift
+from measured
+window best as (partition by feature_id order by lift desc, n_both desc, other_id)
+qualify row_number() over best <= {schema.COACTIVATIONS}
+order by feature_id, rank
+"""
 
 
 def load_recompute():
@@ -43,8 +76,8 @@ def copied(made: NumpyRun, tmp_path: Path) -> Generation:
     """A copy whose summarise stage has not run."""
     run = Run(shutil.copytree(made.run.path, tmp_path / "copy"))
     (run.current().path / "manifest.json").unlink()
-    for summary in SUMMARIES:
-        run.current().file(summary.table).unlink()
+    for table in TABLES:
+        run.current().file(table).unlink()
     for stage in schema.STAGES[schema.STAGES.index("summarise") :]:
         (run.current().path / "done" / f"{stage}.json").unlink()
     run.current().file(schema.LABEL_SPLIT).unlink()
@@ -52,7 +85,7 @@ def copied(made: NumpyRun, tmp_path: Path) -> Generation:
 
 
 def hashes(generation: Generation) -> dict[str, str]:
-    return {summary.table.view: files.sha256_file(generation.file(summary.table)) for summary in SUMMARIES}
+    return {table.view: files.sha256_file(generation.file(table)) for table in TABLES}
 
 
 def test_every_table_agrees_with_numpy_for_every_feature(made: NumpyRun) -> None:
@@ -104,8 +137,8 @@ def test_one_wrong_number_in_a_table_is_found(
 
 
 def test_the_tables_have_the_columns_and_types_of_the_schema(made: NumpyRun) -> None:
-    for summary in SUMMARIES:
-        assert pq.read_schema(made.generation.file(summary.table)).equals(summary.table.schema), summary.table.view
+    for table in TABLES:
+        assert pq.read_schema(made.generation.file(table)).equals(table.schema), table.view
 
 
 def test_dead_features_have_a_row_and_nothing_else(made: NumpyRun) -> None:
@@ -121,6 +154,70 @@ def test_the_bytes_do_not_depend_on_the_ranges(made: NumpyRun, copied: Generatio
     monkeypatch.setattr("precompute.stages.summarise.feature_ranges", lambda n_active: cut(n_active, max_rows=100))
     run_summarise(copied)
     assert hashes(copied) == hashes(made.generation)
+
+
+def by_sql(generation: Generation, path: Path) -> str:
+    """The hash of the coactivations as SQL makes them."""
+    store = open_store(generation)
+    values = {"first": 0, "last": 10**6, "n_texts": store.n_texts}
+    rows = store.ask(COACTIVATIONS_SQL, **values).cast(schema.COACTIVATION_ROWS.schema)
+    store.close()
+    files.write_parquet(path, rows, schema.COACTIVATION_ROWS.schema)
+    return files.sha256_file(path)
+
+
+def test_coactivations_are_those_of_sql_to_the_byte(made: NumpyRun, tiny: Run, tmp_path: Path) -> None:
+    for generation in (made.generation, tiny.current()):
+        rows = pq.read_table(generation.file(schema.COACTIVATION_ROWS))
+        assert rows.num_rows > 50
+        assert by_sql(generation, tmp_path / "sql.parquet") == files.sha256_file(
+            generation.file(schema.COACTIVATION_ROWS)
+        )
+
+
+def ties() -> np.ndarray:
+    """int64 [N, N]: how often features share texts, with many equal lifts and equal numbers beside the fiftieth."""
+    draw = np.random.default_rng(5)
+    counts = draw.integers(3, 8, (70, 70))
+    counts = np.triu(counts) + np.triu(counts, 1).T
+    np.fill_diagonal(counts, draw.choice([20, 40], 70))
+    return counts
+
+
+def test_equal_lifts_are_told_apart_by_n_both_and_then_by_the_id() -> None:
+    counts = ties()
+    n_active = np.diag(counts).astype(np.int64)
+    rows = rank_coactivations(counts.astype(np.int32), 0, n_active, 1000).to_pylist()
+    for f in range(70):
+        pairs = [(-(int(n) * 1000) / (int(n_active[f]) * int(n_active[o])), -int(n), o)
+                 for o, n in enumerate(counts[f]) if n >= 5 and o != f]  # fmt: skip
+        best = [(row["lift"], row["n_both"], row["other_id"]) for row in rows if row["feature_id"] == f]
+        assert best == [(-lift, -both, other) for lift, both, other in sorted(pairs)[: schema.COACTIVATIONS]]
+        assert len(pairs) < schema.COACTIVATIONS or len(best) == schema.COACTIVATIONS
+    assert [row["rank"] for row in rows if row["feature_id"] == 0] == list(range(1, 1 + len(best_of(rows, 0))))
+    assert any(len(best_of(rows, f)) == schema.COACTIVATIONS for f in range(70)), "some are cut at the limit"
+
+
+def best_of(rows: list[dict], feature_id: int) -> list[dict]:
+    return [row for row in rows if row["feature_id"] == feature_id]
+
+
+@pytest.mark.parametrize("n_bytes", [1, 4_000, 60_000, 10**9])
+def test_counts_do_not_depend_on_the_memory_even_where_a_text_goes_on_in_the_next_part(
+    made: NumpyRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, n_bytes: int
+) -> None:
+    monkeypatch.setattr("featurelib.storage.coactivation.TEXTS_AT_ONCE", 50)
+    rows = made.rows
+    parts = []
+    for number, piece in enumerate(np.array_split(np.arange(len(rows)), 7)):  # which divides texts
+        parts.append(tmp_path / f"part-{number}.parquet")
+        columns = [rows[name].to_numpy()[piece] for name in ("text_id", "feature_id", "activation")]
+        write_rows(parts[-1], Rows(columns[0], columns[1].astype(np.int32), columns[2]))
+    fires = (made.activations > 0).astype(int)
+    blocks = list(count_coactivations(parts, N_FEATURES, n_bytes))
+    assert [first for first, _ in blocks] == np.cumsum([0, *(len(block) for _, block in blocks[:-1])]).tolist()
+    np.testing.assert_array_equal(np.vstack([block for _, block in blocks]), fires.T @ fires)
+    assert (len(blocks) > 1) == (n_bytes < 60_000)
 
 
 def test_the_bytes_do_not_depend_on_the_threads(made: NumpyRun, copied: Generation, monkeypatch) -> None:
@@ -153,7 +250,6 @@ def test_a_killed_stage_goes_on_and_ends_in_the_same_bytes(made: NumpyRun, copie
 def test_ranges_hold_every_feature_once_within_the_limits() -> None:
     n_active = [5, 0, 7, 100, 1, 1, 1, 9]
     assert feature_ranges(n_active, max_rows=10) == [(0, 1), (2, 2), (3, 3), (4, 6), (7, 7)]
-    assert feature_ranges(n_active, max_pairs=16) == [(0, 1), (2, 3), (4, 5), (6, 7)]
     assert feature_ranges(n_active) == [(0, 7)]
     assert feature_ranges([]) == []
 

@@ -60,7 +60,7 @@ class NumpyRun:
 class QuietJob:
     """A job as the verb sees it, without a command line."""
 
-    config = BuildConfig(name="small", device="cpu")
+    config = BuildConfig(source="texts.csv", name="numpy", device="cpu")
 
     def __init__(self, generation: Generation) -> None:
         self.generation = generation

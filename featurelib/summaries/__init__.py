@@ -1,4 +1,4 @@
-"""SQL text that turns activations into features, top texts, histograms and coactivations.
+"""SQL text that turns activations into features, top texts and histograms; and the ranking of coactivations.
 
 The views are those of `schema`. A summary `in_ranges` is computed for one range of features at a time ($first to
 $last, both included), so that its memory is bounded by the range. $n_texts is the number of texts of the corpus.
@@ -13,7 +13,8 @@ from featurelib import schema
 from featurelib.schema import Table
 
 ROWS_PER_RANGE = 4_000_000
-PAIRS_PER_RANGE = 8_000_000
+ROW_BYTES = 150
+"""What a row of a range takes of memory at the most, in DuckDB and after it: measured at 120."""
 
 
 @dataclass(frozen=True)
@@ -75,33 +76,6 @@ left join counted c on c.feature_id = g.feature_id and c.bin = b.bin
 order by g.feature_id, b.bin
 """
 
-# n_both·N and n_feature·n_other are whole numbers below 2^53, so the one division rounds equal lifts equally.
-COACTIVATIONS = f"""
-with fired as (
-    select feature_id, count(*) as n
-    from activations_by_feature
-    group by feature_id
-), both_fire as (
-    select x.feature_id, y.feature_id as other_id, count(*) as n_both
-    from activations_by_text y
-    join activations_by_feature x on x.text_id = y.text_id
-    where x.feature_id between $first and $last and x.feature_id <> y.feature_id
-    group by x.feature_id, y.feature_id
-    having count(*) >= {schema.MIN_BOTH}
-), measured as (
-    select b.feature_id, other_id, n_both, n_both / (f.n + o.n - n_both) as jaccard, n_both / f.n as conditional,
-        (n_both * $n_texts)::double / (f.n * o.n)::double as lift
-    from both_fire b
-    join fired f on f.feature_id = b.feature_id
-    join fired o on o.feature_id = other_id
-)
-select feature_id, row_number() over best as rank, other_id, n_both, jaccard, conditional, lift
-from measured
-window best as (partition by feature_id order by lift desc, n_both desc, other_id)
-qualify row_number() over best <= {schema.COACTIVATIONS}
-order by feature_id, rank
-"""
-
 TOKEN_FEATURES = """
 with fired as (
     select feature_id, count(*) as n_tokens, avg(activation::double) as mean_activation
@@ -149,24 +123,20 @@ SUMMARIES: tuple[Summary, ...] = (
     Summary(schema.FEATURES, FEATURES, in_ranges=False),
     Summary(schema.TOP_TEXT_ROWS, TOP_TEXTS),
     Summary(schema.HISTOGRAMS, HISTOGRAMS),
-    Summary(schema.COACTIVATION_ROWS, COACTIVATIONS),
 )
-"""The tables in the order in which they are made."""
+"""The tables that SQL makes, in their order; coactivations are counted, see `summaries.coactivations`."""
 TOKEN_SUMMARIES: tuple[Summary, ...] = (Summary(schema.FEATURE_TOKENS, FEATURE_TOKENS),)
 """What a token run has beside them."""
 
 
-def feature_ranges(
-    n_active: Sequence[int], *, max_rows: int = ROWS_PER_RANGE, max_pairs: int = PAIRS_PER_RANGE
-) -> list[tuple[int, int]]:
-    """Cut features 0, 1, … into ranges (first, last) of at most `max_rows` activations and `max_pairs` feature pairs.
+def feature_ranges(n_active: Sequence[int], *, max_rows: int = ROWS_PER_RANGE) -> list[tuple[int, int]]:
+    """Cut features 0, 1, … into ranges (first, last) of at most `max_rows` activations.
 
-    `n_active` holds the number of texts of every feature. A feature that alone passes a limit is a range of its own.
+    `n_active` holds the number of texts of every feature. A feature that alone passes the limit is a range of its own.
     """
     ranges, first, rows = [], 0, 0
     for feature_id, active in enumerate(n_active):
-        full = rows + active > max_rows or (feature_id + 1 - first) * len(n_active) > max_pairs
-        if full and feature_id > first:
+        if rows + active > max_rows and feature_id > first:
             ranges.append((first, feature_id - 1))
             first, rows = feature_id, 0
         rows += active
