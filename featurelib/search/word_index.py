@@ -18,7 +18,7 @@ from featurelib.search import word_index_file
 from featurelib.search.word_query import MARK_END, MARK_START, WordQuery, read_query
 from featurelib.storage.index.making import make_index
 from featurelib.storage.runs import Generation, Run
-from featurelib.storage.store import Store, open_store
+from featurelib.storage.store import MEMORY_LIMIT, Store, open_store
 from featurelib.storage.time_limits import limited, too_long
 
 SNIPPET_TOKENS = 32
@@ -127,13 +127,18 @@ class WordIndex:
             return {text_id: snippet.replace(DIVIDER, "") for text_id, snippet in snippets}
 
 
-def make_indexes(generation: Generation, say: Callable[[str], None] = lambda what: None) -> None:
+def make_indexes(
+    generation: Generation, say: Callable[[str], None] = lambda what: None, *, memory_limit: str = MEMORY_LIMIT
+) -> None:
     """Make all indexes of a complete generation that are not there; `say` is told what comes next.
 
     Refusal for those that can be written nowhere; the word index takes less room than the other.
     """
     refusals = []
-    for make in (lambda: make_index(generation, say), lambda: _make_words(generation, say)):
+    for make in (
+        lambda: make_index(generation, say, memory_limit=memory_limit),
+        lambda: _make_words(generation, say, memory_limit),
+    ):
         try:
             make()
         except Refusal as refusal:
@@ -142,9 +147,9 @@ def make_indexes(generation: Generation, say: Callable[[str], None] = lambda wha
         raise Refusal(" ".join(refusals))
 
 
-def _make_words(generation: Generation, say: Callable[[str], None]) -> None:
+def _make_words(generation: Generation, say: Callable[[str], None], memory_limit: str) -> None:
     say("words")
-    with contextlib.closing(open_store(generation)) as store:
+    with contextlib.closing(open_store(generation, memory_limit=memory_limit)) as store:
         open_words(store, Run(generation.path.parent).cache_folder)
 
 

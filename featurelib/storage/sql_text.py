@@ -57,6 +57,25 @@ def first_line(error: duckdb.Error) -> str:
     return str(error).splitlines()[0]
 
 
+class TooLittleMemory(Refusal):
+    """A question needs more memory than DuckDB may take."""
+
+
+def no_room(error: duckdb.Error, memory_limit: str) -> Refusal | None:
+    """Return the Refusal of a question without room, in memory or for what was put aside on the disk; else None."""
+    said = str(error)
+    if "No space left" in said or "max_temp_directory_size" in said:
+        return Refusal(
+            f"no space is left on the disk for what does not fit into {memory_limit} of memory "
+            f"({first_line(error)}); free some and try again."
+        )
+    if isinstance(error, duckdb.OutOfMemoryException):
+        return TooLittleMemory(
+            f"a question needs more than {memory_limit} of memory ({first_line(error)}); ask for less, or allow more."
+        )
+    return None
+
+
 def is_of_a_file(error: duckdb.Error) -> bool:
     """Return whether a file caused the error, not the SQL: tried on files with a flipped bit, truncated or missing."""
     if type(error) is duckdb.Error or isinstance(error, duckdb.IOException | duckdb.SerializationException):

@@ -24,7 +24,15 @@ from featurelib.storage.answers import Answers
 from featurelib.storage.index.in_use import IndexInUse
 from featurelib.storage.index.opened import Index
 from featurelib.storage.runs import Generation
-from featurelib.storage.sql_text import check_select, empty_rows, first_line, first_rows, is_of_a_file, text_literal
+from featurelib.storage.sql_text import (
+    check_select,
+    empty_rows,
+    first_line,
+    first_rows,
+    is_of_a_file,
+    no_room,
+    text_literal,
+)
 from featurelib.storage.time_limits import limited, too_long
 
 Fact = TypeVar("Fact")
@@ -54,6 +62,7 @@ class Store:
         """
         self.generation = generation
         self.seconds = seconds
+        self._memory_limit = memory_limit
         self._answers = Answers()
         self._lock = threading.Lock()
         self._settled = False
@@ -111,7 +120,7 @@ class Store:
         try:
             yield from cursor.sql(sql).to_arrow_reader(n_rows)
         except duckdb.Error as broken:
-            raise Refusal(
+            raise no_room(broken, self._memory_limit) or Refusal(
                 f"the files of run '{self._run}' cannot be read ({first_line(broken)}); check them: "
                 f"{installation.command(f'verify {self._run}')}."
             ) from broken
@@ -211,6 +220,9 @@ class Store:
             self._need_tables_of(sql)
             raise
         except duckdb.Error as broken:
+            full = no_room(broken, self._memory_limit)
+            if full is not None:
+                raise full from broken
             if is_of_a_file(broken) or (row_cap is None and self._is_damaged(broken)):
                 raise Refusal(
                     f"a file of run '{self._run}' ({self.generation.name}) is gone or cannot be read "
@@ -227,7 +239,7 @@ class Store:
 
     def _is_damaged(self, broken: duckdb.Error) -> bool:
         """Return whether a file is damaged: a flipped bit may rename a column. Checking the hashes is slow."""
-        if isinstance(broken, duckdb.InterruptException | duckdb.OutOfMemoryException) or not self.generation.complete:
+        if isinstance(broken, duckdb.InterruptException) or not self.generation.complete:
             return False
         return any(wrong is not None for _, wrong in self.generation.verify())
 

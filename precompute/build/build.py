@@ -15,10 +15,11 @@ from featurelib.search.word_index import make_indexes
 from featurelib.storage import files, metadata
 from featurelib.storage.progress import LOCK_FILE
 from featurelib.storage.runs import SHARES, WORK_FOLDER, Done, Generation, Run, find_runs
+from featurelib.storage.sql_text import TooLittleMemory
 from precompute.build.build_progress import report_progress
 from precompute.build.config import BuildConfig
 from precompute.build.estimate import say_estimate
-from precompute.build.job import Job, Say
+from precompute.build.job import Job, Made, Say
 from precompute.build.provenance import describe, write_manifest
 from precompute.build.stage import Stage
 from precompute.build.stage_selection import Span
@@ -52,7 +53,7 @@ def build(config: BuildConfig, data_folder: Path, span: Span, say: Say) -> Gener
             job = Job(generation, config, say, reported)
             _advance(stage, job, expected, span, data_folder, before[stage.name])
         files.remove(generation.path / WORK_FOLDER / FROM)
-        _finish(run, generation, expected, say)
+        _finish(run, generation, expected, config.memory, say)
         return generation
 
 
@@ -245,7 +246,7 @@ def _make(stage: Stage, job: Job, expected: Expected) -> None:
         say_estimate(job)
     job.reported.begin(name)
     started = time.monotonic()
-    made = stage.make(job)
+    made = _within_memory(stage, job)
     seconds = round(time.monotonic() - started, 2)
     generation.mark_done(name, Done(expected.fingerprint, made.facts, made.line, expected.slices))
     files.remove(generation.work(name))
@@ -260,6 +261,22 @@ def _make(stage: Stage, job: Job, expected: Expected) -> None:
     job.say(f"{name}: {made.line} ({seconds:.1f} s)")
 
 
+def _within_memory(stage: Stage, job: Job) -> Made:
+    """Let a stage do its work; Refusal when that takes more memory than it may, or than the machine has."""
+    again = "and the same command goes on where it was."
+    try:
+        return stage.make(job)
+    except TooLittleMemory as refused:
+        raise Refusal(
+            f"the stage {stage.name} needs more than --memory {job.config.memory}; give a larger --memory, {again}"
+        ) from refused
+    except MemoryError as refused:
+        raise Refusal(
+            f"the stage {stage.name} finds no memory left on this machine; end other programs, or give a smaller "
+            f"--memory than {job.config.memory}, {again}"
+        ) from refused
+
+
 def _twin(stage: Stage, expected: dict[str, Expected], data_folder: Path, not_this: Generation) -> Generation | None:
     """A generation of any run in the data folder in which this very stage is done and whole."""
     for run in find_runs(data_folder).values():
@@ -272,7 +289,7 @@ def _twin(stage: Stage, expected: dict[str, Expected], data_folder: Path, not_th
     return None
 
 
-def _finish(run: Run, generation: Generation, expected: dict[str, Expected], say: Say) -> None:
+def _finish(run: Run, generation: Generation, expected: dict[str, Expected], memory: str, say: Say) -> None:
     missing = _stale(generation, expected, Span())
     if missing:
         say(f"run '{run.name}' ({generation.name}) is not complete: {', '.join(missing)} to be built.")
@@ -281,7 +298,7 @@ def _finish(run: Run, generation: Generation, expected: dict[str, Expected], say
     write_manifest(generation)
     run.point_to(generation)
     try:
-        make_indexes(generation, lambda what: say(f"index: {what}"))
+        make_indexes(generation, lambda what: say(f"index: {what}"), memory_limit=memory)
     except Refusal as refusal:  # the run is complete without it
         say(str(refusal))
     with contextlib.suppress(Refusal):  # kept in the run's cache, so that the first reader need not wait for it

@@ -101,8 +101,8 @@ def _make_in_ranges(job: Job, summaries: list[Summary], n_active: list[int], bar
 
 
 def _open(job: Job, threads: int | None = None) -> Store:
-    limit = f"{job.config.memory_bytes}B"
-    return open_store(job.generation, memory_limit=limit, threads=threads, spill=job.generation.work("summarise"))
+    spill = job.generation.work("summarise")
+    return open_store(job.generation, memory_limit=job.config.memory, threads=threads, spill=spill)
 
 
 def _batches(store: Store, summary: Summary, ranges: list[tuple[int, int]], bar: Bar) -> Iterator[pa.RecordBatch]:

@@ -44,7 +44,7 @@ from featurelib.storage.index.token_arrays import TokenSizes, write_tokens
 from featurelib.storage.index.whole import find, write
 from featurelib.storage.own_columns import MetadataColumn, telling_columns
 from featurelib.storage.runs import Generation
-from featurelib.storage.store import Store, open_store
+from featurelib.storage.store import MEMORY_LIMIT, Store, open_store
 
 BATCH = 50_000
 MOST_CODES = 60_000
@@ -53,16 +53,16 @@ MOST_CODES = 60_000
 Say = Callable[[str], None]
 
 
-def make_index(generation: Generation, say: Say = lambda what: None) -> Path:
+def make_index(generation: Generation, say: Say = lambda what: None, *, memory_limit: str = MEMORY_LIMIT) -> Path:
     """Return the folder of a complete generation's index, made now if it is not there.
 
-    `say` is told what comes next. Refusal when it can be written nowhere.
+    `say` is told what comes next. Refusal when it can be written nowhere, or `memory_limit` is too little for DuckDB.
     """
-    return find(generation) or write(generation, lambda folder: _fill(generation, folder, say))
+    return find(generation) or write(generation, lambda folder: _fill(generation, folder, say, memory_limit))
 
 
-def _fill(generation: Generation, folder: Path, say: Say) -> None:
-    store = open_store(generation)
+def _fill(generation: Generation, folder: Path, say: Say, memory_limit: str) -> None:
+    store = open_store(generation, memory_limit=memory_limit)
     try:
         say("rows")
         columns = _rows(store, folder)

@@ -40,6 +40,9 @@ from precompute.build.job import Job, Made
 from precompute.build.stage import Stage
 from precompute.stages.encode.measuring import SPLITS, PartFiles, encode_parts
 
+SHARE_OF_ROW = 375
+"""Bytes of --memory for each row that is sorted at a time, a sixth of which it takes: the rest is for the SAE."""
+
 
 def encode(job: Job) -> Made:
     """Write the tables of the stage; a part of the activations that exists is kept."""
@@ -88,7 +91,13 @@ def _sort(job: Job, by_text: Table, by_feature: Table, n_features: int, split: n
     parts = job.generation.parts(by_text)
     counts = count_by_feature(parts, n_features, split, len(SPLITS))
     with job.progress(int(counts.sum()), "rows sorted") as bar:
-        sort_by_feature(parts, job.generation.file(by_feature), counts.sum(axis=0), bar.advance)
+        sort_by_feature(
+            parts,
+            job.generation.file(by_feature),
+            counts.sum(axis=0),
+            bar.advance,
+            rows_in_memory=job.config.memory_bytes // SHARE_OF_ROW,
+        )
     return counts
 
 

@@ -52,7 +52,8 @@ def make_explanations(job: Job) -> Made:
     if not job.config.labeller:
         job.generation.write_rows(EXPLANATIONS, [])
         return Made("no labeller was asked for", {})
-    store = open_store(job.generation)
+    spill = job.generation.work("explanations")
+    store = open_store(job.generation, memory_limit=job.config.memory, spill=spill)
     model = LanguageModel(job.config.labeller, job.config.labeller_model or "", context=job.config.labeller_context)
     try:
         marker = open_marker(job, store)
