@@ -52,25 +52,54 @@ class CorpusSegments:
         return np.where(self.codes[place] == codes, self.shares[place], 0.0)
 
 
-def common_segment(texts: Sequence[SplitText], corpus: CorpusSegments) -> Segment:
-    """Find the passage whose share among different texts of a feature is furthest above its share of the corpus."""
-    codes, counts = _count(texts)
+@dataclass(frozen=True)
+class StandsOut:
+    """The segments that stand out most among the texts of one feature, all of them equally."""
+
+    n: int
+    """How many different texts were compared."""
+    place: int
+    """The first text that has one of them; −1 when none is in SEGMENT_TEXTS texts."""
+    codes: np.ndarray
+    """Of the segments, ascending, uint64."""
+    counts: np.ndarray
+    """How many of the texts have each, int64."""
+    shares: np.ndarray
+    """The share of the corpus's texts that have each, float64."""
+
+
+def stands_out(segments: Sequence[np.ndarray], corpus: CorpusSegments) -> StandsOut:
+    """Find the segments whose share among different texts of a feature is furthest above their share of the corpus.
+
+    `segments` are those of each text, ascending; codes that are in fewer than SEGMENT_TEXTS of them may be left out.
+    """
+    codes, counts = np.unique(np.concatenate([np.empty(0, np.uint64), *segments]), return_counts=True)
     often = counts >= SEGMENT_TEXTS
-    if not often.any():
-        return Segment(0, len(texts), 0.0, "")
     codes, counts = codes[often], counts[often]
     shares = corpus.share(codes)
-    excess = counts / len(texts) - shares
-    best = codes[excess == excess.max()]
-    for text in texts:
-        places = np.flatnonzero(np.isin(text.segments, best))
-        if len(places):
-            first = places[np.argmin(text.firsts[places])]
-            chosen = int(np.flatnonzero(codes == text.segments[first])[0])
-            return Segment(
-                int(counts[chosen]), len(texts), float(shares[chosen]), _whole_passage(text, places, int(first))
-            )
-    raise AssertionError("a segment that was counted is in no text")
+    if not len(codes):
+        return StandsOut(len(segments), -1, codes, counts, shares)
+    excess = counts / len(segments) - shares
+    best = np.flatnonzero(excess == excess.max())
+    holds = (place for place, own in enumerate(segments) if np.isin(own, codes[best]).any())
+    return StandsOut(len(segments), next(holds), codes[best], counts[best], shares[best])
+
+
+def segment_of(found: StandsOut, text: SplitText | None) -> Segment:
+    """Return the passage that stands out, as it is in the text at `found.place`; None where there is none."""
+    if text is None:
+        return Segment(0, found.n, 0.0, "")
+    places = np.flatnonzero(np.isin(text.segments, found.codes))
+    first = int(places[np.argmin(text.firsts[places])])
+    chosen = int(np.searchsorted(found.codes, text.segments[first]))
+    passed = _whole_passage(text, places, first)
+    return Segment(int(found.counts[chosen]), found.n, float(found.shares[chosen]), passed)
+
+
+def common_segment(texts: Sequence[SplitText], corpus: CorpusSegments) -> Segment:
+    """Find the passage whose share among different texts of a feature is furthest above its share of the corpus."""
+    found = stands_out([text.segments for text in texts], corpus)
+    return segment_of(found, texts[found.place] if found.place >= 0 else None)
 
 
 def _whole_passage(text: SplitText, places: np.ndarray, first: int) -> str:

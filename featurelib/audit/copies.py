@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 import numpy as np
 
-from featurelib.audit.shingles import SplitText, jaccard, visible
+from featurelib.audit.shingles import jaccard, visible
 
 SAME_COSINE = 0.98
 """The cosine of embeddings from which two texts may be near copies."""
@@ -43,25 +43,37 @@ def exact_groups(codes: np.ndarray) -> np.ndarray:
     return first[inverse].astype(np.int64)
 
 
+def close_pairs(embeddings: np.ndarray, exact: np.ndarray) -> np.ndarray:
+    """Return the pairs of texts whose embeddings are close and which are not exact copies: places, int64 [n, 2].
+
+    The smaller place comes first. `embeddings` are float32 [m, d] of length 1 (0 for a text without one), `exact` is
+    each text's group of exact copies.
+    """
+    m = len(embeddings)
+    rows, columns = np.divmod(np.flatnonzero(embeddings @ embeddings.T >= SAME_COSINE), max(m, 1))
+    kept = (rows < columns) & (exact[rows] != exact[columns])
+    return np.stack([rows[kept], columns[kept]], axis=1)
+
+
 def near_pairs(
-    ids: Sequence[int], embeddings: np.ndarray, texts: Sequence[SplitText], exact: np.ndarray
+    ids: np.ndarray, close: np.ndarray, shingles: Mapping[int, np.ndarray], exact: np.ndarray
 ) -> tuple[list[tuple[int, int]], np.ndarray]:
     """Find near copies among some texts, which come in the order of text_id.
 
-    Returns pairs of ids that join them, and the smallest id of each text's group among these texts, int64 [m].
-    `embeddings` are float32 [m, d] of length 1 (0 for a text without one), `exact` is each text's group of exact ones.
+    Returns pairs of ids that join them, and the smallest id of each text's group among these texts, int64 [m]. `close`
+    is what `close_pairs` found of them, `shingles` are those of the texts in it by their ids.
     """
     joined = Groups(exact_groups(exact))
     pairs, compared = [], 0
-    rows, columns = np.nonzero(np.triu(embeddings @ embeddings.T >= SAME_COSINE, 1))
-    for a, b in zip(rows.tolist(), columns.tolist(), strict=True):
+    for a, b in close.tolist():
         if compared >= MOST_PAIRS or joined.root(a) == joined.root(b):
             continue
         compared += 1
-        if jaccard(texts[a].shingles, texts[b].shingles) >= SAME_WORDS:
+        first, second = int(ids[a]), int(ids[b])
+        if jaccard(shingles[first], shingles[second]) >= SAME_WORDS:
             joined.join(a, b)
-            pairs.append((ids[a], ids[b]))
-    return pairs, np.asarray(ids, np.int64)[joined.roots()]
+            pairs.append((first, second))
+    return pairs, ids[joined.roots()]
 
 
 class Groups:

@@ -6,7 +6,7 @@ import re
 import unicodedata
 import zlib
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 
 import numpy as np
 
@@ -57,11 +57,11 @@ def split_text(text: str) -> SplitText:
         else:
             starts.append(token.start())
             ends.append(token.end())
-            codes.append(_code(token.group()))
+            codes.append(word_code(token.group()))
     sentences.append((first, len(codes)))
     array = np.array(codes, np.uint64)
     return SplitText(
-        text, np.array(starts, np.int32), np.array(ends, np.int32), _shingles(array), *_segments(array, sentences)
+        text, np.array(starts, np.int32), np.array(ends, np.int32), shingles(array), *_segments(array, sentences)
     )
 
 
@@ -69,8 +69,13 @@ def visible(text: str) -> str:
     """Return a text in Unicode's compatibility form, without characters that have no width."""
     if text.isascii():
         return text
-    text = unicodedata.normalize("NFKC", text)
-    return "".join(letter for letter in text if unicodedata.category(letter) != "Cf")
+    return _without_width().sub("", unicodedata.normalize("NFKC", text))
+
+
+@cache
+def _without_width() -> re.Pattern[str]:
+    letters = "".join(letter for letter in map(chr, range(0x110000)) if unicodedata.category(letter) == "Cf")
+    return re.compile(f"[{re.escape(letters)}]+")
 
 
 def jaccard(first: np.ndarray, second: np.ndarray) -> float:
@@ -86,28 +91,32 @@ def passage(text: SplitText, first: int, last: int, longest: int) -> str:
 
 
 @lru_cache(maxsize=200_000)
-def _code(word: str) -> int:
+def word_code(word: str) -> int:
+    """Return a 32-bit code of a word; case makes no difference."""
     return zlib.crc32(word.casefold().encode("utf-8", "surrogatepass"))
 
 
-def _runs(codes: np.ndarray, length: int) -> np.ndarray:
-    """Return a code for each run of `length` words, in order, uint64."""
-    n = len(codes) - length + 1
-    joined = np.full(max(n, 0), length, np.uint64)
-    for place in range(length if n > 0 else 0):
-        joined = joined * FACTOR + codes[place : place + n] + np.uint64(1)
+def runs_of(codes: np.ndarray, length: int) -> np.ndarray:
+    """Return a code for each run of `length` words, in order, uint64; along the first axis of `codes`."""
+    n = max(len(codes) - length + 1, 0)
+    joined = np.full((n, *codes.shape[1:]), length, np.uint64)
+    for place in range(length if n else 0):
+        joined *= FACTOR
+        joined += codes[place : place + n]
+        joined += np.uint64(1)
         joined ^= joined >> np.uint64(29)
     return joined
 
 
-def _shingles(codes: np.ndarray) -> np.ndarray:
-    return np.unique(_runs(codes, min(SHORTEST, max(len(codes), 1))))
+def shingles(codes: np.ndarray) -> np.ndarray:
+    """Return the different codes of runs of 3 words, ascending; of all words where there are fewer."""
+    return np.unique(runs_of(codes, min(SHORTEST, max(len(codes), 1))))
 
 
 def _segments(codes: np.ndarray, sentences: list[tuple[int, int]]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    long = _runs(codes, SHINGLE)
+    long = runs_of(codes, SHINGLE)
     short = [(first, last) for first, last in sentences if SHORTEST <= last - first < SHINGLE]
-    codes_of_segments = [long, *(_runs(codes[first:last], last - first) for first, last in short)]
+    codes_of_segments = [long, *(runs_of(codes[first:last], last - first) for first, last in short)]
     firsts = np.array([*range(len(long)), *(first for first, _ in short)], np.int32)
     lengths = np.array([*[SHINGLE] * len(long), *(last - first for first, last in short)], np.int32)
     segments, place = np.unique(np.concatenate(codes_of_segments), return_index=True)

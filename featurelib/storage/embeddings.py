@@ -19,12 +19,12 @@ BUFFER_BYTES = 1_500_000_000
 read once and shuffled as a whole; a larger one is read in groups of parts, drawn at random in each epoch."""
 
 
-def read_embeddings(part: Path) -> np.ndarray:
-    """Return the embeddings in a part file, float32 [n, d]; Refusal names the first text that is not finite."""
+def read_embeddings(part: Path, kind: np.dtype | type = np.float32) -> np.ndarray:
+    """Return the embeddings in a part file, `kind` [n, d]; Refusal names the first text that is not finite."""
     column = pq.read_table(part, columns=["embedding"])["embedding"].combine_chunks()
     if isinstance(column, pa.ChunkedArray):
         column = column.chunk(0)
-    rows: np.ndarray = column.flatten().to_numpy(zero_copy_only=False).astype(np.float32).reshape(len(column), -1)
+    rows: np.ndarray = column.flatten().to_numpy(zero_copy_only=False).astype(kind).reshape(len(column), -1)
     wrong = ~np.isfinite(rows).all(axis=1)
     if wrong.any():
         first = pq.read_table(part, columns=["text_id"])["text_id"][int(wrong.argmax())].as_py()
@@ -52,6 +52,12 @@ def read_embeddings_of(generation: Generation, text_ids: np.ndarray) -> np.ndarr
     if filled != len(text_ids):
         raise Refusal(f"{filled:,} of {len(text_ids):,} texts have an embedding; all are expected: embed them again.")
     return embeddings
+
+
+def stored_kind(part: Path) -> np.dtype:
+    """Return the type of one embedding in a part file: d numbers, such as float16."""
+    kind = pq.read_schema(part).field("embedding").type
+    return np.dtype((kind.value_type.to_pandas_dtype(), (kind.list_size,)))
 
 
 def _dimension(part: Path) -> int:

@@ -1,13 +1,19 @@
 """audit: texts and activations → copies of texts, and what each feature may fire on instead of meaning.
 
-Only `TOP` strongest and `SAMPLED` drawn texts of a feature are cut into words and compared with each other. What was
-found of a range of features lies under work/audit, so that a killed run goes on.
+Only `TOP_TEXTS` strongest and `SAMPLED` drawn texts of a feature are cut into words and compared with each other. What
+was found of a range of features lies under work/audit, so that a killed run goes on.
+
+    traits      what is known of every text
+    counting    what is counted over all activations
+    work_files  embeddings and segments of the texts that are compared
+    comparing   near copies and common passages, by ranges of features
+
+Memory: some 200 bytes a text, 5 kB a feature, and half a gigabyte for Python, a part of the embeddings or of the
+activations, and a range of features. Disk, until the stage is done: the embeddings of the texts that are compared.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,25 +21,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from featurelib.audit import checks
-from featurelib.audit.boilerplate import LONGEST_DETAIL, CorpusSegments, Segment, common_segment
+from featurelib.audit.boilerplate import LONGEST_DETAIL, Segment
 from featurelib.audit.checks import Check
-from featurelib.audit.copies import SAME_COSINE, SAME_WORDS, Copies, all_copies, near_pairs
-from featurelib.schema import AUDIT, BY_FEATURE, COPIES, FEATURES, TOP_TEXTS
-from featurelib.stats import midranks
-from featurelib.storage import files
-from featurelib.storage.activation_rows import read_rows
-from featurelib.storage.runs import Generation
+from featurelib.audit.copies import SAME_COSINE, SAME_WORDS, Copies, all_copies
+from featurelib.schema import AUDIT, COPIES, FEATURES
 from precompute.build.job import Job, Made
 from precompute.build.stage import Stage
-from precompute.stages.audit.text_cache import TextCache
+from precompute.stages.audit.comparing import compare
+from precompute.stages.audit.counting import SAMPLED, Counted, count
 from precompute.stages.audit.traits import Traits, read_traits
-
-SAMPLED = 200
-"""Texts drawn of each feature, in which a common passage is searched."""
-CORPUS_SAMPLE = 2_000
-"""Texts drawn of the corpus, in which the same passages are counted for comparison."""
-TEXTS_PER_RANGE = 200_000
-"""Texts that are compared before their results are saved; a text of several features counts for each."""
 
 
 def audit(job: Job) -> Made:
@@ -41,8 +37,8 @@ def audit(job: Job) -> Made:
     generation = job.generation
     traits = read_traits(job)
     n_features = pq.read_metadata(generation.need(FEATURES)).num_rows
-    counted = _count(job, traits, n_features)
-    pairs, segments = _compare(job, traits, counted)
+    counted = count(job, traits, n_features)
+    pairs, segments = compare(job, traits, counted)
     copies = all_copies(traits.exact, pairs)
     results = _check_features(traits, counted, segments, copies)
     generation.write(COPIES, list(copies))
@@ -58,121 +54,6 @@ STAGE = Stage(
     after=("embed", "summarise"),
     options=("seed",),
 )
-
-
-@dataclass(frozen=True)
-class Counted:
-    """What was counted over all activations: arrays [n_features]."""
-
-    n_active: np.ndarray
-    """int64."""
-    rank_sum: np.ndarray
-    """The sum of the midranks of its texts' lengths, float64."""
-    median: np.ndarray
-    """The median length of its texts, float64; NaN when dead."""
-    n_truncated: np.ndarray
-    """int64."""
-    by_value: np.ndarray
-    """Its texts of each language or script, int64 [n_features, n_names]."""
-    n_different: np.ndarray
-    """How many of its texts are different, int64."""
-    top: list[np.ndarray]
-    """The ids of its TOP_TEXTS strongest texts."""
-    drawn: list[np.ndarray]
-    """The ids of SAMPLED texts drawn from all on which it fires, ascending."""
-
-
-def _count(job: Job, traits: Traits, n_features: int) -> Counted:
-    n_active, n_truncated, n_different = (np.zeros(n_features, np.int64) for _ in range(3))
-    rank_sum, median = np.zeros(n_features), np.full(n_features, np.nan)
-    by_value = np.zeros((n_features, len(traits.names)), np.int64)
-    top = [np.empty(0, np.int64)] * n_features
-    drawn = list(top)
-    ranks = midranks(traits.lengths)
-    with job.progress(n_features, "features counted") as bar:
-        for feature_id, ids in _texts_of_features(job.generation):
-            n_active[feature_id] = len(ids)
-            rank_sum[feature_id] = ranks[ids].sum()
-            median[feature_id] = np.median(traits.lengths[ids])
-            if traits.truncated is not None:
-                n_truncated[feature_id] = np.count_nonzero(traits.truncated[ids])
-            values = traits.values[ids]
-            by_value[feature_id] = np.bincount(values[values >= 0], minlength=len(traits.names))
-            n_different[feature_id] = len(np.unique(traits.exact[ids]))
-            top[feature_id] = ids[:TOP_TEXTS].copy()
-            drawn[feature_id] = _draw(ids, SAMPLED, job.config.seed, feature_id)
-            bar.advance()
-    return Counted(n_active, rank_sum, median, n_truncated, by_value, n_different, top, drawn)
-
-
-def _texts_of_features(generation: Generation) -> Iterator[tuple[int, np.ndarray]]:
-    """Yield each live feature and the ids of its texts, the strongest first."""
-    for part in generation.parts(BY_FEATURE):
-        rows = read_rows(part)
-        feature_ids, starts = np.unique(rows.feature_ids, return_index=True)
-        yield from zip(feature_ids.tolist(), np.split(rows.text_ids, starts[1:]), strict=False)
-
-
-def _draw(ids: np.ndarray, most: int, *seed: int) -> np.ndarray:
-    if len(ids) <= most:
-        return np.sort(ids)
-    return np.sort(np.random.default_rng(seed).choice(ids, most, replace=False))
-
-
-def _compare(job: Job, traits: Traits, counted: Counted) -> tuple[list[tuple[int, int]], list[Segment]]:
-    """Find the near copies among the texts of each feature, and the passage that its texts have in common."""
-    # Products of a few hundred rows: threads that wait for each other took five times as long on a busy machine.
-    from threadpoolctl import threadpool_limits
-
-    folder = job.generation.work("audit")
-    cache = TextCache(job.generation, traits.cut)
-    corpus: CorpusSegments | None = None
-    pairs: list[tuple[int, int]] = []
-    segments: list[Segment] = []
-    with job.progress(len(counted.top), "features compared") as bar, threadpool_limits(1):
-        for number, (first, last) in enumerate(_ranges(counted)):
-            path = folder / f"range-{number:05d}.json"
-            if not path.is_file():
-                corpus = corpus or _corpus_segments(job, traits, cache)
-                files.write_json(path, _compare_range(cache, traits, counted, corpus, range(first, last)))
-            compared = files.read_json(path)
-            pairs += [(first_id, second_id) for first_id, second_id in compared["pairs"]]
-            segments += [Segment(*segment) for segment in compared["segments"]]
-            bar.advance(last - first)
-    return pairs, segments
-
-
-def _ranges(counted: Counted) -> list[tuple[int, int]]:
-    """Ranges of features, first to last without the last, with about TEXTS_PER_RANGE texts to compare in each."""
-    sizes = [len(top) + len(drawn) for top, drawn in zip(counted.top, counted.drawn, strict=True)]
-    number = (np.cumsum(sizes) - 1) // TEXTS_PER_RANGE if sizes else np.empty(0, np.int64)
-    starts = np.flatnonzero(np.diff(number, prepend=-2)).tolist()
-    return list(zip(starts, [*starts[1:], len(sizes)], strict=True))
-
-
-def _corpus_segments(job: Job, traits: Traits, cache: TextCache) -> CorpusSegments:
-    different = np.flatnonzero(traits.exact == np.arange(len(traits.exact)))
-    ids = _draw(different, CORPUS_SAMPLE, job.config.seed)
-    cache.fetch(ids)
-    return CorpusSegments.of([cache.words(text_id) for text_id in ids.tolist()])
-
-
-def _compare_range(
-    cache: TextCache, traits: Traits, counted: Counted, corpus: CorpusSegments, features: range
-) -> dict[str, Any]:
-    ids_of = [np.union1d(counted.top[feature_id], counted.drawn[feature_id]) for feature_id in features]
-    cache.fetch(np.unique(np.concatenate([np.empty(0, np.int64), *ids_of])))
-    pairs: set[tuple[int, int]] = set()
-    segments = []
-    for feature_id, ids in zip(features, ids_of, strict=True):
-        texts = [cache.words(text_id) for text_id in ids.tolist()]
-        near, group = near_pairs(ids.tolist(), cache.embeddings(ids), texts, traits.exact[ids])
-        pairs.update(near)
-        places = np.searchsorted(ids, counted.drawn[feature_id])
-        _, first = np.unique(group[places], return_index=True)
-        segment = common_segment([texts[place] for place in places[np.sort(first)]], corpus)
-        segments.append([segment.k, segment.n, segment.expected, segment.passage])
-    return {"pairs": sorted(pairs), "segments": segments}
 
 
 def _check_features(traits: Traits, counted: Counted, segments: list[Segment], copies: Copies) -> list[Check]:

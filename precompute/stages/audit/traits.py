@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,6 +28,8 @@ class Traits:
     """What lengths count: tokens, or characters where the tokens are not known."""
     truncated: np.ndarray | None
     """Whether the embedder cut it, bool; None where that is not known."""
+    characters: np.ndarray
+    """int64."""
     cut: np.ndarray
     """The character at which the embedder stopped reading, int64; −1 where it read all or that is not known."""
     kind: str
@@ -58,6 +59,7 @@ def read_traits(job: Job) -> Traits:
         about["n_tokens"].to_numpy().astype(np.int64) if tokens_known else characters,
         "tokens" if tokens_known else "characters",
         None if about["truncated"].null_count else about["truncated"].to_numpy().astype(bool),
+        characters,
         about["cut"].fill_null(-1).to_numpy().astype(np.int64),
         "script" if column is None else "language",
         column,
@@ -79,27 +81,39 @@ def _read(job: Job, column: str | None) -> tuple[np.ndarray, np.ndarray, np.ndar
 
 def _read_texts(job: Job, column: str | None) -> dict[str, np.ndarray]:
     path = job.generation.need(TEXTS)
-    codes: list[int] = []
-    characters: list[int] = []
-    spoken: list[str | None] = []
-    with job.progress(pq.read_metadata(path).num_rows, "texts") as bar, pq.ParquetFile(path) as opened:
+    n_texts = pq.read_metadata(path).num_rows
+    codes, characters = np.empty(n_texts, np.uint64), np.empty(n_texts, np.int64)
+    spoken = np.empty(n_texts, np.int32)
+    met: dict[str, int] = {}
+    first = 0
+    with job.progress(n_texts, "texts") as bar, pq.ParquetFile(path) as opened:
         for batch in opened.iter_batches(batch_size=4096, columns=["text", *([column] if column else [])]):
             texts = batch["text"].to_pylist()
-            codes += map(same_text, texts)
-            characters += map(len, texts)
-            spoken += _languages(batch[column]) if column else map(main_script, texts)
+            here = slice(first, first + len(texts))
+            codes[here] = list(map(same_text, texts))
+            characters[here] = list(map(len, texts))
+            names_here = _languages(batch[column]) if column else list(map(main_script, texts))
+            spoken[here] = [-1 if name is None else met.setdefault(name, len(met)) for name in names_here]
             bar.advance(len(texts))
-    counted = Counter(name for name in spoken if name is not None)
-    names = sorted(counted, key=lambda name: (-counted[name], name))[:MOST_VALUES]
-    number = {name: place for place, name in enumerate(names)}
+            first += len(texts)
+    values, names = _commonest(spoken, list(met))
     return {
-        "codes": np.array(codes, np.uint64),
-        "characters": np.array(characters, np.int64),
-        "values": np.array([-1 if name is None else number.get(name, -1) for name in spoken], np.int32),
+        "codes": codes,
+        "characters": characters,
+        "values": values,
         # As numbers: an array of strings would lose zeros at their ends and need pickle.
         "names": np.array([ord(letter) for letter in "\0".join(names)], np.uint32),
         "n_names": np.array(len(names)),
     }
+
+
+def _commonest(spoken: np.ndarray, met: list[str]) -> tuple[np.ndarray, list[str]]:
+    """The number of each text's name among the commonest, int32, and these names; `spoken` numbers them in `met`."""
+    counts = np.bincount(spoken[spoken >= 0], minlength=len(met)).tolist()
+    order = sorted(range(len(met)), key=lambda number: (-counts[number], met[number]))[:MOST_VALUES]
+    places = np.full(len(met) + 1, -1, np.int32)  # the last one is that of no name, -1
+    places[order] = np.arange(len(order), dtype=np.int32)
+    return places[spoken], [met[number] for number in order]
 
 
 def _languages(values: pa.Array) -> list[str | None]:
