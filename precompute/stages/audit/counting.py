@@ -48,6 +48,7 @@ def count(job: Job, traits: Traits, n_features: int) -> Counted:
     top = [np.empty(0, np.int64)] * n_features
     drawn = list(top)
     ranks = midranks(traits.lengths)
+    place = np.empty(len(ranks), np.int32)  # of the last text of each group of copies: a mark for each different text
     with job.progress(n_features, "features counted") as bar:
         for feature_id, ids in _texts_of_features(job.generation):
             n_active[feature_id] = len(ids)
@@ -57,7 +58,9 @@ def count(job: Job, traits: Traits, n_features: int) -> Counted:
                 n_truncated[feature_id] = np.count_nonzero(traits.truncated[ids])
             values = traits.values[ids]
             by_value[feature_id] = np.bincount(values[values >= 0], minlength=len(traits.names))
-            n_different[feature_id] = len(np.unique(traits.exact[ids]))
+            exact = traits.exact[ids]
+            place[exact] = np.arange(len(ids), dtype=np.int32)
+            n_different[feature_id] = np.count_nonzero(place[exact] == np.arange(len(ids), dtype=np.int32))
             top[feature_id] = ids[:TOP_TEXTS].copy()
             drawn[feature_id] = draw(ids, SAMPLED, job.config.seed, feature_id)
             bar.advance()
