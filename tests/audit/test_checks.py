@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -17,17 +19,20 @@ from sklearn.metrics import roc_auc_score
 from featurelib import queries
 from featurelib.audit import checks
 from featurelib.audit.boilerplate import CorpusSegments, Segment, common_segment
-from featurelib.audit.copies import all_copies, exact_groups, near_pairs, same_text
+from featurelib.audit.copies import all_copies, close_pairs, exact_groups, near_pairs, same_text
 from featurelib.audit.scripts import NO_SCRIPT, language_column, main_script
 from featurelib.audit.shingles import jaccard, passage, split_text, visible
 from featurelib.schema import AUDIT, COPIES, TEXTS, Refusal
 from featurelib.storage import files
+from featurelib.storage.embeddings import read_embeddings_of
 from featurelib.storage.runs import Done, Run
 from featurelib.storage.store import Store, open_store
+from featurelib.storage.texts import read_texts
 from precompute.build.config import BuildConfig
 from precompute.build.stage_table import PIPELINE
-from precompute.stages import audit as audit_verb
-from precompute.stages.audit import audit
+from precompute.stages.audit import audit, comparing
+from precompute.stages.audit.counting import count, draw
+from precompute.stages.audit.traits import read_traits
 from tests.support.numpy_run import DEAD, N_FEATURES, QuietJob, make_run
 from tests.support.planted import FILLER, TOPICS
 
@@ -60,10 +65,13 @@ def test_near_copies_need_a_close_embedding_and_common_words() -> None:
     texts = [split_text(text) for text in (base, changed, shuffled, base.upper(), "")]
     close, far = np.array([1.0, 0]), np.array([0, 1.0])
     exact = np.array([4, 7, 9, 4, 12])
-    ids = [4, 7, 9, 11, 12]
-    pairs, group = near_pairs(ids, np.stack([close] * 4 + [close * 0]), texts, exact)
+    ids = np.array([4, 7, 9, 11, 12])
+    shingles = {text_id: text.shingles for text_id, text in zip(ids.tolist(), texts, strict=True)}
+    nearby = close_pairs(np.stack([close] * 4 + [close * 0]), exact)
+    assert nearby.tolist() == [[0, 1], [0, 2], [1, 2], [1, 3], [2, 3]]
+    pairs, group = near_pairs(ids, nearby, shingles, exact)
     assert pairs == [(4, 7)] and group.tolist() == [4, 4, 9, 4, 12]
-    pairs, group = near_pairs(ids, np.stack([close, far, close, close, far]), texts, exact)
+    pairs, group = near_pairs(ids, close_pairs(np.stack([close, far, close, close, far]), exact), shingles, exact)
     assert not pairs and group.tolist() == [4, 7, 9, 4, 12]
     assert jaccard(texts[0].shingles, texts[1].shingles) == pytest.approx(55 / 61)
     assert jaccard(texts[4].shingles, texts[4].shingles) == 1 or not len(texts[4].shingles)
@@ -306,23 +314,73 @@ def test_a_killed_audit_goes_on_and_ends_in_the_same_bytes(world: World, monkeyp
     job.config = BuildConfig(source="x", name="art")
     expected = [files.sha256_file(generation.file(table)) for table in (AUDIT, COPIES)]
     files.remove(generation.work("audit"))
-    monkeypatch.setattr(audit_verb, "TEXTS_PER_RANGE", 500)
+    monkeypatch.setattr(comparing, "RANGE_BYTES", 20_000)
+    monkeypatch.setattr(comparing, "RANGE_CHARACTERS", 2_000)
     compared: list[range] = []
-    whole = audit_verb._compare_range
+    whole = comparing._Comparison.compare_range
 
-    def stop_at_third(*args):
-        compared.append(args[-1])
+    def stop_at_third(self, features):
+        compared.append(features)
         if len(compared) == 3:
             raise KeyboardInterrupt
-        return whole(*args)
+        return whole(self, features)
 
-    monkeypatch.setattr(audit_verb, "_compare_range", stop_at_third)
+    monkeypatch.setattr(comparing._Comparison, "compare_range", stop_at_third)
     with pytest.raises(KeyboardInterrupt):
         audit(job)
+    written = {path: path.stat().st_mtime_ns for path in generation.work("audit").iterdir()}
+    assert {path.suffix for path in written} == {".npz", ".npy", ".codes", ".rows"}
     audit(job)
     assert [files.sha256_file(generation.file(table)) for table in (AUDIT, COPIES)] == expected
     assert len(compared) > 5 and compared.count(compared[0]) == 1 and compared[2] == compared[3]
+    assert all(path.stat().st_mtime_ns == written[path] for path in written)
     files.remove(generation.work("audit"))
+
+
+def test_copies_and_passages_are_those_of_every_pair_and_every_text(world: World) -> None:
+    """Compared by the definition: all pairs of a feature's texts, all passages of its different texts, one by one."""
+    generation = world.run.current()
+    job = QuietJob(generation)
+    job.config = BuildConfig(source="x", name="art")
+    traits = read_traits(job)
+    counted = count(job, traits, 40)
+    pairs, segments = comparing.compare(job, traits, counted)
+    files.remove(generation.work("audit"))
+    everything = np.arange(len(traits.exact))
+    texts = read_texts(generation, everything)
+    words = [split_text(visible(t if cut < 0 else t[:cut])) for t, cut in zip(texts, traits.cut.tolist(), strict=True)]
+    embeddings = read_embeddings_of(generation, everything).astype(np.float64)
+    embeddings /= np.linalg.norm(embeddings, axis=1, keepdims=True)
+    corpus = Counter(
+        code for place in draw(np.unique(traits.exact), comparing.CORPUS_SAMPLE, job.config.seed)
+        for code in words[place].segments.tolist()
+    )  # fmt: skip
+    n_corpus = min(len(np.unique(traits.exact)), comparing.CORPUS_SAMPLE)
+    expected_pairs = set()
+    for feature_id in range(40):
+        ids = np.union1d(counted.top[feature_id], counted.drawn[feature_id]).tolist()
+        group = {text_id: min(i for i in ids if traits.exact[i] == traits.exact[text_id]) for text_id in ids}
+        for first, second in combinations(ids, 2):
+            close = embeddings[first] @ embeddings[second] >= 0.98 and group[first] != group[second]
+            if close and jaccard(words[first].shingles, words[second].shingles) >= 0.7:
+                expected_pairs.add((first, second))
+                low, high = sorted((group[first], group[second]))
+                group = {text_id: low if own == high else own for text_id, own in group.items()}
+        drawn = counted.drawn[feature_id].tolist()
+        different = [i for place, i in enumerate(drawn) if group[i] not in {group[other] for other in drawn[:place]}]
+        counts = Counter(code for text_id in different for code in words[text_id].segments.tolist())
+        excess = {c: n / len(different) - corpus[c] / n_corpus for c, n in counts.items() if n >= 3}
+        found = segments[feature_id]
+        assert found.n == len(different)
+        if not excess:
+            assert found == Segment(0, len(different), 0.0, "")
+            continue
+        best = [code for code, much in excess.items() if much == max(excess.values())]
+        assert (found.k, found.expected) in {(counts[code], corpus[code] / n_corpus) for code in best}
+        first_text = next(i for i in different if set(best) & set(words[i].segments.tolist()))
+        assert found.passage and found.passage in " ".join(words[first_text].text.split())
+    assert set(pairs) == expected_pairs and len(expected_pairs) > 20
+    assert sum(segment.k > 0 for segment in segments) > 3
 
 
 def test_hostile_texts_columns_and_unknown_tokens_are_audited(tmp_path: Path) -> None:
