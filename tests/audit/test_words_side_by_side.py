@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 from featurelib.audit.seen_often import SeenOften
 from featurelib.audit.shingles import split_text, visible
 from featurelib.audit.word_codes import CHARACTERS, in_portions, read_words, segments_of, shingles_of
+from featurelib.schema import TEXTS
+from featurelib.storage import files
+from featurelib.storage import texts as stored_texts
 from featurelib.storage.index.arrays import offsets_of
 from featurelib.storage.texts import read_texts, stream_texts
 from precompute.stages.audit import comparing, work_files
-from precompute.stages.audit.work_files import WorkFile
-from tests.support.numpy_run import make_run
+from precompute.stages.audit.work_files import Shown, WorkFile, write_segments
+from tests.support.numpy_run import QuietJob, make_run
 
 ODD = [
     *("", "...", "\u200b", "_", "a", "a b", "a b.", "銀", "e\u0301 cafe\u0301 one two three four", "a\nb\n\nc d e\n"),
@@ -105,9 +110,35 @@ def test_values_come_back_from_a_work_file(tmp_path: Path, monkeypatch: pytest.M
     assert np.array_equal(stored.read(some)[0], rows[3:20]) and stored.n_bytes.max() == 14
 
 
-def test_texts_are_streamed_by_their_ids(tmp_path: Path) -> None:
+def test_texts_are_streamed_by_their_ids(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     truth = make_run(tmp_path / "streamed", upto="summarise")
     texts = truth.texts["text"].tolist()
-    for ids in (np.arange(len(texts)), np.array([0, 7, 8, len(texts) - 1]), np.empty(0, np.int64)):
+    rows = pq.read_table(truth.generation.file(TEXTS))
+    pq.write_table(rows, truth.generation.file(TEXTS), row_group_size=70)
+    monkeypatch.setattr(stored_texts, "BATCH", 30)
+    for ids in (np.arange(len(texts)), np.array([0, 7, 8, 40, 69, 70, len(texts) - 1]), np.empty(0, np.int64)):
         assert read_texts(truth.generation, ids) == [texts[text_id] for text_id in ids]
         assert [text for some in stream_texts(truth.generation, ids) for text in some] == [texts[i] for i in ids]
+
+
+def test_segments_of_a_text_are_kept_once_and_none_that_may_be_common_is_lost(tmp_path: Path) -> None:
+    generation = make_run(tmp_path / "segments", upto="summarise").generation
+    rows = pq.read_table(generation.file(TEXTS))
+    phrase = "one two three four five six seven eight nine. "
+    texts = [f"{text}. {phrase * (place % 4)}" for place, text in enumerate(rows["text"].to_pylist())]
+    files.write_parquet(
+        generation.file(TEXTS), rows.set_column(rows.column_names.index("text"), "text", [texts]), rows.schema
+    )
+    cut = np.full(len(texts), -1)
+    cut[::5] = 60
+    needed = np.arange(len(texts)) % 3 > 0
+    stored = write_segments(QuietJob(generation), Shown(generation, cut), needed)
+    own = [split_text(text if at < 0 else text[:at]).segments for text, at in zip(texts, cut.tolist(), strict=True)]
+    counts = Counter(code for place in np.flatnonzero(needed) for code in own[place].tolist())
+    values, offsets = stored.read(np.arange(len(texts)))
+    kept = np.split(values, offsets[1:-1])
+    assert all(len(codes) == 0 for codes, wanted in zip(kept, needed, strict=True) if not wanted)
+    for place in np.flatnonzero(needed).tolist():
+        assert (np.diff(kept[place].astype(object)) > 0).all() and np.isin(kept[place], own[place]).all()
+        assert {code for code in own[place].tolist() if counts[code] >= 3} <= set(kept[place].tolist())
+    assert 0 < len(values) < sum(map(len, own)) / 2
