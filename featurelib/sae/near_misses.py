@@ -126,10 +126,10 @@ class NearMisses:
 def _sort_keys(misses: Misses) -> np.ndarray:
     """Return numbers that ascend with feature_id, then with falling margin, int64 [misses].
 
-    Sorting by one whole number takes a third of sorting by two columns. The bits of a float, read as a whole number,
-    are in the order of floats above 0, and in the opposite one below; adding 0 makes −0 the 0 that it equals.
+    Sorting by one whole number takes a quarter of sorting by three columns. The bits of a float without its sign, read
+    as a whole number, are in the order of what they stand for.
     """
-    bits = (misses.margins + np.float32(0)).view(np.int32).astype(np.int64)
+    bits = misses.margins.view(np.int32).astype(np.int64)
     rising = np.where(bits < 0, -(bits & 0x7FFFFFFF), bits)
     return (misses.feature_ids.astype(np.int64) << 32) - rising
 

@@ -39,8 +39,8 @@ from featurelib.storage.activation_rows import (
 from featurelib.storage.runs import Generation
 from precompute.build.config import BuildConfig
 from precompute.build.job import Job
-from precompute.stages.encode import encode
-from precompute.stages.encode.measuring import Encoder
+from precompute.stages.encode import encode, measuring
+from precompute.stages.encode.measuring import Encoder, Means, PartRows
 from precompute.stages.train import held_out, identity, train
 from precompute.stages.train.held_out import draw_held_out, draw_judged
 
@@ -292,6 +292,19 @@ def test_neighbours_opposites_and_gates_are_written_for_every_feature(run):
     assert len(opposites) == 320 and (opposites.groupby("feature_id").cosine.diff().dropna() >= 0).all()
     gates = pq.read_table(run[0].file(THRESHOLDS))["gate"].to_numpy()
     np.testing.assert_array_equal(gates, load_sae(run[0].sae_folder).thresholds().numpy())
+
+
+def test_how_many_texts_are_measured_at_a_time_changes_nothing(run, monkeypatch):
+    generation, sae = run[0], load_sae(run[0].sae_folder)
+    x = embeddings(generation)
+    split = np.random.default_rng(0).integers(0, 2, N).astype(np.int8)
+    part = PartRows(np.arange(N), None, x)
+    encoder = Encoder(replace(sae, norm="layer_norm"), split, Means.find(sae, [part], split), "max")
+    tables = []
+    for rows in (7, 2 * N):
+        monkeypatch.setattr(measuring, "ROWS", rows)
+        tables.append(encoder.measure(part).measured)
+    assert tables[0].equals(tables[1]) and len(tables[0]) == N
 
 
 def test_a_killed_encode_goes_on_to_the_same_bytes(run, tmp_path, monkeypatch):

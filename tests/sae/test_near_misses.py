@@ -100,7 +100,7 @@ def brute(sae: SAE, rows: np.ndarray, per_feature: int = PER_FEATURE) -> pd.Data
     return pd.DataFrame(listed, columns=NEAR_MISSES.schema.names)
 
 
-@pytest.mark.parametrize("step", [90, N])
+@pytest.mark.parametrize("step", [15, 90, N])
 @pytest.mark.parametrize("name", GATES)
 def test_the_nearest_misses_are_those_of_brute_force(name: str, step: int, rows: np.ndarray) -> None:
     sae = sae_with(GATES[name])
@@ -113,6 +113,19 @@ def test_the_nearest_misses_are_those_of_brute_force(name: str, step: int, rows:
     for column, wanted in zip(columns, NEAR_MISSES.schema.names, strict=True):
         np.testing.assert_array_equal(column, expected[wanted].to_numpy(), wanted)
     assert (misses.margins <= 0).all() and (nearest.n_fires == (sae.encode(rows) > 0).sum(0).numpy()).all()
+
+
+@pytest.mark.parametrize("name", GATES)
+def test_features_that_tie_are_told_by_what_fires(name: str, rows: np.ndarray) -> None:
+    """Each encoder stands twice, so that of two equal pre-activations only one may be among the largest."""
+    weights = torch.randn(D, F // 2, generator=torch.Generator().manual_seed(1)).repeat(1, 2)
+    sae = SAE(weights, torch.full((F,), -0.2), weights.T.clone(), torch.zeros(D), GATES[name])
+    nearest = NearMisses(F)
+    nearest.add(sae, rows, 0)
+    expected = brute(sae, rows)
+    np.testing.assert_array_equal(nearest.misses.feature_ids, expected["feature_id"])
+    np.testing.assert_array_equal(nearest.misses.text_ids, expected["text_id"])
+    np.testing.assert_array_equal(nearest.n_fires, (sae.encode(rows) > 0).sum(0))
 
 
 def test_a_feature_that_always_fires_has_none_and_one_that_never_does_has_some(rows: np.ndarray) -> None:
