@@ -7,13 +7,15 @@ Planted are: one text copied again and again (1 % of the texts) and texts copied
 order (5 %), texts in another script (5 %). Printed is, for each, how many features are about it (60 % or more of their
 texts have it) and how many of those its check flags; and the flags on features that have nothing to do with any of
 them (20 % of their texts or fewer): false alarms. `--words` cuts the clean texts to their first words, so that the
-embedder reads them whole.
+embedder reads them whole. The last lines are CPU seconds and peak memory: of all stages that ran here, so that a large
+run is measured with benchmarks/stages.py.
 """
 
 from __future__ import annotations
 
 import argparse
 import random
+import resource
 import sys
 import tempfile
 import time
@@ -52,6 +54,8 @@ FOUND_BY = {
     "other script": ("script",),
 }
 MOSTLY, HARDLY, LEAST = 0.6, 0.2, 5
+KILOBYTE = 1024
+"""ru_maxrss is in kilobytes on Linux."""
 
 
 @dataclass(frozen=True)
@@ -110,7 +114,7 @@ def _foreign_words(draw: random.Random) -> list[str]:
 
 
 def build(planted: Planted, folder: Path, embedder: str, features: int, k: int) -> tuple[Generation, dict[str, float]]:
-    """Run the stages that the audit needs; return the generation and the seconds of each stage."""
+    """Run the stages that the audit needs; return the generation and the CPU seconds of each stage."""
     source = folder / "planted.parquet"
     pq.write_table(pa.table({"text": planted.texts}), source)
     config = BuildConfig(source=str(source), name="planted", embedder=embedder, features=features, k=k)
@@ -122,11 +126,11 @@ def build(planted: Planted, folder: Path, embedder: str, features: int, k: int) 
     seconds = {}
     for stage in PIPELINE:
         if stage.name in STAGES:
-            started = time.perf_counter()
+            started = time.process_time()
             made = stage.make(Quiet(generation, config, print))
-            seconds[stage.name] = time.perf_counter() - started
+            seconds[stage.name] = time.process_time() - started
             generation.mark_done(stage.name, Done("", made.facts, made.line, {}))
-            print(f"{stage.name}: {made.line} ({seconds[stage.name]:.1f} s)", flush=True)
+            print(f"{stage.name}: {made.line} ({seconds[stage.name]:.1f} CPU s)", flush=True)
     return generation, seconds
 
 
@@ -157,7 +161,8 @@ def report(generation: Generation, kinds: np.ndarray, seconds: dict[str, float],
         print(f"  feature {row.feature_id} {row.check}: {measured}; {row.detail}")
     _report_copies(generation, kinds)
     cost = ", ".join(f"{name} {1000 * seconds[name] / features:.2f}" for name in ("near_misses", "audit"))
-    print(f"seconds per 1,000 features on {len(kinds):,} texts: {cost}")
+    print(f"CPU seconds per 1,000 features on {len(kinds):,} texts: {cost}")
+    print(f"peak memory of all stages: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * KILOBYTE / 1e6:,.0f} MB")
 
 
 def _report_copies(generation: Generation, kinds: np.ndarray) -> None:

@@ -30,7 +30,7 @@ from featurelib.storage.store import Store, open_store
 from featurelib.storage.texts import read_texts
 from precompute.build.config import BuildConfig
 from precompute.build.stage_table import PIPELINE
-from precompute.stages.audit import audit, comparing
+from precompute.stages.audit import audit, text_comparison
 from precompute.stages.audit.counting import count, draw
 from precompute.stages.audit.traits import read_traits
 from tests.support.numpy_run import DEAD, N_FEATURES, QuietJob, make_run
@@ -314,10 +314,10 @@ def test_a_killed_audit_goes_on_and_ends_in_the_same_bytes(world: World, monkeyp
     job.config = BuildConfig(source="x", name="art")
     expected = [files.sha256_file(generation.file(table)) for table in (AUDIT, COPIES)]
     files.remove(generation.work("audit"))
-    monkeypatch.setattr(comparing, "RANGE_BYTES", 20_000)
-    monkeypatch.setattr(comparing, "RANGE_CHARACTERS", 2_000)
+    monkeypatch.setattr(text_comparison, "RANGE_BYTES", 20_000)
+    monkeypatch.setattr(text_comparison, "RANGE_CHARACTERS", 2_000)
     compared: list[range] = []
-    whole = comparing._Comparison.compare_range
+    whole = text_comparison._Comparison.compare_range
 
     def stop_at_third(self, features):
         compared.append(features)
@@ -325,7 +325,7 @@ def test_a_killed_audit_goes_on_and_ends_in_the_same_bytes(world: World, monkeyp
             raise KeyboardInterrupt
         return whole(self, features)
 
-    monkeypatch.setattr(comparing._Comparison, "compare_range", stop_at_third)
+    monkeypatch.setattr(text_comparison._Comparison, "compare_range", stop_at_third)
     with pytest.raises(KeyboardInterrupt):
         audit(job)
     written = {path: path.stat().st_mtime_ns for path in generation.work("audit").iterdir()}
@@ -344,7 +344,7 @@ def test_copies_and_passages_are_those_of_every_pair_and_every_text(world: World
     job.config = BuildConfig(source="x", name="art")
     traits = read_traits(job)
     counted = count(job, traits, 40)
-    pairs, segments = comparing.compare(job, traits, counted)
+    pairs, segments = text_comparison.compare(job, traits, counted)
     files.remove(generation.work("audit"))
     everything = np.arange(len(traits.exact))
     texts = read_texts(generation, everything)
@@ -352,10 +352,10 @@ def test_copies_and_passages_are_those_of_every_pair_and_every_text(world: World
     embeddings = read_embeddings_of(generation, everything).astype(np.float64)
     embeddings /= np.linalg.norm(embeddings, axis=1, keepdims=True)
     corpus = Counter(
-        code for place in draw(np.unique(traits.exact), comparing.CORPUS_SAMPLE, job.config.seed)
+        code for place in draw(np.unique(traits.exact), text_comparison.CORPUS_SAMPLE, job.config.seed)
         for code in words[place].segments.tolist()
     )  # fmt: skip
-    n_corpus = min(len(np.unique(traits.exact)), comparing.CORPUS_SAMPLE)
+    n_corpus = min(len(np.unique(traits.exact)), text_comparison.CORPUS_SAMPLE)
     expected_pairs = set()
     for feature_id in range(40):
         ids = np.union1d(counted.top[feature_id], counted.drawn[feature_id]).tolist()

@@ -18,7 +18,7 @@ from featurelib.storage import files
 from featurelib.storage import texts as stored_texts
 from featurelib.storage.index.arrays import offsets_of
 from featurelib.storage.texts import read_texts, stream_texts
-from precompute.stages.audit import comparing, work_files
+from precompute.stages.audit import text_comparison, work_files
 from precompute.stages.audit.work_files import Shown, WorkFile, write_segments
 from tests.support.numpy_run import QuietJob, make_run
 
@@ -78,15 +78,15 @@ def test_a_range_holds_no_more_than_it_may_and_every_feature_is_in_one() -> None
     draw = np.random.default_rng(1)
     sizes = draw.integers(1, 50, 400)
     ids_of = [np.unique(draw.integers(0, 400, draw.integers(0, 60))) for _ in range(200)]
-    ranges = list(comparing._ranges(ids_of, sizes, 3_000))
+    ranges = list(text_comparison._ranges(ids_of, sizes, 3_000))
     assert [place for some in ranges for place in some] == list(range(200)) and len(ranges) > 5
     for some, after in zip(ranges, [*ranges[1:], None], strict=True):
         own = np.unique(np.concatenate(ids_of[some.start : some.stop]))
         assert sizes[own].sum() <= 3_000
         if after is not None:
             assert sizes[np.union1d(own, ids_of[after.start])].sum() > 3_000
-    assert [*map(len, comparing._ranges(ids_of[:3], sizes, 0))] == [1, 1, 1]
-    assert list(comparing._ranges([], sizes, 10)) == []
+    assert [*map(len, text_comparison._ranges(ids_of[:3], sizes, 0))] == [1, 1, 1]
+    assert list(text_comparison._ranges([], sizes, 10)) == []
 
 
 @pytest.mark.parametrize("read_bytes", [1, 100, 10**7])

@@ -3,10 +3,10 @@
 Only `TOP_TEXTS` strongest and `SAMPLED` drawn texts of a feature are cut into words and compared with each other. What
 was found of a range of features lies under work/audit, so that a killed run goes on.
 
-    traits      what is known of every text
-    counting    what is counted over all activations
-    work_files  embeddings and segments of the texts that are compared
-    comparing   near copies and common passages, by ranges of features
+    traits           what is known of every text
+    counting         what is counted over all activations
+    work_files       embeddings and segments of the texts that are compared
+    text_comparison  near copies and common passages, by ranges of features
 
 Memory: some 200 bytes a text, 5 kB a feature, and half a gigabyte for Python, a part of the embeddings or of the
 activations, and a range of features. Disk, until the stage is done: the embeddings of the texts that are compared.
@@ -27,8 +27,8 @@ from featurelib.audit.copies import SAME_COSINE, SAME_WORDS, Copies, all_copies
 from featurelib.schema import AUDIT, COPIES, FEATURES
 from precompute.build.job import Job, Made
 from precompute.build.stage import Stage
-from precompute.stages.audit.comparing import compare
 from precompute.stages.audit.counting import SAMPLED, Counted, count
+from precompute.stages.audit.text_comparison import compare
 from precompute.stages.audit.traits import Traits, read_traits
 
 
