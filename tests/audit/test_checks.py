@@ -31,7 +31,7 @@ from featurelib.storage.texts import read_texts
 from precompute.build.config import BuildConfig
 from precompute.build.stage_table import PIPELINE
 from precompute.stages.audit import audit, text_comparison
-from precompute.stages.audit.counting import count, draw
+from precompute.stages.audit.feature_counts import count, draw
 from precompute.stages.audit.traits import read_traits
 from tests.support.numpy_run import DEAD, N_FEATURES, QuietJob, make_run
 from tests.support.planted import FILLER, TOPICS

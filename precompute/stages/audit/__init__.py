@@ -4,7 +4,7 @@ Only `TOP_TEXTS` strongest and `SAMPLED` drawn texts of a feature are cut into w
 was found of a range of features lies under work/audit, so that a killed run goes on.
 
     traits           what is known of every text
-    counting         what is counted over all activations
+    feature_counts   what is counted over all activations
     work_files       embeddings and segments of the texts that are compared
     text_comparison  near copies and common passages, by ranges of features
 
@@ -27,7 +27,7 @@ from featurelib.audit.copies import SAME_COSINE, SAME_WORDS, Copies, all_copies
 from featurelib.schema import AUDIT, COPIES, FEATURES
 from precompute.build.job import Job, Made
 from precompute.build.stage import Stage
-from precompute.stages.audit.counting import SAMPLED, Counted, count
+from precompute.stages.audit.feature_counts import SAMPLED, Counted, count
 from precompute.stages.audit.text_comparison import compare
 from precompute.stages.audit.traits import Traits, read_traits
 

@@ -19,7 +19,7 @@ from featurelib.audit.word_codes import in_portions, read_words, shingles_of
 from featurelib.storage import files
 from featurelib.storage.index.arrays import offsets_of
 from precompute.build.job import Job
-from precompute.stages.audit.counting import Counted, draw
+from precompute.stages.audit.feature_counts import Counted, draw
 from precompute.stages.audit.traits import Traits
 from precompute.stages.audit.work_files import Shown, write_embeddings, write_segments
 
