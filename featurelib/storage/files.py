@@ -11,6 +11,7 @@ import io
 import json
 import os
 import shutil
+import uuid
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,17 @@ from featurelib.schema import Refusal
 
 ASIDE = ".aside"
 """The suffix of a file that is still being written; nobody reads such a file."""
+_mark = ""
+"""What tells the files that this process is still writing from those of others; empty where it is the only one."""
+
+
+def write_apart() -> None:
+    """Let this process write its .aside files under names of its own, because others may write the same files.
+
+    That happens when a worker counts as dead but is not. Such files stay behind if the process is killed.
+    """
+    global _mark
+    _mark = f".{uuid.uuid4().hex[:8]}"
 
 
 def sync_folder(folder: Path) -> None:
@@ -42,7 +54,7 @@ def write_aside(path: Path, write: Callable[[Path], object]) -> None:
     A crash at any moment leaves either the old file, or the new one, or an .aside file that the next write replaces.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(path.name + ASIDE)
+    aside = path.with_name(path.name + _mark + ASIDE)
     try:
         write(aside)
         with aside.open("rb+") as opened:

@@ -24,6 +24,7 @@ from precompute.build.provenance import describe, write_manifest
 from precompute.build.stage import Stage
 from precompute.build.stage_selection import Span
 from precompute.build.stage_table import PIPELINE, Expected, difference, expect, readers_of, stage_of
+from precompute.engines import Engine, open_engine
 
 KEPT_GENERATIONS = 2
 LOCK_SECONDS = 1.0
@@ -40,6 +41,12 @@ def build(config: BuildConfig, data_folder: Path, span: Span, say: Say) -> Gener
     Stages whose fingerprint stands are skipped, stages of another run or generation with the same fingerprint are
     linked, the rest is made. Raises Refusal when another process builds the same run or an input cannot be used.
     """
+    with open_engine(config.engine, config.address, config.device, say) as engine:
+        # the workers of a cluster have other current folders
+        return _build(config, data_folder if config.engine == "local" else data_folder.resolve(), span, say, engine)
+
+
+def _build(config: BuildConfig, data_folder: Path, span: Span, say: Say, engine: Engine) -> Generation:
     run = Run(data_folder / config.name)
     expected = expect(config)
     with alone(run), report_progress(run.path, list(filter(span.allows, STAGES))) as reported:
@@ -50,7 +57,7 @@ def build(config: BuildConfig, data_folder: Path, span: Span, say: Say) -> Gener
         before = {stage.name: _done_before(generation, stage.name) for stage in PIPELINE}
         _forget(generation, expected, span)
         for stage in PIPELINE:
-            job = Job(generation, config, say, reported)
+            job = Job(generation, config, say, reported, engine)
             _advance(stage, job, expected, span, data_folder, before[stage.name])
         files.remove(generation.path / WORK_FOLDER / FROM)
         _finish(run, generation, expected, config.memory, say)
@@ -295,6 +302,8 @@ def _finish(run: Run, generation: Generation, expected: dict[str, Expected], mem
         say(f"run '{run.name}' ({generation.name}) is not complete: {', '.join(missing)} to be built.")
         return
     files.remove(generation.path / WORK_FOLDER)
+    for left in generation.path.rglob(f"*{files.ASIDE}"):
+        files.remove(left)
     write_manifest(generation)
     run.point_to(generation)
     try:

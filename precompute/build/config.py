@@ -23,6 +23,7 @@ from featurelib.sae.training.registry import ARCHITECTURES
 from featurelib.schema import TOP_TEXTS, Refusal
 from featurelib.storage.runs import check_name
 from precompute.build.memory import DEFAULT_MEMORY, memory_bytes
+from precompute.engines import ENGINES
 
 MOST_BRACKETS = 500
 """Brackets in a YAML file: a build needs none, and thousands inside each other take seconds to refuse."""
@@ -47,6 +48,8 @@ HIDDEN_STATE_OPTIONS = (
     "keep_embeddings",
 )
 """What has no meaning without --layer."""
+ADDRESS = re.compile(r"([\w.-]{1,253}|\[[0-9a-fA-F:.]{2,45}\]):[0-9]{1,5}", re.ASCII)
+"""HOST:PORT."""
 POOL = re.compile(r"max|mean|sum|last|top[1-9][0-9]{0,4}", re.ASCII)
 
 
@@ -117,6 +120,12 @@ class BuildConfig:
     memory: str = _option(
         DEFAULT_MEMORY, f"how much a stage may keep in memory of its rows, such as 2GB (default {DEFAULT_MEMORY})"
     )
+    engine: str = _option(
+        "local", "who embeds and encodes: this process (local), or the machines of a Ray cluster", choices=ENGINES
+    )
+    address: str | None = _option(
+        None, "the Ray cluster: HOST:PORT, auto (default: the one of this machine), or local, to start one here"
+    )
     features: int | None = _option(None, "number of features (default: from the size of the corpus)")
     k: int | None = _option(
         None, "target L0: active features per text (default: from the number of features; with --sae: what it says)"
@@ -184,6 +193,7 @@ class BuildConfig:
                 )
         if self.shuffle and self.sample is None:
             raise Refusal("--shuffle draws a sample; give its size with --sample N.")
+        self._check_engine()
         check_language_model(self.labeller, self.labeller_model)
         for name in ("labelled_features", "labeller_prompts", "labeller_context"):
             if getattr(self, name) is not None and not self.labeller:
@@ -223,6 +233,11 @@ class BuildConfig:
             dtype=self.dtype,
         )
 
+    def elsewhere(self, device: str) -> BuildConfig:
+        """What a worker on another machine needs of it, on its device: nothing that watches training or labels."""
+        nobody: dict[str, Any] = dict.fromkeys(name for name in fields() if name.startswith("labelle"))
+        return dataclasses.replace(self, device=device, logger="none", **nobody)
+
     def open_embedder(self) -> Embedder:
         """The embedder of the texts, loaded; the one that was opened last is kept."""
         return open_embedder(
@@ -240,6 +255,17 @@ class BuildConfig:
         if self.embeddings:
             return precomputed_dimension(self.embeddings)
         return self.open_embedder().facts.dimension
+
+    def _check_engine(self) -> None:
+        if self.address is None:
+            return
+        if self.engine == "local":
+            raise Refusal("--address is for a Ray cluster; give --engine ray with it, or leave it out.")
+        if self.address not in ("auto", "local") and not ADDRESS.fullmatch(self.address):
+            raise Refusal(
+                f"--address is {self.address[:80]}; auto, local or HOST:PORT is expected, such as 10.0.0.7:6379, which "
+                "`ray start --head` prints."
+            )
 
     def _check_hidden_states(self) -> None:
         for name in HIDDEN_STATE_OPTIONS:

@@ -33,6 +33,8 @@ def say_estimate(job: Job) -> None:
     if total > WORTH_SAYING and len(texts) > 2000:
         smaller = max(1000, len(texts) // 10)
         sentence += f"; --sample {smaller} would take about {_spoken(_seconds(smaller, rate))}"
+    if job.engine.sharing:
+        sentence += f", if this machine were alone: {job.engine.sharing}"
     job.say(sentence + ".")
 
 

@@ -10,6 +10,8 @@ from typing import Any, Protocol
 from featurelib.storage.runs import Generation
 from precompute.build.build_progress import BuildProgress
 from precompute.build.config import BuildConfig
+from precompute.engines import Engine
+from precompute.engines.local import LocalEngine
 
 
 class Bar(Protocol):
@@ -37,6 +39,8 @@ class Job:
     """Tells the user one sentence."""
     reported: BuildProgress = field(default_factory=BuildProgress)
     """What everybody else can see of the build."""
+    engine: Engine = field(default_factory=LocalEngine)
+    """Who makes the parts of a stage that writes part by part."""
 
     @contextmanager
     def progress(self, total: int, unit: str, start: int = 0) -> Iterator[Bar]:

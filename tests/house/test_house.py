@@ -31,7 +31,7 @@ KIT = GROUND | QUESTIONS
 TEXTS = KIT | {"ui/kit"}
 PLACE = TEXTS | {"ui/texts", "matching", "slices"}
 """What the room of one page may import: never that of another page."""
-STAGE = GROUND | (SUBJECTS - {"guard", "charts"}) | {"build"}
+STAGE = GROUND | (SUBJECTS - {"guard", "charts"}) | {"build", "engines"}
 MAY_IMPORT = {
     **dict.fromkeys(SUBJECTS, GROUND),
     "language_model": GROUND | {"embedder"},
@@ -50,6 +50,7 @@ MAY_IMPORT = {
     "ui/texts": TEXTS,
     "app": GROUND | {"guard", "ui"},
     "stages": set(),
+    "engines": GROUND | {"."},
     "classify": GROUND | {"build", "classification", "."},
     "commands": GROUND | {"build", "sae", "corpus", "embedder"},
     "command line": GROUND | {"build", "classify", "commands", "sae", "."},
@@ -73,6 +74,7 @@ DOORS = {
     "faiss": {"storage"},
     "streamlit": {"ui", "pages", "app"},
     "plotly": {"charts"},
+    "ray": {"engines"},
 }
 BANNED = {"data", "info", "result", "item", "process", "handle", "manager", "helper", "utils"}
 SHARED_SUBJECTS = {

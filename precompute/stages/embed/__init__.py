@@ -21,6 +21,7 @@ from featurelib.storage.runs import Generation
 from precompute.build.config import BuildConfig
 from precompute.build.job import Job, Made, rows_per_part
 from precompute.build.stage import Stage
+from precompute.stages.embed.part_embedder import EmbedderOpener, PartEmbedder
 from precompute.stages.embed.parts import Parts, embedder_facts, texts_in_slices
 from precompute.stages.embed.tokens import embed_tokens
 
@@ -53,7 +54,7 @@ def embed(job: Job) -> Made:
     try:
         if job.config.embeddings:
             return _embed_from_file(job, job.config.embeddings)
-        return embed_tokens(job) if job.config.has_tokens else _embed_texts(job)
+        return embed_tokens(job, EmbedderOpener.of(job)) if job.config.has_tokens else _embed_texts(job)
     finally:
         open_embedder.cache_clear()
 
@@ -77,16 +78,13 @@ def _embed_texts(job: Job) -> Made:
     parts = Parts.of(job)
     n_before = parts.n_existing()
     started = time.monotonic()
+    here, elsewhere = PartEmbedder(parts, embedder, config.batch_size), EmbedderOpener.of(job)
     with job.progress(parts.n_texts, "texts", n_before) as bar:
-        for number, texts in parts.missing():
-            words = texts["text"].to_pylist()
-            counts = embedder.tokens(words)
-            embeddings = embedder.embed(words, batch_size=config.batch_size, on_batch=bar.advance)
-            parts.write(number, texts["text_id"], embeddings, counts)
+        traits = job.engine.make_parts(parts.sizes_of_missing(), here, elsewhere, bar.advance)
     rate = (parts.n_texts - n_before) / max(time.monotonic() - started, 1e-9)
     facts = embedder_facts(embedder) | parts.facts()
-    facts |= {"n_truncated": parts.n_truncated(), "precision": embedder.precision}
-    volatile = {"device": embedder.device, "texts_per_second": round(rate, 1)}
+    facts |= {"n_truncated": parts.n_truncated(), "precision": traits["precision"]}
+    volatile = {"device": traits["device"], "texts_per_second": round(rate, 1)}
     if facts["origin"] == "local":
         volatile["embedder_folder"] = str(find_embedder(config.embedder).folder)
     return Made(_line(facts), facts, volatile | {"n_from_before": n_before})

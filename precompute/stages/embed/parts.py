@@ -21,6 +21,8 @@ from precompute.build.token_parts import TOKEN_PART_TEXTS
 
 MOST_NAMED = 5
 """Texts that an error message names."""
+READ_COLUMNS = ["text_id", "source_row", "text"]
+"""What is read of the texts."""
 
 
 def embedder_facts(embedder: Embedder) -> dict[str, Any]:
@@ -69,6 +71,26 @@ class Parts:
             if self.path(number).is_file()
         )
 
+    def sizes_of_missing(self) -> dict[int, int]:
+        """The number of texts in each part that does not exist yet, by the part's number."""
+        starts = range(0, self.n_texts, self.rows)
+        return {
+            number: min(self.rows, self.n_texts - start)
+            for number, start in enumerate(starts)
+            if not self.path(number).is_file()
+        }
+
+    def texts(self, number: int) -> pa.Table:
+        """Return the rows of text_id, source_row and text of one part; only the row groups they lie in are read."""
+        first, last = number * self.rows, min((number + 1) * self.rows, self.n_texts)
+        with pq.ParquetFile(self.generation.file(TEXTS)) as opened:
+            sizes = [opened.metadata.row_group(group).num_rows for group in range(opened.num_row_groups)]
+            ends = np.cumsum(sizes)
+            groups = range(int(np.searchsorted(ends, first, "right")), int(np.searchsorted(ends, last, "left")) + 1)
+            read = opened.read_row_groups(list(groups), columns=READ_COLUMNS)
+        start = first - int(ends[groups[0]] - sizes[groups[0]])
+        return read.slice(start, last - first)
+
     def missing(self) -> Iterator[tuple[int, pa.Table]]:
         """Yield the number of each part that does not exist yet, and its rows of text_id, source_row and text."""
         for number, texts in enumerate(texts_in_slices(self.generation, self.rows)):
@@ -104,7 +126,7 @@ def texts_in_slices(generation: Generation, rows: int) -> Iterator[pa.Table]:
     waiting: list[pa.RecordBatch] = []
     n_waiting = 0
     with pq.ParquetFile(generation.file(TEXTS)) as opened:
-        for batch in opened.iter_batches(batch_size=rows, columns=["text_id", "source_row", "text"]):
+        for batch in opened.iter_batches(batch_size=rows, columns=READ_COLUMNS):
             waiting.append(batch)
             n_waiting += batch.num_rows
             if n_waiting >= rows:

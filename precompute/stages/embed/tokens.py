@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import shutil
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, cast
 
 import numpy as np
@@ -13,7 +15,9 @@ import pyarrow.parquet as pq
 from featurelib.embedder import TokenEmbedder, TokenRows, find_embedder
 from featurelib.schema import TEXTS, TOKEN_STATES, TOKENS, VOCABULARY, Refusal
 from featurelib.storage import files
+from precompute.build.config import BuildConfig
 from precompute.build.job import Job, Made
+from precompute.engines import Opener
 from precompute.stages.embed.parts import Parts, check_finite, embedder_facts
 
 PROBE = 200
@@ -24,29 +28,58 @@ SLACK = 1.05
 """What a part file takes over its numbers."""
 
 
-def embed_tokens(job: Job) -> Made:
+@dataclass(frozen=True)
+class TokenPartEmbedder:
+    """Reads the tokens of single parts."""
+
+    parts: Parts
+    """The parts of the run."""
+    embedder: TokenEmbedder
+    """What reads them."""
+    batch_size: int | None
+    """Texts read at a time; None: by device."""
+    keeps: bool
+    """Whether the states are stored."""
+
+    @classmethod
+    def of(cls, parts: Parts, embedder: TokenEmbedder, config: BuildConfig) -> TokenPartEmbedder:
+        """The one that a build asks for."""
+        return cls(parts, embedder, config.batch_size, config.keep_embeddings is not False)
+
+    @property
+    def traits(self) -> dict[str, Any]:
+        """Where the embedder computes, and how exactly."""
+        return {"device": self.embedder.device, "precision": self.embedder.precision}
+
+    def __call__(self, number: int, advance: Callable[[int], None]) -> None:
+        """Write the tokens of part `number`, their states and, last, the embeddings."""
+        texts = self.parts.texts(number)
+        words = texts["text"].to_pylist()
+        rows = self.embedder.token_rows(words, batch_size=self.batch_size, on_batch=advance)
+        _write_part(self.parts, number, texts["text_id"], rows, self.keeps)
+        # the embeddings come last: a part counts as made when they are there
+        self.parts.write(number, texts["text_id"], _means(rows, words), self.embedder.tokens(words))
+
+
+def embed_tokens(job: Job, elsewhere: Opener) -> Made:
     """Write the embeddings, tokens and, unless they are not to be kept, states of each part that is not whole yet."""
     config = job.config
     embedder = cast(TokenEmbedder, config.open_embedder())
-    keeps = config.keep_embeddings is not False
     parts = Parts.of(job)
-    _say_size(job, embedder, parts, keeps)
-    started, n_read = time.monotonic(), 0
+    here = TokenPartEmbedder.of(parts, embedder, config)
+    _say_size(job, embedder, parts, here.keeps)
+    started, n_before = time.monotonic(), parts.n_existing()
+    missing = parts.sizes_of_missing()
     job.generation.write_rows(VOCABULARY, list(enumerate(embedder.vocabulary())))
-    with job.progress(parts.n_texts, "texts", parts.n_existing()) as bar:
-        for number, texts in parts.missing():
-            words = texts["text"].to_pylist()
-            rows = embedder.token_rows(words, batch_size=config.batch_size, on_batch=bar.advance)
-            _write_part(parts, number, texts["text_id"], rows, keeps)
-            # the embeddings come last: a part counts as made when they are there
-            parts.write(number, texts["text_id"], _means(rows, words), embedder.tokens(words))
-            n_read += sum(len(each.ids) for each in rows)
+    with job.progress(parts.n_texts, "texts", n_before) as bar:
+        traits = job.engine.make_parts(missing, here, elsewhere, bar.advance)
     seconds = max(time.monotonic() - started, 1e-9)
-    n_tokens = sum(pq.read_metadata(path).num_rows for path in job.generation.parts(TOKENS))
+    tokens_in_parts = [pq.read_metadata(path).num_rows for path in job.generation.parts(TOKENS)]
+    n_tokens, n_read = sum(tokens_in_parts), sum(tokens_in_parts[number] for number in missing)
     facts: dict[str, Any] = embedder_facts(embedder) | parts.facts()
-    facts |= {"n_tokens": n_tokens, "n_truncated": parts.n_truncated(), "precision": embedder.precision}
-    facts["keeps_states"] = keeps
-    volatile: dict[str, Any] = {"device": embedder.device, "tokens_per_second": round(n_read / seconds, 1)}
+    facts |= {"n_tokens": n_tokens, "n_truncated": parts.n_truncated(), "precision": traits["precision"]}
+    facts["keeps_states"] = here.keeps
+    volatile: dict[str, Any] = {"device": traits["device"], "tokens_per_second": round(n_read / seconds, 1)}
     if facts["origin"] == "local":
         volatile["embedder_folder"] = str(find_embedder(config.embedder).folder)
     hook = facts["hidden_states"]["hook"]

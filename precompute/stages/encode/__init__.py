@@ -25,7 +25,6 @@ from featurelib.schema import (
     NEIGHBOURS,
     OPPOSITE_ROWS,
     OPPOSITES,
-    SAE_SPLIT,
     TEXT_SUMMARIES,
     THRESHOLDS,
     TOKEN_BY_FEATURE,
@@ -38,7 +37,8 @@ from featurelib.storage.feature_weights import read_feature_weights
 from featurelib.storage.runs import Generation
 from precompute.build.job import Job, Made
 from precompute.build.stage import Stage
-from precompute.stages.encode.measuring import SPLITS, PartFiles, encode_parts
+from precompute.stages.encode.measuring import SPLITS, PartFiles
+from precompute.stages.encode.part_encoder import encode_parts, read_split
 
 SHARE_OF_ROW = 375
 """Bytes of --memory for each row that is sorted at a time, a sixth of which it takes: the rest is for the SAE."""
@@ -50,10 +50,9 @@ def encode(job: Job) -> Made:
 
     generation = job.generation
     sae = load_sae(generation.sae_folder)
-    split = _read_split(generation)
+    split = read_split(generation)
     parts = generation.parts(EMBEDDINGS)
-    device = find_device(job.config.device)
-    encode_parts(job, sae.to(device), split)
+    traits = encode_parts(job, sae.to(find_device(job.config.device)), split)
     measured = _join_measured(job, parts)
     counts = _sort(job, BY_TEXT, BY_FEATURE, sae.n_features, split)
     if job.config.has_tokens:
@@ -62,7 +61,7 @@ def encode(job: Job) -> Made:
     largest = _write_directions(generation, sae)
     metrics = _evaluate(sae, measured, counts, split, largest)
     generation.write_rows(EVALUATION, metrics)
-    made = replace(_made(sae, metrics, measured, int(counts.sum())), volatile={"device": device})
+    made = replace(_made(sae, metrics, measured, int(counts.sum())), volatile=traits)
     return replace(made, facts=made.facts | {"pool": job.config.pool or DEFAULT}) if job.config.has_tokens else made
 
 
@@ -77,13 +76,6 @@ STAGE = Stage(
     version=2,
     chapter="evaluation",
 )
-
-
-def _read_split(generation: Generation) -> np.ndarray:
-    """Return each text's split as its number in SPLITS, int8 [n_texts]."""
-    names = pq.read_table(generation.file(SAE_SPLIT))["sae_split"].combine_chunks()
-    numbers: np.ndarray = pa.compute.index_in(names, value_set=pa.array(SPLITS)).to_numpy().astype(np.int8)
-    return numbers
 
 
 def _sort(job: Job, by_text: Table, by_feature: Table, n_features: int, split: np.ndarray) -> np.ndarray:
@@ -102,7 +94,8 @@ def _sort(job: Job, by_text: Table, by_feature: Table, n_features: int, split: n
 
 
 def _join_measured(job: Job, parts: list[Path]) -> pa.Table:
-    return pa.concat_tables(pq.read_table(PartFiles.of(job, part.name).measured) for part in parts).combine_chunks()
+    paths = [PartFiles.of(job.generation, job.config, part.name).measured for part in parts]
+    return pa.concat_tables(pq.read_table(path) for path in paths).combine_chunks()
 
 
 def _write_text_summaries(generation: Generation, parts: list[Path], measured: pa.Table, split: np.ndarray) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -14,12 +15,14 @@ import pyarrow.parquet as pq
 from featurelib.sae import evaluation
 from featurelib.sae.evaluation import Moments, Quality
 from featurelib.sae.model import SAE
-from featurelib.sae.pooling import DEFAULT, Fired, pool
+from featurelib.sae.pooling import Fired, pool
 from featurelib.sae.sparse import Sparse
 from featurelib.schema import BY_TEXT, EMBEDDINGS, TOKEN_BY_TEXT
 from featurelib.storage import files
 from featurelib.storage.activation_rows import Rows, write_rows
 from featurelib.storage.embeddings import read_embeddings
+from featurelib.storage.runs import Generation
+from precompute.build.config import BuildConfig
 from precompute.build.job import Job
 from precompute.build.token_parts import TokenStateParts
 
@@ -77,6 +80,12 @@ class RunRows:
         self._starts = np.cumsum([0, *self.sizes]).tolist()
         self._tokens = TokenStateParts(job.generation, job.config) if job.config.has_tokens else None
 
+    def on(self, generation: Generation, config: BuildConfig) -> RunRows:
+        """The same rows, those of tokens read as another machine is asked to."""
+        there = copy.copy(self)
+        there._tokens = TokenStateParts(generation, config) if config.has_tokens else None
+        return there
+
     def read(self, number: int) -> PartRows:
         """Return the rows of one part."""
         if self._tokens is not None:
@@ -127,29 +136,15 @@ class PartFiles(NamedTuple):
     """What is measured on each text, until all are encoded."""
 
     @classmethod
-    def of(cls, job: Job, name: str) -> PartFiles:
+    def of(cls, generation: Generation, config: BuildConfig, name: str) -> PartFiles:
         """Those of the part file `name`."""
-        generation = job.generation
-        tokens = generation.file(TOKEN_BY_TEXT) / name if job.config.has_tokens else None
+        tokens = generation.file(TOKEN_BY_TEXT) / name if config.has_tokens else None
         return cls(generation.file(BY_TEXT) / name, tokens, generation.work("encode") / f"measured-{name}")
 
     @property
     def exist(self) -> bool:
         """Whether all are there."""
         return all(path is None or path.is_file() for path in self)
-
-
-def encode_parts(job: Job, sae: SAE, split: np.ndarray) -> None:
-    """Write the activations and measurements of each part that lacks them; split [n_texts] holds numbers of SPLITS."""
-    rows = RunRows(job)
-    missing = [number for number, part in enumerate(rows.parts) if not PartFiles.of(job, part.name).exist]
-    means = Means.find(sae, (rows.read(number) for number in range(len(rows.parts))), split) if missing else None
-    with job.progress(len(split), "texts", len(split) - sum(rows.sizes[number] for number in missing)) as bar:
-        for number in missing:
-            if means is not None:
-                encoder = Encoder(sae, split, means, job.config.pool or DEFAULT)
-                encoder.encode(rows.read(number), PartFiles.of(job, rows.parts[number].name))
-            bar.advance(rows.sizes[number])
 
 
 class Encoded(NamedTuple):
