@@ -7,6 +7,7 @@ import errno
 import http.server
 import importlib.util
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -19,7 +20,7 @@ from typing import Any
 
 import pytest
 
-from featurelib.schema import BY_TEXT, EMBEDDINGS, Refusal
+from featurelib.schema import Refusal
 from featurelib.storage.runs import Run
 from precompute.__main__ import main
 from precompute.engines import Engine, Opener, PartMaker, open_engine
@@ -33,8 +34,16 @@ with_ray = pytest.mark.skipif(
     importlib.util.find_spec("ray") is None, reason='ray is not installed (pip install "ray[data]")'
 )
 N_TEXTS = 4_000
-"""Enough for 16 parts of 256 texts."""
+N_PARTS = 16
+"""Of 256 texts each, the last of fewer."""
 SMALL = {"object_store_memory": 80_000_000}
+SOON_DEAD = {
+    "health_check_initial_delay_ms": 500,
+    "health_check_period_ms": 500,
+    "health_check_timeout_ms": 2000,
+    "health_check_failure_threshold": 4,
+}
+"""A machine counts as dead after some seconds; Ray's own settings take a quarter of a minute."""
 PAUSE = 0.5
 """Seconds that a part takes where a machine is to die in the middle."""
 
@@ -59,7 +68,8 @@ def cluster() -> Iterator[Any]:
 
     before = os.environ.get("RAY_USAGE_STATS_ENABLED")
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False, **SMALL})
+    head = {"num_cpus": 1, "include_dashboard": False, "_system_config": SOON_DEAD, **SMALL}
+    cluster = Cluster(initialize_head=True, head_node_args=head)
     for _ in range(2):
         cluster.add_node(num_cpus=1, **SMALL)
     cluster.wait_for_nodes()
@@ -123,7 +133,7 @@ class SlowEngine:
 
     engine: Engine
     attempts: Path
-    meanwhile: Callable[[Path], None]
+    meanwhile: Callable[[SlowOpener], None]
     afterwards: Callable[[], object]
 
     sharing = ""
@@ -131,9 +141,10 @@ class SlowEngine:
     def make_parts(self, parts: Any, here: PartMaker, elsewhere: Opener, advance: Callable[[int], None]) -> Any:
         attempts = self.attempts / type(elsewhere).__name__
         attempts.mkdir(parents=True)
-        aside = threading.Thread(target=self.meanwhile, args=(elsewhere.folder,))
+        slow = SlowOpener(elsewhere, attempts)
+        aside = threading.Thread(target=self.meanwhile, args=(slow,))
         aside.start()
-        traits = self.engine.make_parts(parts, here, SlowOpener(elsewhere, attempts), advance)
+        traits = self.engine.make_parts(parts, here, slow, advance)
         aside.join()
         self.afterwards()
         return traits
@@ -167,6 +178,20 @@ def test_a_token_run_is_the_same_on_a_cluster(tmp_path: Path, cluster: Any) -> N
     assert made["one"] == made["three"]
 
 
+def processes_with_a_part(machine: Any, opener: SlowOpener) -> list[int]:
+    """The processes of a machine, if one of them is at a part and some parts are made; else none."""
+    (raylet,) = (each.process.pid for each in machine.all_processes["raylet"])
+    children = {
+        int(child)
+        for task in Path(f"/proc/{raylet}/task").iterdir()
+        for child in (task / "children").read_text().split()
+    }
+    begun = [path.name.split("-") for path in opener.attempts.iterdir()]
+    n_made = sum(opener.exists(number) for number in range(N_PARTS))
+    busy = any(int(process) in children and not opener.exists(int(number)) for number, process in begun)
+    return sorted(children) if busy and n_made >= 3 else []
+
+
 @with_ray
 def test_a_machine_that_dies_costs_only_its_parts(
     corpus: Path, alone: Path, cluster: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -174,12 +199,14 @@ def test_a_machine_that_dies_costs_only_its_parts(
     """One machine is killed while embeddings are made, a second one, put in its place, while activations are."""
     made_before: list[int] = []
 
-    def kill(folder: Path) -> None:
-        table = BY_TEXT if made_before else EMBEDDINGS
-        while len(list((folder / table.path).glob("*.parquet"))) < 4:
-            time.sleep(0.05)
-        cluster.remove_node(list(cluster.worker_nodes)[-1], allow_graceful=False)
-        made_before.append(len(list((folder / table.path).glob("*.parquet"))))
+    def kill(opener: SlowOpener) -> None:
+        machine = list(cluster.worker_nodes)[-1]
+        while not (processes := processes_with_a_part(machine, opener)):
+            time.sleep(0.02)
+        for process in processes:
+            os.kill(process, signal.SIGKILL)
+        cluster.remove_node(machine, allow_graceful=False)
+        made_before.append(sum(opener.exists(number) for number in range(N_PARTS)))
 
     @contextlib.contextmanager
     def open_slowed(*arguments: Any) -> Iterator[SlowEngine]:
@@ -190,12 +217,12 @@ def test_a_machine_that_dies_costs_only_its_parts(
     flags = ("--engine", "ray", "--address", cluster.address)
     assert main(command(corpus, tmp_path / "killed", *flags)) == 0
     generation = Run(tmp_path / "killed" / "tiny").current()
-    assert len(made_before) == 2 and max(made_before) < 16, "a machine died while parts were still to be made"
+    assert len(made_before) == 2 and max(made_before) < N_PARTS, "a machine died while parts were still to be made"
     assert hashes(generation.path) == hashes(alone)
     for folder in (tmp_path / "attempts").iterdir():
         times = Counter(int(path.name.split("-")[0]) for path in folder.iterdir())
-        assert sorted(times) == list(range(16))
-        assert 1 <= sum(times.values()) - 16 <= 2, "what the machine had in hand was made again, and nothing else"
+        assert sorted(times) == list(range(N_PARTS))
+        assert 1 <= sum(times.values()) - N_PARTS <= 2, "what the machine had in hand was made again, and nothing else"
 
 
 @dataclass(frozen=True)
@@ -227,6 +254,8 @@ class FailingMaker:
 
 @with_ray
 def test_what_a_worker_cannot_do_is_said_here_and_parts_that_exist_are_kept(tmp_path: Path) -> None:
+    from ray.exceptions import RayTaskError
+
     (tmp_path / "1").write_text("made before")
     with open_engine("ray", "local", "cpu", lambda sentence: None) as engine:
 
@@ -240,7 +269,7 @@ def test_what_a_worker_cannot_do_is_said_here_and_parts_that_exist_are_kept(tmp_
         with pytest.raises(OSError) as full:
             make({2: OSError(errno.ENOSPC, "No space left on device", "/there/part")})
         assert full.value.errno == errno.ENOSPC and full.value.filename == "/there/part"
-        with pytest.raises(ZeroDivisionError):
+        with pytest.raises(RayTaskError, match="a fault of ours"):
             make({2: ZeroDivisionError("a fault of ours")})
         done.clear()
         make({})
