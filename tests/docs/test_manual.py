@@ -16,7 +16,7 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 TEXTS = {path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8") for path in PAGES}
 MANUAL = "\n".join(TEXTS.values())
 ARCHITECTURE = TEXTS["docs/architecture.md"]
-OF_OTHER_PROGRAMS = {"--no-deps", "--server.address", "--index-url", "--strict"}
+OF_OTHER_PROGRAMS = {"--no-deps", "--server.address", "--index-url", "--strict", "--head"}
 
 
 def tree() -> list[str]:
@@ -59,7 +59,7 @@ def test_every_flag_exists() -> None:
 def test_every_option_belongs_to_a_stage_or_says_nothing_about_its_output() -> None:
     covered = {name for stage in PIPELINE for name in stage.options}
     elsewhere = {"source", "name", "embedder", "revision", "embeddings", "sae", "device", "batch_size", "logger"}
-    elsewhere |= {"labeller", "memory"}
+    elsewhere |= {"labeller", "memory", "engine", "address"}
     assert set(BuildConfig.__dataclass_fields__) == covered | elsewhere
 
 
