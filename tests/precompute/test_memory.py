@@ -31,7 +31,9 @@ def test_a_size_is_read_as_duckdb_reads_it(size: str, n_bytes: int) -> None:
     assert as_bytes[0] == as_bytes[1]
 
 
-@pytest.mark.parametrize("size", ["", "2", "2 gigabytes", "-1GB", "GB", "80%", "1e3GB", "2GB!", "٢GB", "9" * 400 + "GB"])
+@pytest.mark.parametrize(
+    "size", ["", "2", "2 gigabytes", "-1GB", "GB", "80%", "1e3GB", "2GB!", "٢GB", "9" * 400 + "GB"]
+)
 def test_what_is_no_size_is_refused_with_an_example(size: str) -> None:
     with pytest.raises(Refusal, match=r"--memory is .{0,40}; give a number and a unit, such as 2GB .*, from 250MB\.$"):
         BuildConfig(source="x.csv", name="x", memory=size)

@@ -12,12 +12,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from benchmarks.coactivations import by_sql
 from featurelib import schema, summaries
 from featurelib.storage import files
 from featurelib.storage.activation_rows import Rows, write_rows
 from featurelib.storage.coactivation import count_coactivations
 from featurelib.storage.runs import Generation, Run
-from featurelib.storage.store import open_store
 from featurelib.summaries import SUMMARIES, feature_ranges
 from featurelib.summaries.coactivations import rank_coactivations
 from tests.support import ROOT
@@ -25,33 +25,6 @@ from tests.support.numpy_run import DEAD, N_FEATURES, NumpyRun, make_run, run_su
 
 TABLES = (*(summary.table for summary in SUMMARIES), schema.COACTIVATION_ROWS)
 BENCHMARK = ROOT / "benchmarks" / "recompute.py"
-
-# the definition: activations joined with themselves
-COACTIVATIONS_SQL = f"""
-with fired as (
-    select feature_id, count(*) as n
-    from activations_by_feature
-    group by feature_id
-), both_fire as (
-    select x.feature_id, y.feature_id as other_id, count(*) as n_both
-    from activations_by_text y
-    join activations_by_feature x on x.text_id = y.text_id
-    where x.feature_id between $first and $last and x.feature_id <> y.feature_id
-    group by x.feature_id, y.feature_id
-    having count(*) >= {schema.MIN_BOTH}
-), measured as (
-    select b.feature_id, other_id, n_both, n_both / (f.n + o.n - n_both) as jaccard, n_both / f.n as conditional,
-        (n_both * $n_texts)::double / (f.n * o.n)::double as lift
-    from both_fire b
-    join fired f on f.feature_id = b.feature_id
-    join fired o on o.feature_id = other_id
-)
-select feature_id, row_number() over best as rank, other_id, n_both, jaccard, conditional, lift
-from measured
-window best as (partition by feature_id order by lift desc, n_both desc, other_id)
-qualify row_number() over best <= {schema.COACTIVATIONS}
-order by feature_id, rank
-"""
 
 
 def load_recompute():
@@ -156,23 +129,12 @@ def test_the_bytes_do_not_depend_on_the_ranges(made: NumpyRun, copied: Generatio
     assert hashes(copied) == hashes(made.generation)
 
 
-def by_sql(generation: Generation, path: Path) -> str:
-    """The hash of the coactivations as SQL makes them."""
-    store = open_store(generation)
-    values = {"first": 0, "last": 10**6, "n_texts": store.n_texts}
-    rows = store.ask(COACTIVATIONS_SQL, **values).cast(schema.COACTIVATION_ROWS.schema)
-    store.close()
-    files.write_parquet(path, rows, schema.COACTIVATION_ROWS.schema)
-    return files.sha256_file(path)
-
-
 def test_coactivations_are_those_of_sql_to_the_byte(made: NumpyRun, tiny: Run, tmp_path: Path) -> None:
     for generation in (made.generation, tiny.current()):
-        rows = pq.read_table(generation.file(schema.COACTIVATION_ROWS))
-        assert rows.num_rows > 50
-        assert by_sql(generation, tmp_path / "sql.parquet") == files.sha256_file(
-            generation.file(schema.COACTIVATION_ROWS)
-        )
+        path = generation.file(schema.COACTIVATION_ROWS)
+        rows = by_sql(generation, N_FEATURES - 1)
+        assert files.write_parquet(tmp_path / "sql.parquet", rows, schema.COACTIVATION_ROWS.schema) > 50
+        assert files.sha256_file(tmp_path / "sql.parquet") == files.sha256_file(path)
 
 
 def ties() -> np.ndarray:
