@@ -151,16 +151,28 @@ class Training:
 def move(state: State, gradients: Parameters, rate: float, betas: tuple[float, float]) -> None:
     """One step of Adam; the directions keep unit norm, and the gradient along them is taken out before."""
     import torch
+    from torch.optim.adam import adam
 
     directions = state.parameters["D"]
-    gradients["D"] -= (gradients["D"] * directions).sum(1, keepdim=True) * directions
-    first, second = betas
-    t = state.step + 1
-    rate = rate / (1 - first**t)
-    for name, gradient in gradients.items():
-        moment = state.moments[name].lerp_(gradient, 1 - first)
-        square = state.squares[name].mul_(second).addcmul_(gradient, gradient, value=1 - second)
-        root = (square / (1 - second**t)).sqrt_().add_(1e-8)
-        state.parameters[name].addcdiv_(moment, root, value=-rate)
-    directions.copy_(torch.nn.functional.normalize(directions, dim=1))
-    state.step = t
+    along = torch.linalg.vecdot(gradients["D"], directions)
+    gradients["D"].addcmul_(along[:, None], directions, value=-1)
+    names = list(gradients)
+    steps = [torch.tensor(float(state.step), device=directions.device) for _ in names]
+    adam(
+        [state.parameters[name] for name in names],
+        [gradients[name] for name in names],
+        [state.moments[name] for name in names],
+        [state.squares[name] for name in names],
+        [],
+        steps,
+        fused=True,
+        amsgrad=False,
+        beta1=betas[0],
+        beta2=betas[1],
+        lr=rate,
+        weight_decay=0.0,
+        eps=1e-8,
+        maximize=False,
+    )
+    directions.div_(torch.linalg.vector_norm(directions, dim=1, keepdim=True).clamp_(min=1e-12))
+    state.step += 1

@@ -7,7 +7,7 @@ about one in sixty, and as sparse products cost little.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from featurelib.sae.gates import JumpReLU, TopK
 from featurelib.sae.threshold import find_threshold, with_threshold
@@ -57,12 +57,16 @@ class BatchTopKMethod:
         """Return the gradients for texts x [n, d], which the encoder reads as `noisy`; note what fired in `state`."""
         z = pre_activations(state.parameters, noisy)
         active = self.choose(z, self.recipe.k_at(state.step))
-        gradients, errors = prefix_gradients(state.parameters, active, x, noisy, self.widths)
+        shares, errors = prefix_shares(state.parameters, active, x, self.widths)
         fvus = [float(e.square().sum()) / len(x) for e in errors]
         dead = state.count(active, self.recipe.dead_after)
         loss = sum(fvus) / len(fvus)
+        slope_of_c = shares[0].error.sum(0) * (2 / (len(x) * len(errors)))
         if len(dead):
-            loss += add_auxiliary(gradients, state.parameters, noisy, errors[-1], z[:, dead], dead, self.recipe)
+            auxiliary, share = dead_share(state.parameters, errors[-1], z[:, dead], dead, self.recipe)
+            loss += auxiliary
+            shares.append(share)
+        gradients = {**gradients_of(shares, noisy), "c": slope_of_c}
         return Step(gradients, loss, fvus[-1], len(active.columns) / len(x), len(dead))
 
     def fold(self, parameters: Parameters, spread: float) -> tuple[torch.Tensor, Gate]:
@@ -114,60 +118,67 @@ def pre_activations(parameters: Parameters, x: torch.Tensor) -> torch.Tensor:
     return torch.addmm(parameters["b_enc"], x, parameters["E"].T)
 
 
-def prefix_gradients(
-    parameters: Parameters, active: SparseBatch, x: torch.Tensor, noisy: torch.Tensor, widths: tuple[int, ...]
-) -> tuple[Parameters, list[torch.Tensor]]:
-    """Return the gradients of the mean over texts and prefixes of ‖x̂ − x‖², and each prefix's x̂ − x, [n, d].
+class Share(NamedTuple):
+    """What some activations bring to the gradients of the loss."""
 
-    The features of one block are in the same prefixes: their slopes come from the sum of those prefixes' errors.
+    back: SparseBatch
+    """The slope of each pre-activation, [n, n_features]."""
+    forward: SparseBatch
+    """The activations times the weight of their error in the loss, [n, n_features]."""
+    error: torch.Tensor
+    """What the reconstruction has too much, [n, d]."""
+
+
+def gradients_of(shares: list[Share], noisy: torch.Tensor) -> Parameters:
+    """Return the gradients of E, b_enc and D for texts that the encoder reads as `noisy` [n, d].
+
+    All shares go into one product for each matrix: most of its time is spent on the rows of features that do not fire.
     """
     import torch
 
+    back = SparseBatch.joined([share.back for share in shares])
+    forward = SparseBatch.stacked([share.forward for share in shares])
+    return {
+        "E": back.transposed_times(noisy),
+        "b_enc": back.column_sums(),
+        "D": forward.transposed_times(torch.cat([share.error for share in shares])),
+    }
+
+
+def prefix_shares(
+    parameters: Parameters, active: SparseBatch, x: torch.Tensor, widths: tuple[int, ...]
+) -> tuple[list[Share], list[torch.Tensor]]:
+    """Return the shares in the mean over texts and prefixes of ‖x̂ − x‖², and each prefix's x̂ − x, [n, d].
+
+    The features of one block are in the same prefixes: their slopes come from the sum of those prefixes' errors. The
+    first share is that of the first block, whose features are in all of them.
+    """
     rebuilt, errors, blocks = parameters["c"], [], []
     for first, last in zip((0, *widths), widths, strict=False):
-        inside = (active.columns >= first) & (active.columns < last)
-        block = active.chosen(inside, first, last)
-        rebuilt = block.times(parameters["D"][first:last]) + rebuilt
+        block = active if len(widths) == 1 else active.within(first, last)
+        rebuilt = block.times(parameters["D"]) + rebuilt
         errors.append(rebuilt - x)
-        blocks.append((slice(first, last), inside, block))
+        blocks.append(block)
     scale = 2 / (len(x) * len(widths))
-    da, slopes, above = torch.empty_like(active.values), [], torch.zeros_like(x)
-    for (columns, inside, block), e in zip(reversed(blocks), reversed(errors), strict=True):
+    shares, above = [], 0.0
+    for block, e in zip(reversed(blocks), reversed(errors), strict=True):
         above = above + e
-        da[inside] = block.dots(above, parameters["D"][columns])
-        slopes.append(block.transposed_times(above) * scale)
-    back = active.with_values(da)
-    gradients = {
-        "E": back.transposed_times(noisy) * scale,
-        "b_enc": back.column_sums() * scale,
-        "D": torch.cat(slopes[::-1]),
-        "c": above.sum(0) * scale,
-    }
-    return gradients, errors
+        slopes = block.dots(above, parameters["D"]) * scale
+        shares.append(Share(block.with_values(slopes), block.with_values(block.values * scale), above))
+    return shares[::-1], errors
 
 
-def add_auxiliary(
-    gradients: Parameters,
-    parameters: Parameters,
-    noisy: torch.Tensor,
-    e: torch.Tensor,
-    z: torch.Tensor,
-    dead: torch.Tensor,
-    recipe: Recipe,
-) -> float:
-    """Let the dead features nearest to firing rebuild the residual −e; return the loss, relative to ‖e‖².
+def dead_share(
+    parameters: Parameters, e: torch.Tensor, z: torch.Tensor, dead: torch.Tensor, recipe: Recipe
+) -> tuple[float, Share]:
+    """Let the dead features nearest to firing rebuild the residual −e; return the loss, relative to ‖e‖², and a share.
 
     z [n, number of dead] holds the pre-activations of the features `dead`. The residual is taken as given.
     """
-    import torch
-
-    top = z.topk(min(recipe.k_aux, len(dead)), dim=1)
-    a = torch.zeros_like(z).scatter_(1, top.indices, top.values.relu())
-    directions = parameters["D"][dead]
-    rest = a @ directions + e
+    nearest = SparseBatch.largest_of_rows(z, min(recipe.k_aux, len(dead)))
+    nearest = SparseBatch((len(z), recipe.n_features), nearest.rows, dead[nearest.columns], nearest.values)
+    rest = nearest.times(parameters["D"]) + e
     weight = recipe.aux * min(1.0, len(dead) / recipe.k_aux) / max(float(e.square().sum()), 1e-12)
-    da = (rest @ directions.T) * (a > 0)
-    gradients["E"][dead] += da.T @ noisy * (2 * weight)
-    gradients["b_enc"][dead] += da.sum(0) * (2 * weight)
-    gradients["D"][dead] += a.T @ rest * (2 * weight)
-    return float(rest.square().sum()) * weight
+    slopes = nearest.dots(rest, parameters["D"]) * (2 * weight)
+    share = Share(nearest.with_values(slopes), nearest.with_values(nearest.values * (2 * weight)), rest)
+    return float(rest.square().sum()) * weight, share
