@@ -36,11 +36,11 @@ class Cost:
     code: int
 
 
-def run_stage(command: list[str], log: Path) -> Cost:
-    """Run the build of one stage and ask the kernel what the process and its children took."""
+def run_stage(command: list[str], log: Path, root: Path = ROOT) -> Cost:
+    """Run the build of one stage in the checkout `root`; ask the kernel what the process and its children took."""
     began = time.perf_counter()
     with log.open("a", encoding="utf-8") as stream:
-        child = subprocess.Popen(command, cwd=ROOT, stdout=stream, stderr=stream)
+        child = subprocess.Popen(command, cwd=root, stdout=stream, stderr=stream)
         _, status, usage = os.wait4(child.pid, 0)
     child.returncode = os.waitstatus_to_exitcode(status)
     return Cost(
