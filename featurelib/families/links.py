@@ -65,8 +65,9 @@ def _columns(links: Links) -> tuple[np.ndarray, ...]:
 
 def _candidates(rows: np.ndarray, first: int, counts: np.ndarray, n_texts: int, nested: float) -> Links:
     """The pairs whose child is one of these rows of C and that have support, a parent not dense, and nesting."""
-    child, parent = (places.astype(np.int32) for places in np.nonzero(rows >= MIN_BOTH))
-    both = rows[child, parent].astype(np.int64)
+    cells = np.flatnonzero(rows >= MIN_BOTH)
+    both = rows.ravel()[cells].astype(np.int64)
+    child, parent = (places.astype(np.int32) for places in np.divmod(cells, rows.shape[1]))
     child += np.int32(first)
     above = (counts[parent] > counts[child]) | ((counts[parent] == counts[child]) & (parent < child))
     possible = above & (counts[parent] <= DENSE * n_texts)
