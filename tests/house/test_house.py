@@ -64,7 +64,7 @@ DOORS = {
     "keybert": {"labels"},
     "umap": {"layout"},
     "sklearn": {"layout", "labels", "classification", "families"},
-    "scipy": {"stats", "storage", "families", "layout", "classification", "classify", "slices"},
+    "scipy": {"stats", "storage", "families", "sae", "layout", "classification", "classify", "slices"},
     "openai": {"llm"},
     "icu4py": {"language"},
     "py3langid": {"language"},

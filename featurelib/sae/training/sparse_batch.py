@@ -80,7 +80,8 @@ class SparseBatch(NamedTuple):
         import torch
 
         rows = torch.cat([batch.rows + first for batch, first in zip(batches, firsts, strict=True)])
-        columns, values = (torch.cat([batch[place] for batch in batches]) for place in (2, 3))
+        columns = torch.cat([batch.columns for batch in batches])
+        values = torch.cat([batch.values for batch in batches])
         return cls((n, batches[0].shape[1]), rows, columns, values)
 
     def within(self, first: int, last: int) -> SparseBatch:

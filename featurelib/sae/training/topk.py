@@ -160,7 +160,7 @@ def prefix_shares(
         errors.append(rebuilt - x)
         blocks.append(block)
     scale = 2 / (len(x) * len(widths))
-    shares, above = [], 0.0
+    shares, above = [], errors[0].new_zeros(errors[0].shape)
     for block, e in zip(reversed(blocks), reversed(errors), strict=True):
         above = above + e
         slopes = block.dots(above, parameters["D"]) * scale
