@@ -1,13 +1,16 @@
-"""Where an SAE computes: products in full float32 on any device, and the entries of a mask."""
+"""What depends on where an SAE computes: products in full float32, the entries of a mask, gates that move."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 if TYPE_CHECKING:
     import torch
+
+    from featurelib.sae.gates import Gate
 
 
 def product(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
@@ -35,3 +38,9 @@ def find_true(mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     flat = np.flatnonzero(mask.numpy())
     rows_, columns_ = np.divmod(flat, max(1, mask.shape[1]))
     return torch.from_numpy(rows_), torch.from_numpy(columns_)
+
+
+def on_device(gate: Gate, device: str) -> Gate:
+    """Return the gate with its parameters on a device."""
+    parameters: dict[str, Any] = {name: tensor.to(device) for name, tensor in gate.tensors().items()}
+    return replace(gate, **parameters) if parameters else gate  # type: ignore[type-var]

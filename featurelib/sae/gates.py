@@ -7,8 +7,8 @@ batch-mates.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Protocol
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
 
 from featurelib.sae.device import find_true
 from featurelib.sae.sparse import Sparse
@@ -283,12 +283,6 @@ class Capped(JumpReLU):
     def row_thresholds(self, z: torch.Tensor) -> torch.Tensor:
         """Return θ, or the k-th largest JumpReLU activation of the row's other features where that is more."""
         return _of_others(super().__call__(z), self.k).maximum(super().row_thresholds(z))
-
-
-def on_device(gate: Gate, device: str) -> Gate:
-    """Return the gate with its parameters on a device."""
-    parameters: dict[str, Any] = {name: tensor.to(device) for name, tensor in gate.tensors().items()}
-    return replace(gate, **parameters) if parameters else gate  # type: ignore[type-var]
 
 
 def _of_others(z: torch.Tensor, k: int) -> torch.Tensor:

@@ -6,8 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from featurelib.sae.device import product
-from featurelib.sae.gates import on_device
+from featurelib.sae.device import on_device, product
 from featurelib.sae.parameters import check_parameters
 from featurelib.sae.sparse import Sparse, csr, ordered
 from featurelib.schema import Refusal

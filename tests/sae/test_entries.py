@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from featurelib.sae.device import find_true, product
-from featurelib.sae.gates import Capped, Gated, GroupMax, JumpReLU, KeepsMax, Relu, TopK, on_device
+from featurelib.sae.device import find_true, on_device, product
+from featurelib.sae.gates import Capped, Gated, GroupMax, JumpReLU, KeepsMax, Relu, TopK
 from featurelib.sae.model import SAE
 from featurelib.sae.near_misses import Misses, NearMisses, nearest_at_gate
 
