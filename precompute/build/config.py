@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import Any, get_type_hints
 
 from featurelib.embedder import DEFAULT_EMBEDDER, Embedder, HiddenStateOptions, open_embedder
+from featurelib.embedder.backends import BACKENDS, find_backend
 from featurelib.embedder.hidden_states import POOLINGS
 from featurelib.embedder.hidden_states.hooks import parse_hook
+from featurelib.embedder.lookup import is_stand_in
 from featurelib.embedder.precomputed import precomputed_dimension
 from featurelib.llm.context import LEAST_CONTEXT
 from featurelib.llm.language_model import check_language_model
@@ -116,6 +118,12 @@ class BuildConfig:
     )
     embedding_dtype: str = _option("float32", "how embeddings are stored", choices=("float32", "float16"))
     device: str = _option("auto", "where embedding, training and encoding run", choices=("auto", "cpu", "cuda"))
+    embed_backend: str | None = _option(
+        None,
+        "what computes a sentence encoder on a CPU (default torch): onnx (ONNX Runtime) or openvino, packages of their "
+        "own that give the same embeddings to 1e-6",
+        choices=BACKENDS,
+    )
     batch_size: int | None = _option(None, "texts embedded at a time (default: by device)")
     memory: str = _option(
         DEFAULT_MEMORY, f"how much a stage may keep in memory of its rows, such as 2GB (default {DEFAULT_MEMORY})"
@@ -186,6 +194,7 @@ class BuildConfig:
             raise Refusal(f"--k is {self.k} but there are only {self.features} features; give a smaller --k.")
         self._check_training()
         self._check_hidden_states()
+        self._check_backend()
         for name in ("prompt", "normalize", "revision"):
             if self.embeddings and not self.embedder and getattr(self, name) is not None:
                 raise Refusal(
@@ -248,6 +257,7 @@ class BuildConfig:
             max_seq_length=self.max_seq_length,
             device=self.device,
             hidden_states=self.hidden_states,
+            backend=self.embed_backend or "torch",
         )
 
     def find_dimension(self) -> int:
@@ -266,6 +276,21 @@ class BuildConfig:
                 f"--address is {self.address[:80]}; auto, local or HOST:PORT is expected, such as 10.0.0.7:6379, which "
                 "`ray start --head` prints."
             )
+
+    def _check_backend(self) -> None:
+        if self.embed_backend == "torch":
+            # the default, said: no other build than without it
+            object.__setattr__(self, "embed_backend", None)
+        if self.embed_backend is None:
+            return
+        mend = f"leave --embed-backend {self.embed_backend} out."
+        if self.layer is not None:
+            raise Refusal(f"--layer reads hidden states with torch; {mend}")
+        if not self.has_embedder or is_stand_in(self.embedder):
+            raise Refusal(f"there is no sentence encoder to compute; {mend}")
+        if self.device == "cuda":
+            raise Refusal(f"--device cuda embeds with torch, and {self.embed_backend} on the CPU; {mend}")
+        find_backend(self.embed_backend)
 
     def _check_hidden_states(self) -> None:
         for name in HIDDEN_STATE_OPTIONS:

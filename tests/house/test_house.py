@@ -61,6 +61,8 @@ DOORS = {
     "torch": {"sae", "embedder", "live", "language_model", "session"},
     "sentence_transformers": {"embedder"},
     "transformers": {"embedder"},
+    "onnxruntime": {"embedder"},
+    "openvino": {"embedder"},
     "keybert": {"labels"},
     "umap": {"layout"},
     "sklearn": {"layout", "labels", "classification", "families"},

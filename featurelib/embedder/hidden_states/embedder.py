@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from featurelib.embedder.batches import BATCH_TOKENS, choose_device, gpu_memory, spread_over_threads
-from featurelib.embedder.facts import EmbedderFacts, HiddenStateOptions, TokenCounts, TokenRows, TokenStates
+from featurelib.embedder.facts import EmbedderFacts, HiddenStateOptions, OnShares, TokenCounts, TokenRows, TokenStates
 from featurelib.embedder.hidden_states import POOLINGS
 from featurelib.embedder.hidden_states.hooks import parse_hook
 from featurelib.embedder.hidden_states.loading import load_model
@@ -78,6 +78,7 @@ class HiddenStateEmbedder:
         self._reader = StateReader(loaded, hook)
         self._tokenizing = threading.Lock()
         self.precision = loaded.dtype
+        self.gives_shares = False
         self.whole_reason = NO_SUMS.get(options.pooling)
         self.facts = EmbedderFacts(
             name=model_files.name,
@@ -105,6 +106,7 @@ class HiddenStateEmbedder:
         batch_size: int | None = None,
         with_prompt: bool = True,
         on_batch: Callable[[int], None] | None = None,
+        on_shares: OnShares | None = None,
     ) -> np.ndarray:
         """Return float32 [n, dimension]; see `Embedder.embed`. Pooling none gives the mean of each text's tokens.
 
@@ -150,7 +152,7 @@ class HiddenStateEmbedder:
         """Return the words of the model's tokens, by token_id; see `TokenEmbedder.vocabulary`."""
         return token_words(self._reading.tokenizer)
 
-    def token_states(self, texts: Sequence[str]) -> list[TokenStates]:
+    def token_states(self, texts: Sequence[str], known: Sequence[np.ndarray | None] = ()) -> list[TokenStates]:
         """Return what each token of each text brings to its embedding; see `Embedder.token_states`."""
         if self.whole_reason is not None:
             raise Refusal(

@@ -2,10 +2,11 @@
 
 In a token run a word adds nothing to a whole: its value is the feature's largest activation on one of its tokens.
 
-Each distinct text goes through the embedder once, in parts of 64 texts under work/attributions, so that a killed run
-loses one of them. Stored attributions are rounded to multiples of 2^-17 (featurelib.attribution.rounded), which halves
-the file and moves their sum by less than 4e-6 (of a pre-activation above 1, by less than 4e-6 of it); what is reported
-is measured on the rounded ones.
+The shares of each distinct text's tokens are those that the stage embed left (`precompute.build.kept_shares`); where it
+left none, or they do not sum to the run's embedding, they come from the embedder. It is done in parts of 64 texts under
+work/attributions, so that a killed run loses one of them. Stored attributions are rounded to multiples of 2^-17
+(featurelib.attribution.rounded), which halves the file and moves their sum by less than 4e-6 (of a pre-activation above
+1, by less than 4e-6 of it); what is reported is measured on the rounded ones.
 """
 
 from __future__ import annotations
@@ -30,14 +31,17 @@ from featurelib.storage import files
 from featurelib.storage.embeddings import read_embeddings
 from featurelib.storage.runs import Generation
 from precompute.build.job import Job, Made
+from precompute.build.kept_shares import KeptShares
 from precompute.build.stage import Stage
 from precompute.stages.attributions.pairs import Pairs, part_files, read_pairs, read_texts_in_parts
 from precompute.stages.attributions.tokens import make_token_parts
 
 STATES_BYTES = 200_000_000
 """How much memory the token states of texts that are embedded together may take."""
-FEATURES_AT_ONCE = 2048
-"""Features whose rows are collected from all parts at a time."""
+ROWS_AT_ONCE = 400_000
+"""Rows that are collected from all parts at a time, some 600 bytes each: those of 40,000 features with ten texts."""
+SAME_EMBEDDING = 1e-3
+"""How far the sum of kept shares may be from the stored embedding, which may be float16, over the latter's length."""
 ROW_GROUP = 1000
 """Rows in a row group: few, because a page reads ten rows of one feature."""
 
@@ -56,6 +60,7 @@ def make_attributions(job: Job) -> Made:
         _make_parts(job, embedder, pairs)
     n_words = _join_words(job.generation, pairs.n_parts)
     largest = _join_attributions(job.generation, pairs)
+    KeptShares(job.generation).remove()
     facts = {
         "reason": None,
         "texts_per_feature": job.config.attributed_texts,
@@ -100,11 +105,14 @@ def _none(generation: Generation, reason: str) -> Made:
 def _make_parts(job: Job, embedder: Embedder, pairs: Pairs) -> None:
     sae = load_sae(job.generation.sae_folder)
     embeddings_of = _embeddings_reader(job.generation)
+    kept = KeptShares(job.generation)
     with job.progress(len(pairs.distinct_texts), "texts") as bar:
         for number, (text_ids, texts) in enumerate(read_texts_in_parts(job.generation, pairs.distinct_texts)):
             words_file, rows_file = part_files(job.generation, number)
             if not (words_file.is_file() and rows_file.is_file()):
-                words, rows = _part(embedder, sae, pairs, text_ids, texts, embeddings_of(text_ids))
+                x = embeddings_of(text_ids)
+                states = _states(embedder, texts, _known_shares(kept, text_ids, x))
+                words, rows = _part(states, sae, pairs, text_ids, texts, x)
                 files.write_parquet(words_file, words, TEXT_WORDS.schema)
                 files.write_parquet(rows_file, rows, ATTRIBUTIONS.schema)
             bar.advance(len(texts))
@@ -123,13 +131,33 @@ def _embeddings_reader(generation: Generation) -> Callable[[np.ndarray], np.ndar
     return embeddings_of
 
 
+def _known_shares(kept: KeptShares, text_ids: np.ndarray, x: np.ndarray) -> list[np.ndarray | None]:
+    """The kept shares of some texts with the embeddings x; None where there are none, or they are of something else."""
+    known = [kept.read(int(text_id)) for text_id in text_ids]
+    return [
+        shares if shares is not None and _sums_to(shares, own) else None for shares, own in zip(known, x, strict=True)
+    ]
+
+
+def _sums_to(shares: np.ndarray, embedding: np.ndarray) -> bool:
+    if shares.shape[1] != len(embedding):
+        return False
+    difference = np.linalg.norm(shares.sum(axis=0, dtype=np.float64) - embedding)
+    return bool(difference <= SAME_EMBEDDING * np.linalg.norm(embedding))
+
+
 def _part(
-    embedder: Embedder, sae: SAE, pairs: Pairs, text_ids: np.ndarray, texts: list[str], x: np.ndarray
+    states_of_texts: Iterator[TokenStates],
+    sae: SAE,
+    pairs: Pairs,
+    text_ids: np.ndarray,
+    texts: list[str],
+    x: np.ndarray,
 ) -> tuple[pa.Table, pa.Table]:
     """The words of some texts, and the rows of the features they are top texts of; x are their embeddings."""
     word_rows, rows = [], []
     pre_activations = sae.pre_activations(x).numpy()
-    for text_id, text, states, of_text in zip(text_ids, texts, _states(embedder, texts), pre_activations, strict=True):
+    for text_id, text, states, of_text in zip(text_ids, texts, states_of_texts, pre_activations, strict=True):
         words = find_words(text, states.starts, states.ends, states.special)
         word_rows.append((text_id, words.starts, words.ends))
         feature_ids = pairs.features_of(text_id)
@@ -148,20 +176,20 @@ def _values(attributions: WordAttributions, column: int, pre_activation: float) 
     return by_word, attributions.special[column], attributions.constant[column], pre_activation
 
 
-def _states(embedder: Embedder, texts: list[str]) -> Iterator[TokenStates]:
+def _states(embedder: Embedder, texts: list[str], known: list[np.ndarray | None]) -> Iterator[TokenStates]:
     """Yield the token states of the texts in order; as many texts are embedded together as memory holds."""
     limit = embedder.facts.max_seq_length
     together: list[str] = []
-    n_bytes = 0
-    for text in texts:
+    first = n_bytes = 0
+    for row, text in enumerate(texts):
         most_tokens = len(text.encode()) + len(embedder.facts.prompt or "") + 8  # no token is less than a byte
         own_bytes = min(most_tokens, limit or most_tokens) * embedder.facts.dimension * 4
         if together and n_bytes + own_bytes > STATES_BYTES:
-            yield from embedder.token_states(together)
-            together, n_bytes = [], 0
+            yield from embedder.token_states(together, known[first:row])
+            together, first, n_bytes = [], row, 0
         together.append(text)
         n_bytes += own_bytes
-    yield from embedder.token_states(together)
+    yield from embedder.token_states(together, known[first:])
 
 
 def _join_words(generation: Generation, n_parts: int) -> int:
@@ -185,10 +213,11 @@ def _join_attributions(generation: Generation, pairs: Pairs) -> float:
 
     def batches() -> Iterator[pa.RecordBatch]:
         nonlocal largest
-        for first in range(0, int(pairs.feature_ids.max(initial=-1)) + 1, FEATURES_AT_ONCE):
-            in_range = (pc.field("feature_id") >= first) & (pc.field("feature_id") < first + FEATURES_AT_ONCE)
+        for first, last in _feature_ranges(pairs.feature_ids):
+            in_range = (pc.field("feature_id") >= first) & (pc.field("feature_id") <= last)
             rows = pa.concat_tables(
-                pq.read_table(part_files(generation, number)[1], filters=in_range) for number in range(pairs.n_parts)
+                pq.ParquetFile(part_files(generation, number)[1]).read().filter(in_range)
+                for number in range(pairs.n_parts)
             )
             rows = rows.sort_by([("feature_id", "ascending"), ("text_id", "ascending")]).combine_chunks()
             largest = max(largest, _largest_difference(rows))
@@ -196,6 +225,15 @@ def _join_attributions(generation: Generation, pairs: Pairs) -> float:
 
     files.write_parquet(generation.file(ATTRIBUTIONS), batches(), ATTRIBUTIONS.schema, ROW_GROUP)
     return largest
+
+
+def _feature_ranges(feature_ids: np.ndarray) -> Iterator[tuple[int, int]]:
+    """Yield the first and the last feature of ranges with so many rows as are collected together: mostly one range."""
+    features, counts = np.unique(feature_ids, return_counts=True)
+    numbers = (np.cumsum(counts) - 1) // ROWS_AT_ONCE
+    for number in np.unique(numbers):
+        own = features[numbers == number]
+        yield int(own[0]), int(own[-1])
 
 
 def _largest_difference(rows: pa.Table) -> float:

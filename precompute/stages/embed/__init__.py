@@ -14,21 +14,25 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from featurelib.embedder import Embedder, TokenCounts, find_embedder, open_embedder
+from featurelib.embedder.backends import find_backend
 from featurelib.embedder.precomputed import Precomputed, open_precomputed, precomputed_identity
 from featurelib.schema import EMBEDDINGS, TEXTS, Refusal
 from featurelib.storage import files
 from featurelib.storage.runs import Generation
 from precompute.build.config import BuildConfig
 from precompute.build.job import Job, Made, rows_per_part
+from precompute.build.kept_shares import KeptShares, room_for
 from precompute.build.stage import Stage
 from precompute.stages.embed.part_embedder import EmbedderOpener, PartEmbedder
-from precompute.stages.embed.parts import Parts, embedder_facts, texts_in_slices
+from precompute.stages.embed.parts import Parts, embedder_facts, mean_tokens, texts_in_slices
 from precompute.stages.embed.tokens import embed_tokens
 
 HIDDEN_STATES = (
     *("layer", "pooling", "context_size", "bos", "special_tokens", "chat_template", "dtype", "keep_embeddings"),
 )
 """The options that hidden states are read by."""
+LATER = (*HIDDEN_STATES, "embed_backend")
+"""The options that older versions had not."""
 COMPARED = 8
 """Texts on which --embedder is compared with --embeddings."""
 SAME_COSINE = 0.99
@@ -65,8 +69,8 @@ STAGE = Stage(
     make=embed,
     grounds="texts and embedder",
     after=("ingest",),
-    options=("prompt", "normalize", "max_seq_length", "embedding_dtype", *HIDDEN_STATES),
-    later_options=HIDDEN_STATES,
+    options=("prompt", "normalize", "max_seq_length", "embedding_dtype", *LATER),
+    later_options=LATER,
     identity=identity,
     seconds=lambda workload: workload.seconds_to_embed(workload.n_texts),
     chapter="embedder",
@@ -78,16 +82,29 @@ def _embed_texts(job: Job) -> Made:
     parts = Parts.of(job)
     n_before = parts.n_existing()
     started = time.monotonic()
-    here, elsewhere = PartEmbedder(parts, embedder, config.batch_size), EmbedderOpener.of(job)
+    here = PartEmbedder(parts, embedder, config.batch_size, _keeps_shares(job, embedder, parts))
     with job.progress(parts.n_texts, "texts", n_before) as bar:
-        traits = job.engine.make_parts(parts.sizes_of_missing(), here, elsewhere, bar.advance)
+        traits = job.engine.make_parts(parts.sizes_of_missing(), here, EmbedderOpener.of(job), bar.advance)
     rate = (parts.n_texts - n_before) / max(time.monotonic() - started, 1e-9)
     facts = embedder_facts(embedder) | parts.facts()
     facts |= {"n_truncated": parts.n_truncated(), "precision": traits["precision"]}
+    if config.embed_backend:
+        facts["backend"] = find_backend(config.embed_backend)._asdict()
     volatile = {"device": traits["device"], "texts_per_second": round(rate, 1)}
     if facts["origin"] == "local":
         volatile["embedder_folder"] = str(find_embedder(config.embedder).folder)
     return Made(_line(facts), facts, volatile | {"n_from_before": n_before})
+
+
+def _keeps_shares(job: Job, embedder: Embedder, parts: Parts) -> bool:
+    """Whether the shares of tokens are to be kept for the stage attributions; those of earlier embeddings go."""
+    if not parts.n_existing():
+        KeptShares(job.generation).remove()
+    if not embedder.gives_shares or job.config.engine != "local":
+        return False
+    tokens_per_text = mean_tokens(embedder, pq.read_table(job.generation.file(TEXTS), columns=["text"])["text"])
+    n_texts = parts.n_texts - parts.n_existing()
+    return room_for(job.generation.path, tokens_per_text, embedder.facts.dimension, n_texts, parts.rows)
 
 
 def _line(facts: dict[str, Any]) -> str:

@@ -7,10 +7,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
+import numpy as np
+
 from featurelib.embedder import Embedder, TokenEmbedder, find_embedder
 from featurelib.schema import Refusal
 from precompute.build.config import BuildConfig
 from precompute.build.job import Job
+from precompute.build.kept_shares import KeptShares, Stepped, stepped
 from precompute.engines import PartMaker
 from precompute.stages.embed.parts import Parts
 from precompute.stages.embed.tokens import TokenPartEmbedder
@@ -26,6 +29,8 @@ class PartEmbedder:
     """What embeds."""
     batch_size: int | None
     """Texts embedded at a time; None: by device."""
+    keeps_shares: bool = False
+    """Whether what each token brings is kept until words are attributed."""
 
     @property
     def traits(self) -> dict[str, Any]:
@@ -37,7 +42,17 @@ class PartEmbedder:
         texts = self.parts.texts(number)
         words = texts["text"].to_pylist()
         counts = self.embedder.tokens(words)
-        embeddings = self.embedder.embed(words, batch_size=self.batch_size, on_batch=advance)
+        shares: dict[int, Stepped] = {}
+
+        def keep(row: int, of_text: np.ndarray) -> None:
+            shares[row] = stepped(of_text)
+
+        on_shares = keep if self.keeps_shares else None
+        embeddings = self.embedder.embed(words, batch_size=self.batch_size, on_batch=advance, on_shares=on_shares)
+        if self.keeps_shares:
+            first_text = texts["text_id"][0].as_py()
+            KeptShares(self.parts.generation).write(number, first_text, [shares[row] for row in range(len(words))])
+        # the embeddings come last: a part counts as made when they are there
         self.parts.write(number, texts["text_id"], embeddings, counts)
 
 

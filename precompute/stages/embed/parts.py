@@ -19,6 +19,8 @@ from featurelib.storage.runs import Generation
 from precompute.build.job import Job, rows_per_part
 from precompute.build.token_parts import TOKEN_PART_TEXTS
 
+PROBE = 200
+"""Texts whose tokens are counted to say how much is about to be stored."""
 MOST_NAMED = 5
 """Texts that an error message names."""
 READ_COLUMNS = ["text_id", "source_row", "text"]
@@ -119,6 +121,13 @@ class Parts:
             pq.read_table(path, columns=["truncated"])["truncated"] for path in self.generation.parts(EMBEDDINGS)
         )
         return sum(pc.sum(column).as_py() or 0 for column in columns)
+
+
+def mean_tokens(embedder: Embedder, texts: pa.ChunkedArray) -> float:
+    """The mean number of tokens that an embedder reads of a text, of 200 texts spread over the corpus."""
+    n = min(PROBE, len(texts))
+    counts = embedder.tokens([texts[i * len(texts) // n].as_py() for i in range(n)]).n_tokens
+    return float(np.minimum(counts, embedder.facts.max_seq_length or counts.max(initial=0)).mean())
 
 
 def texts_in_slices(generation: Generation, rows: int) -> Iterator[pa.Table]:

@@ -18,10 +18,8 @@ from featurelib.storage import files
 from precompute.build.config import BuildConfig
 from precompute.build.job import Job, Made
 from precompute.engines import Opener
-from precompute.stages.embed.parts import Parts, check_finite, embedder_facts
+from precompute.stages.embed.parts import Parts, check_finite, embedder_facts, mean_tokens
 
-PROBE = 200
-"""Texts whose tokens are counted to say how much is about to be stored."""
 STATES_ROW_GROUP = 8_192
 """Tokens in a row group of states: 19 MB at 576 dimensions."""
 SLACK = 1.05
@@ -119,10 +117,7 @@ def _write_part(parts: Parts, number: int, text_ids: pa.ChunkedArray, rows: list
 def _say_size(job: Job, embedder: TokenEmbedder, parts: Parts, keeps: bool) -> None:
     """Say how many bytes the states will take, before any is made; Refusal when the disk has less."""
     texts = pq.read_table(job.generation.file(TEXTS), columns=["text"])["text"]
-    n = min(PROBE, len(texts))
-    counts = embedder.tokens([texts[i * len(texts) // n].as_py() for i in range(n)]).n_tokens
-    counts = np.minimum(counts, embedder.facts.max_seq_length or counts.max(initial=0))
-    n_tokens = float(counts.mean()) * (parts.n_texts - parts.n_existing())
+    n_tokens = mean_tokens(embedder, texts) * (parts.n_texts - parts.n_existing())
     width = 4 if parts.dtype == "float32" else 2
     n_bytes = n_tokens * embedder.facts.dimension * width * SLACK
     if not keeps:
