@@ -226,11 +226,14 @@ def run(arguments: Sequence[str]) -> int:
     options = parser().parse_args(arguments)
     options.data = getattr(options, "data", None) or installation.data_folder()
     if options.command == "build":
+        from precompute.build.append_options import append_config
         from precompute.build.build import build
         from precompute.build.stage_selection import Span
 
         span = Span(*_present_names([options.only, options.start, options.end], say))
-        for config in configuration.one_each_layer(read_keys(options)):
+        keys = read_keys(options)
+        appends = bool(keys.get("append"))
+        for config in [append_config(keys, options.data)] if appends else configuration.one_each_layer(keys):
             build(config, options.data, span, say)
         return 0
     if options.command == "classify":

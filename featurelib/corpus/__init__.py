@@ -20,7 +20,7 @@ from featurelib.corpus.formats.folder import FolderSource, list_folder, note_lef
 from featurelib.corpus.formats.jsonrows import JsonLinesSource, JsonSource
 from featurelib.corpus.formats.parquet import ParquetSource
 from featurelib.corpus.formats.shards import ParquetShards, RowShards
-from featurelib.corpus.reading import Selection, Texts, select
+from featurelib.corpus.reading import Earlier, Selection, Texts, select
 from featurelib.corpus.roles import choose_roles
 from featurelib.corpus.rowwise import RowSource
 from featurelib.corpus.source import Roles, Source

@@ -30,6 +30,9 @@ class TypeInference(Protocol):
     def kind(self) -> pa.DataType | None:
         """The type of all cells seen so far; None when the column cannot be metadata."""
 
+    def take(self, kind: pa.DataType) -> None:
+        """Take the type `kind` for the column if every cell seen so far can have it; else leave it as it is."""
+
     def convert(self, values: Sequence[Any], repaired: Counter[str]) -> pa.Array:
         """Bring cells to that type; repaired cells are counted by kind."""
 
@@ -85,6 +88,12 @@ class StringTypeInference:
         """The first type that every filled cell has; string when there is none."""
         return _KINDS[self.possible[0]] if self.possible and self.filled else pa.string()
 
+    def take(self, kind: pa.DataType) -> None:
+        """Any column can be of strings; an empty one, or one that allows several types, can have another of these."""
+        allowed = [name for name in self.possible if kind == _KINDS[name]]
+        if pa.types.is_string(kind) or allowed:
+            self.possible, self.filled = allowed, True
+
     def convert(self, values: Sequence[str | None], repaired: Counter[str]) -> pa.Array:
         """Bring cells to `kind()`."""
         column = cells.strings(values, repaired)
@@ -105,6 +114,7 @@ class JsonTypeInference:
         self.scalars = _Scalars()
         self.elements = _Scalars()
         self.lengths: set[int] = set()
+        self.taken: pa.DataType | None = None
 
     def learn(self, values: Sequence[Any]) -> None:
         """Note the types of values and of the elements of lists."""
@@ -122,6 +132,8 @@ class JsonTypeInference:
 
     def kind(self) -> pa.DataType | None:
         """The one type of all values, JSON in a string when there is none, None for vectors."""
+        if self.taken is not None:
+            return self.taken
         if self.scalars.types != {list}:
             return self.scalars.kind() or pa.string()
         inner = self.elements.kind()
@@ -129,6 +141,12 @@ class JsonTypeInference:
         if vectors and inner is not None and pa.types.is_floating(inner):
             return None
         return pa.list_(inner) if inner is not None else pa.string()
+
+    def take(self, kind: pa.DataType) -> None:
+        """Any column can be of JSON in strings, an empty one of anything, and whole numbers of decimals."""
+        whole = self.scalars.types == {int} and max(-self.scalars.low, self.scalars.high) <= EXACT
+        if pa.types.is_string(kind) or not self.scalars.types or (whole and pa.types.is_float64(kind)):
+            self.taken = kind
 
     def convert(self, values: Sequence[Any], repaired: Counter[str]) -> pa.Array:
         """Bring values to `kind()`."""

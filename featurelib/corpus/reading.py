@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain
 
 import numpy as np
@@ -23,8 +24,27 @@ FOREIGN = "text is not a string"
 DUPLICATE = "duplicate id"
 LONGEST_TEXT = 100_000
 """Characters of a text that are kept; the number of texts that were cut is recorded."""
+NAMED = 5
+"""Ids or columns that an error names."""
 _INVISIBLE = r"^[\s\pZ\p{Cc}\p{Cf}\x{FFFD}]*$"
 Advance = Callable[[int], object]
+
+
+@dataclass(frozen=True)
+class Earlier:
+    """What the texts of a source come after, where they are appended to others; by default nothing."""
+
+    n_rows: int = 0
+    """The number of rows that were read before: a row's number counts from there."""
+    n_texts: int = 0
+    """The number of texts: a text's id counts from there."""
+    schema: pa.Schema | None = None
+    """The columns of these texts, in their types: those of the new texts must be the same."""
+    ids: frozenset[str] = frozenset()
+    """Their source_ids, where a column identifies a text: no new text may have one of them."""
+
+
+NOTHING = Earlier()
 
 
 @dataclass
@@ -49,25 +69,38 @@ class _Survey:
     row_numbers: list[np.ndarray] = field(default_factory=list)
     dropped: list[tuple[int, str | None, str]] = field(default_factory=list)
     ids: set[str] = field(default_factory=set)
+    known: list[str] = field(default_factory=list)
     n_kept: int = 0
     last: int = -1
 
 
 def select(
-    source: Source, roles: Roles, *, sample: int | None = None, shuffle_seed: int | None = None, advance: Advance
+    source: Source,
+    roles: Roles,
+    *,
+    sample: int | None = None,
+    shuffle_seed: int | None = None,
+    earlier: Earlier = NOTHING,
+    advance: Advance,
 ) -> Selection:
     """Read the role columns of `source` once and decide about every row.
 
     `sample` keeps the first so many usable texts, or, with `shuffle_seed`, as many drawn from all of them; drawn texts
-    stay in the order of the source. Raises Refusal when no row is usable.
+    stay in the order of the source. Raises Refusal when no row is usable, or when one has the id of an earlier text.
     """
     survey = _Survey()
     first = sample if shuffle_seed is None else None
     for rows in source.survey(roles):
-        _survey_rows(rows, roles, survey)
+        _survey_rows(_after(rows, earlier.n_rows), roles, survey, earlier.ids)
         advance(rows.weight)
         if first is not None and survey.n_kept >= first:
             break
+    if survey.known:
+        named = ", ".join(survey.known[:NAMED]) + (", …" if len(survey.known) > NAMED else "")
+        raise Refusal(
+            f"{len(survey.known):,} ids in column '{roles.id}' of {source.name} are those of texts that are there "
+            f"already ({named}); take these rows out of it, or give them other ids."
+        )
     row_numbers = np.concatenate([*survey.row_numbers, np.empty(0, np.int64)]).astype(np.int64)
     n_rows = survey.last + 1
     if first is not None and len(row_numbers) >= first:
@@ -86,7 +119,15 @@ def select(
     return selection
 
 
-def _survey_rows(rows: Rows, roles: Roles, survey: _Survey) -> None:
+def _after(rows: Rows, n_rows: int) -> Rows:
+    """The rows, their numbers counted from `n_rows` on."""
+    if not n_rows:
+        return rows
+    broken = [(number + n_rows, reason) for number, reason in rows.broken]
+    return replace(rows, numbers=rows.numbers + n_rows, broken=broken)
+
+
+def _survey_rows(rows: Rows, roles: Roles, survey: _Survey, known: frozenset[str]) -> None:
     """Take one batch into the survey: kept row numbers, dropped rows with their reason, ids seen."""
     reasons = _unusable(rows)
     ids, generated = _ids(rows)
@@ -95,6 +136,8 @@ def _survey_rows(rows: Rows, roles: Roles, survey: _Survey) -> None:
         for place in np.flatnonzero((reasons == "") & ~generated):
             if listed[place] in survey.ids:
                 reasons[place] = DUPLICATE
+            elif listed[place] in known:
+                survey.known.append(listed[place])
             survey.ids.add(listed[place])
     row_numbers = rows.numbers[reasons == ""]
     survey.row_numbers.append(row_numbers)
@@ -136,27 +179,35 @@ def _ids(rows: Rows) -> tuple[pa.Array, np.ndarray]:
 class Texts:
     """The kept rows of a source as batches of the table texts; `counts` is complete when they are exhausted."""
 
-    def __init__(self, source: Source, roles: Roles, selection: Selection) -> None:
-        """A survey of the source must be over: it settles the types of the metadata."""
+    def __init__(self, source: Source, roles: Roles, selection: Selection, earlier: Earlier = NOTHING) -> None:
+        """A survey of the source must be over: it settles the types of the metadata, unless earlier texts have them.
+
+        Raises Refusal when earlier texts have other columns.
+        """
         self._source = source
         self._roles = roles
         self._selection = selection
+        self._earlier = earlier
+        if earlier.schema is not None:
+            source.take_types(_source_types(source, roles, earlier.schema))
         fields = source.fields(roles)
         self.renamed = dict(zip(fields.names, _free_names(fields.names), strict=True))
         """The metadata columns of the source and their names in the table."""
         metadata = [pa.field(self.renamed[column.name], column.type) for column in fields]
-        self.schema = pa.schema([*TEXTS.schema, *metadata])
+        self.schema = earlier.schema or pa.schema([*TEXTS.schema, *metadata])
+        self._check_columns([column.name for column in metadata])
         self.counts: Counter[str] = Counter()
         """Texts cut to 100,000 characters, ids made from row numbers, texts without title."""
 
     def batches(self, advance: Advance) -> Iterator[pa.RecordBatch]:
         """Yield the texts with their metadata, in the order of the source."""
         row_numbers, done = self._selection.row_numbers, 0
-        for rows in self._source.rows(self._roles):
+        for own in self._source.rows(self._roles):
+            rows = _after(own, self._earlier.n_rows)
             end = int(np.searchsorted(row_numbers, rows.numbers[-1], side="right")) if len(rows.numbers) else done
             if end > done:
                 places = np.searchsorted(rows.numbers, row_numbers[done:end])
-                yield self._batch(rows, places, np.arange(done, end, dtype=np.int64))
+                yield self._batch(rows, places, self._earlier.n_texts + np.arange(done, end, dtype=np.int64))
             done = end
             advance(rows.weight)
             if done == len(row_numbers):
@@ -166,9 +217,40 @@ class Texts:
         ids, generated = _ids(rows)
         self.counts["ids made from row numbers"] += int(generated[places].sum())
         text = self._composed(rows.text.take(places), rows.title.take(places) if rows.title is not None else None)
-        metadata = [column.take(places) for column in (rows.metadata or {}).values()]
+        own = {self.renamed[name]: column.take(places) for name, column in (rows.metadata or {}).items()}
+        metadata = [self._in_type(own[column.name], column) for column in list(self.schema)[len(TEXTS.schema) :]]
         columns = [pa.array(text_ids), pa.array(rows.numbers[places]), ids.take(places), text, *metadata]
         return pa.RecordBatch.from_arrays(columns, schema=self.schema)
+
+    def _check_columns(self, names: list[str]) -> None:
+        """Refuse columns that are not those of the earlier texts."""
+        expected = self.schema.names[len(TEXTS.schema) :]
+        missing = [f"lacks '{name}'" for name in expected if name not in names]
+        other = [f"has '{name}' besides" for name in names if name not in expected]
+        if missing or other:
+            differing = " and ".join((missing + other)[:NAMED]) + (", …" if len(missing + other) > NAMED else "")
+            raise Refusal(
+                f"{self._source.name} has other columns than the texts that are there: it {differing}; give the "
+                f"columns {', '.join([*filter(None, (self._roles.id, self._roles.text)), *expected])}."
+            )
+
+    def _in_type(self, values: pa.Array, column: pa.Field) -> pa.Array:
+        """Bring values to the type of the earlier texts' column; Refusal where that would change one."""
+        if values.type == column.type:
+            return values
+        if values.null_count == len(values):
+            return pa.nulls(len(values), column.type)
+        whole = pa.types.is_integer(values.type)
+        if (whole or pa.types.is_floating(values.type)) and pa.types.is_floating(column.type):
+            with contextlib.suppress(pa.ArrowInvalid):
+                return values.cast(column.type)
+        if whole and pa.types.is_integer(column.type):
+            with contextlib.suppress(pa.ArrowInvalid):
+                return values.cast(column.type)
+        raise Refusal(
+            f"column '{column.name}' of {self._source.name} holds {values.type}, and {column.type} in the texts that "
+            "are there; write it in that type, or build all texts again."
+        )
 
     def _composed(self, text: pa.Array, title: pa.Array | None) -> pa.Array:
         """Put the title in front where there is one and cut what is too long."""
@@ -179,6 +261,13 @@ class Texts:
         long = pc.sum(pc.greater(pc.utf8_length(text), LONGEST_TEXT)).as_py() or 0
         self.counts[f"texts cut to {LONGEST_TEXT:,} characters"] += long
         return pc.utf8_slice_codeunits(text, 0, LONGEST_TEXT) if long else text
+
+
+def _source_types(source: Source, roles: Roles, schema: pa.Schema) -> dict[str, pa.DataType]:
+    """The types of the earlier texts' columns, by the names that the source has for them."""
+    names = source.fields(roles).names
+    renamed = zip(names, _free_names(names), strict=True)
+    return {name: schema.field(ours).type for name, ours in renamed if ours in schema.names}
 
 
 def _free_names(names: list[str]) -> list[str]:

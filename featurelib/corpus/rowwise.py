@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -95,6 +95,12 @@ class RowSource(Source):
             self.facts["mixed"] = mixed
             self.notes.append(f"columns with values of several types are kept as JSON: {', '.join(mixed)}.")
         return pa.schema([pa.field(name, kind) for name, kind in kinds.items() if kind is not None])
+
+    def take_types(self, types: Mapping[str, pa.DataType]) -> None:
+        """Read columns in these types where all their cells allow it."""
+        for name, kind in types.items():
+            if name in self._learnt:
+                self._learnt[name].take(kind)
 
     def rows(self, roles: Roles) -> Iterator[Rows]:
         """Yield all rows again with their metadata."""

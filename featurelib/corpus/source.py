@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -95,6 +95,9 @@ class Source(ABC):
     @abstractmethod
     def rows(self, roles: Roles) -> Iterator[Rows]:
         """Yield all rows again with their metadata."""
+
+    def take_types(self, types: Mapping[str, pa.DataType]) -> None:  # noqa: B027  # cells that have types keep them
+        """Read columns of untyped cells in these types, after a survey, where no value changes by it."""
 
     def counts(self) -> dict[str, int]:
         """What the last pass met that is neither a row nor a repaired cell, such as blank lines; zeros left out."""

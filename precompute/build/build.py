@@ -16,6 +16,7 @@ from featurelib.storage import files, metadata
 from featurelib.storage.progress import LOCK_FILE
 from featurelib.storage.runs import SHARES, WORK_FOLDER, Done, Generation, Run, find_runs
 from featurelib.storage.sql_text import TooLittleMemory
+from precompute.build.append import Append, find_append, note_append, refuse_leaving_out
 from precompute.build.build_progress import report_progress
 from precompute.build.config import BuildConfig
 from precompute.build.estimate import say_estimate
@@ -48,17 +49,24 @@ def build(config: BuildConfig, data_folder: Path, span: Span, say: Say) -> Gener
 
 def _build(config: BuildConfig, data_folder: Path, span: Span, say: Say, engine: Engine) -> Generation:
     run = Run(data_folder / config.name)
-    expected = expect(config)
+    expected = {} if config.append else expect(config)
     with alone(run), report_progress(run.path, list(filter(span.allows, STAGES))) as reported:
+        append = find_append(run, config) if config.append else None
+        if append is None:
+            refuse_leaving_out(run, expected["ingest"].slices["identity"])
+        expected = expected or expect(config, append)
         span = _from_damage(run, span, say)
         generation = _generation_to_build(run, expected, span)
         if generation is None:
             return _leave(run, expected, say)
         before = {stage.name: _done_before(generation, stage.name) for stage in PIPELINE}
         _forget(generation, expected, span)
-        for stage in PIPELINE:
-            job = Job(generation, config, say, reported, engine)
-            _advance(stage, job, expected, span, data_folder, before[stage.name])
+        with _as_it_was(generation, append):
+            if append is not None:
+                _begin_append(generation, append, say)
+            for stage in PIPELINE:
+                job = Job(generation, config, say, reported, engine, append)
+                _advance(stage, job, expected, span, data_folder, before[stage.name])
         files.remove(generation.path / WORK_FOLDER / FROM)
         _finish(run, generation, expected, config.memory, say)
         return generation
@@ -77,6 +85,24 @@ def alone(run: Run) -> Iterator[None]:
         raise Refusal(
             f"run '{run.name}' is being built by another process; wait for it to end, or build under another --name."
         ) from error
+
+
+def _begin_append(generation: Generation, append: Append, say: Say) -> None:
+    """Say what is appended to what, once, and write it down for a build that goes on after a kill."""
+    note_append(generation, append)
+    if generation.done("ingest") is None:
+        say(append.sentence)
+
+
+@contextlib.contextmanager
+def _as_it_was(generation: Generation, append: Append | None) -> Iterator[None]:
+    """Remove the generation of an append whose source is refused, so that the run stays as it was."""
+    try:
+        yield
+    except Refusal:
+        if append is not None and generation.done("ingest") is None:
+            files.remove(generation.path)
+        raise
 
 
 def _from_damage(run: Run, span: Span, say: Say) -> Span:
@@ -225,7 +251,9 @@ def _advance(
     for reader in readers_of(name):
         generation.unmark(reader.name)
     twin = None if span.forces(name) else _twin(stage, expected, data_folder, generation)
-    if before and not twin:
+    if job.append and stage.kept and not twin:
+        job.say(f"{name}: {stage.kept}")
+    elif before and not twin:
         job.say(f"{name}: made again, {difference(before.made_from, expected[name].slices)}")
     if twin:
         _link_stage(stage, twin, generation)

@@ -117,6 +117,11 @@ class BuildConfig:
         None, "precomputed embeddings, FILE.npy or FILE.parquet:COLUMN, instead of an embedder"
     )
     embedding_dtype: str = _option("float32", "how embeddings are stored", choices=("float32", "float16"))
+    append: bool = _option(
+        False,
+        "add the texts of SOURCE to the complete run NAME: they alone are embedded and encoded, by its embedder and "
+        "its SAE; columns and options are the run's",
+    )
     device: str = _option("auto", "where embedding, training and encoding run", choices=("auto", "cpu", "cuda"))
     embed_backend: str | None = _option(
         None,

@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from featurelib.schema import TEXTS
+from precompute.build.append import count_texts
 from precompute.build.job import Job
 from precompute.build.stage import Workload
 from precompute.build.stage_table import PIPELINE
@@ -27,12 +28,14 @@ def say_estimate(job: Job) -> None:
     """Say about how long the build will take from here and what a sample would save."""
     texts = pq.read_table(job.generation.file(TEXTS), columns=["text"])["text"]
     rate = None if job.config.embeddings else _measure_rate(job, texts)
-    total = _seconds(len(texts), rate)
+    n_new = len(texts) - (count_texts(job.append.kept()) if job.append else 0)
+    total = _seconds(len(texts), n_new, rate)
     measured = f" at {rate:.0f} texts a second, measured on {min(PROBE, len(texts))}" if rate else ""
-    sentence = f"about {_spoken(total)} to go for {len(texts):,} texts{measured}"
-    if total > WORTH_SAYING and len(texts) > 2000:
+    new = f", {n_new:,} of them new," if job.append else ""
+    sentence = f"about {_spoken(total)} to go for {len(texts):,} texts{new}{measured}"
+    if total > WORTH_SAYING and len(texts) > 2000 and not job.append:
         smaller = max(1000, len(texts) // 10)
-        sentence += f"; --sample {smaller} would take about {_spoken(_seconds(smaller, rate))}"
+        sentence += f"; --sample {smaller} would take about {_spoken(_seconds(smaller, smaller, rate))}"
     if job.engine.sharing:
         sentence += f", if this machine were alone: {job.engine.sharing}"
     job.say(sentence + ".")
@@ -48,9 +51,9 @@ def _measure_rate(job: Job, texts: pa.ChunkedArray) -> float:
     return len(sample) / (time.monotonic() - started)
 
 
-def _seconds(n_texts: int, rate: float | None) -> float:
-    workload = Workload(n_texts, min(n_texts, MOST_TOP_TEXTS), rate)
-    return sum(stage.seconds(workload) for stage in PIPELINE) + OTHER_SECONDS_PER_TEXT * n_texts + OTHER_SECONDS
+def _seconds(n_all: int, n_new: int, rate: float | None) -> float:
+    workload = Workload(n_all, n_new, min(n_all, MOST_TOP_TEXTS), rate)
+    return sum(stage.seconds(workload) for stage in PIPELINE) + OTHER_SECONDS_PER_TEXT * n_all + OTHER_SECONDS
 
 
 def _spoken(seconds: float) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from featurelib.storage.runs import Generation
+from precompute.build.append import Append
 from precompute.build.build_progress import BuildProgress
 from precompute.build.config import BuildConfig
 from precompute.engines import Engine
@@ -41,6 +42,8 @@ class Job:
     """What everybody else can see of the build."""
     engine: Engine = field(default_factory=LocalEngine)
     """Who makes the parts of a stage that writes part by part."""
+    append: Append | None = None
+    """What is appended to which generation; None in a build of all texts."""
 
     @contextmanager
     def progress(self, total: int, unit: str, start: int = 0) -> Iterator[Bar]:

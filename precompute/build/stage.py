@@ -17,6 +17,8 @@ class Workload:
 
     n_texts: int
     """The number of texts."""
+    n_new_texts: int
+    """How many of them have no embedding yet: in an append those that are new, else all."""
     n_top_texts: int
     """How many of them are about to be among the top texts of a feature."""
     texts_per_second: float | None
@@ -69,6 +71,8 @@ class Stage:
     """What it writes besides its tables."""
     only_tokens: bool = False
     """Whether it is for token runs alone."""
+    kept: str = ""
+    """What an append keeps of the texts that are there, in words; nothing where all is made again."""
     chapter: str = ""
     """The chapter of run.json that holds its facts; its name, unless said otherwise."""
 

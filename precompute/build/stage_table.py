@@ -7,6 +7,7 @@ from typing import Any
 
 from featurelib.schema import FORMERLY, RENAMED, STAGES
 from featurelib.storage import files
+from precompute.build.append import APPENDED, Append
 from precompute.build.config import BuildConfig, flag
 from precompute.build.stage import Stage
 from precompute.stages import (
@@ -59,22 +60,32 @@ class Expected:
     """Whether a run of this kind has the stage at all."""
 
 
-def expect(config: BuildConfig) -> dict[str, Expected]:
-    """The fingerprint of every stage: a hash of its options, its code version, its sources and the stages before it."""
+def expect(config: BuildConfig, append: Append | None = None) -> dict[str, Expected]:
+    """The fingerprint of every stage: a hash of its options, its code version, its sources and the stages before it.
+
+    In an append, what is frozen is made from what the run was made from, and the texts from the appended sources too.
+    """
     expected: dict[str, Expected] = {}
     for stage in PIPELINE:
-        slices: dict[str, Any] = {
-            "stage": stage.hashed_name,
-            "version": stage.version,
-            "options": _options(stage, config),
-            "identity": stage.identity(config),
-            "after": {FORMERLY.get(name, name): expected[name].fingerprint for name in stage.after},
-        }
-        if "seed" not in stage.options and config.shuffle and stage.name == "ingest":
-            slices["options"]["seed"] = config.seed
+        frozen = append.slices(stage.name) if append else None
+        slices: dict[str, Any] = frozen or _slices(stage, config)
+        slices["after"] = {FORMERLY.get(name, name): expected[name].fingerprint for name in stage.after}
         applies = config.has_tokens or not stage.only_tokens
         expected[stage.name] = Expected(files.fingerprint(slices), slices, applies)
     return expected
+
+
+def _slices(stage: Stage, config: BuildConfig) -> dict[str, Any]:
+    """What a stage is made from besides the stages before it."""
+    options = _options(stage, config)
+    if "seed" not in stage.options and config.shuffle and stage.name == "ingest":
+        options["seed"] = config.seed
+    return {
+        "stage": stage.hashed_name,
+        "version": stage.version,
+        "options": options,
+        "identity": stage.identity(config),
+    }
 
 
 def _options(stage: Stage, config: BuildConfig) -> dict[str, Any]:
@@ -95,6 +106,8 @@ def difference(made_from: dict[str, Any], now: dict[str, Any]) -> str:
     changed += [
         f"{RENAMED.get(name, name)} has changed" for name, value in now["after"].items() if after.get(name) != value
     ]
+    if made_from.get(APPENDED) != now.get(APPENDED):
+        changed.append("the texts that are appended have changed")
     changed += ["its source has changed"] if made_from.get("identity") != now["identity"] else []
     changed += ["its code has changed"] if made_from.get("version") != now["version"] else []
     return "; ".join(changed) or "as asked for"

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from featurelib.layout import (
+    LEVELS,
     NO_CLUSTER,
     Faithfulness,
     FiringMeans,
@@ -25,6 +26,7 @@ from featurelib.layout import (
 from featurelib.schema import BY_TEXT, FIRING_LAYOUT, LAYOUT, REGION_FEATURES, REGION_TEXTS, TEXT_LAYOUT, TEXTS
 from featurelib.storage.activation_rows import Rows, read_rows
 from featurelib.storage.embeddings import read_embeddings_of
+from precompute.build.append import Append, count_texts
 from precompute.build.job import Job, Made
 from precompute.build.stage import Stage
 
@@ -47,11 +49,13 @@ def make_layout(job: Job) -> Made:
 
     Every feature, dead ones too, has a place by its direction and a cluster (-1 = none); live ones have a place by what
     fires them, and regions. Where there are more texts, those that get a place are drawn by seed and the others are in
-    no row.
+    no row. In an append all places stay: new texts, and features that fire on new texts only, get none.
     """
+    if job.append:
+        return _keep_places(job, job.append)
     layout, of_directions = _directions(job)
     firing = _firing(job, len(layout.xy))
-    _write_region_texts(job, firing, len(layout.xy))
+    _write_region_texts(job, firing.feature_ids, firing.regions, len(layout.xy))
     placed, n_texts = _texts(job)
     n_none = int((layout.cluster == NO_CLUSTER).sum())
     line = (
@@ -82,8 +86,24 @@ STAGE = Stage(
     grounds="directions, embeddings, activations and seed",
     after=("embed", "train", "encode"),
     options=("seed",),
+    kept="places and regions stay; new texts have no place on the map of texts",
     version=3,
 )
+
+
+def _keep_places(job: Job, append: Append) -> Made:
+    """Take all places and regions from the run, and find the regions of all texts."""
+    for table in (LAYOUT, FIRING_LAYOUT, REGION_FEATURES, TEXT_LAYOUT):
+        append.link(job.generation, table.path)
+    placed = pq.read_table(job.generation.file(FIRING_LAYOUT), columns=["feature_id"])["feature_id"].to_numpy()
+    rows = pq.read_table(job.generation.file(REGION_FEATURES)).to_pandas().sort_values(["level", "feature_id"])
+    of_points = rows["region_id"].to_numpy(np.int32).reshape(len(LEVELS), len(placed))
+    n_features = pq.read_metadata(job.generation.file(LAYOUT)).num_rows
+    _write_region_texts(job, placed, Regions(of_points), n_features)
+    done, n_all = append.kept().done("layout"), count_texts(job.generation)
+    facts = (done.facts if done else {}) | {"n_texts": n_all}
+    line = f"{n_features:,} features and {facts['n_texts_placed']:,} texts stay in their places"
+    return Made(f"{line}; {n_all:,} texts in the regions that are there", facts)
 
 
 def _kept(directions: Faithfulness, firing: Faithfulness) -> str:
@@ -136,19 +156,25 @@ def _firing(job: Job, n_features: int) -> _Firing:
     return _Firing(ids, placed, regions, faithfulness(vectors, placed.xy, job.config.seed))
 
 
-def _write_region_texts(job: Job, firing: _Firing, n_features: int) -> None:
-    """Write the region of each text at each level, and how strong it is there."""
-    weights = _feature_weights(job, n_features)
-    fine = firing.regions.of_points[-1]
+def _write_region_texts(job: Job, feature_ids: np.ndarray, of_features: Regions, n_features: int) -> None:
+    """Write the region of each text at each level, and how strong it is there; features without a region do not count.
+
+    `of_features` are the regions of the features `feature_ids`.
+    """
+    weights = np.zeros(n_features)
+    weights[feature_ids] = _feature_weights(job, n_features)[feature_ids]
+    fine = of_features.of_points[-1]
     n_fine = int(fine.max(initial=0)) + 1
     of_feature = np.zeros(n_features, np.int64)
-    of_feature[firing.feature_ids] = fine
-    blocks: list[list[tuple[np.ndarray, ...]]] = [[] for _ in firing.regions.of_points]
+    of_feature[feature_ids] = fine
+    blocks: list[list[tuple[np.ndarray, ...]]] = [[] for _ in of_features.of_points]
     for text_ids, places, rows in _blocks(job):
         cells = places * n_fine + of_feature[rows.feature_ids]
         summed = np.bincount(cells, rows.activations * weights[rows.feature_ids], len(text_ids) * n_fine)
         strengths = summed.reshape(len(text_ids), n_fine)
-        for of_level, regions in zip(blocks, firing.regions.of_points, strict=True):
+        somewhere = strengths.any(axis=1)
+        text_ids, strengths = text_ids[somewhere], strengths[somewhere]
+        for of_level, regions in zip(blocks, of_features.of_points, strict=True):
             coarse = strengths @ _membership(fine, regions)
             of_level.append((coarse.argmax(axis=1).astype(np.int32), text_ids, coarse.max(axis=1).astype(np.float32)))
     nothing = (np.empty(0, np.int32), np.empty(0, np.int64), np.empty(0, np.float32))

@@ -24,7 +24,7 @@ from precompute.build.job import Job, Made, rows_per_part
 from precompute.build.kept_shares import KeptShares, room_for
 from precompute.build.stage import Stage
 from precompute.stages.embed.part_embedder import EmbedderOpener, PartEmbedder
-from precompute.stages.embed.parts import Parts, embedder_facts, mean_tokens, texts_in_slices
+from precompute.stages.embed.parts import Parts, check_precision, embedder_facts, mean_tokens, texts_in_slices
 from precompute.stages.embed.tokens import embed_tokens
 
 HIDDEN_STATES = (
@@ -72,13 +72,15 @@ STAGE = Stage(
     options=("prompt", "normalize", "max_seq_length", "embedding_dtype", *LATER),
     later_options=LATER,
     identity=identity,
-    seconds=lambda workload: workload.seconds_to_embed(workload.n_texts),
+    kept="the embeddings that are there stay; only the new texts are embedded",
+    seconds=lambda workload: workload.seconds_to_embed(workload.n_new_texts),
     chapter="embedder",
 )
 
 
 def _embed_texts(job: Job) -> Made:
     config, embedder = job.config, job.config.open_embedder()
+    check_precision(job, embedder.precision)
     parts = Parts.of(job)
     n_before = parts.n_existing()
     started = time.monotonic()
@@ -93,7 +95,8 @@ def _embed_texts(job: Job) -> Made:
     volatile = {"device": traits["device"], "texts_per_second": round(rate, 1)}
     if facts["origin"] == "local":
         volatile["embedder_folder"] = str(find_embedder(config.embedder).folder)
-    return Made(_line(facts), facts, volatile | {"n_from_before": n_before})
+    line = f"{_line(facts)}; {parts.first:,} of them kept" if job.append else _line(facts)
+    return Made(line, facts, volatile | {"n_from_before": n_before})
 
 
 def _keeps_shares(job: Job, embedder: Embedder, parts: Parts) -> bool:
@@ -118,34 +121,40 @@ def _line(facts: dict[str, Any]) -> str:
 def _embed_from_file(job: Job, name: str) -> Made:
     precomputed = open_precomputed(name, job.generation.work("embed"))
     parts = Parts.of(job)
-    ingested = job.generation.done("ingest")
-    n_source_rows = ingested.facts["n_rows"] if ingested else parts.n_texts
-    by = precomputed.matched_by(parts.n_texts, n_source_rows, job.config.sample is not None)
+    ingested, before = job.generation.done("ingest"), job.append.kept().done("ingest") if job.append else None
+    n_rows_before = before.facts["n_rows"] if before else 0
+    n_source_rows = ingested.facts["n_rows"] - n_rows_before if ingested else parts.n_texts
+    sampled = job.config.sample is not None and not job.append
+    by = precomputed.matched_by(parts.n_texts - parts.first, n_source_rows, sampled)
+    start = parts.first if by == "text_id" else n_rows_before
     embedder = job.config.open_embedder() if job.config.embedder else None
     if embedder:
-        _check_embedder(embedder, precomputed, by, job.generation, parts.n_texts)
+        _check_embedder(embedder, precomputed, by, start, parts)
     with job.progress(parts.n_texts, "texts", parts.n_existing()) as bar:
         for number, texts in parts.missing():
-            parts.write(number, texts["text_id"], precomputed.rows(texts[by].to_numpy()), None)
+            parts.write(number, texts["text_id"], precomputed.rows(texts[by].to_numpy() - start), None)
             bar.advance(len(texts))
     facts = precomputed.facts(by) | parts.facts() | {"n_truncated": None}
     facts["embedder"] = embedder_facts(embedder) if embedder else None
+    if job.append and (kept := job.append.kept().done("embed")):
+        own = {name: facts[name] for name in ("name", "file_sha256", "column", "matched_by")}
+        facts = kept.facts | parts.facts() | {"appended": [*kept.facts.get("appended", []), own]}
     volatile = {}
     if embedder and embedder.facts.origin == "local":
         volatile["embedder_folder"] = str(find_embedder(job.config.embedder).folder)
     rows = "row by row of the source" if by == "source_row" else "row by row of the kept texts"
-    line = f"{parts.n_texts:,} embeddings in {facts['dimension']} dimensions taken from {facts['name']}, {rows}"
+    n_taken = parts.n_texts - parts.first
+    line = f"{n_taken:,} embeddings in {facts['dimension']} dimensions taken from {precomputed.path.name}, {rows}"
+    line += f", {parts.first:,} kept" if job.append else ""
     return Made(line + (f"; {embedder.facts.name} gives the same" if embedder else ""), facts, volatile)
 
 
-def _check_embedder(
-    embedder: Embedder, precomputed: Precomputed, by: str, generation: Generation, n_texts: int
-) -> None:
-    """Refuse an embedder that does not give the embeddings of the file on a few texts."""
-    compared = pa.array(np.unique(np.linspace(0, n_texts - 1, COMPARED).astype(np.int64)))
-    slices = texts_in_slices(generation, rows_per_part(n_texts))
+def _check_embedder(embedder: Embedder, precomputed: Precomputed, by: str, start: int, parts: Parts) -> None:
+    """Refuse an embedder that does not give the embeddings of the file on a few texts; `start` is its first row's."""
+    compared = pa.array(np.unique(np.linspace(parts.first, parts.n_texts - 1, COMPARED).astype(np.int64)))
+    slices = texts_in_slices(parts.generation, rows_per_part(parts.n_texts), parts.first)
     few = pa.concat_tables(texts.filter(pc.is_in(texts["text_id"], compared)) for texts in slices)
-    own, rows = embedder.embed(few["text"].to_pylist()), precomputed.rows(few[by].to_numpy())
+    own, rows = embedder.embed(few["text"].to_pylist()), precomputed.rows(few[by].to_numpy() - start)
     if own.shape[1] != rows.shape[1]:
         raise Refusal(
             f"--embeddings has {rows.shape[1]} dimensions but {embedder.facts.name} gives {own.shape[1]}; "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +13,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from featurelib.embedder import Embedder, TokenCounts
-from featurelib.schema import EMBEDDINGS, TEXTS, Refusal
+from featurelib.schema import EMBEDDINGS, TEXTS, TOKEN_STATES, TOKENS, Refusal
 from featurelib.storage import files
 from featurelib.storage.runs import Generation
+from precompute.build.append import count_texts
 from precompute.build.job import Job, rows_per_part
 from precompute.build.token_parts import TOKEN_PART_TEXTS
 
@@ -33,9 +34,23 @@ def embedder_facts(embedder: Embedder) -> dict[str, Any]:
     return facts if embedder.facts.hidden_states else {k: v for k, v in facts.items() if k != "hidden_states"}
 
 
+def check_precision(job: Job, precision: str) -> None:
+    """Refuse to embed appended texts in other numbers than those that are there."""
+    done = job.append.kept().done("embed") if job.append else None
+    then = done.facts.get("precision") if done else None
+    if then not in (None, precision):
+        raise Refusal(
+            f"the texts that are there were embedded in {then}, and this device embeds in {precision}; give another "
+            "--device, or build a run of all texts under another --name."
+        )
+
+
 @dataclass(frozen=True)
 class Parts:
-    """The part files of the embeddings; which texts are in which part depends only on the number of texts."""
+    """The part files of the embeddings; which texts are in which part depends only on the number of texts.
+
+    In an append the parts that are there stay, and those of the new texts come after them.
+    """
 
     generation: Generation
     """The generation they belong to."""
@@ -45,12 +60,20 @@ class Parts:
     """The type the embeddings are stored in: float32 or float16."""
     has_tokens: bool = False
     """Whether the tokens of a part are read with it, which takes fewer texts."""
+    n_kept: int = 0
+    """How many parts stay, in an append."""
+    first: int = 0
+    """The first text that is in none of them."""
 
     @classmethod
     def of(cls, job: Job) -> Parts:
         """The parts that `job` is to write."""
-        n_texts = pq.read_metadata(job.generation.need(TEXTS)).num_rows
-        return cls(job.generation, n_texts, job.config.embedding_dtype, job.config.has_tokens)
+        n_all = pq.read_metadata(job.generation.need(TEXTS)).num_rows
+        parts = cls(job.generation, n_all, job.config.embedding_dtype, job.config.has_tokens)
+        if job.append is None:
+            return parts
+        n_kept = [job.append.link_parts(job.generation, table) for table in (TOKENS, TOKEN_STATES, EMBEDDINGS)][-1]
+        return replace(parts, n_kept=n_kept, first=count_texts(job.append.kept()))
 
     @property
     def rows(self) -> int:
@@ -67,24 +90,21 @@ class Parts:
 
     def n_existing(self) -> int:
         """The number of texts in parts that exist."""
-        return sum(
-            min(self.rows, self.n_texts - start)
-            for number, start in enumerate(range(0, self.n_texts, self.rows))
-            if self.path(number).is_file()
-        )
+        return self.n_texts - sum(self.sizes_of_missing().values())
 
     def sizes_of_missing(self) -> dict[int, int]:
         """The number of texts in each part that does not exist yet, by the part's number."""
-        starts = range(0, self.n_texts, self.rows)
+        starts = range(self.first, self.n_texts, self.rows)
         return {
             number: min(self.rows, self.n_texts - start)
-            for number, start in enumerate(starts)
+            for number, start in enumerate(starts, self.n_kept)
             if not self.path(number).is_file()
         }
 
     def texts(self, number: int) -> pa.Table:
         """Return the rows of text_id, source_row and text of one part; only the row groups they lie in are read."""
-        first, last = number * self.rows, min((number + 1) * self.rows, self.n_texts)
+        first = self.first + (number - self.n_kept) * self.rows
+        last = min(first + self.rows, self.n_texts)
         with pq.ParquetFile(self.generation.file(TEXTS)) as opened:
             sizes = [opened.metadata.row_group(group).num_rows for group in range(opened.num_row_groups)]
             ends = np.cumsum(sizes)
@@ -95,7 +115,7 @@ class Parts:
 
     def missing(self) -> Iterator[tuple[int, pa.Table]]:
         """Yield the number of each part that does not exist yet, and its rows of text_id, source_row and text."""
-        for number, texts in enumerate(texts_in_slices(self.generation, self.rows)):
+        for number, texts in enumerate(texts_in_slices(self.generation, self.rows, self.first), self.n_kept):
             if not self.path(number).is_file():
                 yield number, texts
 
@@ -130,12 +150,16 @@ def mean_tokens(embedder: Embedder, texts: pa.ChunkedArray) -> float:
     return float(np.minimum(counts, embedder.facts.max_seq_length or counts.max(initial=0)).mean())
 
 
-def texts_in_slices(generation: Generation, rows: int) -> Iterator[pa.Table]:
-    """Yield texts.parquet in slices of `rows` rows, the last one shorter, whatever its row groups."""
+def texts_in_slices(generation: Generation, rows: int, first: int = 0) -> Iterator[pa.Table]:
+    """Yield texts.parquet from row `first` on in slices of `rows` rows, the last one shorter, whatever its groups."""
     waiting: list[pa.RecordBatch] = []
     n_waiting = 0
     with pq.ParquetFile(generation.file(TEXTS)) as opened:
-        for batch in opened.iter_batches(batch_size=rows, columns=READ_COLUMNS):
+        ends = np.cumsum([opened.metadata.row_group(number).num_rows for number in range(opened.num_row_groups)])
+        groups = np.flatnonzero(ends > first).tolist()
+        skipped = first - (int(ends[groups[0] - 1]) if groups and groups[0] else 0)
+        for read in opened.iter_batches(rows, row_groups=groups, columns=READ_COLUMNS):
+            batch, skipped = read.slice(skipped), max(0, skipped - read.num_rows)
             waiting.append(batch)
             n_waiting += batch.num_rows
             if n_waiting >= rows:

@@ -18,7 +18,7 @@ from featurelib.storage import files
 from precompute.build.config import BuildConfig
 from precompute.build.job import Job, Made
 from precompute.engines import Opener
-from precompute.stages.embed.parts import Parts, check_finite, embedder_facts, mean_tokens
+from precompute.stages.embed.parts import Parts, check_finite, check_precision, embedder_facts, mean_tokens
 
 STATES_ROW_GROUP = 8_192
 """Tokens in a row group of states: 19 MB at 576 dimensions."""
@@ -63,6 +63,7 @@ def embed_tokens(job: Job, elsewhere: Opener) -> Made:
     """Write the embeddings, tokens and, unless they are not to be kept, states of each part that is not whole yet."""
     config = job.config
     embedder = cast(TokenEmbedder, config.open_embedder())
+    check_precision(job, embedder.precision)
     parts = Parts.of(job)
     here = TokenPartEmbedder.of(parts, embedder, config)
     _say_size(job, embedder, parts, here.keeps)

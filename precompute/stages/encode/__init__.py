@@ -52,6 +52,9 @@ def encode(job: Job) -> Made:
     sae = load_sae(generation.sae_folder)
     split = read_split(generation)
     parts = generation.parts(EMBEDDINGS)
+    if job.append:
+        for table in (BY_TEXT, TOKEN_BY_TEXT):
+            job.append.link_parts(generation, table)
     traits = encode_parts(job, sae.to(find_device(job.config.device)), split)
     measured = _join_measured(job, parts)
     counts = _sort(job, BY_TEXT, BY_FEATURE, sae.n_features, split)
@@ -73,6 +76,7 @@ STAGE = Stage(
     after=("embed", "train"),
     options=("seed", "pool"),
     later_options=("pool",),
+    kept="the activations that are there stay; all texts are measured again, because the mean of all texts changes",
     version=2,
     chapter="evaluation",
 )

@@ -19,7 +19,7 @@ from featurelib.sae.pooling import Fired, pool
 from featurelib.sae.sparse import Sparse
 from featurelib.schema import BY_TEXT, EMBEDDINGS, TOKEN_BY_TEXT
 from featurelib.storage import files
-from featurelib.storage.activation_rows import Rows, write_rows
+from featurelib.storage.activation_rows import Rows, read_rows, write_rows
 from featurelib.storage.embeddings import read_embeddings
 from featurelib.storage.runs import Generation
 from precompute.build.config import BuildConfig
@@ -171,16 +171,18 @@ class Encoder:
     """How a text's activation is pooled from its tokens'."""
 
     def encode(self, part: PartRows, paths: PartFiles) -> None:
-        """Write the activations and the measurements of one part."""
-        encoded = self.measure(part)
-        if encoded.of_tokens is not None and paths.token_activations is not None:
+        """Write the measurements of one part, and its activations unless they exist: then these are measured."""
+        stored = _read_stored(part, paths)
+        encoded = self.measure(part, stored)
+        if stored is None and encoded.of_tokens is not None and paths.token_activations is not None:
             write_rows(paths.token_activations, encoded.of_tokens)
-        write_rows(paths.activations, encoded.of_texts)
+        if stored is None or not paths.activations.is_file():
+            write_rows(paths.activations, encoded.of_texts)
         files.write_parquet(paths.measured, encoded.measured, MEASURED)
 
-    def measure(self, part: PartRows) -> Encoded:
-        """Return the activations and the measurements of one part."""
-        sparse = self.sae.encode_sparse(part.x)
+    def measure(self, part: PartRows, stored: Sparse | None = None) -> Encoded:
+        """Return the activations and the measurements of one part; `stored` are its activations, where they exist."""
+        sparse = self.sae.encode_sparse(part.x) if stored is None else stored
         rows = sparse.rows.numpy()
         feature_ids, activations = sparse.feature_ids.numpy().astype(np.int32), sparse.activations.numpy()
         of_rows = np.bincount(rows, minlength=len(part.x))
@@ -216,6 +218,21 @@ class Encoder:
         raw = _measure_blocks(part.x, rebuilt, n_active, means, own)
         columns = [raw.n_active, raw.error, raw.spread, raw.split_spread, raw.cosine, raw.norm_ratio]
         return columns + _measure_normalised(self.sae, part.x, sparse, own, self.means.normalised)
+
+
+def _read_stored(part: PartRows, paths: PartFiles) -> Sparse | None:
+    """Return the activations of a part's rows as they were written, or None where they were not."""
+    import torch
+
+    path = paths.activations if paths.token_activations is None else paths.token_activations
+    if not path.is_file():
+        return None
+    stored = read_rows(path)
+    rows = np.searchsorted(part.text_ids, stored.text_ids)
+    if stored.positions is not None:
+        rows = rows + stored.positions
+    columns = (rows.astype(np.int64), stored.feature_ids.astype(np.int64), stored.activations)
+    return Sparse(*(torch.from_numpy(column.copy()) for column in columns))
 
 
 def _of_texts(measured: list[Any], n_active: np.ndarray, text_of_row: np.ndarray) -> list[Any]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pyarrow.parquet as pq
 
 from featurelib.embedder import open_embedder
 from featurelib.sae.checkpoints import save_sae
@@ -19,6 +20,7 @@ from featurelib.schema import EMBEDDINGS, SAE_SPLIT, SOURCE_DENSITIES, Refusal
 from featurelib.storage import files
 from featurelib.storage.embeddings import EmbeddingParts
 from featurelib.storage.runs import SAE_FOLDER, Generation
+from precompute.build.append import Append, count_texts
 from precompute.build.job import Job, Made
 from precompute.build.stage import Stage
 from precompute.stages.train.held_out import (
@@ -45,6 +47,7 @@ if TYPE_CHECKING:
 
 LOGS = "logs"
 """The folder of a run, beside its generations, that --logger writes to: no part of what is built."""
+SPLIT_WORDS = {"train": "with the words of training texts", "held_out": "held out", "unknown": "unknown to it"}
 FEWEST_TEXTS = 20
 """Of fewer texts than this none could be held out, or nothing could be learned from the rest."""
 
@@ -60,7 +63,12 @@ def identity(config: BuildConfig) -> dict[str, Any]:
 
 
 def train(job: Job) -> Made:
-    """Train an SAE, or take the one that --sae names; write it to sae/ and the split of the texts to split.parquet."""
+    """Train an SAE, or take the one that --sae names; write it to sae/ and the split of the texts to split.parquet.
+
+    In an append both stay, and new texts get the split that a build with this run's SAE would give them.
+    """
+    if job.append:
+        return _keep_sae(job, job.append)
     rows = TrainingRows.of(job)
     source = job.config.sae
     try:
@@ -79,8 +87,31 @@ STAGE = Stage(
     identity=identity,
     check=refuse_misfit,
     folders=(SAE_FOLDER,),
+    kept="the SAE stays, and the split of the texts that are there",
     chapter="sae",
 )
+
+
+def _keep_sae(job: Job, append: Append) -> Made:
+    """Take the SAE and what was measured when it was trained from the run, and add the new texts to the split.
+
+    To the SAE a new text is one that it has not seen, held out, unless it has the words of a training text; where it is
+    not known what the SAE has seen, such a text is unknown (see `split_of_source`).
+    """
+    base, n_all = append.kept(), count_texts(job.generation)
+    for name in (SAE_FOLDER, SOURCE_DENSITIES.path):
+        append.link(job.generation, name)
+    split = split_of_source(job.generation, base.path, n_all).astype(object)
+    kept = pq.read_table(base.file(SAE_SPLIT))["sae_split"].to_numpy(zero_copy_only=False)
+    split[: len(kept)] = kept
+    _write_split(job.generation, split)
+    done = base.done("train")
+    facts = done.facts if done else {}
+    of_new = {name: int((split[len(kept) :] == name).sum()) for name in ("train", "held_out", "unknown")}
+    before = facts.get("appended", {})
+    facts |= {"appended": {name: before.get(name, 0) + n for name, n in of_new.items()}}
+    listed = ", ".join(f"{n:,} {SPLIT_WORDS[name]}" for name, n in of_new.items() if n)
+    return Made(f"{facts['n_features']:,} features of the SAE that is there; of the new texts {listed}", facts)
 
 
 def _train(job: Job, rows: TrainingRows) -> Made:
