@@ -59,12 +59,11 @@ def difference(ours: pa.Table, theirs: pa.Table) -> Difference:
     if not found.sentence:
         return found
     keys = [name for name in ours.schema.names if _is_key(ours.schema.field(name))]
-    again = _differing(
-        *(table.sort_by([(name, "ascending") for name in keys]) for table in (ours, theirs)), leave_out="rank"
-    )
-    return (
-        found if again.sentence or again.largest > TOLERANCE else again._replace(n_moved=_n_moved(ours, theirs, keys))
-    )
+    in_order = [table.sort_by([(name, "ascending") for name in keys]) for table in (ours, theirs)]
+    again = _differing(*in_order, leave_out="rank")
+    if again.sentence or again.largest > TOLERANCE:
+        return found
+    return again._replace(n_moved=_n_moved(ours, theirs, keys))
 
 
 def _is_key(field: pa.Field) -> bool:
