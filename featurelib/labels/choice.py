@@ -14,17 +14,19 @@ leave out. The constants were found on the demo's texts.
 
 from __future__ import annotations
 
+import functools
 import heapq
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
 
 from featurelib.labels.keywords import LABEL_KEYWORDS, SEPARATOR, is_short
 from featurelib.labels.words import adds, label_stems
-from featurelib.stats import agreement_of_counts, auroc_and_ap, overlap_chance
+from featurelib.stats import Agreement, OrderedScores, agreement_of_tallies, auroc_over_sets, overlap_chance
 
 SHORT_LIST = 16
 BEAM = 5
@@ -54,6 +56,11 @@ OWN_AUROC = 0.65
 """A second or third candidate resembles the texts at least so well by itself."""
 PRIOR = 20
 """All naming texts together count as much as so many firing choosing texts, because few texts say little."""
+NO_PLACES = np.empty(0, np.int64)
+
+
+Combination = tuple[int, ...]
+"""The places of the keywords of a label among the candidates, ascending."""
 
 
 class Candidate(NamedTuple):
@@ -71,47 +78,124 @@ class Evidence:
     cosines: np.ndarray | None
     """Of each candidate to each text, float32 [n_candidates, n]; None without an embedder."""
     contains: np.ndarray
-    """Which texts contain each candidate, float32 of 0 and 1, [n_candidates, n]."""
+    """Which texts contain each candidate, bool [n_candidates, n]."""
     activations: np.ndarray
     """The feature's on each text, float32 [n]."""
 
-    @property
+    @cached_property
     def fires(self) -> np.ndarray:
         """On which texts the feature fires, bool [n]."""
         return self.activations > 0
 
     def strongest(self, most: int) -> np.ndarray:
         """Return the places of up to `most` texts on which the feature fires, the strongest first."""
-        order = np.argsort(-self.activations, kind="stable")
-        return order[: min(most, int(self.fires.sum()))]
+        places = np.flatnonzero(self.fires)
+        return np.asarray(places[np.argsort(-self.activations[places], kind="stable")][:most])
 
     def take(self, places: np.ndarray) -> Evidence:
         """Return the same about some of the candidates."""
         cosines = None if self.cosines is None else self.cosines[places]
-        return Evidence(cosines, self.contains[places], self.activations)
+        taken = Evidence(cosines, self.contains[places], self.activations)
+        if "ordered" in vars(self):  # sorted once, they need not be sorted again
+            vars(taken)["ordered"] = OrderedScores(*(scores[places] for scores in self.ordered))
+            vars(taken)["alone"] = Agreement(*(values[places] for values in self.alone))
+        return taken
 
-    def join(self, other: Evidence) -> Evidence:
-        """Return the evidence of both sets of texts about the same candidates."""
+    def with_cosines(self, cosines: np.ndarray | None) -> Evidence:
+        """Return the same with other cosines."""
+        return Evidence(cosines, self.contains, self.activations)
+
+    def join_words(self, other: Evidence) -> Evidence:
+        """Return the evidence of both sets of texts about the same candidates, without cosines."""
         pairs = ((self.contains, other.contains), (self.activations, other.activations))
-        contains, activations = (np.concatenate(pair, axis=-1) for pair in pairs)
-        if self.cosines is None or other.cosines is None:
-            return Evidence(None, contains, activations)
-        return Evidence(np.concatenate([self.cosines, other.cosines], axis=-1), contains, activations)
+        return Evidence(None, *(np.concatenate(pair, axis=-1) for pair in pairs))
 
-    def worth(self, members: np.ndarray) -> np.ndarray | None:
-        """The worth of combinations, float64 [n]; `members` is float32 of 0 and 1, [n, n_candidates].
+    @cached_property
+    def ordered(self) -> OrderedScores:
+        """The cosines of each candidate in their order; without an embedder what it contains."""
+        scores = self.contains.astype(np.float32) if self.cosines is None else self.cosines
+        return OrderedScores.of(scores, self.fires)
+
+    @cached_property
+    def alone(self) -> Agreement:
+        """How well each candidate alone predicts firing."""
+        return self.ordered.agreement()
+
+    def worth(self, combinations: Sequence[Combination]) -> np.ndarray | None:
+        """The worth of combinations, float64 [n]; they are all of one candidate, or have no more than 16 in all.
 
         None where it cannot be measured: the feature fires on none of the texts, or on all.
         """
         if not self.fires.any() or self.fires.all():
             return None
-        counts = members @ self.contains
-        by_words = agreement_of_counts(counts, self.fires)
-        resembles = by_words if self.cosines is None else auroc_and_ap(members @ self.cosines, self.fires)
-        coverage = (counts[:, self.strongest(COVERED)] > 0).mean(axis=1)
+        single = all(len(combination) == 1 for combination in combinations)
+        members = (
+            np.array([place for (place,) in combinations]) if single else _members(combinations, len(self.contains))
+        )
+        by_words = agreement_of_tallies(*(self._tally_singles(members) if single else self._tally(members)))
+        if self.cosines is None:
+            resembles = by_words
+        elif single:
+            resembles = Agreement(*(values[members] for values in self.alone))
+        else:
+            resembles = self._resembling(combinations)
+        strongest = self.contains[:, self.strongest(COVERED)]
+        held = strongest[members] if single else members @ strongest.astype(np.int64) > 0
         worth: np.ndarray = RESEMBLANCE * (resembles.auroc + resembles.ap) / 2
-        worth += WORDS * by_words.ap + COVERAGE * coverage
+        worth += WORDS * by_words.ap + COVERAGE * held.mean(axis=1)
         return worth
+
+    @cached_property
+    def n_holding(self) -> tuple[np.ndarray, np.ndarray]:
+        """How many of the firing texts hold each candidate, and how many of all."""
+        return self.contains[:, self.fires].sum(axis=1), np.count_nonzero(self.contains, axis=1)
+
+    def _tally_singles(self, places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """How many firing texts, and how many others, hold each candidate not and once, int64 [n, 2]."""
+        n_fires = int(self.fires.sum())
+        hits, holding = (values[places] for values in self.n_holding)
+        n_others = len(self.fires) - n_fires
+        return np.stack([n_fires - hits, hits], 1), np.stack([n_others - holding + hits, holding - hits], 1)
+
+    def _tally(self, members: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """How many firing texts, and how many others, hold 0, 1, 2… members of each combination, int64 [n, 4]."""
+        patterns, of_hits, of_all = self._patterns
+        n_held = members @ patterns
+        tallies = [
+            np.stack([np.where(n_held == value, counts, 0).sum(axis=1) for value in range(LABEL_KEYWORDS + 1)], 1)
+            for counts in (of_hits, of_all - of_hits)
+        ]
+        return tallies[0], tallies[1]
+
+    @cached_property
+    def _patterns(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Which candidates texts hold together, int64 [n_candidates, n_patterns], and how many firing and all do so."""
+        codes = (1 << np.arange(len(self.contains), dtype=np.int64)) @ self.contains
+        distinct, of_all = np.unique(codes, return_counts=True)
+        of_hits = np.bincount(np.searchsorted(distinct, codes[self.fires]), minlength=len(distinct))
+        return (distinct >> np.arange(len(self.contains))[:, None]) & 1, of_hits, of_all
+
+    def _resembling(self, combinations: Sequence[Combination]) -> Agreement:
+        """How well the sums of cosines predict firing: the sum ranks texts as the cosine to the mean does."""
+        hits, others = self._divided
+        sums = [
+            np.stack([functools.reduce(np.add, scores[list(combination)]) for combination in combinations])
+            for scores in (hits, others)
+        ]
+        return OrderedScores.sort(*sums).agreement()
+
+    @cached_property
+    def _divided(self) -> tuple[np.ndarray, np.ndarray]:
+        assert self.cosines is not None
+        return self.cosines[:, self.fires], self.cosines[:, ~self.fires]
+
+
+def _members(combinations: Sequence[Combination], n_candidates: int) -> np.ndarray:
+    """Which candidates each combination has, int64 of 0 and 1, [n, n_candidates]."""
+    members = np.zeros((len(combinations), n_candidates), np.int64)
+    for row, combination in enumerate(combinations):
+        members[row, list(combination)] = 1
+    return members
 
 
 class Weighed(NamedTuple):
@@ -132,45 +216,59 @@ class Choice(NamedTuple):
     """The short list, the best first."""
 
 
-Combination = tuple[int, ...]
-"""The places of the keywords of a label among the candidates, ascending."""
+def usable(naming: Evidence, choosing: Evidence) -> np.ndarray:
+    """Return the places of the candidates that a label may have, ascending; it needs no cosines.
+
+    Each is more frequent on the firing texts and stands in one of the strongest; of a rare feature in two of them.
+    """
+    both = naming.join_words(choosing)
+    held = both.contains[:, both.strongest(STRONGEST)]
+    return np.flatnonzero((held.sum(axis=1) >= (HELD if held.shape[1] < RARE else 1)) & _is_telling(both))
 
 
 def choose(candidates: Sequence[Candidate], naming: Evidence, choosing: Evidence) -> Choice:
     """Find the best combinations of a feature's candidates by the evidence of both sets of texts.
 
     There are no alternatives where no candidate is more frequent on the firing texts, or the feature is rare and no two
-    of its texts hold one.
+    of its texts hold one. Candidates that are not `usable` change nothing, unless none is.
     """
-    both = naming.join(choosing)
-    held = both.contains[:, both.strongest(STRONGEST)] > 0
-    n_held, is_rare = held.sum(axis=1), held.shape[1] < RARE
-    stray = n_held < max(HELD, HELD_SHARE * held.shape[1])
+    both = naming.join_words(choosing)
+    held = both.contains[:, both.strongest(STRONGEST)]
+    is_rare = held.shape[1] < RARE
+    stray = held.sum(axis=1) < max(HELD, HELD_SHARE * held.shape[1])
     worth = _Worth(naming, choosing, stray)
-    usable = np.flatnonzero((n_held >= (HELD if is_rare else 1)) & _is_telling(both))
-    if not len(usable):
+    places = usable(naming, choosing)
+    if not len(places):
         everything = [(place,) for place in range(len(candidates))]
-        return Choice([], _weigh(candidates, choosing, worth(everything)))
-    alone = worth([(int(place),) for place in usable])
-    listed = usable[np.argsort(-alone, kind="stable")][:SHORT_LIST]
+        return Choice([], _weigh(candidates, choosing.alone, worth(everything)))
+    alone = worth([(int(place),) for place in places])
+    listed = places[np.argsort(-alone, kind="stable")][:SHORT_LIST]
     of_list = [candidates[place] for place in listed]
-    further = np.flatnonzero(_predicts(both.take(listed)) & ~stray[listed] & (not is_rare))
+    of_naming, of_choosing = naming.take(listed), choosing.take(listed)
+    further = np.flatnonzero(_predicts(of_naming, of_choosing) & ~stray[listed]) if not is_rare else NO_PLACES
     fits = _Fits([candidate.keyword for candidate in of_list], held[listed])
-    worths = _search(len(listed), further.tolist(), fits, worth.of(listed))
+    worths = _search(len(listed), further.tolist(), fits, _Worth(of_naming, of_choosing, stray[listed]))
     own_worth = np.array([worths[place,] for place in range(len(listed))])
-    return Choice(_alternatives(of_list, worths), _weigh(of_list, choosing.take(listed), own_worth))
+    return Choice(_alternatives(of_list, worths), _weigh(of_list, of_choosing.alone, own_worth))
 
 
 def _is_telling(evidence: Evidence) -> np.ndarray:
     """Which candidates are more frequent on the firing texts, beyond chance, bool [n_candidates]."""
-    fires, contains = evidence.fires, evidence.contains
-    if not fires.any():
-        return np.zeros(len(contains), bool)
+    fires = evidence.fires
+    n_both, n_holding = evidence.n_holding
+    n_fires = int(fires.sum())
+    if not n_fires:
+        return np.zeros(len(n_both), bool)
     lift = min(LIFT, max(LEAST_LIFT, MOST_LIFT / float(fires.mean())))
-    telling: np.ndarray = contains[:, fires].mean(axis=1) >= lift * contains.mean(axis=1)
-    n_both, n_holding = (columns.sum(axis=1)[telling] for columns in (contains[:, fires], contains))
-    telling[telling] = _is_beyond_chance(n_both, n_holding, int(fires.sum()), len(fires))
+    telling: np.ndarray = _share(n_both, n_fires) >= lift * _share(n_holding, len(fires))
+    counts = (n.astype(np.float32)[telling] for n in (n_both, n_holding))
+    telling[telling] = _is_beyond_chance(*counts, n_fires, len(fires))
     return telling
+
+
+def _share(n_holding: np.ndarray, n: int) -> np.ndarray:
+    """The shares of texts, float32."""
+    return n_holding.astype(np.float32) / np.float32(n)
 
 
 def _is_beyond_chance(n_both: np.ndarray, n_holding: np.ndarray, n_fires: int, n_texts: int) -> np.ndarray:
@@ -186,31 +284,24 @@ def _is_beyond_chance(n_both: np.ndarray, n_holding: np.ndarray, n_fires: int, n
     return beyond
 
 
-def _predicts(evidence: Evidence) -> np.ndarray:
-    """Which candidates resemble the firing texts by themselves, bool [n_candidates]."""
-    scores = evidence.contains if evidence.cosines is None else evidence.cosines
-    predicts: np.ndarray = auroc_and_ap(scores, evidence.fires).auroc >= OWN_AUROC
-    return predicts
+def _predicts(naming: Evidence, choosing: Evidence) -> np.ndarray:
+    """Which candidates resemble the firing texts of both sets by themselves, bool [n_candidates]."""
+    return np.asarray(auroc_over_sets([naming.ordered, choosing.ordered]) >= OWN_AUROC)
 
 
 class _Worth:
     """The worth of combinations by the evidence of both sets of texts."""
 
     def __init__(self, naming: Evidence, choosing: Evidence, stray: np.ndarray) -> None:
-        self._naming, self._choosing, self._stray = naming, choosing, stray.astype(np.float32)
+        self._naming, self._choosing, self._stray = naming, choosing, stray
         self._n_fires = int(choosing.fires.sum())
 
-    def of(self, places: np.ndarray) -> _Worth:
-        """Return the worth of combinations of some of the candidates."""
-        return _Worth(self._naming.take(places), self._choosing.take(places), self._stray[places])
-
     def __call__(self, combinations: Sequence[Combination]) -> np.ndarray:
-        members = np.zeros((len(combinations), len(self._stray)), np.float32)
-        for row, combination in enumerate(combinations):
-            members[row, list(combination)] = 1
-        chosen, prior = self._choosing.worth(members), self._naming.worth(members)
-        less = FURTHER * (members.sum(axis=1) - 1) + STRAY * (members @ self._stray)
-        worth = np.zeros(len(members))
+        chosen, prior = self._choosing.worth(combinations), self._naming.worth(combinations)
+        n_members = np.array([len(combination) for combination in combinations], np.float32)
+        n_stray = np.array([self._stray[list(combination)].sum() for combination in combinations], np.float32)
+        less = FURTHER * (n_members - 1) + STRAY * n_stray
+        worth = np.zeros(len(combinations))
         if chosen is not None and prior is not None:
             worth = (self._n_fires * chosen + PRIOR * prior) / (self._n_fires + PRIOR)
         elif chosen is not None or prior is not None:
@@ -268,11 +359,9 @@ def _alternatives(candidates: Sequence[Candidate], worths: dict[Combination, flo
     return list(labels.values())
 
 
-def _weigh(candidates: Sequence[Candidate], choosing: Evidence, alone: np.ndarray) -> list[Weighed]:
-    scores = choosing.contains if choosing.cosines is None else choosing.cosines
-    agreement = auroc_and_ap(scores, choosing.fires)
-    order = sorted(range(len(candidates)), key=lambda place: (-alone[place], place))
-    return [Weighed(*candidates[place], _known(agreement.auroc[place]), _known(agreement.ap[place])) for place in order]
+def _weigh(candidates: Sequence[Candidate], alone: Agreement, worth: np.ndarray) -> list[Weighed]:
+    order = sorted(range(len(candidates)), key=lambda place: (-worth[place], place))
+    return [Weighed(*candidates[place], _known(alone.auroc[place]), _known(alone.ap[place])) for place in order]
 
 
 def _known(value: float) -> float | None:

@@ -9,7 +9,8 @@ the share of all texts that contain it. It is 0 for a phrase that is no more fre
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import functools
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -157,9 +158,13 @@ class Phrases:
         None says a word twice. `weights` are the feature's activations there, [n]. Of three texts or more, two must
         contain a phrase. Equal contrasts are in the order of the phrases.
         """
+        return self.lists(rows, weights, (most,))[0]
+
+    def lists(self, rows: np.ndarray, weights: np.ndarray, sizes: Sequence[int]) -> list[list[Candidate]]:
+        """Return the same for several numbers of phrases, ascending; the texts are looked through once."""
         keys, texts, places = self._phrases(rows)
         if not len(keys):
-            return []
+            return [[] for _ in sizes]
         order = np.lexsort((places, texts, keys))
         keys, texts, places = keys[order], texts[order], places[order]
         new_text = np.ones(len(keys), bool)
@@ -171,26 +176,36 @@ class Phrases:
         elsewhere = np.maximum(self._texts_with[self._cell(keys[begins])], n_here) + 0.5
         contrast = share * np.log(share * (self._words.n_texts + 1) / elsewhere)
         best = np.flatnonzero((contrast > 0) & (n_here >= min(2, (len(rows) + 1) // 2)))
-        best = best[np.argsort(-contrast[best], kind="stable")][: 4 * most]
+        best = best[np.argsort(-contrast[best], kind="stable")]
         numbers, _ = self._words.take(rows)
         phrases: dict[str, Candidate] = {}
-        for place in best:
-            phrase = self._read(numbers, places[begins[place]])
-            if phrase and not repeats(phrase):
-                phrases.setdefault(phrase, Candidate(phrase, float(contrast[place]), int(n_here[place])))
-        # fragments only of phrases that are returned: otherwise neither would be a candidate
-        first = sorted(phrases.values(), key=lambda candidate: (-candidate.contrast, candidate.phrase))[:most]
-        return without_fragments(first)
+        lists, done = [], 0
+        for most in sizes:
+            for place in best[done : 4 * most]:
+                phrase = self._read(numbers, places[begins[place]])
+                if phrase:
+                    phrases.setdefault(phrase, Candidate(phrase, float(contrast[place]), int(n_here[place])))
+            done = 4 * most
+            # fragments only of phrases that are returned: otherwise neither would be a candidate
+            first = sorted(phrases.values(), key=lambda candidate: (-candidate.contrast, candidate.phrase))[:most]
+            lists.append(without_fragments(first))
+        return lists
 
     def _cell(self, keys: np.ndarray) -> np.ndarray:
         return (keys >> self._shift).astype(np.int64)
 
     def _read(self, numbers: np.ndarray, place: int) -> str | None:
-        """The phrase at a place; None where it is too long, or would be divided into other words by itself."""
+        """The phrase at a place, or None; see `_phrase_of`."""
         at, length = divmod(int(place), LONGEST_PHRASE + 1)
-        of_phrase = [self._words.words[number] for number in numbers[at : at + length]]
-        phrase = joined(of_phrase)
-        return phrase if len(phrase) <= LONGEST_LABEL and words(phrase) == of_phrase else None
+        return _phrase_of(tuple(self._words.words[number] for number in numbers[at : at + length]))
+
+
+@functools.lru_cache(maxsize=262_144)
+def _phrase_of(of_phrase: tuple[str, ...]) -> str | None:
+    """Words as a phrase; None where it is too long, would be divided into other words by itself, or repeats one."""
+    phrase = joined(of_phrase)
+    fits = len(phrase) <= LONGEST_LABEL and words(phrase) == list(of_phrase)
+    return phrase if fits and not repeats(phrase) else None
 
 
 def without_fragments(phrases: list[Candidate]) -> list[Candidate]:

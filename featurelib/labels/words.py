@@ -5,6 +5,8 @@ from __future__ import annotations
 import functools
 import itertools
 import re
+from array import array
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -12,7 +14,7 @@ import numpy as np
 from featurelib.language.characters import HAS_UNSPACED
 from featurelib.language.segmentation import words
 
-NO_ROWS = np.empty(0, np.int64)
+NO_ROWS = np.empty(0, np.int32)
 
 
 def whole_words(text: str) -> set[str]:
@@ -29,32 +31,38 @@ class TextsContaining:
     which that character is a part (featurelib.labels.form).
     """
 
-    def __init__(self, texts: Iterable[str], keywords: Iterable[str]) -> None:
-        """Look for the words of `keywords` in the texts, once."""
-        keywords = set(keywords)
-        forms = set(filter(is_form, keywords))
-        lengths = {len(form) - 1 for form in forms}
-        vocabulary = set().union(*map(label_stems, keywords))
-        rows: dict[str, list[int]] = {}
+    def __init__(self, texts: Iterable[str], keywords: Iterable[str] | None = None) -> None:
+        """Look for all words in the texts, once; of given keywords for theirs alone, which takes less memory."""
+        known = None if keywords is None else set(keywords)
+        # what words a form has is not known before they are seen
+        every = known is None or any(map(is_form, known))
+        vocabulary = frozenset() if every or known is None else frozenset().union(*map(label_stems, known))
+        rows: defaultdict[str, array[int]] = defaultdict(lambda: array("i"))
         self.n_texts = 0
         for row, text in enumerate(texts):
             in_text = set(map(stem, whole_words(text)))
-            held = in_text & vocabulary
-            if forms:
-                held |= forms.intersection(form for word in in_text for form in _forms(word, lengths))
-            for known in held:
-                rows.setdefault(known, []).append(row)
+            for word in in_text if every else in_text & vocabulary:
+                rows[word].append(row)
             self.n_texts += 1
-        self._rows = {word: np.array(own, np.int64) for word, own in rows.items()}
+        self._rows = {word: np.frombuffer(own, np.int32) for word, own in rows.items()}
+        self._of_form = functools.cache(self._find_form)
 
     def __call__(self, keyword: str) -> np.ndarray:
         """Return which texts contain the keyword, bool [n_texts]."""
-        needed = [keyword] if is_form(keyword) else label_stems(keyword)
-        rows = [self._rows.get(word, NO_ROWS) for word in needed]
-        contains = np.zeros(self.n_texts, bool)
-        if rows:
-            contains[functools.reduce(np.intersect1d, rows)] = True
-        return contains
+        if is_form(keyword):
+            return self._mark(self._of_form(keyword))
+        needed = [self._rows.get(word, NO_ROWS) for word in label_stems(keyword)]
+        return functools.reduce(np.logical_and, map(self._mark, needed)) if needed else self._mark(NO_ROWS)
+
+    def _mark(self, rows: np.ndarray) -> np.ndarray:
+        marked = np.zeros(self.n_texts, bool)
+        marked[rows] = True
+        return marked
+
+    def _find_form(self, form: str) -> np.ndarray:
+        """The texts with a word of a form."""
+        rows = [own for word, own in self._rows.items() if _has_form(word, form)]
+        return np.unique(np.concatenate([NO_ROWS, *rows]))
 
 
 _BRACKETS = re.compile(r"\([^()]*\)")
@@ -69,13 +77,13 @@ BEYOND_FORM = 2
 """Letters that a word has beside its form, at least."""
 
 
-def _forms(word: str, lengths: Iterable[int]) -> Iterable[str]:
-    """The beginnings and endings of a word that have one of these lengths, and its characters without spaces."""
-    yield from (f"-{character}-" for character in HAS_UNSPACED.findall(word))
-    for length in lengths:
-        if length + BEYOND_FORM <= len(word):
-            yield f"{word[:length]}-"
-            yield f"-{word[-length:]}"
+def _has_form(word: str, form: str) -> bool:
+    """Whether a word begins or ends with a form and goes on, or has it as a character without spaces."""
+    if form.startswith("-") and form.endswith("-"):
+        return form[1:-1] in word and form[1:-1] in HAS_UNSPACED.findall(word)
+    letters = form.strip("-")
+    fits = word.startswith(letters) if form.endswith("-") else word.endswith(letters)
+    return fits and len(letters) + BEYOND_FORM <= len(word)
 
 
 def label_words(label: str) -> frozenset[str]:

@@ -27,11 +27,14 @@ from featurelib.stats.estimates import (
 )
 from featurelib.stats.ranking import (
     Agreement,
+    OrderedScores,
     agreement_of_counts,
+    agreement_of_tallies,
     ap_interval,
     auroc_and_ap,
     auroc_interval,
     auroc_of_rank_sum,
+    auroc_over_sets,
     correlation,
     correlation_chance,
     correlation_interval,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -43,38 +44,83 @@ def auroc_of_rank_sum(rank_sum: np.ndarray, n_positive: np.ndarray, n_other: np.
     return auroc
 
 
+class OrderedScores(NamedTuple):
+    """The scores of cases, n rows of them, each row ascending; without NaN."""
+
+    hits: np.ndarray
+    """Of the positive cases, [n, n_hits]."""
+    others: np.ndarray
+    """Of the others, [n, n_others]."""
+
+    @classmethod
+    def of(cls, scores: np.ndarray, positive: np.ndarray) -> OrderedScores:
+        """Order each row of scores [n, n_cases]; `positive` is bool [n_cases]."""
+        return cls.sort(scores[:, positive], scores[:, ~positive])
+
+    @classmethod
+    def sort(cls, hits: np.ndarray, others: np.ndarray) -> OrderedScores:
+        """Order the rows of both arrays, which are changed."""
+        hits.sort(axis=1)
+        others.sort(axis=1)
+        return cls(hits, others)
+
+    def agreement(self) -> Agreement:
+        """Return AUROC and average precision of each row; see `auroc_and_ap`."""
+        n, (n_hits, n_others) = len(self.hits), (self.hits.shape[1], self.others.shape[1])
+        auroc, ap = np.full(n, np.nan), np.full(n, np.nan)
+        for row, (own, rest) in enumerate(zip(self.hits, self.others, strict=True) if n_hits else ()):
+            below = np.searchsorted(rest, own, "left")
+            true = n_hits - np.searchsorted(own, own, "left")
+            ap[row] = (true / (true + n_others - below)).mean()
+            if n_others:
+                auroc[row] = (below + np.searchsorted(rest, own, "right")).sum() / (2 * n_hits * n_others)
+        return Agreement(auroc, ap)
+
+
 def auroc_and_ap(scores: np.ndarray, positive: np.ndarray) -> Agreement:
     """Return AUROC and average precision of each row of scores [n, n_cases], without NaN; `positive` is bool [n_cases].
 
     AUROC counts ties half. Average precision is Σ (R_k − R_{k−1})·P_k over the distinct scores, as scikit-learn defines
     it. The cost is one sort of each row, in which only the positive cases are then looked up.
     """
-    hits, others = np.sort(scores[:, positive], axis=1), np.sort(scores[:, ~positive], axis=1)
-    n_hits, n_others = hits.shape[1], others.shape[1]
-    auroc, ap = np.full(len(scores), np.nan), np.full(len(scores), np.nan)
-    for row, (own, rest) in enumerate(zip(hits, others, strict=True) if n_hits else ()):
-        below = np.searchsorted(rest, own, "left")
-        true = n_hits - np.searchsorted(own, own, "left")
-        ap[row] = (true / (true + n_others - below)).mean()
-        if n_others:
-            auroc[row] = (below + np.searchsorted(rest, own, "right")).sum() / (2 * n_hits * n_others)
-    return Agreement(auroc, ap)
+    return OrderedScores.of(scores, positive).agreement()
+
+
+def auroc_over_sets(sets: Sequence[OrderedScores]) -> np.ndarray:
+    """Return the AUROC of each row over the cases of all sets together, float64 [n]; NaN as above."""
+    n_hits, n_others = (sum(of_set[kind].shape[1] for of_set in sets) for kind in (0, 1))
+    if not n_hits or not n_others:
+        return np.full(len(sets[0].hits), np.nan)
+    auroc = np.zeros(len(sets[0].hits))
+    for row in range(len(auroc)):
+        own = np.concatenate([of_set.hits[row] for of_set in sets])
+        below = [np.searchsorted(of_set.others[row], own, side).sum() for of_set in sets for side in ("left", "right")]
+        auroc[row] = sum(below) / (2 * n_hits * n_others)
+    return auroc
+
+
+def agreement_of_tallies(hits: np.ndarray, others: np.ndarray) -> Agreement:
+    """Return the same of scores 0, 1, 2… by how many positive cases, and how many others, have each: int64 [n, k]."""
+    n_hits, n_others = (tallies[:1].sum() for tallies in (hits, others))
+    auroc, ap = np.full((2, len(hits)), np.nan if not n_hits else 0.0)
+    if not n_hits:
+        return Agreement(auroc, ap)
+    true, false = np.zeros(len(hits)), np.zeros(len(hits))
+    for same, other in zip(hits.T[::-1], others.T[::-1], strict=True):
+        auroc += same * (n_others - false - other / 2)
+        true, false = true + same, false + other
+        ap += np.divide(same * true, true + false, out=np.zeros(len(hits)), where=true > 0)
+    return Agreement(auroc / (n_hits * n_others) if n_others else np.full(len(hits), np.nan), ap / n_hits)
 
 
 def agreement_of_counts(counts: np.ndarray, positive: np.ndarray) -> Agreement:
     """Return the same of small whole numbers [n, n_cases] without sorting: many times faster."""
-    hits, others = counts[:, positive], counts[:, ~positive]
-    n_hits, n_others = hits.shape[1], others.shape[1]
-    auroc, ap = np.full((2, len(counts)), np.nan if not n_hits else 0.0)
-    if not n_hits:
-        return Agreement(auroc, ap)
-    true, false = np.zeros(len(counts)), np.zeros(len(counts))
-    for value in range(int(counts.max(initial=0)), -1, -1):
-        same, other = (hits == value).sum(axis=1), (others == value).sum(axis=1)
-        auroc += same * (n_others - false - other / 2)
-        true, false = true + same, false + other
-        ap += np.divide(same * true, true + false, out=np.zeros(len(counts)), where=true > 0)
-    return Agreement(auroc / (n_hits * n_others) if n_others else np.full(len(counts), np.nan), ap / n_hits)
+    values = np.arange(int(counts.max(initial=0)) + 1)
+    tallies = [
+        np.stack([(of_kind == value).sum(axis=1) for value in values], 1)
+        for of_kind in (counts[:, positive], counts[:, ~positive])
+    ]
+    return agreement_of_tallies(tallies[0], tallies[1])
 
 
 def auroc_interval(

@@ -10,12 +10,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from sklearn.metrics import average_precision_score, roc_auc_score
 
 from featurelib import queries
-from featurelib.labels.choice import Candidate, Evidence, choose
+from featurelib.labels.choice import Candidate, Evidence, choose, usable
 from featurelib.labels.phrases import Candidate as Phrase
 from featurelib.labels.phrases import Phrases, TextWords, without_fragments
 from featurelib.labels.spelling import Spelling
+from featurelib.labels.words import TextsContaining
 from featurelib.language.guess import Languages
 from featurelib.schema import BY_FEATURE, LABEL_SPLIT, LABELS, NAME_COVERAGE, NAME_FAILURES, REGIONS, TEXTS
 from featurelib.storage.runs import Run
@@ -75,6 +77,25 @@ def test_words_are_written_as_the_texts_write_them(phrase: str, written: str) ->
     assert Spelling(texts)(phrase) == written
 
 
+def test_lists_of_several_sizes_are_those_of_each_size() -> None:
+    draw = np.random.default_rng(0)
+    vocabulary = [f"{a}{b}" for a in "bdfgklmnprst" for b in ("ane", "iro", "utal", "eck", "osin")]
+    index = Phrases(TextWords.read([" ".join(draw.choice(vocabulary, 30)) for _ in range(200)], Languages({"en": 1.0})))
+    rows, weights = np.arange(0, 200, 5), draw.random(40).astype(np.float32)
+    lists = index.lists(rows, weights, (3, 10, 50))
+    assert lists == [index.candidates(rows, weights, most) for most in (3, 10, 50)]
+    assert len(lists[0]) < len(lists[1]) < len(lists[2])
+
+
+def test_texts_are_looked_through_once_for_words_that_are_asked_for_later() -> None:
+    texts = ["dark matter and bismuth", "the bipartite MATTERS", "dark, bi", "木曜日 and halos", "strong solenoid", ""]
+    asked = ["dark matter", "halo", "bi-", "-oid", "-木-", "nowhere", "?!", "matters"]
+    every, given = TextsContaining(texts), TextsContaining(texts, asked)
+    held = {keyword: every(keyword).nonzero()[0].tolist() for keyword in asked}
+    assert held == {keyword: given(keyword).nonzero()[0].tolist() for keyword in asked}
+    assert held == dict(zip(asked, [[0], [3], [0, 1], [4], [3], [], [], [0, 1]], strict=True))
+
+
 # --- the choice ----------------------------------------------------------------------------------------------------
 
 
@@ -82,7 +103,7 @@ def evidence(contains: list[list[int]], n_fires: int, cosines: np.ndarray | None
     """Texts of which the first fire, the strongest first."""
     activations = np.zeros(len(contains[0]), np.float32)
     activations[:n_fires] = np.linspace(2, 1, n_fires)
-    return Evidence(cosines, np.array(contains, np.float32), activations)
+    return Evidence(cosines, np.array(contains, bool), activations)
 
 
 def held(n_firing: int, n_other: int, n: int = 100, n_fires: int = 20, shift: int = 0) -> list[int]:
@@ -128,6 +149,50 @@ def test_a_rare_feature_is_named_by_a_phrase_of_two_of_its_texts_or_not_at_all()
 
 def test_a_feature_that_fires_nowhere_has_no_name() -> None:
     assert chosen(["word"], [held(5, 5)], n_fires=0) == []
+
+
+def worth_by_definition(own: Evidence, combination: tuple[int, ...]) -> float:
+    """The formula at the top of featurelib/labels/choice.py for one set of texts, without what is taken off."""
+    fires, places = own.activations > 0, list(combination)
+    counts = own.contains[places].sum(axis=0)
+    resembles = counts if own.cosines is None else own.cosines[places].sum(axis=0)
+    strongest = np.argsort(-own.activations, kind="stable")[: min(50, fires.sum())]
+    agreement = (roc_auc_score(fires, resembles) + average_precision_score(fires, resembles)) / 2
+    return 2 * agreement + average_precision_score(fires, counts) / 2 + (counts[strongest] > 0).mean() / 2
+
+
+@pytest.mark.parametrize("with_cosines", [True, False])
+@pytest.mark.parametrize("n_fires", [1, 30, 200])
+def test_the_worth_of_labels_is_the_formulas(with_cosines: bool, n_fires: int) -> None:
+    draw = np.random.default_rng(n_fires)
+    contains = draw.random((9, 400)) < 0.2
+    cosines = draw.standard_normal((9, 400)).astype(np.float32) if with_cosines else None
+    activations = draw.permutation(np.r_[draw.random(n_fires) + 0.1, np.zeros(400 - n_fires)]).astype(np.float32)
+    own = Evidence(cosines, contains, activations)
+    for combinations in ([(place,) for place in range(9)], [(0, 3), (2, 5, 8), (1, 4, 7), (6,)]):
+        expected = [worth_by_definition(own, combination) for combination in combinations]
+        np.testing.assert_allclose(own.worth(combinations), expected, atol=1e-6)
+        taken = own.take(np.arange(9)[::-1])
+        turned = [tuple(sorted(8 - place for place in combination)) for combination in combinations]
+        np.testing.assert_allclose(taken.worth(turned), expected, atol=1e-6)
+
+
+def test_candidates_that_no_label_may_have_change_nothing() -> None:
+    draw = np.random.default_rng(3)
+    sets = []
+    for _ in range(2):
+        activations = np.where(draw.random(600) < 0.1, draw.random(600) + 0.1, 0).astype(np.float32)
+        likely = np.where(activations > 0, 0.5, 0.1) * (np.arange(40) % 3 > 0)[:, None] + 0.02
+        contains = draw.random((40, 600)) < likely
+        sets.append(
+            Evidence((draw.standard_normal((40, 600)) + 2 * contains).astype(np.float32), contains, activations)
+        )
+    letters = "abcdefgh"
+    candidates = [Candidate(f"{letters[n // 8] * 5}{letters[n % 8] * 5}", "active texts") for n in range(40)]
+    places = usable(*sets)
+    assert 10 < len(places) < 30
+    alone = choose([candidates[place] for place in places], *(own.take(places) for own in sets))
+    assert alone == choose(candidates, *sets) and len(alone.alternatives[0][1]) > 1
 
 
 # --- what is written -----------------------------------------------------------------------------------------------

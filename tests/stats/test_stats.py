@@ -116,6 +116,32 @@ def test_counts_agree_as_scores_do() -> None:
     assert np.isnan(always.auroc).all() and (always.ap == 1).all()
 
 
+def test_tallies_of_scores_agree_as_the_scores_do() -> None:
+    draw = np.random.default_rng(2)
+    counts, fires = draw.integers(0, 4, (5, 300)), draw.random(300) < 0.2
+    tallies = [
+        np.stack([(kind == value).sum(axis=1) for value in range(5)], 1)
+        for kind in (counts[:, fires], counts[:, ~fires])
+    ]
+    agreement = stats.agreement_of_tallies(*tallies)
+    np.testing.assert_allclose(agreement.auroc, [roc_auc_score(fires, row) for row in counts])
+    np.testing.assert_allclose(agreement.ap, [average_precision_score(fires, row) for row in counts])
+
+
+@pytest.mark.parametrize("decimals", [1, 8])
+def test_auroc_over_several_sets_is_that_of_all_their_cases(decimals: int) -> None:
+    draw = np.random.default_rng(decimals)
+    scores, fires = draw.standard_normal((4, 500)).round(decimals).astype(np.float32), draw.random(500) < 0.1
+    sets = [stats.OrderedScores.of(scores[:, part], fires[part]) for part in (slice(0, 120), slice(120, 500))]
+    expected = [roc_auc_score(fires, row) for row in scores]
+    np.testing.assert_allclose(stats.auroc_over_sets(sets), expected, atol=1e-12)
+    nothing = stats.OrderedScores.of(scores[:, ~fires][:, :9], np.zeros(9, bool))
+    assert np.isnan(stats.auroc_over_sets([nothing])).all()
+    np.testing.assert_allclose(
+        stats.auroc_over_sets([sets[0], stats.OrderedScores.of(scores[:, 120:], fires[120:])]), expected, atol=1e-12
+    )
+
+
 def test_what_fires_never_or_always_has_no_measure_and_no_zero() -> None:
     scores = np.arange(6, dtype=np.float32)[None]
     never, always = stats.auroc_and_ap(scores, np.zeros(6, bool)), stats.auroc_and_ap(scores, np.ones(6, bool))

@@ -72,7 +72,7 @@ def make_labels(job: Job) -> Made:
     texts = sample_texts(generation, n_features, job.config.seed)
     is_token_run = job.config.has_tokens
     token_words = read_token_words(generation, texts.naming.text_ids, n_features) if is_token_run else {}
-    candidates = Candidates(job, texts.naming, baseline_keywords, token_words)
+    candidates = Candidates(job, texts, baseline_keywords, token_words)
     regions = RegionTexts(job, texts)
     of_regions = regions.candidates(candidates)
     forms = {} if is_token_run else find_forms(job, texts, n_features)
@@ -80,14 +80,14 @@ def make_labels(job: Job) -> Made:
     vectors = embed_candidates(job, candidates, n_features, further) if job.config.has_embedder else None
     choices = find_choices(job, texts, candidates, vectors, n_features)
     best = {number: choice.alternatives[0][1] for number, choice in choices.items() if choice.alternatives}
-    forms = keep_telling(job, texts, forms, best)
+    forms = keep_telling(texts, forms, best)
     labels = {
         OURS: _choose_labels(choices, token_words, forms, n_features),
         BASELINE: [_baseline_label(baseline_keywords.get(feature_id, ())) for feature_id in range(n_features)],
     }
     # in a token run cosines of hidden states say little about meaning
     meaning = None if is_token_run else vectors
-    region_labels = choose_region_labels(job, regions, of_regions, meaning)
+    region_labels = choose_region_labels(texts, regions, of_regions, meaning)
     _write_labels(generation, labels[OURS])
     counts = _write_evidence(job, choices, labels[OURS], vectors)
     counts |= {"n_forms": len(forms), "n_regions_named": len(region_labels)}
@@ -99,8 +99,7 @@ def make_labels(job: Job) -> Made:
         others = [feature_id for feature_id in range(n_features) if feature_id not in forms]
         counts["n_of_several_themes"] = write_feature_themes(job, texts, candidates, meaning, others)
     _write_vectors(generation, labels[OURS], vectors)
-    keywords = {word for of_method in labels.values() for label in of_method for word in label.keywords}
-    tests = TestTexts(job, texts, keywords.union(*region_labels.values()), meaning)
+    tests = TestTexts(texts, meaning)
     write_regions(job, regions, region_labels, tests)
     measured = measure_labels(job, tests, labels)
     generation.write_rows(FIDELITY, [row for rows in measured.values() for row in rows])
@@ -221,12 +220,13 @@ def _encode_alone(job: Job, pairs: Sequence[tuple[int, str]], vectors: EmbeddedS
         for start in range(0, len(keywords), STRINGS_AT_ONCE):
             block = keywords[start : start + STRINGS_AT_ONCE]
             x = vectors.raw(block)
-            pre_activations, activations = sae.pre_activations(x).numpy(), sae.encode(x).numpy()
+            # as many as the SAE takes at a time
+            (at_gate,) = sae.at_gate(x)
+            pre_activations, fires = at_gate.pre_activations.numpy(), at_gate.fires.numpy()
             for row, keyword in enumerate(block):
                 for place in places_of[keyword]:
                     feature_id = pairs[place][0]
-                    fires = bool(activations[row, feature_id] > 0)
-                    encoded[place] = _Alone(float(pre_activations[row, feature_id]), fires)
+                    encoded[place] = _Alone(float(pre_activations[row, feature_id]), bool(fires[row, feature_id]))
             bar.advance(len(block))
     return encoded
 

@@ -8,7 +8,9 @@ so that a killed run loses at most one of them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import functools
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -21,11 +23,10 @@ from featurelib.language.guess import AUTO, Languages, find_languages
 from featurelib.language.segmentation import words
 from featurelib.sae.model import SAE
 from featurelib.storage import files
-from featurelib.storage.texts import read_texts
 from precompute.build.embedded_strings import EmbeddedStrings, embed_in_parts
 from precompute.build.job import Job
 from precompute.stages.labels.fired_words import TokenWord
-from precompute.stages.labels.label_texts import TextSample
+from precompute.stages.labels.label_texts import LabelTexts
 
 STRINGS_PER_PART = 4096
 FEATURES_PER_PART = 512
@@ -41,33 +42,61 @@ TOP_TEXTS, ACTIVE_TEXTS, ENCODER, TOKENS = "top texts", "active texts", "encoder
 """Where a candidate comes from: the baseline's keywords, contrast, pre-activation, words on which it fires."""
 
 
+class Contrast(NamedTuple):
+    """The phrases that set a feature's texts apart, the greatest contrast first."""
+
+    few: list[str]
+    """Candidates by contrast."""
+    many: list[str]
+    """Those among which the ones with the largest pre-activation are looked for."""
+
+
 class Candidates:
     """The keywords that features may be called by."""
 
     def __init__(
         self,
         job: Job,
-        naming: TextSample,
+        texts: LabelTexts,
         baseline_keywords: dict[int, list[Keyword]],
         token_words: dict[int, list[TokenWord]],
     ) -> None:
-        self._naming, self._baseline_keywords, self._token_words = naming, baseline_keywords, token_words
-        texts = read_texts(job.generation, naming.text_ids)
-        self._phrases = Phrases(TextWords.read(texts, _languages(job, texts)))
-        self._spelling = Spelling(texts)
-
-    def by_contrast(self, feature_id: int, most: int) -> list[str]:
-        """Return the phrases that set a feature's texts apart, the greatest contrast first."""
-        where = self._naming.of(feature_id)
-        return self.of_texts(self._naming.rows[where], self._naming.activations[where], most)
+        self._naming, self._baseline_keywords, self._token_words = texts.naming, baseline_keywords, token_words
+        strings = texts.strings(texts.naming.text_ids)
+        self._phrases = Phrases(TextWords.read(strings, _languages(job, strings)))
+        self._spelling = Spelling(strings)
+        self._folder = job.generation.work("labels")
+        self._part = functools.lru_cache(maxsize=1)(self._read_part)
 
     def of_texts(self, rows: np.ndarray, activations: np.ndarray, most: int) -> list[str]:
         """Return the phrases that set some naming texts, the strongest first, apart; they count by `activations`."""
+        return self._of_texts(rows, activations, (most,))[0]
+
+    def _of_texts(self, rows: np.ndarray, activations: np.ndarray, sizes: Sequence[int]) -> list[list[str]]:
+        """The same for several numbers of phrases, ascending."""
         if len(rows) > TEXTS_READ:
             spread = np.unique(np.linspace(0, len(rows) - 1, TEXTS_READ).astype(np.int64))
             rows, activations = rows[spread], activations[spread]
-        phrases = self._phrases.candidates(rows, activations, most) if len(rows) else []
-        return [self._spelling(scored.phrase) for scored in phrases]
+        lists = self._phrases.lists(rows, activations, sizes) if len(rows) else [[] for _ in sizes]
+        return [[self._spelling(scored.phrase) for scored in phrases] for phrases in lists]
+
+    def by_contrast(self, feature_id: int) -> Contrast:
+        """Return the phrases that set a feature's texts apart; they are found in parts of 512 features, once."""
+        number, place = divmod(feature_id, FEATURES_PER_PART)
+        return self._part(number)[place]
+
+    def _read_part(self, number: int) -> list[Contrast]:
+        path = self._folder / f"phrases-{number:05d}.json"
+        if not path.is_file():
+            first = number * FEATURES_PER_PART
+            last = min(first + FEATURES_PER_PART, len(self._naming.starts) - 1)
+            files.write_json(path, [self._find_contrast(feature_id) for feature_id in range(first, last)])
+        return [Contrast(*lists) for lists in files.read_json(path)]
+
+    def _find_contrast(self, feature_id: int) -> Contrast:
+        where = self._naming.of(feature_id)
+        sizes = (MOST_BY_CONTRAST, LOOKED_THROUGH)
+        return Contrast(*self._of_texts(self._naming.rows[where], self._naming.activations[where], sizes))
 
     def by_baseline(self, feature_id: int) -> list[str]:
         """Return the baseline's best keywords and those of its label."""
@@ -88,9 +117,9 @@ class Candidates:
         """Return all candidates of a feature, each once; without vectors none is found by its pre-activation."""
         origins = dict.fromkeys(self.by_tokens(feature_id), TOKENS)
         origins |= {keyword: TOP_TEXTS for keyword in self.by_keywords(feature_id) if keyword not in origins}
-        for phrase in self.by_contrast(feature_id, MOST_BY_CONTRAST):
+        for phrase in self.by_contrast(feature_id).few:
             origins.setdefault(phrase, ACTIVE_TEXTS)
-        looked_through = self.by_contrast(feature_id, LOOKED_THROUGH) if vectors else []
+        looked_through = self.by_contrast(feature_id).many if vectors else []
         others = [phrase for phrase in looked_through if vectors and phrase in vectors and phrase not in origins]
         if others and vectors and sae:
             order = np.argsort(-_linear_term(sae, vectors.raw(others), feature_id), kind="stable")
@@ -123,30 +152,20 @@ def embed_candidates(job: Job, candidates: Candidates, n_features: int, further:
     def embed(strings: list[str], on_batch: Callable[[int], None]) -> np.ndarray:
         return job.config.open_embedder().embed(strings, on_batch=on_batch).astype(job.config.embedding_dtype)
 
-    strings = sorted({*find_strings(job, candidates, n_features), *further}, key=lambda string: (len(string), string))
+    strings = sorted(find_strings(job, candidates, n_features).union(further), key=lambda string: (len(string), string))
     return embed_in_parts(job, "labels", "candidates", strings, embed, STRINGS_PER_PART)
 
 
-def find_strings(job: Job, candidates: Candidates, n_features: int) -> list[str]:
-    """Return every feature's candidates by contrast and by the baseline, the shortest first.
-
-    They are found in parts of 512 features that stay on disk until the stage is done.
-    """
+def find_strings(job: Job, candidates: Candidates, n_features: int) -> set[str]:
+    """Return every feature's candidates by contrast and by the baseline."""
     strings: set[str] = set()
     with job.progress(n_features, "features read") as bar:
-        for start in range(0, n_features, FEATURES_PER_PART):
-            path = job.generation.work("labels") / f"strings-{start // FEATURES_PER_PART:05d}.json"
-            ids = range(start, min(start + FEATURES_PER_PART, n_features))
-            if not path.is_file():
-                of_part: set[str] = set()
-                for feature_id in ids:
-                    of_part |= {
-                        *candidates.by_contrast(feature_id, MOST_BY_CONTRAST),
-                        *candidates.by_baseline(feature_id),
-                        *candidates.by_keywords(feature_id),
-                        *candidates.by_tokens(feature_id),
-                    }
-                files.write_json(path, sorted(of_part))
-            strings |= set(files.read_json(path))
-            bar.advance(len(ids))
-    return sorted(strings, key=lambda string: (len(string), string))
+        for feature_id in range(n_features):
+            strings.update(
+                candidates.by_contrast(feature_id).few,
+                candidates.by_baseline(feature_id),
+                candidates.by_keywords(feature_id),
+                candidates.by_tokens(feature_id),
+            )
+            bar.advance()
+    return strings

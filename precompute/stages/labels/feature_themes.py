@@ -9,13 +9,10 @@ from typing import NamedTuple
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from featurelib.labels.keybert import unit
 from featurelib.labels.split import CHOOSING, NAMING, SPLITS, TESTING
 from featurelib.labels.themes import HeldPhrases, find_themes, of_theme, shares, theme_phrases
 from featurelib.labels.words import TextsContaining, alike
 from featurelib.schema import FEATURE_THEMES
-from featurelib.storage.embeddings import read_embeddings_of
-from featurelib.storage.texts import read_texts
 from precompute.build.embedded_strings import EmbeddedStrings
 from precompute.build.job import Job
 from precompute.stages.labels.candidates import Candidates
@@ -42,11 +39,9 @@ class FeatureTheme(NamedTuple):
 class _Texts:
     """The texts of each set with their centred unit embeddings."""
 
-    def __init__(self, job: Job, texts: LabelTexts) -> None:
+    def __init__(self, texts: LabelTexts) -> None:
+        self._texts = texts
         self.samples = texts.samples | {NAMING: texts.naming}
-        units = {split: unit(read_embeddings_of(job.generation, self.samples[split].text_ids)) for split in SPLITS}
-        mean = units[NAMING].mean(axis=0) if len(units[NAMING]) else 0.0
-        self._units = {split: unit(of_split - mean) for split, of_split in units.items()}
 
     def rows(self, split: str, feature_id: int) -> np.ndarray:
         """The places of the texts of a set on which a feature fires, the strongest first; of many, some of them."""
@@ -57,7 +52,12 @@ class _Texts:
 
     def units(self, split: str, feature_id: int) -> np.ndarray:
         """The centred unit embeddings of these texts."""
-        return np.asarray(self._units[split][self.rows(split, feature_id)])
+        return self._texts.centred(self.samples[split].text_ids[self.rows(split, feature_id)])
+
+    def containing(self, phrases: Iterable[str]) -> dict[str, TextsContaining]:
+        """Which texts of each set contain phrases; of all naming texts, which are many, these phrases alone."""
+        naming = TextsContaining(self._texts.strings(self._texts.naming.text_ids), phrases)
+        return {NAMING: naming} | {split: self._texts.containing(split) for split in (CHOOSING, TESTING)}
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ def write_feature_themes(
     job: Job, texts: LabelTexts, candidates: Candidates, vectors: EmbeddedStrings, feature_ids: Iterable[int]
 ) -> int:
     """Write the themes of those features that have several; returns how many these are."""
-    ground = _Texts(job, texts)
+    ground = _Texts(texts)
     divided: dict[int, _Divided] = {}
     # with several threads sums run in any order, and equal texts might not give equal themes
     with threadpool_limits(1):
@@ -84,10 +84,7 @@ def write_feature_themes(
             if found := _divide(feature_id, ground, candidates, vectors, job.config.seed):
                 divided[feature_id] = found
     distinct = {phrase for found in divided.values() for phrase in found.phrases}
-    holding = {
-        split: TextsContaining(read_texts(job.generation, sample.text_ids), distinct)
-        for split, sample in ground.samples.items()
-    }
+    holding = ground.containing(distinct) if distinct else {}
     rows: list[FeatureTheme] = []
     for feature_id, found in divided.items():
         rows += _of_feature(feature_id, found, ground, holding, vectors)

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from featurelib.labels.form import form_label
-from featurelib.labels.keybert import unit
 from featurelib.labels.keywords import SEPARATOR
 from featurelib.labels.split import TESTING
-from featurelib.labels.words import TextsContaining, label_words
+from featurelib.labels.words import label_words
 from featurelib.schema.records import Fidelity
 from featurelib.stats import Agreement, ap_interval, auroc_and_ap, auroc_interval, bootstrap
-from featurelib.storage.embeddings import read_embeddings_of
-from featurelib.storage.texts import read_texts
 from precompute.build.embedded_strings import EmbeddedStrings
 from precompute.build.job import Job
 from precompute.stages.labels.label_texts import LabelTexts, TextSample
@@ -51,16 +48,15 @@ Measured = dict[tuple[str, str], list[Fidelity]]
 
 
 class TestTexts:
-    """The label test texts and what labels predict of them; each is read once."""
+    """The label test texts and what labels predict of them."""
 
-    def __init__(self, job: Job, texts: LabelTexts, keywords: Iterable[str], vectors: EmbeddedStrings | None) -> None:
-        """Look for the words of `keywords`; without vectors nothing resembles."""
+    def __init__(self, texts: LabelTexts, vectors: EmbeddedStrings | None) -> None:
+        """Without vectors nothing resembles."""
         self.sample: TextSample = texts.samples[TESTING]
         self.n_naming = texts.n_naming
-        self._containing = TextsContaining(read_texts(job.generation, self.sample.text_ids), keywords)
+        self._containing = texts.containing(TESTING)
         self._vectors = vectors
-        units = None if vectors is None else unit(read_embeddings_of(job.generation, self.sample.text_ids))
-        self._units = units
+        self._units = None if vectors is None else texts.units(self.sample.text_ids)
 
     def n_held(self, keywords: Sequence[str]) -> np.ndarray:
         """Return how many of the keywords each text holds, float32 [n]."""

@@ -11,15 +11,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from featurelib.labels.form import Form, Forms, letters_of, tells_more
-from featurelib.labels.keybert import unit
 from featurelib.labels.split import CHOOSING, NAMING, TESTING
-from featurelib.labels.words import TextsContaining
 from featurelib.schema import ATTRIBUTIONS, LABEL_SPLIT, TEXT_WORDS
-from featurelib.storage.embeddings import read_embeddings_of
 from featurelib.storage.runs import Generation
 from featurelib.storage.texts import read_texts
 from precompute.build.job import Job
-from precompute.stages.labels.label_texts import LabelTexts, TextSample
+from precompute.stages.labels.label_texts import LabelTexts
 
 ROWS_AT_ONCE, TEXTS_AT_ONCE = 4096, 8192
 STRONGEST = 20
@@ -38,7 +35,7 @@ def find_forms(job: Job, texts: LabelTexts, n_features: int) -> dict[int, Form]:
         return {}
     words = _Words(generation)
     forms = Forms(words.counts.items(), n_features)
-    likeness = _likeness(generation, texts.naming, n_features)
+    likeness = _likeness(texts, n_features)
     usual = float(np.nanmedian(likeness)) if np.isfinite(likeness).any() else 0.0
     found = {}
     for feature_id, of_texts in _strongest_words(generation, words):
@@ -97,13 +94,12 @@ def _strongest_words(generation: Generation, words: _Words) -> Iterator[tuple[in
         yield feature_id, of_texts
 
 
-def keep_telling(
-    job: Job, texts: LabelTexts, forms: dict[int, Form], phrases: Mapping[int, Sequence[str]]
-) -> dict[int, Form]:
+def keep_telling(texts: LabelTexts, forms: dict[int, Form], phrases: Mapping[int, Sequence[str]]) -> dict[int, Form]:
     """The forms that tell more of their features' strongest naming and choosing texts than these phrases do."""
-    distinct = {form.keyword for form in forms.values()}.union(*(phrases.get(number, ()) for number in forms))
+    if not forms:
+        return {}
     samples = [texts.samples[split] for split in (NAMING, CHOOSING)]
-    holding = [TextsContaining(read_texts(job.generation, sample.text_ids), distinct) for sample in samples]
+    holding = [texts.containing(split) for split in (NAMING, CHOOSING)]
     kept = {}
     for feature_id, form in forms.items():
         activations = np.concatenate([sample.activations_of(feature_id) for sample in samples])
@@ -120,16 +116,13 @@ def keep_telling(
     return kept
 
 
-def _likeness(generation: Generation, naming: TextSample, n_features: int) -> np.ndarray:
+def _likeness(texts: LabelTexts, n_features: int) -> np.ndarray:
     """Mean cosine of the pairs of each feature's strongest naming texts, the mean of all taken off; NaN for few."""
     likeness = np.full(n_features, np.nan)
-    if not naming.n:
-        return likeness
-    units = unit(read_embeddings_of(generation, naming.text_ids))
-    units = unit(units - units.mean(axis=0))
+    naming = texts.naming
     for feature_id in range(n_features):
         rows = naming.rows[naming.of(feature_id)][:STRONGEST]
         if len(rows) >= LEAST:
-            total = float((units[rows].sum(axis=0) ** 2).sum())
+            total = float((texts.centred(naming.text_ids[rows]).sum(axis=0) ** 2).sum())
             likeness[feature_id] = (total - len(rows)) / (len(rows) * (len(rows) - 1))
     return likeness

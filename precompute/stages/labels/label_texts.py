@@ -4,20 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from featurelib.labels.keybert import unit
 from featurelib.labels.split import NAMING, SPLITS
+from featurelib.labels.words import TextsContaining
 from featurelib.schema import BY_FEATURE, LABEL_SPLIT, TEXTS, TOP_TEXT_ROWS
 from featurelib.storage.activation_rows import read_rows
+from featurelib.storage.embeddings import read_embeddings_of
 from featurelib.storage.runs import Generation
+from featurelib.storage.texts import read_texts
 
 SAMPLE_SIZE = 20_000
 """Texts of each set that are used, drawn by seed where there are more."""
 NAMING_TOP = 20
 """Top texts of each feature that give it candidates even when they are not drawn."""
+
+ROWS_AT_ONCE = 16_384
 
 
 @dataclass(frozen=True)
@@ -55,8 +62,10 @@ class TextSample:
 
 @dataclass(frozen=True)
 class LabelTexts:
-    """Samples of the texts that labels are made from, chosen on and tested on."""
+    """Samples of the texts that labels are made from, chosen on and tested on; each text is read once."""
 
+    generation: Generation
+    """Where they are read."""
     samples: dict[str, TextSample]
     """Up to 20,000 texts of each split, by its name."""
     naming: TextSample
@@ -65,6 +74,53 @@ class LabelTexts:
     """The number of different texts of each split."""
     n_naming: np.ndarray
     """How many of each feature's top texts are naming texts, int64 [n_features]; if none, it has keywords of others."""
+
+    @cached_property
+    def _text_ids(self) -> np.ndarray:
+        """All texts of the samples, ascending."""
+        return np.unique(np.concatenate([self.naming.text_ids, *(sample.text_ids for sample in self.samples.values())]))
+
+    @cached_property
+    def _strings(self) -> list[str]:
+        return read_texts(self.generation, self._text_ids)
+
+    @cached_property
+    def _units(self) -> np.ndarray:
+        units = read_embeddings_of(self.generation, self._text_ids)
+        for start in range(0, len(units), ROWS_AT_ONCE):
+            block = slice(start, start + ROWS_AT_ONCE)
+            units[block] = unit(units[block])
+        return units
+
+    def strings(self, text_ids: np.ndarray) -> list[str]:
+        """Return the words of some texts of the samples."""
+        return [self._strings[place] for place in np.searchsorted(self._text_ids, text_ids)]
+
+    def units(self, text_ids: np.ndarray) -> np.ndarray:
+        """Return the embeddings of some texts of the samples at length 1, float32 [n, d]."""
+        return np.asarray(self._units[np.searchsorted(self._text_ids, text_ids)])
+
+    def centred(self, text_ids: np.ndarray) -> np.ndarray:
+        """Return the same with the mean of the naming texts taken off, at length 1 again."""
+        return unit(self.units(text_ids) - self._mean)
+
+    @cached_property
+    def _mean(self) -> np.ndarray:
+        total = np.zeros(self._units.shape[1], np.float32)
+        for start in range(0, self.naming.n, ROWS_AT_ONCE):
+            rows = self.units(self.naming.text_ids[start : start + ROWS_AT_ONCE])
+            total = np.concatenate([total[None], rows]).sum(axis=0)
+        return total / np.float32(max(self.naming.n, 1))
+
+    @cached_property
+    def _containing(self) -> dict[str, TextsContaining]:
+        return {}
+
+    def containing(self, split: str) -> TextsContaining:
+        """Return which texts of a sample contain a keyword; its words are looked for once, all of them."""
+        if split not in self._containing:
+            self._containing[split] = TextsContaining(self.strings(self.samples[split].text_ids))
+        return self._containing[split]
 
 
 def sample_texts(generation: Generation, n_features: int, seed: int) -> LabelTexts:
@@ -80,7 +136,7 @@ def sample_texts(generation: Generation, n_features: int, seed: int) -> LabelTex
     naming = np.union1d(drawn[NAMING], top_texts)
     *samples, naming_sample = _find_firing(generation, [*drawn.values(), naming], n_features, len(splits))
     sizes = {split: len(ids) for split, ids in text_ids.items()}
-    return LabelTexts(dict(zip(drawn, samples, strict=True)), naming_sample, sizes, n_naming)
+    return LabelTexts(generation, dict(zip(drawn, samples, strict=True)), naming_sample, sizes, n_naming)
 
 
 def _is_first(generation: Generation) -> np.ndarray:

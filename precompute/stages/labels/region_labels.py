@@ -8,15 +8,15 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow.parquet as pq
 
-from featurelib.labels.choice import Candidate, choose, share_out
+from featurelib.labels.choice import Candidate, share_out
 from featurelib.labels.keywords import SEPARATOR
-from featurelib.labels.split import CHOOSING, NAMING, TESTING
+from featurelib.labels.split import TESTING
 from featurelib.schema import FIRING_LAYOUT, REGION_FEATURES, REGION_TEXTS, REGIONS, TEXTS
 from featurelib.stats import auroc_and_ap
 from precompute.build.embedded_strings import EmbeddedStrings
 from precompute.build.job import Job
 from precompute.stages.labels.candidates import ACTIVE_TEXTS, MOST_BY_CONTRAST, Candidates
-from precompute.stages.labels.choices import Ground
+from precompute.stages.labels.choices import Grounds
 from precompute.stages.labels.coverage import STRONGEST
 from precompute.stages.labels.fidelity import MIN_TEXTS, TestTexts
 from precompute.stages.labels.label_texts import LabelTexts, TextSample
@@ -63,10 +63,10 @@ def _sample(
 
 
 def choose_region_labels(
-    job: Job, regions: RegionTexts, phrases: Sequence[Sequence[str]], vectors: EmbeddedStrings | None
+    texts: LabelTexts, regions: RegionTexts, phrases: Sequence[Sequence[str]], vectors: EmbeddedStrings | None
 ) -> dict[int, list[str]]:
     """Return the keywords of each region's label, by the region's number; in a level no two have the same."""
-    alternatives = _alternatives(job, regions, phrases, vectors)
+    alternatives = _alternatives(texts, regions, phrases, vectors)
     labels: dict[int, list[str]] = {}
     for level in {level for level, _ in regions.keys}:
         own = [number for number, key in enumerate(regions.keys) if key[0] == level]
@@ -121,19 +121,13 @@ def _parent(regions: RegionTexts, level: int, feature_id: int) -> int | None:
 
 
 def _alternatives(
-    job: Job, regions: RegionTexts, phrases: Sequence[Sequence[str]], vectors: EmbeddedStrings | None
+    texts: LabelTexts, regions: RegionTexts, phrases: Sequence[Sequence[str]], vectors: EmbeddedStrings | None
 ) -> dict[int, list[tuple[float, list[str]]]]:
     """The labels that each region may have."""
-    distinct = {phrase for of_region in phrases for phrase in of_region}
-    grounds = {
-        split: Ground.read(job.generation, regions.samples[split], distinct, with_units=vectors is not None)
-        for split in (NAMING, CHOOSING)
-    }
-    found = {}
-    for number, of_region in enumerate(phrases):
-        if of_region:
-            units = vectors.units(of_region) if vectors else None
-            naming, choosing = (grounds[split].evidence(number, of_region, units) for split in (NAMING, CHOOSING))
-            candidates = [Candidate(phrase, ACTIVE_TEXTS) for phrase in of_region]
-            found[number] = choose(candidates, naming, choosing).alternatives
-    return found
+    wanted = [
+        (number, [Candidate(phrase, ACTIVE_TEXTS) for phrase in of_region])
+        for number, of_region in enumerate(phrases)
+        if of_region
+    ]
+    grounds = Grounds.of(texts, regions.samples, with_units=vectors is not None)
+    return {number: choice.alternatives for number, choice in grounds.choose(wanted, vectors)}
