@@ -10,6 +10,7 @@ words having the form, three words hold one with p = 1 − (1 − q)³, and the 
 
 from __future__ import annotations
 
+import functools
 import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -60,13 +61,14 @@ class Form(NamedTuple):
     """Such words, the commonest first."""
 
 
-def letters_of(word: str) -> list[str]:
+@functools.lru_cache(maxsize=262_144)
+def letters_of(word: str) -> tuple[str, ...]:
     """Return a word's pieces between hyphens that are letters alone, case folded, a plural as its singular.
 
     A letter that is a word of grammar, as a and I are, is left out.
     """
     pieces = [stem(piece) for whole in words(word.casefold()) for piece in whole.split("-")]
-    return [piece for piece in pieces if _is_lettered(piece) and piece not in GRAMMAR]
+    return tuple(piece for piece in pieces if _is_lettered(piece) and piece not in GRAMMAR)
 
 
 def _is_lettered(piece: str) -> bool:

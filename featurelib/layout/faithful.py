@@ -39,10 +39,22 @@ def faithfulness(vectors: np.ndarray, xy: np.ndarray, seed: int = 0) -> Faithful
         far = -(units[own] @ units.T)
         near = ((xy[own, None, :] - xy[None]) ** 2).sum(axis=2)
         far[range(len(own)), own] = near[range(len(own)), own] = -np.inf
-        ranks = np.argsort(np.argsort(far, axis=1, kind="stable"), axis=1, kind="stable")
-        on_map = np.argsort(near, axis=1, kind="stable")[:, 1 : k + 1]
-        of_map = np.take_along_axis(ranks, on_map, axis=1)
+        of_map = np.stack([_ranks(*rows) for rows in zip(far, map(_first, near), strict=True)])
         beyond += np.maximum(of_map - k, 0).sum()
         kept += (of_map <= k).sum()
     trust = 1 - 2 / (len(chosen) * k * (2 * n - 3 * k - 1)) * beyond
     return Faithfulness(float(trust), float(kept / (len(chosen) * k)))
+
+
+def _first(distances: np.ndarray) -> np.ndarray:
+    """The places of the next neighbours of a point, which is itself the nearest; equal ones in their order."""
+    last = np.partition(distances, NEIGHBOURS)[NEIGHBOURS]
+    places = np.flatnonzero(distances <= last)
+    return places[np.argsort(distances[places], kind="stable")][1 : NEIGHBOURS + 1]
+
+
+def _ranks(distances: np.ndarray, places: np.ndarray) -> np.ndarray:
+    """The ranks from 0 of the distances at some places among all; equal ones in their order."""
+    own = distances[places, None]
+    equal_before = [np.count_nonzero(distances[:place] == distances[place]) for place in places]
+    return np.count_nonzero(distances < own, axis=1) + equal_before

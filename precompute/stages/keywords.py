@@ -9,6 +9,7 @@ killed run loses at most one of them.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -150,8 +151,7 @@ def _find_terms(
 ) -> tuple[_Terms, dict[str, Any]]:
     """The terms of the texts with these ids, and counts of what was embedded and left out."""
     texts = read_texts(job.generation, text_ids)
-    candidates = [keybert.candidates(text, languages.of(text)) for text in texts]
-    words_of_texts = [of_text.words for of_text in candidates]
+    words_of_texts, left_out = _candidates(texts, languages)
     vectors = _text_vectors(job, embedder, text_ids, texts)
     distinct_words = _by_length(set().union(*words_of_texts))
     words = embed_in_parts(job, "keywords", "words", distinct_words, embedder.embed, STRINGS_PER_PART)
@@ -162,7 +162,6 @@ def _find_terms(
         int(text_id): keywords.text_terms(of_text, vector, pairs.raw, job.config.pair_at)
         for text_id, of_text, vector in zip(text_ids, merged, vectors, strict=True)
     }
-    left_out = [of_text.left_out for of_text in candidates]
     counts: dict[str, Any] = {
         "n_texts": len(texts),
         "n_words": len(distinct_words),
@@ -172,6 +171,16 @@ def _find_terms(
         "n_texts_cut": sum(map(bool, left_out)),
     }
     return _Terms(by_text, _embed_either(words, pairs)), counts
+
+
+def _candidates(texts: list[str], languages: Languages) -> tuple[list[tuple[str, ...]], list[int]]:
+    """The words of each text that may become keywords, and how many more there were; a word is in memory once."""
+    words_of_texts, left_out = [], []
+    for text in texts:
+        of_text = keybert.candidates(text, languages.of(text))
+        words_of_texts.append(tuple(map(sys.intern, of_text.words)))
+        left_out.append(of_text.left_out)
+    return words_of_texts, left_out
 
 
 def _embed_either(words: EmbeddedStrings, pairs: EmbeddedStrings) -> Embed:
@@ -205,7 +214,7 @@ def _merge_best_words(
             path = folder / f"best-{start // TEXTS_PER_PART:05d}.json"
             if not path.is_file():
                 files.write_json(path, keybert.text_words(words_of_texts[part], vectors[part], words.raw))
-            best = [[Term(*term) for term in of_text] for of_text in files.read_json(path)]
+            best = [[Term(sys.intern(word), score) for word, score in of_text] for of_text in files.read_json(path)]
             merged += [keywords.merge(of_text, words.raw, job.config.merge_at) for of_text in best]
             bar.advance(len(best))
     return merged

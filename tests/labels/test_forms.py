@@ -210,9 +210,9 @@ def test_a_beginning_that_most_words_have_is_chance() -> None:
 
 def test_forms_and_labels_of_forms() -> None:
     assert forms_of("ooids") == ["oo-", "ooi-", "-ids"]
-    assert letters_of("Bi-partite ooids") == ["bi", "partite", "ooid"]
-    assert [letters_of(word) for word in ("401k", "don't", "3D", "a", "what's")] == [[], [], [], [], []]
-    assert letters_of("हिन्दी") == ["हिन्दी"]
+    assert letters_of("Bi-partite ooids") == ("bi", "partite", "ooid")
+    assert [letters_of(word) for word in ("401k", "don't", "3D", "a", "what's")] == [()] * 5
+    assert letters_of("हिन्दी") == ("हिन्दी",)
     assert forms_of("木") == ["-木-"]
     labels = [form_label(form) for form in ("bi-", "r", "-木-")]
     assert labels == ['words with "bi-"', 'the letter "R"', 'the character "木"']

@@ -87,13 +87,16 @@ def write_regions(job: Job, regions: RegionTexts, labels: dict[int, list[str]], 
     """Write the table of regions with their labels, and how these stand on the label test texts."""
     n_texts = pq.read_metadata(job.generation.need(TEXTS)).num_rows
     places = pq.read_table(job.generation.need(FIRING_LAYOUT)).to_pandas().set_index("feature_id")
+    of_regions = regions.features.groupby(["level", "region_id"])["feature_id"]
+    region_of = regions.features.set_index(["level", "feature_id"])["region_id"].to_dict()
     rows = []
     for number, (level, region_id) in enumerate(regions.keys):
-        of_region = regions.features.query("level == @level and region_id == @region_id")["feature_id"]
+        of_region = of_regions.get_group((level, region_id))
         x, y = places.loc[of_region, ["x", "y"]].median()
         label = SEPARATOR.join(labels[number]) if number in labels else None
         n_own = int(regions.n_texts[number])
-        parent = _parent(regions, level, int(of_region.iloc[0]))
+        # regions are nested, so that any of its features lies in the same one of the next coarser level
+        parent = region_of.get((level - 1, int(of_region.iloc[0])))
         standing = _standing(regions.samples[TESTING], number, labels.get(number, ()), tests)
         numbers = (len(of_region), n_own, n_own / n_texts)
         rows.append((level, region_id, parent, label, x, y, *numbers, *standing))
@@ -112,12 +115,6 @@ def _standing(sample: TextSample, number: int, keywords: Sequence[str], tests: T
         return _Standing(len(strongest), n_holding, None, None)
     agreement = auroc_and_ap(tests.predict(tests.predictors[-1], keywords)[None], inside)
     return _Standing(len(strongest), n_holding, float(agreement.auroc[0]), float(agreement.ap[0]))
-
-
-def _parent(regions: RegionTexts, level: int, feature_id: int) -> int | None:
-    """The region of the next coarser level that a feature lies in."""
-    coarser = regions.features.query("level == @level - 1 and feature_id == @feature_id")["region_id"]
-    return int(coarser.iloc[0]) if len(coarser) else None
 
 
 def _alternatives(
