@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from featurelib.language.characters import HAS_UNSPACED, has_python_words, marks
 from featurelib.schema import Refusal
@@ -51,7 +51,7 @@ def says_something(word: str) -> bool:
     return len(word) > 1 or HAS_UNSPACED.match(word) is not None
 
 
-def joined(words: list[str]) -> str:
+def joined(words: Sequence[str]) -> str:
     """Return words that follow each other as a text writes them: no space between two of a script without spaces."""
     text = ""
     for word in words:

@@ -57,4 +57,5 @@ def _ranks(distances: np.ndarray, places: np.ndarray) -> np.ndarray:
     """The ranks from 0 of the distances at some places among all; equal ones in their order."""
     own = distances[places, None]
     equal_before = [np.count_nonzero(distances[:place] == distances[place]) for place in places]
-    return np.count_nonzero(distances < own, axis=1) + equal_before
+    ranks: np.ndarray = np.count_nonzero(distances < own, axis=1) + np.array(equal_before)
+    return ranks

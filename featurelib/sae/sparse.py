@@ -5,6 +5,8 @@ from __future__ import annotations
 import warnings
 from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
+
 from featurelib.sae.device import find_true
 from featurelib.schema import Refusal
 
@@ -27,6 +29,14 @@ class Sparse(NamedTuple):
         """Return the entries of dense activations a [n, n_features]."""
         rows, feature_ids = find_true(a != 0)
         return cls(rows, feature_ids, a[rows, feature_ids])
+
+    @classmethod
+    def from_numpy(cls, rows: np.ndarray, feature_ids: np.ndarray, activations: np.ndarray) -> Sparse:
+        """Return copies of arrays that are ordered like this, of any type of integer and float."""
+        import torch
+
+        ids = (torch.from_numpy(column.astype(np.int64)) for column in (rows, feature_ids))
+        return cls(*ids, torch.from_numpy(activations.astype(np.float32)))
 
 
 def ordered(a: Sparse, n: int, n_features: int) -> Sparse:

@@ -52,8 +52,9 @@ def stepped(shares: np.ndarray) -> Stepped:
     shares, offset = shares[:-1], shares[-1]
     largest = np.abs(shares).max(axis=0, initial=0.0)
     steps = np.maximum(largest / LEVELS, np.finfo(np.float32).tiny).astype(np.float32)
-    sums = np.rint(np.cumsum(shares, axis=0, dtype=np.float64) / steps)
-    levels = np.diff(sums, axis=0, prepend=0.0).astype("<i4")
+    with np.errstate(invalid="ignore"):  # embeddings that are not finite are refused by whoever stores them
+        sums = np.rint(np.cumsum(shares, axis=0, dtype=np.float64) / steps)
+        levels = np.diff(sums, axis=0, prepend=0.0).astype("<i4")
     return Stepped(np.ascontiguousarray(_bytes(levels)[..., :LEVEL_BYTES]), steps, offset)
 
 

@@ -222,8 +222,6 @@ class Encoder:
 
 def _read_stored(part: PartRows, paths: PartFiles) -> Sparse | None:
     """Return the activations of a part's rows as they were written, or None where they were not."""
-    import torch
-
     path = paths.activations if paths.token_activations is None else paths.token_activations
     if not path.is_file():
         return None
@@ -231,8 +229,7 @@ def _read_stored(part: PartRows, paths: PartFiles) -> Sparse | None:
     rows = np.searchsorted(part.text_ids, stored.text_ids)
     if stored.positions is not None:
         rows = rows + stored.positions
-    columns = (rows.astype(np.int64), stored.feature_ids.astype(np.int64), stored.activations)
-    return Sparse(*(torch.from_numpy(column.copy()) for column in columns))
+    return Sparse.from_numpy(rows, stored.feature_ids, stored.activations)
 
 
 def _of_texts(measured: list[Any], n_active: np.ndarray, text_of_row: np.ndarray) -> list[Any]:
