@@ -35,8 +35,8 @@ class Sparse(NamedTuple):
         """Return copies of arrays that are ordered like this, of any type of integer and float."""
         import torch
 
-        ids = (torch.from_numpy(column.astype(np.int64)) for column in (rows, feature_ids))
-        return cls(*ids, torch.from_numpy(activations.astype(np.float32)))
+        rows, feature_ids, activations = rows.astype(np.int64), feature_ids.astype(np.int64), activations.astype("f4")
+        return cls(torch.from_numpy(rows), torch.from_numpy(feature_ids), torch.from_numpy(activations))
 
 
 def ordered(a: Sparse, n: int, n_features: int) -> Sparse:
