@@ -20,6 +20,7 @@ from featurelib.storage import files
 from featurelib.storage.runs import Done, Generation, Run
 from precompute.build.config import BuildConfig
 from precompute.build.job import Made
+from precompute.engines.local import LocalEngine
 from precompute.stages.summarise import summarise
 
 N_TEXTS, N_FEATURES, D_IN, PART = 300, 40, 16, 64
@@ -61,6 +62,8 @@ class QuietJob:
     """A job as the verb sees it, without a command line."""
 
     config = BuildConfig(source="texts.csv", name="numpy", device="cpu")
+    engine = LocalEngine()
+    append = None
 
     def __init__(self, generation: Generation) -> None:
         self.generation = generation
