@@ -1,4 +1,4 @@
-"""What depends on where an SAE computes: products in full float32, the entries of a mask, gates that move."""
+"""What depends on where an SAE computes: products in full float32, entries of tensors, gates that move."""
 
 from __future__ import annotations
 
@@ -38,6 +38,18 @@ def find_true(mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     flat = np.flatnonzero(mask.numpy())
     rows_, columns_ = np.divmod(flat, max(1, mask.shape[1]))
     return torch.from_numpy(rows_), torch.from_numpy(columns_)
+
+
+def take(a: torch.Tensor, rows: torch.Tensor, columns: torch.Tensor) -> torch.Tensor:
+    """Return a[rows, columns].
+
+    On the CPU numpy does it: torch wakes its threads for some ten thousand numbers, which costs more than it saves.
+    """
+    import torch
+
+    if a.device.type != "cpu":
+        return a[rows, columns]
+    return torch.from_numpy(a.detach().numpy()[rows.numpy(), columns.numpy()])
 
 
 def on_device(gate: Gate, device: str) -> Gate:

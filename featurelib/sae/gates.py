@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from featurelib.sae.device import find_true
+from featurelib.sae.device import find_true, take
 from featurelib.sae.sparse import Sparse
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ class TopK(Relu):
         feature_ids, order = top.indices.sort(dim=1)
         values = top.values.gather(1, order)
         rows, columns = find_true(values > 0)
-        return Sparse(rows, feature_ids[rows, columns], values[rows, columns])
+        return Sparse(rows, take(feature_ids, rows, columns), take(values, rows, columns))
 
     def row_thresholds(self, z: torch.Tensor) -> torch.Tensor:
         """Return the k-th largest z of the row's other features, at least 0: [n, n_features].
@@ -139,7 +139,7 @@ class JumpReLU:
     def entries(self, z: torch.Tensor) -> Sparse:
         """Return z where it is above θ and 0: compared first, then gathered."""
         rows, feature_ids = find_true(z > self.threshold.clamp(min=0))
-        return Sparse(rows, feature_ids, z[rows, feature_ids])
+        return Sparse(rows, feature_ids, take(z, rows, feature_ids))
 
     def row_thresholds(self, z: torch.Tensor) -> torch.Tensor:
         """Return θ, or 0 where it is negative: [1, n_features]."""
@@ -182,7 +182,7 @@ class Gated:
     def entries(self, z: torch.Tensor) -> Sparse:
         """Return the magnitudes above 0 where the gate is open; a sum is above 0 exactly where z is above −b_gate."""
         rows, feature_ids = find_true(z > -self.b_gate)
-        magnitudes = z[rows, feature_ids] * self.r_mag.exp()[feature_ids] + self.b_mag[feature_ids]
+        magnitudes = take(z, rows, feature_ids) * self.r_mag.exp()[feature_ids] + self.b_mag[feature_ids]
         fires = magnitudes > 0
         return Sparse(rows[fires], feature_ids[fires], magnitudes[fires])
 
@@ -221,7 +221,7 @@ class GroupMax(Relu):
         size = z.shape[1] // self.k
         top = z.reshape(len(z), self.k, size).max(dim=2)
         rows, groups = find_true(top.values > 0)
-        return Sparse(rows, groups * size + top.indices[rows, groups], top.values[rows, groups])
+        return Sparse(rows, groups * size + take(top.indices, rows, groups), take(top.values, rows, groups))
 
     def row_thresholds(self, z: torch.Tensor) -> torch.Tensor:
         """Return the largest z of the others of the feature's group, at least 0: [n, n_features]."""

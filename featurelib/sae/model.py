@@ -252,7 +252,8 @@ class SAE:
         x, block = self._rows(x), self.block
         shift = self.b_dec if self.subtract_b_dec else 0.0
         for start in range(0, len(x), block):
-            centred = self.normalise(x[start : start + block]) - shift
+            rows = x[start : start + block]
+            centred = (rows if self.norm == "none" else self.normalise(rows)) - shift
             n = len(centred)
             padded = torch.nn.functional.pad(centred, (0, 0, 0, block - n)) if n < block else centred
             z = product(padded, self.W_enc)

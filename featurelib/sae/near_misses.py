@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from featurelib.sae.device import find_true
+from featurelib.sae.device import find_true, take
 
 if TYPE_CHECKING:
     import torch
@@ -199,23 +199,22 @@ def _candidates(seen: _Seen, floor: np.ndarray, per_feature: int) -> tuple[Misse
 
     A text as near as the last one kept is none: it has the higher text_id.
     """
-    import torch
-
     raised = _first_floor(seen, floor, per_feature)
-    rows, feature_ids = seen.above(raised)
-    pre_activations = seen.pre_activations[rows, feature_ids]
-    thresholds = seen.thresholds.expand(-1, len(floor))[rows if len(seen.thresholds) > 1 else 0, feature_ids]
+    places = seen.above(raised)
+    pre_activations = take(seen.pre_activations, *places).cpu().numpy()
+    thresholds = take(seen.thresholds.expand_as(seen.pre_activations), *places).cpu().numpy()
+    rows, feature_ids = (column.cpu().numpy() for column in places)
     margins = pre_activations - thresholds
     if seen.fires is None:
         # All that fires has passed the bound, because no floor is above 0.
         fires = margins > 0
-        n_fires = torch.bincount(feature_ids[fires], minlength=len(floor))
+        n_fires = np.bincount(feature_ids[fires], minlength=len(floor))
     else:
-        fires, n_fires = seen.fires[rows, feature_ids], seen.fires.sum(0)
-    near = ~fires & (margins > raised[feature_ids])
-    columns = (column[near].cpu().numpy() for column in (feature_ids, rows, pre_activations, thresholds))
-    feature_ids_, *others = columns
-    return Misses(feature_ids_.astype(np.int32), *others), n_fires.cpu().numpy()
+        fires = take(seen.fires, *places).cpu().numpy()
+        n_fires = seen.fires.sum(0).cpu().numpy()
+    near = ~fires & (margins > raised.cpu().numpy()[feature_ids])
+    columns = (feature_ids.astype(np.int32), rows, pre_activations, thresholds)
+    return Misses(*(column[near] for column in columns)), n_fires
 
 
 def _first_floor(seen: _Seen, floor: np.ndarray, per_feature: int) -> torch.Tensor:

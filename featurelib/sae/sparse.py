@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from featurelib.sae.device import find_true
+from featurelib.sae.device import find_true, take
 from featurelib.schema import Refusal
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ class Sparse(NamedTuple):
     def of(cls, a: torch.Tensor) -> Sparse:
         """Return the entries of dense activations a [n, n_features]."""
         rows, feature_ids = find_true(a != 0)
-        return cls(rows, feature_ids, a[rows, feature_ids])
+        return cls(rows, feature_ids, take(a, rows, feature_ids))
 
     @classmethod
     def from_numpy(cls, rows: np.ndarray, feature_ids: np.ndarray, activations: np.ndarray) -> Sparse:

@@ -59,10 +59,11 @@ def nearest_directions(sae: SAE, n_nearest: int, n_opposite: int) -> Neighbours:
     """
     directions = _unit(sae.W_dec.numpy())
     rough = directions.astype(np.float32)
+    columns = np.ascontiguousarray(rough.T)
     nearest, opposite, largest = [], [], []
     for start in range(0, len(rough), BLOCK):
         ids = np.arange(start, min(start + BLOCK, len(rough)))
-        cosines = rough[ids] @ rough.T
+        cosines = rough[ids] @ columns
         nearest.append(_choose(directions, ids, cosines, min(n_nearest, len(rough) - 1)))
         largest.append(_largest(directions, ids, nearest[-1].ids))
         np.negative(cosines, out=cosines)
