@@ -105,6 +105,7 @@ def _came_to(base: Generation) -> dict[str, Any]:
         "features": facts["train"].get("n_features"),
         "k": facts["train"].get("k"),
         "architecture": facts["train"].get("architecture"),
+        "embed_backend": facts["embed"].get("backend") or "torch",
     }
 
 

@@ -312,6 +312,7 @@ ANY: Callable[[pa.Table], pa.Table] = lambda table: table  # noqa: E731  # a fun
         (ANY, ["--prompt", "query: "], "--prompt is 'query: ', and run 'run' was built without it"),
         (ANY, ["--text-column", "title"], "--text-column is 'title', and run 'run' was built with 'abstract'"),
         (ANY, ["--embedding-dtype", "float16"], "--embedding-dtype is 'float16', and run 'run' was built with"),
+        (ANY, ["--embed-backend", "onnx"], "--embed-backend is 'onnx', and run 'run' was built without it"),
         (ANY, ["--seed", "1"], "--seed is 1, and run 'run' was built with 0"),
         (ANY, ["--sample", "10"], "--sample has no meaning together with --append"),
         (ANY, ["--sae", "x"], "--sae has no meaning together with --append"),
@@ -341,7 +342,7 @@ def test_bad_input_is_one_sentence_and_the_run_stays_as_it_was(
 
 
 def test_flags_that_say_what_the_run_was_built_with_are_welcome(corpora: Corpora, own: Path) -> None:
-    assert append(corpora.new, own, *TINY_FLAGS, "--to", "train") == 0
+    assert append(corpora.new, own, *TINY_FLAGS, "--embed-backend", "torch", "--to", "train") == 0
     yaml = own / "append.yaml"
     yaml.write_text(f"source: {corpora.new}\nname: run\nappend: true\nk: 3\n")
     assert main(["build", str(yaml), "--data", str(own), "--to", "train"]) == 0

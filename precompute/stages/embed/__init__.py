@@ -101,7 +101,7 @@ def _embed_texts(job: Job) -> Made:
 
 def _keeps_shares(job: Job, embedder: Embedder, parts: Parts) -> bool:
     """Whether the shares of tokens are to be kept for the stage attributions; those of earlier embeddings go."""
-    if not parts.n_existing():
+    if parts.n_existing() == parts.first:
         KeptShares(job.generation).remove()
     if not embedder.gives_shares or job.config.engine != "local":
         return False
