@@ -261,8 +261,8 @@ def _is_telling(evidence: Evidence) -> np.ndarray:
         return np.zeros(len(n_both), bool)
     lift = min(LIFT, max(LEAST_LIFT, MOST_LIFT / float(fires.mean())))
     telling: np.ndarray = _share(n_both, n_fires) >= lift * _share(n_holding, len(fires))
-    both, holding = (n.astype(np.float32)[telling] for n in (n_both, n_holding))
-    telling[telling] = _is_beyond_chance(both, holding, n_fires, len(fires))
+    n_both, n_holding = (counts.astype(np.float32)[telling] for counts in (n_both, n_holding))
+    telling[telling] = _is_beyond_chance(n_both, n_holding, n_fires, len(fires))
     return telling
 
 

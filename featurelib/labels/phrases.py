@@ -203,7 +203,7 @@ class Phrases:
 @functools.lru_cache(maxsize=262_144)
 def _phrase_of(of_phrase: tuple[str, ...]) -> str | None:
     """Words as a phrase; None where it is too long, would be divided into other words by itself, or repeats one."""
-    phrase = joined(of_phrase)
+    phrase = joined(list(of_phrase))
     fits = len(phrase) <= LONGEST_LABEL and words(phrase) == list(of_phrase)
     return phrase if fits and not repeats(phrase) else None
 

@@ -50,12 +50,11 @@ def _first(distances: np.ndarray) -> np.ndarray:
     """The places of the next neighbours of a point, which is itself the nearest; equal ones in their order."""
     last = np.partition(distances, NEIGHBOURS)[NEIGHBOURS]
     places = np.flatnonzero(distances <= last)
-    return places[np.argsort(distances[places], kind="stable")][1 : NEIGHBOURS + 1]
+    return np.asarray(places[np.argsort(distances[places], kind="stable")][1 : NEIGHBOURS + 1])
 
 
 def _ranks(distances: np.ndarray, places: np.ndarray) -> np.ndarray:
     """The ranks from 0 of the distances at some places among all; equal ones in their order."""
     own = distances[places, None]
     equal_before = [np.count_nonzero(distances[:place] == distances[place]) for place in places]
-    ranks: np.ndarray = np.count_nonzero(distances < own, axis=1) + np.array(equal_before)
-    return ranks
+    return np.asarray(np.count_nonzero(distances < own, axis=1) + equal_before)

@@ -21,12 +21,20 @@ class Workload:
     """How many of them have no embedding yet: in an append those that are new, else all."""
     n_top_texts: int
     """How many of them are about to be among the top texts of a feature."""
+    n_features: int
+    """The number of features."""
     texts_per_second: float | None
     """How fast the embedder is; None where the embeddings exist already."""
+    strings_per_second: float
+    """How fast it is with words and phrases, which keywords and labels embed in any case."""
 
     def seconds_to_embed(self, n_texts: int) -> float:
         """How long the embedder takes for so many texts."""
         return n_texts / self.texts_per_second if self.texts_per_second else 0.0
+
+    def seconds_to_embed_strings(self, n_strings: float) -> float:
+        """How long it takes for so many words and phrases."""
+        return n_strings / self.strings_per_second
 
 
 def _nothing(config: BuildConfig) -> dict[str, Any]:

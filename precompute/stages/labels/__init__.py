@@ -20,7 +20,7 @@ from featurelib.labels.form import Form
 from featurelib.labels.keybert import unit
 from featurelib.labels.keywords import Keyword, label_keywords
 from featurelib.labels.keywords import label as keyword_label
-from featurelib.labels.split import TESTING
+from featurelib.labels.split import SPLITS, TESTING
 from featurelib.sae.checkpoints import load_sae
 from featurelib.schema import (
     FEATURE_THEMES,
@@ -36,7 +36,7 @@ from featurelib.schema import (
 from featurelib.storage.runs import Generation
 from precompute.build.embedded_strings import EmbeddedStrings
 from precompute.build.job import Job, Made
-from precompute.build.stage import Stage
+from precompute.build.stage import Stage, Workload
 from precompute.stages.labels.candidates import TOKENS, TOP_TEXTS, Candidates, embed_candidates
 from precompute.stages.labels.choices import SHOWN, find_choices
 from precompute.stages.labels.coverage import coverage, failures
@@ -55,12 +55,18 @@ from precompute.stages.labels.fidelity import (
 )
 from precompute.stages.labels.fired_words import TokenWord, read_token_words, token_names
 from precompute.stages.labels.forms import find_forms, keep_telling
-from precompute.stages.labels.label_texts import LabelTexts, sample_texts
+from precompute.stages.labels.label_texts import NAMING_TOP, SAMPLE_SIZE, LabelTexts, sample_texts
 from precompute.stages.labels.region_labels import RegionTexts, choose_region_labels, write_regions
 
 STRINGS_AT_ONCE = 256
-SECONDS_PER_TOP_TEXT = 0.01
-"""Features grow with the top texts, and each feature has its candidates."""
+STRINGS_PER_FEATURE = 12
+"""Candidates of a feature that no other has."""
+SECONDS_PER_FEATURE, SECONDS_ON_ALL_TEXTS = 0.02, 0.06
+"""What a feature takes on two cores, and what it takes more where its samples of texts are full."""
+FULL = 4 * SAMPLE_SIZE
+"""Texts of a corpus whose samples are full: the smallest of them is drawn from a quarter."""
+SECONDS_PER_TEXT = 0.002
+"""What reading the words of a sampled text takes."""
 EVIDENCE, NONE = "evidence", "none"
 
 
@@ -110,6 +116,14 @@ def make_labels(job: Job) -> Made:
     return _made(job, texts, labels, measured, counts)
 
 
+def _seconds(workload: Workload) -> float:
+    """Choices, themes and tests cost each feature more the more texts its samples have, up to full ones."""
+    per_feature = SECONDS_PER_FEATURE + SECONDS_ON_ALL_TEXTS * min(1.0, workload.n_texts / FULL)
+    n_sampled = min(workload.n_texts, len(SPLITS) * SAMPLE_SIZE + NAMING_TOP * workload.n_features)
+    to_embed = workload.seconds_to_embed_strings(STRINGS_PER_FEATURE * workload.n_features)
+    return to_embed + per_feature * workload.n_features + SECONDS_PER_TEXT * n_sampled
+
+
 STAGE = Stage(
     name="labels",
     makes="a label for every feature and how well it predicts firing",
@@ -118,7 +132,7 @@ STAGE = Stage(
     after=("embed", "train", "summarise", "keywords", "layout", "attributions"),
     options=("seed",),
     version=4,
-    seconds=lambda workload: SECONDS_PER_TOP_TEXT * workload.n_top_texts,
+    seconds=_seconds,
 )
 
 
