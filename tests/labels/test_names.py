@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from scipy.stats import hypergeom
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from featurelib import queries
@@ -177,6 +178,20 @@ def test_the_worth_of_labels_is_the_formulas(with_cosines: bool, n_fires: int) -
         np.testing.assert_allclose(taken.worth(turned), expected, atol=1e-6)
 
 
+def usable_by_definition(naming: Evidence, choosing: Evidence) -> list[int]:
+    """More frequent on the firing texts of both sets, three times or half of what is possible, beyond chance."""
+    activations = np.concatenate([naming.activations, choosing.activations])
+    contains, fires = np.concatenate([naming.contains, choosing.contains], axis=1), activations > 0
+    lift = max(1.02, min(3, 0.5 / fires.mean()))
+    tells = [
+        row[fires].mean() >= lift * row.mean()
+        and row[np.argsort(-activations, kind="stable")[:20]].any()
+        and hypergeom.sf(row[fires].sum() - 1, len(row), row.sum(), fires.sum()) <= 0.01
+        for row in contains
+    ]
+    return np.flatnonzero(tells).tolist()
+
+
 def test_candidates_that_no_label_may_have_change_nothing() -> None:
     draw = np.random.default_rng(3)
     sets = []
@@ -190,7 +205,7 @@ def test_candidates_that_no_label_may_have_change_nothing() -> None:
     letters = "abcdefgh"
     candidates = [Candidate(f"{letters[n // 8] * 5}{letters[n % 8] * 5}", "active texts") for n in range(40)]
     places = usable(*sets)
-    assert 10 < len(places) < 30
+    assert 10 < len(places) < 30 and places.tolist() == usable_by_definition(*sets)
     alone = choose([candidates[place] for place in places], *(own.take(places) for own in sets))
     assert alone == choose(candidates, *sets) and len(alone.alternatives[0][1]) > 1
 
