@@ -86,6 +86,10 @@ def provenance(made: Mapping[str, Any]) -> list[tuple[str, str]]:
     """The table 'made from'; `made` is run.json."""
     corpus, embedder, sae = _of(made, "corpus"), _of(made, "embedder"), _of(made, "sae")
     rows = [("corpus", _joined(corpus.get("source"), _sha(corpus.get("sha256"))))]
+    for source in corpus.get("appended") or ():
+        rows.append(
+            ("appended", _joined(source["source"], f"{count(source['n_texts'])} texts", _sha(source.get("sha256"))))
+        )
     if corpus.get("n_dropped"):
         reasons = ", ".join(f"{n:,} {reason}" for reason, n in (corpus.get("dropped") or {}).items())
         rows.append(("dropped texts", _joined(count(corpus["n_dropped"]), reasons)))
@@ -133,7 +137,9 @@ def _threshold(sae: Mapping[str, Any]) -> str:
 def _trained(sae: Mapping[str, Any]) -> tuple[str, str]:
     source, n_train, n_held_out = sae.get("source"), sae.get("n_train"), count(sae.get("n_held_out", 0))
     if source == TRAINED_HERE:
-        return "trained on", f"{count(n_train)} of these texts, {n_held_out} held out"
+        appended = sum((sae.get("appended") or {}).values())
+        later = f", {count(appended)} appended since" if appended else ""
+        return "trained on", f"{count(n_train)} of these texts, {n_held_out} held out{later}"
     return "SAE made in", _joined(source, f"had seen {count(n_train)} of these texts" if n_train is not None else "")
 
 
