@@ -10,6 +10,7 @@ the share of all texts that contain it. It is 0 for a phrase that is no more fre
 from __future__ import annotations
 
 import functools
+from array import array
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -62,16 +63,16 @@ class TextWords:
     def read(cls, texts: Iterable[str], languages: Languages) -> TextWords:
         """Split texts into words; each text has the stop words of its own language."""
         known: dict[tuple[str, bool], int] = {}
-        numbers, starts = [np.empty(0, np.int32)], [0]
+        numbers, starts = array("i"), [0]
         for text in texts:
             stop = stop_words(languages.of(text))
-            of_text = [
+            numbers.extend(
                 -1 if word is None else known.setdefault((word, word in stop), len(known)) for word in _words(text)
-            ]
-            numbers.append(np.array(of_text, np.int32))
-            starts.append(starts[-1] + len(of_text))
+            )
+            starts.append(len(numbers))
         is_stop_word = np.array([is_stop for _, is_stop in known], bool)
-        return cls([word for word, _ in known], is_stop_word, np.concatenate(numbers), np.array(starts, np.int64))
+        of_texts = np.frombuffer(numbers, np.int32) if len(numbers) else np.empty(0, np.int32)
+        return cls([word for word, _ in known], is_stop_word, of_texts, np.array(starts, np.int64))
 
     @property
     def n_texts(self) -> int:
