@@ -76,7 +76,7 @@ class Table:
             self.faults.append(fault)
 
 
-def seconds(work: Callable[[], object], device: str) -> float:
+def wall_seconds(work: Callable[[], object], device: str) -> float:
     """Return the seconds of a call, all that it started on the device included."""
     if device == "cuda":
         torch.cuda.synchronize()
@@ -118,7 +118,7 @@ def time_mpnet(table: Table, texts: list[str], device: str) -> None:
 
 def _rate(embed: Callable[[list[str]], Any], texts: list[str], device: str) -> str:
     embed(texts[:8])
-    return f"{len(texts) / seconds(lambda: embed(texts), device):,.0f}"
+    return f"{len(texts) / wall_seconds(lambda: embed(texts), device):,.0f}"
 
 
 def compare_activations(table: Table, sae: SAE, x: np.ndarray, device: str) -> None:
@@ -171,7 +171,7 @@ def time_encoding(table: Table, sae: SAE, x: np.ndarray, device: str) -> None:
     spent: dict[str, float] = {}
     for name, work in works.items():
         work()
-        spent[name] = seconds(work, device)
+        spent[name] = wall_seconds(work, device)
         share = f", {spent['the bare product'] / spent[name]:.0%} of the product's rate" * (name != "the bare product")
         table.add(f"{name}, {sae.n_features:,} features: rows a second", f"{len(x) / spent[name]:,.0f}{share}")
 

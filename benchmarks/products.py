@@ -42,7 +42,7 @@ NOISE = 0.3
 """The length of the noise that a repeated direction or embedding of length 1 gets."""
 
 
-def read_texts(run: Path, n: int, draw: np.random.Generator) -> np.ndarray:
+def read_rows(run: Path, n: int, draw: np.random.Generator) -> np.ndarray:
     """Return n embeddings of a run, float32 [n, d]; those beyond the first round are repeated with noise."""
     x = np.empty((0, 0), np.float32)
     for part in Run(run).current().parts(EMBEDDINGS):
@@ -85,7 +85,7 @@ def widen(
     return replace(wide, gate=JumpReLU(threshold.repeat(n_features))), x
 
 
-def seconds(work: Callable[[], object]) -> float:
+def cpu_seconds(work: Callable[[], object]) -> float:
     """Return the CPU seconds of all threads that a call takes."""
     began = time.process_time()
     work()
@@ -107,11 +107,11 @@ def measure_texts(sae: SAE, x: np.ndarray) -> dict[str, float]:
     for start in range(0, len(x), STEP):
         rows = x[start : start + STEP]
         part = PartRows(np.arange(start, start + len(rows)), None, rows)
-        cost["bare product"] += seconds(lambda rows=rows: multiply(sae, torch.from_numpy(rows)))
-        cost["encode_sparse"] += seconds(lambda rows=rows: sae.encode_sparse(rows))
-        cost["NearMisses.add"] += seconds(lambda rows=rows, start=start: nearest.add(sae, rows, start))
-        cost["Encoder.measure"] += seconds(lambda part=part: encoder.measure(part))
-    cost["NearMisses.add"] += seconds(lambda: nearest.misses)
+        cost["bare product"] += cpu_seconds(lambda rows=rows: multiply(sae, torch.from_numpy(rows)))
+        cost["encode_sparse"] += cpu_seconds(lambda rows=rows: sae.encode_sparse(rows))
+        cost["NearMisses.add"] += cpu_seconds(lambda rows=rows, start=start: nearest.add(sae, rows, start))
+        cost["Encoder.measure"] += cpu_seconds(lambda part=part: encoder.measure(part))
+    cost["NearMisses.add"] += cpu_seconds(lambda: nearest.misses)
     return cost
 
 
@@ -136,7 +136,7 @@ def main() -> None:
     draw = np.random.default_rng(0)
     run = options.sae or DEMO
     # A last block that is not full costs as much as a full one, and would count against the rest.
-    x, sae = read_texts(run, max(1, options.texts // BLOCK) * BLOCK, draw), load_sae(run)
+    x, sae = read_rows(run, max(1, options.texts // BLOCK) * BLOCK, draw), load_sae(run)
     if options.sae is None:
         sae, x = widen(sae, x, options.features, options.dimension, draw)
     l0 = len(sae.encode_sparse(x[:STEP]).rows) / len(x[:STEP])
@@ -150,7 +150,7 @@ def main() -> None:
     for name in rounds[0]:
         ratio = sum(cost[name] for cost in rounds) / sum(bare)
         print(f"{name:<24}" + "".join(f"{cost[name]:>10.2f}" for cost in rounds) + f"{ratio:>8.2f} ×")
-    took = seconds(lambda: nearest_directions(sae, NEIGHBOURS, OPPOSITES))
+    took = cpu_seconds(lambda: nearest_directions(sae, NEIGHBOURS, OPPOSITES))
     peak = peak_bytes(lambda: nearest_directions(sae, NEIGHBOURS, OPPOSITES))
     square = sae.n_features / len(x) * sum(bare) / len(bare)
     print(

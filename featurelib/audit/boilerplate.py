@@ -96,12 +96,6 @@ def segment_of(found: StandsOut, text: SplitText | None) -> Segment:
     return Segment(int(found.counts[chosen]), found.n, float(found.shares[chosen]), passed)
 
 
-def common_segment(texts: Sequence[SplitText], corpus: CorpusSegments) -> Segment:
-    """Find the passage whose share among different texts of a feature is furthest above its share of the corpus."""
-    found = stands_out([text.segments for text in texts], corpus)
-    return segment_of(found, texts[found.place] if found.place >= 0 else None)
-
-
 def _whole_passage(text: SplitText, places: np.ndarray, first: int) -> str:
     """The passage from the segment `first` on, through those of `places` that overlap it."""
     start, last = int(text.firsts[first]), int(text.firsts[first] + text.lengths[first])

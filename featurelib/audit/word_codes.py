@@ -121,6 +121,8 @@ def _words(kinds: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def _codes(joined: str, letters: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> np.ndarray:
     """The code of each word, uint64: short words of ASCII side by side, the others one by one."""
+    if not len(starts):
+        return np.empty(0, np.uint64)
     lengths = ends - starts
     apart = lengths > LONGEST
     if letters.dtype != np.uint8:

@@ -3,7 +3,8 @@
 Only the transformer is exchanged; tokenizer, pooling and what stands behind it stay those of sentence-transformers. Its
 own `backend="onnx"` needs optimum-onnx, which wants transformers below 4.58, while sentence-transformers 6.2 wants one
 from 5.0: both cannot be installed. So the transformer is exported here, once for each weights and versions, into
-~/.cache/feature-browser. It is float32, as with torch, and both are compared on two texts before anything is embedded.
+~/.cache/feature-browser. It is float32, as with torch, and both are compared on three texts before any other
+is embedded.
 """
 
 from __future__ import annotations
@@ -30,6 +31,8 @@ BACKENDS = ("torch", "onnx", "openvino")
 PACKAGES = {"onnx": ("onnxruntime", "onnx", "onnxscript"), "openvino": ("openvino",)}
 """The packages that a backend needs."""
 PROBES = ("a", "Two texts of another length, which are read together.")
+CHECKED = ("Three texts of which one is long: " + "it says the same again and again, " * 6, "b", "a few words")
+"""Texts of other numbers and lengths than those that a model is exported with."""
 SAME_STATE = 1e-3
 """How far token states may be from those of torch, over the largest of them: float32 gives 1e-6."""
 FAILURES = (RuntimeError, ValueError, TypeError, KeyError, AttributeError, IndexError, NotImplementedError, OSError)
@@ -74,19 +77,20 @@ def use_backend(model: Any, backend: str, model_files: EmbedderFiles) -> None:
     with torch.no_grad():  # an exporter cannot follow the tensors of inference_mode
         features = model.preprocess(list(PROBES))
         names = _input_names(model[0], features)
-        expected = model[0](dict(features))["token_embeddings"]
+        checked = model.preprocess(list(CHECKED))
+        expected = model[0](dict(checked))["token_embeddings"]
     try:
         path = _exported(model[0].model, names, features, backend, model_files)
         model[0].model = _exchanged(model[0].model, names, _OPEN[backend](path))
         with torch.inference_mode():
-            states = model[0](dict(features))["token_embeddings"]
+            states = model[0](dict(checked))["token_embeddings"]
     except FAILURES as error:
         reason = " ".join(str(error).split())[:160]
         raise Refusal(
             f"{model_files.name} cannot be exported for {backend} ({type(error).__name__}: {reason}); "
             f"leave --embed-backend out."
         ) from error
-    difference = float((states - expected)[features["attention_mask"].bool()].abs().max() / expected.abs().max())
+    difference = float((states - expected)[checked["attention_mask"].bool()].abs().max() / expected.abs().max())
     if not difference < SAME_STATE:
         raise Refusal(
             f"{backend} gives other token states of {model_files.name} than torch (by {difference:.1e} of the largest, "

@@ -142,7 +142,7 @@ class SAE:
 
     def thresholds(self) -> torch.Tensor:
         """Return the pre-activation that each feature must pass to fire, float32 [n_features]; 0 for relu and topk."""
-        return self.gate.thresholds(self.n_features)
+        return self.gate.thresholds(self.n_features).to(self.device)
 
     def encode(self, x: torch.Tensor | np.ndarray) -> torch.Tensor:
         """Return the activations of embeddings x [n, d_in], dense float32 [n, n_features]."""

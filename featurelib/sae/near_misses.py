@@ -56,6 +56,7 @@ class NearMisses:
         self.per_feature = per_feature
         self._kept = Misses.none()
         self._more: list[Misses] = []
+        self._n_more = 0
         self.n_fires = np.zeros(n_features, np.int64)
         """The number of texts on which each feature fires, [n_features]."""
         self._floor = np.full(n_features, -np.inf, np.float32)
@@ -103,13 +104,16 @@ class NearMisses:
         self._keep(candidates, first)
 
     def _keep(self, more: Misses, first: int) -> None:
+        if not len(more.text_ids):
+            return
         self._more.append(more._replace(text_ids=more.text_ids + first))
-        if sum(len(misses.text_ids) for misses in self._more) >= len(self._floor) * self.per_feature:
+        self._n_more += len(more.text_ids)
+        if self._n_more >= len(self._floor) * self.per_feature:
             self._sort()
 
     def _sort(self) -> None:
         """Sort the candidates gathered so far into what is kept, and raise the floor."""
-        if not any(len(misses.text_ids) for misses in self._more):
+        if not self._more:
             return
         joined = Misses(*(np.concatenate(columns) for columns in zip(self._kept, *self._more, strict=True)))
         # Stable, and texts come in their order: of equal margins the lower text_id stays first.
@@ -118,7 +122,7 @@ class NearMisses:
         starts = np.flatnonzero(np.diff(ids, prepend=-1))
         place = np.arange(len(ids)) - np.repeat(starts, np.diff(starts, append=len(ids)))
         self._kept = Misses(*(column[order[place < self.per_feature]] for column in joined))
-        self._more = []
+        self._more, self._n_more = [], 0
         last = order[place == self.per_feature - 1]
         self._floor[joined.feature_ids[last]] = joined.margins[last]
 

@@ -28,7 +28,6 @@ from featurelib.stats.estimates import (
 from featurelib.stats.ranking import (
     Agreement,
     OrderedScores,
-    agreement_of_counts,
     agreement_of_tallies,
     ap_interval,
     auroc_and_ap,

@@ -113,16 +113,6 @@ def agreement_of_tallies(hits: np.ndarray, others: np.ndarray) -> Agreement:
     return Agreement(auroc / (n_hits * n_others) if n_others else np.full(len(hits), np.nan), ap / n_hits)
 
 
-def agreement_of_counts(counts: np.ndarray, positive: np.ndarray) -> Agreement:
-    """Return the same of small whole numbers [n, n_cases] without sorting: many times faster."""
-    values = np.arange(int(counts.max(initial=0)) + 1)
-    tallies = [
-        np.stack([(of_kind == value).sum(axis=1) for value in values], 1)
-        for of_kind in (counts[:, positive], counts[:, ~positive])
-    ]
-    return agreement_of_tallies(tallies[0], tallies[1])
-
-
 def auroc_interval(
     auroc: np.ndarray, n_positive: np.ndarray | int, n_other: np.ndarray | int, z: float = NORMAL_95
 ) -> tuple[np.ndarray, np.ndarray]:

@@ -8,6 +8,7 @@ made again from all texts.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import pyarrow.parquet as pq
@@ -59,6 +60,11 @@ class Append:
 
     def kept(self) -> Generation:
         """Return the generation whose texts stay, with all its files; Refusal where it is gone or damaged."""
+        return self._kept
+
+    @cached_property
+    def _kept(self) -> Generation:
+        # looked at once: each look asks the system for every file
         if self.base is None:
             raise Refusal(
                 f"the generation of '{self.run}' that {self.sources[-1]['source']} was appended to is no longer there, "
@@ -94,10 +100,11 @@ class Append:
 
     def link(self, generation: Generation, name: str) -> None:
         """Link a file of the base, or each file in a folder of it."""
-        place = self.kept().path / name
+        base = self.kept().path
+        place = base / name
         for path in [place] if place.is_file() else sorted(place.rglob("*")):
             if path.is_file() and path.suffix != files.ASIDE:
-                files.link_or_copy(path, generation.path / path.relative_to(self.kept().path))
+                files.link_or_copy(path, generation.path / path.relative_to(base))
 
 
 def without(entries: dict[str, Any], name: str) -> dict[str, Any]:
@@ -123,13 +130,18 @@ def base_of(run: Run) -> Generation:
     """Return the newest complete generation of a run; Refusal where a build that is no append is not finished."""
     generations = run.generations()
     complete = [generation for generation in generations if generation.complete]
-    unfinished = bool(generations) and not generations[-1].complete and _record(generations[-1]) is None
-    if unfinished or not complete:
+    if not complete or _is_another_build(generations[-1]):
         raise Refusal(
             f"run '{run.name}' is not complete, and texts are appended to a complete run only; finish its build first, "
             "with the command that it was begun with."
         )
     return complete[-1]
+
+
+def _is_another_build(newest: Generation) -> bool:
+    """Whether a generation is unfinished and appends nothing; one in which no stage is done yet is nobody's."""
+    begun = any(newest.done(stage) for stage in FROZEN)
+    return not newest.complete and begun and _record(newest) is None and not appended_sources(newest)
 
 
 def find_append(run: Run, config: BuildConfig) -> Append:
@@ -141,7 +153,8 @@ def find_append(run: Run, config: BuildConfig) -> Append:
     base = base_of(run)
     newest = run.generations()[-1]
     source = _identity(config, base)
-    record = _record(newest) if not newest.complete else _last_append(run, newest)
+    # the record is removed just before the manifest is written
+    record = (None if newest.complete else _record(newest)) or _last_append(run, newest)
     if record is not None and record["sources"][-1] == source:
         before = Generation(run.path / record["base"]) if record["base"] else None
         return Append(run.name, before, _recorded(before or base), tuple(record["sources"]))
@@ -157,9 +170,20 @@ def find_append(run: Run, config: BuildConfig) -> Append:
 
 
 def refuse_leaving_out(run: Run, identity: dict[str, Any]) -> None:
-    """Refuse to build a run of its first source alone when others were appended to it since."""
-    complete = [generation for generation in run.generations() if generation.complete]
-    sources = appended_sources(complete[-1]) if complete else []
+    """Refuse to build a run of its first source alone when others were, or are just being, appended to it."""
+    generations = run.generations()
+    complete = [generation for generation in generations if generation.complete]
+    if not complete:
+        return
+    newest = generations[-1]
+    record = None if newest.complete else _record(newest)
+    if record and _recorded(complete[-1])["ingest"]["identity"] == identity:
+        source = record["sources"][-1]["source"]
+        raise Refusal(
+            f"{source} is being appended to run '{run.name}', and a build of {identity['source']} alone would undo "
+            f"what is done of that; give {source} with --append to go on, or remove its folder {newest.name}."
+        )
+    sources = appended_sources(newest) or appended_sources(complete[-1])
     if sources and _recorded(complete[-1])["ingest"]["identity"] == identity:
         listed = ", ".join(source["source"] for source in sources)
         raise Refusal(

@@ -250,7 +250,8 @@ class BuildConfig:
     def elsewhere(self, device: str) -> BuildConfig:
         """What a worker on another machine needs of it, on its device: nothing that watches training or labels."""
         nobody: dict[str, Any] = dict.fromkeys(name for name in fields() if name.startswith("labelle"))
-        return dataclasses.replace(self, device=device, logger="none", **nobody)
+        # a backend other than torch computes on the CPU, whatever the worker has
+        return dataclasses.replace(self, device="cpu" if self.embed_backend else device, logger="none", **nobody)
 
     def open_embedder(self) -> Embedder:
         """The embedder of the texts, loaded; the one that was opened last is kept."""

@@ -5,11 +5,10 @@ from __future__ import annotations
 import time
 from typing import NamedTuple
 
-import pyarrow as pa
-import pyarrow.parquet as pq
+import numpy as np
 
 from featurelib.sae.training.recipe import find_recipe
-from featurelib.schema import TEXTS
+from featurelib.storage.texts import read_texts
 from precompute.build.append import count_texts
 from precompute.build.job import Job
 from precompute.build.stage import Workload
@@ -43,24 +42,25 @@ class _Rates(NamedTuple):
 
 def say_estimate(job: Job) -> None:
     """Say about how long the build will take from here and what a sample would save."""
-    texts = pq.read_table(job.generation.file(TEXTS), columns=["text"])["text"]
-    rates = _Rates(None, WORDS_PER_SECOND) if job.config.embeddings else _measure_rates(job, texts)
-    n_new = len(texts) - (count_texts(job.append.kept()) if job.append else 0)
-    total = _seconds(job, len(texts), n_new, rates)
-    measured = f" at {rates.texts:.0f} texts a second, measured on {min(PROBE, len(texts))}" if rates.texts else ""
+    n_texts = count_texts(job.generation)
+    rates = _Rates(None, WORDS_PER_SECOND) if job.config.embeddings else _measure_rates(job, n_texts)
+    n_new = n_texts - (count_texts(job.append.kept()) if job.append else 0)
+    total = _seconds(job, n_texts, n_new, rates)
+    measured = f" at {rates.texts:.0f} texts a second, measured on {min(PROBE, n_texts)}" if rates.texts else ""
     new = f", {n_new:,} of them new," if job.append else ""
-    sentence = f"about {_spoken(total)} to go for {len(texts):,} texts{new}{measured}"
-    if total > WORTH_SAYING and len(texts) > 2000 and not job.append:
-        smaller = max(1000, len(texts) // 10)
+    sentence = f"about {_spoken(total)} to go for {n_texts:,} texts{new}{measured}"
+    if total > WORTH_SAYING and n_texts > 2000 and not job.append:
+        smaller = max(1000, n_texts // 10)
         sentence += f"; --sample {smaller} would take about {_spoken(_seconds(job, smaller, smaller, rates))}"
     if job.engine.sharing:
         sentence += f", if this machine were alone: {job.engine.sharing}"
     job.say(sentence + ".")
 
 
-def _measure_rates(job: Job, texts: pa.ChunkedArray) -> _Rates:
+def _measure_rates(job: Job, n_texts: int) -> _Rates:
     """Embed a few texts, spread over the corpus, and their words."""
-    sample = [texts[i * len(texts) // PROBE].as_py() for i in range(min(PROBE, len(texts)))]
+    n = min(PROBE, n_texts)
+    sample = read_texts(job.generation, np.arange(n) * n_texts // n)
     words = list(dict.fromkeys(word for text in sample for word in text.split()))[:WORDS] or [""]
     embed = job.config.open_embedder().embed
     embed(sample[:2])

@@ -14,7 +14,15 @@ from featurelib.storage import files
 from featurelib.storage.coactivation import count_coactivations
 from featurelib.storage.runs import Generation
 from featurelib.storage.store import Store, open_store
-from featurelib.summaries import SUMMARIES, TOKEN_FEATURES, TOKEN_SUMMARIES, Summary, feature_ranges
+from featurelib.summaries import (
+    ROW_BYTES,
+    ROWS_PER_RANGE,
+    SUMMARIES,
+    TOKEN_FEATURES,
+    TOKEN_SUMMARIES,
+    Summary,
+    feature_ranges,
+)
 from featurelib.summaries.coactivations import rank_coactivations
 from precompute.build.job import Bar, Job, Made
 from precompute.build.stage import Stage
@@ -90,7 +98,7 @@ def _make(job: Job, table: schema.Table, sql: str) -> None:
 
 def _make_in_ranges(job: Job, summaries: list[Summary], n_active: list[int], bar: Bar) -> None:
     """Write the tables that SQL makes for one range of features after the other."""
-    ranges = feature_ranges(n_active)
+    ranges = feature_ranges(n_active, max_rows=min(ROWS_PER_RANGE, job.config.memory_bytes // ROW_BYTES))
     store = _open(job)
     try:
         for summary in summaries:
@@ -118,7 +126,9 @@ def _coactivations(job: Job, n_active: np.ndarray, bar: Bar) -> Iterator[pa.Reco
     parts = job.generation.parts(schema.BY_TEXT)
     for first, counts in count_coactivations(parts, len(n_active), job.config.memory_bytes):
         yield from rank_coactivations(counts, first, n_active, n_texts).to_batches()
-        bar.advance(len(counts))
+        n_features = len(counts)
+        del counts  # else two blocks are in memory while the next one is counted
+        bar.advance(n_features)
 
 
 def _made(generation: Generation, n_active: list[int]) -> Made:

@@ -18,10 +18,10 @@ from sklearn.metrics import roc_auc_score
 
 from featurelib import queries
 from featurelib.audit import checks
-from featurelib.audit.boilerplate import CorpusSegments, Segment, common_segment
+from featurelib.audit.boilerplate import CorpusSegments, Segment, segment_of, stands_out
 from featurelib.audit.copies import all_copies, close_pairs, exact_groups, near_pairs, same_text
 from featurelib.audit.scripts import NO_SCRIPT, language_column, main_script
-from featurelib.audit.shingles import jaccard, passage, split_text, visible
+from featurelib.audit.shingles import SplitText, jaccard, passage, split_text, visible
 from featurelib.schema import AUDIT, COPIES, TEXTS, Refusal
 from featurelib.storage import files
 from featurelib.storage.embeddings import read_embeddings_of
@@ -123,6 +123,10 @@ def test_the_passage_that_stands_out_is_the_one_that_the_corpus_lacks() -> None:
 
     def text_with(extra: str) -> str:
         return f"{' '.join(draw.sample(vocabulary, 30))}. {extra} {' '.join(draw.sample(vocabulary, 5))}. {everywhere}."
+
+    def common_segment(texts: list[SplitText], corpus: CorpusSegments) -> Segment:
+        found = stands_out([text.segments for text in texts], corpus)
+        return segment_of(found, texts[found.place] if found.place >= 0 else None)
 
     corpus = CorpusSegments.of([split_text(text_with("")) for _ in range(200)])
     texts = [split_text(text_with(FOOTER if number % 2 else "Short notice here.")) for number in range(20)]

@@ -42,7 +42,9 @@ def drawn_texts(n: int) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    "texts", [[], [""], ODD, ODD[::-1], drawn_texts(2_000)], ids=["none", "empty", "odd", "back", "drawn"]
+    "texts",
+    [[], [""], ["🙂"], ["…", "—"], ODD, ODD[::-1], drawn_texts(2_000)],
+    ids=["none", "empty", "no word", "no words", "odd", "back", "drawn"],
 )
 def test_texts_split_side_by_side_are_as_each_split_alone(texts: list[str]) -> None:
     shown = [visible(text) for text in texts]

@@ -37,6 +37,7 @@ from featurelib.ui.overview import provenance
 from precompute.__main__ import main, parser, read_keys
 from precompute.build.build import build as build_config
 from precompute.build.config import BuildConfig
+from precompute.build.provenance import describe
 from precompute.build.stage_selection import Span
 from precompute.build.stage_table import expect
 from tests.conftest import STAND_IN, TINY_FLAGS
@@ -267,6 +268,24 @@ def test_an_append_killed_in_the_middle_ends_in_the_same_bytes(
         assert run.current().name == "g0001" and hashes(run.current().path) == hashes(before.path)
     assert append(corpora.new, own) == 0
     assert hashes(Run(own / "run").current().path) == hashes(after.path)
+
+
+def test_an_append_killed_at_either_end_goes_on(
+    corpora: Corpora, own: Path, after: Generation, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = Run(own / "run")
+    describe(run.next_generation())  # the generation is there, and what is appended not yet written down
+    assert append(corpora.new, own, "--to", "encode") == 0
+    assert run_build(corpora.old, own, *TINY_FLAGS) == 2
+    assert "new.parquet is being appended to run 'run'" in capsys.readouterr().err
+    assert append(corpora.new, own) == 0
+    # the work in progress is removed before every file is hashed for the manifest
+    (run.current().path / "manifest.json").unlink()
+    run.point_to(run.generations()[0])
+    assert run_build(corpora.old, own, *TINY_FLAGS) == 2
+    assert "alone would leave them out" in capsys.readouterr().err
+    assert append(corpora.new, own) == 0
+    assert run.current().name == "g0002" and hashes(run.current().path) == hashes(after.path)
 
 
 def test_activations_that_a_killed_build_has_written_are_measured_as_they_are(

@@ -123,8 +123,7 @@ def test_dead_features_have_a_row_and_nothing_else(made: NumpyRun) -> None:
 
 
 def test_the_bytes_do_not_depend_on_the_ranges(made: NumpyRun, copied: Generation, monkeypatch) -> None:
-    cut = feature_ranges
-    monkeypatch.setattr("precompute.stages.summarise.feature_ranges", lambda n_active: cut(n_active, max_rows=100))
+    monkeypatch.setattr("precompute.stages.summarise.ROWS_PER_RANGE", 100)
     run_summarise(copied)
     assert hashes(copied) == hashes(made.generation)
 

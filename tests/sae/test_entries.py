@@ -141,15 +141,17 @@ def test_every_parameter_goes_to_a_device() -> None:
     assert sae.to("cpu") is sae and sae.device == torch.device("cpu")
 
 
-def test_a_product_leaves_the_precision_as_it_was() -> None:
+def test_a_product_on_a_device_is_exact_and_leaves_the_precision_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
     a, b = torch.randn(3, 4), torch.randn(4, 2)
+    settle, settled = torch.set_float32_matmul_precision, []
     torch.set_float32_matmul_precision("high")
+    monkeypatch.setattr(torch, "set_float32_matmul_precision", lambda name: (settled.append(name), settle(name)))
     try:
-        assert torch.equal(product(a, b), a @ b)
+        assert torch.equal(product(a, b), a @ b) and settled == []
         assert product(a.to("meta"), b.to("meta")).shape == (3, 2)
-        assert torch.get_float32_matmul_precision() == "high"
+        assert settled == ["highest", "high"] and torch.get_float32_matmul_precision() == "high"
     finally:
-        torch.set_float32_matmul_precision("highest")
+        settle("highest")
 
 
 def test_misses_are_sorted_as_by_feature_then_margin_then_text() -> None:

@@ -40,7 +40,7 @@ class Neighbours(NamedTuple):
     opposite: Nearest
     """The others with the smallest cosines."""
     largest: np.ndarray
-    """The largest cosine of each with another, float64 [n_features]; empty where there is only one."""
+    """The cosine of each with the nearest other, float64 [n_features]; empty where there is only one."""
 
 
 class _Chosen(NamedTuple):
@@ -134,7 +134,7 @@ def _dots(directions: np.ndarray, ids: np.ndarray, others: np.ndarray) -> np.nda
 
 
 def _largest(directions: np.ndarray, ids: np.ndarray, nearest: np.ndarray) -> np.ndarray:
-    """Return the cosine of each direction with its nearest, float64, as the product of all in float64 has it."""
+    """Return the cosine of each direction with its nearest, float64, up to rounding."""
     if not nearest.shape[1]:
         return np.empty(0)
     pairs = ((ids[start : start + FEW], nearest[start : start + FEW, 0]) for start in range(0, len(ids), FEW))

@@ -160,7 +160,8 @@ def move(state: State, gradients: Parameters, rate: float, betas: tuple[float, f
     steps = [torch.tensor(float(state.step), device=directions.device) for _ in names]
     adam(
         [state.parameters[name] for name in names],
-        [gradients[name] for name in names],
+        # the fused step reads memory in order, whatever a tensor says of its strides
+        [gradients[name].contiguous() for name in names],
         [state.moments[name] for name in names],
         [state.squares[name] for name in names],
         [],

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 TINY = float(np.finfo(np.float32).smallest_subnormal)
 """What is above 0 is at least this."""
 EVERY = 61
-"""Of so many numbers one is looked at to guess how large the largest are; a prime, so that no feature is left out."""
+"""Of so many numbers one is looked at to guess how large the largest are."""
 GENEROUS = 1.5
 """How many times as many numbers as are wanted the guess lets through."""
 

@@ -78,7 +78,9 @@ def make_attributions(job: Job) -> Made:
 
 
 def _seconds(workload: Workload) -> float:
-    embedded_again = 0 if workload.n_texts * KEPT_BYTES_PER_TEXT <= MOST_BYTES else workload.n_top_texts
+    kept = workload.n_new_texts * KEPT_BYTES_PER_TEXT <= MOST_BYTES
+    share_kept = workload.n_new_texts / max(workload.n_texts, 1) if kept else 0.0
+    embedded_again = round(workload.n_top_texts * (1 - share_kept))
     return SECONDS_PER_TOP_TEXT * workload.n_top_texts + workload.seconds_to_embed(embedded_again)
 
 

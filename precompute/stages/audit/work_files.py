@@ -1,8 +1,8 @@
 """What the audit needs of texts again and again, in files under work/audit: embeddings, and segments of words.
 
 Embeddings are those of the texts that some feature needs, in their own type, one after the other. Segments are the
-codes that may be in enough texts to be boilerplate (`SeenOften` says which), so that every text is split twice. A range
-of features reads from both files what its own texts have, front to back.
+codes that may be in enough texts to be boilerplate (`SeenOften` says which), so that every drawn text is split twice. A
+range of features reads from both files what its own texts have, front to back.
 """
 
 from __future__ import annotations

@@ -16,15 +16,22 @@ import pyarrow.parquet as pq
 from featurelib.embedder import Embedder, TokenCounts, find_embedder, open_embedder
 from featurelib.embedder.backends import find_backend
 from featurelib.embedder.precomputed import Precomputed, open_precomputed, precomputed_identity
-from featurelib.schema import EMBEDDINGS, TEXTS, Refusal
+from featurelib.schema import EMBEDDINGS, Refusal
 from featurelib.storage import files
 from featurelib.storage.runs import Generation
 from precompute.build.config import BuildConfig
-from precompute.build.job import Job, Made, rows_per_part
+from precompute.build.job import Job, Made
 from precompute.build.kept_shares import KeptShares, room_for
 from precompute.build.stage import Stage
 from precompute.stages.embed.part_embedder import EmbedderOpener, PartEmbedder
-from precompute.stages.embed.parts import Parts, check_precision, embedder_facts, mean_tokens, texts_in_slices
+from precompute.stages.embed.parts import (
+    Parts,
+    check_precision,
+    embedder_facts,
+    mean_tokens,
+    precision_of_base,
+    texts_in_slices,
+)
 from precompute.stages.embed.tokens import embed_tokens
 
 HIDDEN_STATES = (
@@ -58,7 +65,7 @@ def embed(job: Job) -> Made:
     try:
         if job.config.embeddings:
             return _embed_from_file(job, job.config.embeddings)
-        return embed_tokens(job, EmbedderOpener.of(job)) if job.config.has_tokens else _embed_texts(job)
+        return embed_tokens(job, EmbedderOpener.of(job, Parts.of(job))) if job.config.has_tokens else _embed_texts(job)
     finally:
         open_embedder.cache_clear()
 
@@ -80,16 +87,17 @@ STAGE = Stage(
 
 def _embed_texts(job: Job) -> Made:
     config, embedder = job.config, job.config.open_embedder()
-    check_precision(job, embedder.precision)
-    parts = Parts.of(job)
+    parts, then = Parts.of(job), precision_of_base(job)
+    if config.engine == "local":  # else whoever embeds says whether it may
+        check_precision(then, embedder.precision)
     n_before = parts.n_existing()
     started = time.monotonic()
     here = PartEmbedder(parts, embedder, config.batch_size, _keeps_shares(job, embedder, parts))
     with job.progress(parts.n_texts, "texts", n_before) as bar:
-        traits = job.engine.make_parts(parts.sizes_of_missing(), here, EmbedderOpener.of(job), bar.advance)
+        traits = job.engine.make_parts(parts.sizes_of_missing(), here, EmbedderOpener.of(job, parts), bar.advance)
     rate = (parts.n_texts - n_before) / max(time.monotonic() - started, 1e-9)
     facts = embedder_facts(embedder) | parts.facts()
-    facts |= {"n_truncated": parts.n_truncated(), "precision": traits["precision"]}
+    facts |= {"n_truncated": parts.n_truncated(), "precision": then or traits["precision"]}
     if config.embed_backend:
         facts["backend"] = find_backend(config.embed_backend)._asdict()
     volatile = {"device": traits["device"], "texts_per_second": round(rate, 1)}
@@ -105,7 +113,7 @@ def _keeps_shares(job: Job, embedder: Embedder, parts: Parts) -> bool:
         KeptShares(job.generation).remove()
     if not embedder.gives_shares or job.config.engine != "local":
         return False
-    tokens_per_text = mean_tokens(embedder, pq.read_table(job.generation.file(TEXTS), columns=["text"])["text"])
+    tokens_per_text = mean_tokens(embedder, parts)
     n_texts = parts.n_texts - parts.n_existing()
     return room_for(job.generation.path, tokens_per_text, embedder.facts.dimension, n_texts, parts.rows)
 
@@ -152,7 +160,7 @@ def _embed_from_file(job: Job, name: str) -> Made:
 def _check_embedder(embedder: Embedder, precomputed: Precomputed, by: str, start: int, parts: Parts) -> None:
     """Refuse an embedder that does not give the embeddings of the file on a few texts; `start` is its first row's."""
     compared = pa.array(np.unique(np.linspace(parts.first, parts.n_texts - 1, COMPARED).astype(np.int64)))
-    slices = texts_in_slices(parts.generation, rows_per_part(parts.n_texts), parts.first)
+    slices = texts_in_slices(parts.generation, parts.rows, parts.first)
     few = pa.concat_tables(texts.filter(pc.is_in(texts["text_id"], compared)) for texts in slices)
     own, rows = embedder.embed(few["text"].to_pylist()), precomputed.rows(few[by].to_numpy() - start)
     if own.shape[1] != rows.shape[1]:

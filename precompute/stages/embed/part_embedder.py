@@ -15,7 +15,7 @@ from precompute.build.config import BuildConfig
 from precompute.build.job import Job
 from precompute.build.kept_shares import KeptShares, Stepped, stepped
 from precompute.engines import PartMaker
-from precompute.stages.embed.parts import Parts
+from precompute.stages.embed.parts import Parts, check_precision, precision_of_base
 from precompute.stages.embed.tokens import TokenPartEmbedder
 
 
@@ -66,18 +66,23 @@ class EmbedderOpener:
     """What the build was asked for."""
     files_sha256: str
     """The hash of the files of the embedder that the build knows."""
-
-    uses_gpu = True
+    precision: str | None
+    """The numbers in which the texts that are appended to were embedded; None where any will do."""
 
     @classmethod
-    def of(cls, job: Job) -> EmbedderOpener:
+    def of(cls, job: Job, parts: Parts) -> EmbedderOpener:
         """The opener of what `job` asks for; an embedder in a folder is looked for under its whole path."""
         config = job.config
         files_sha256 = find_embedder(config.embedder, revision=config.revision).files_sha256
         place = Path(config.embedder).expanduser() if config.embedder else None
         if place is not None and place.exists():
             config = replace(config, embedder=str(place.resolve()))
-        return cls(Parts.of(job), config, files_sha256)
+        return cls(parts, config, files_sha256, precision_of_base(job))
+
+    @property
+    def uses_gpu(self) -> bool:
+        """Whether a GPU makes a part sooner: a backend other than torch computes on the CPU."""
+        return self.config.embed_backend is None
 
     @property
     def folder(self) -> Path:
@@ -98,6 +103,7 @@ class EmbedderOpener:
             )
         config = self.config.elsewhere(device)
         embedder = config.open_embedder()
+        check_precision(self.precision, embedder.precision)
         if config.has_tokens:
             return TokenPartEmbedder.of(self.parts, cast(TokenEmbedder, embedder), config)
         return PartEmbedder(self.parts, embedder, config.batch_size)

@@ -16,6 +16,7 @@ from featurelib.embedder import Embedder, TokenCounts
 from featurelib.schema import EMBEDDINGS, TEXTS, TOKEN_STATES, TOKENS, Refusal
 from featurelib.storage import files
 from featurelib.storage.runs import Generation
+from featurelib.storage.texts import read_texts
 from precompute.build.append import count_texts
 from precompute.build.job import Job, rows_per_part
 from precompute.build.token_parts import TOKEN_PART_TEXTS
@@ -34,10 +35,15 @@ def embedder_facts(embedder: Embedder) -> dict[str, Any]:
     return facts if embedder.facts.hidden_states else {k: v for k, v in facts.items() if k != "hidden_states"}
 
 
-def check_precision(job: Job, precision: str) -> None:
-    """Refuse to embed appended texts in other numbers than those that are there."""
+def precision_of_base(job: Job) -> str | None:
+    """The numbers in which the texts that are appended to were embedded; None where there are none, or unknown ones."""
     done = job.append.kept().done("embed") if job.append else None
-    then = done.facts.get("precision") if done else None
+    precision: str | None = done.facts.get("precision") if done else None
+    return precision
+
+
+def check_precision(then: str | None, precision: str) -> None:
+    """Refuse to embed appended texts in other numbers than those that are there."""
     if then not in (None, precision):
         raise Refusal(
             f"the texts that are there were embedded in {then}, and this device embeds in {precision}; give another "
@@ -143,10 +149,11 @@ class Parts:
         return sum(pc.sum(column).as_py() or 0 for column in columns)
 
 
-def mean_tokens(embedder: Embedder, texts: pa.ChunkedArray) -> float:
-    """The mean number of tokens that an embedder reads of a text, of 200 texts spread over the corpus."""
-    n = min(PROBE, len(texts))
-    counts = embedder.tokens([texts[i * len(texts) // n].as_py() for i in range(n)]).n_tokens
+def mean_tokens(embedder: Embedder, parts: Parts) -> float:
+    """The mean number of tokens that an embedder reads of a text, of 200 texts spread over those to be embedded."""
+    n_texts = parts.n_texts - parts.first
+    n = min(PROBE, n_texts)
+    counts = embedder.tokens(read_texts(parts.generation, parts.first + np.arange(n) * n_texts // n)).n_tokens
     return float(np.minimum(counts, embedder.facts.max_seq_length or counts.max(initial=0)).mean())
 
 

@@ -13,12 +13,19 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from featurelib.embedder import TokenEmbedder, TokenRows, find_embedder
-from featurelib.schema import TEXTS, TOKEN_STATES, TOKENS, VOCABULARY, Refusal
+from featurelib.schema import TOKEN_STATES, TOKENS, VOCABULARY, Refusal
 from featurelib.storage import files
 from precompute.build.config import BuildConfig
 from precompute.build.job import Job, Made
 from precompute.engines import Opener
-from precompute.stages.embed.parts import Parts, check_finite, check_precision, embedder_facts, mean_tokens
+from precompute.stages.embed.parts import (
+    Parts,
+    check_finite,
+    check_precision,
+    embedder_facts,
+    mean_tokens,
+    precision_of_base,
+)
 
 STATES_ROW_GROUP = 8_192
 """Tokens in a row group of states: 19 MB at 576 dimensions."""
@@ -63,8 +70,9 @@ def embed_tokens(job: Job, elsewhere: Opener) -> Made:
     """Write the embeddings, tokens and, unless they are not to be kept, states of each part that is not whole yet."""
     config = job.config
     embedder = cast(TokenEmbedder, config.open_embedder())
-    check_precision(job, embedder.precision)
-    parts = Parts.of(job)
+    parts, then = Parts.of(job), precision_of_base(job)
+    if config.engine == "local":  # else whoever embeds says whether it may
+        check_precision(then, embedder.precision)
     here = TokenPartEmbedder.of(parts, embedder, config)
     _say_size(job, embedder, parts, here.keeps)
     started, n_before = time.monotonic(), parts.n_existing()
@@ -76,7 +84,7 @@ def embed_tokens(job: Job, elsewhere: Opener) -> Made:
     tokens_in_parts = [pq.read_metadata(path).num_rows for path in job.generation.parts(TOKENS)]
     n_tokens, n_read = sum(tokens_in_parts), sum(tokens_in_parts[number] for number in missing)
     facts: dict[str, Any] = embedder_facts(embedder) | parts.facts()
-    facts |= {"n_tokens": n_tokens, "n_truncated": parts.n_truncated(), "precision": traits["precision"]}
+    facts |= {"n_tokens": n_tokens, "n_truncated": parts.n_truncated(), "precision": then or traits["precision"]}
     facts["keeps_states"] = here.keeps
     volatile: dict[str, Any] = {"device": traits["device"], "tokens_per_second": round(n_read / seconds, 1)}
     if facts["origin"] == "local":
@@ -117,8 +125,7 @@ def _write_part(parts: Parts, number: int, text_ids: pa.ChunkedArray, rows: list
 
 def _say_size(job: Job, embedder: TokenEmbedder, parts: Parts, keeps: bool) -> None:
     """Say how many bytes the states will take, before any is made; Refusal when the disk has less."""
-    texts = pq.read_table(job.generation.file(TEXTS), columns=["text"])["text"]
-    n_tokens = mean_tokens(embedder, texts) * (parts.n_texts - parts.n_existing())
+    n_tokens = mean_tokens(embedder, parts) * (parts.n_texts - parts.n_existing())
     width = 4 if parts.dtype == "float32" else 2
     n_bytes = n_tokens * embedder.facts.dimension * width * SLACK
     if not keeps:

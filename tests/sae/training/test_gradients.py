@@ -144,6 +144,27 @@ def test_gradients_of_the_penalised_methods(architecture, seed):
     assert_equal_gradients(slopes.gradients, p)
 
 
+@pytest.mark.parametrize("kind", ["many", "ties", "few above 0", "uneven", "none above 0"])
+@pytest.mark.parametrize("count", [1, 40, 3000])
+def test_the_largest_of_a_batch_are_kept(kind, count):
+    draw = np.random.default_rng(count)
+    z = draw.standard_normal((64, 122)).astype(np.float32)
+    if kind == "ties":
+        z = np.round(z, 1)
+    elif kind == "few above 0":
+        z -= 2.5
+    elif kind == "none above 0":
+        z = -np.abs(z)
+    elif kind == "uneven":  # the few numbers that the guess looks at are the largest by far
+        z.ravel()[::61] += 100
+    cut = np.sort(z.ravel())[-count]
+    expected = np.where((z >= cut) & (z > 0), z, 0)
+    kept = SparseBatch.largest(torch.from_numpy(z), count)
+    dense = torch.zeros(z.shape).index_put_((kept.rows, kept.columns), kept.values)
+    np.testing.assert_array_equal(dense.numpy(), expected)
+    assert len(kept.values) == np.count_nonzero(expected) and bool((kept.rows.diff() >= 0).all())
+
+
 def test_the_largest_of_each_row_are_kept():
     z = torch.tensor([[3.0, -1.0, 2.0, 1.0], [-1.0, -2.0, 0.5, -3.0]])
     kept = SparseBatch.largest_of_rows(z, 2)
