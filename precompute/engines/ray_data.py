@@ -39,8 +39,6 @@ OBJECT_STORE_BYTES = 128 * 2**20
 """What a build takes of each Ray it starts, and of a cluster's object store: numbers of parts need a few kilobytes."""
 LOOKS, LOOK_SECONDS = 4, 1.0
 """How often a worker looks for the run's folder, and how long it waits between: network file systems show late."""
-MOST_RETRIES = 3
-"""How often a part is tried again whose worker died: Ray would do so for ever, also where the part is why."""
 MOST_CPUS = 4
 """Cores of a worker without a GPU: they share one copy of the model."""
 
@@ -204,7 +202,6 @@ class RayEngine:
             compute=ActorPoolStrategy(min_size=1, max_size=len(numbers), initial_size=max(1, min(fit, len(numbers)))),
             num_cpus=1 if on_gpu else self.machines.cpus_per_worker,
             num_gpus=1 if on_gpu else 0,
-            max_task_retries=MOST_RETRIES,
         )
         for row in made.iter_rows():
             yield Outcome.of(row["number"], row["outcome"])
