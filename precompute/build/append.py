@@ -148,7 +148,7 @@ def find_append(run: Run, config: BuildConfig) -> Append:
     """Return what `config` appends to the run.
 
     The append that the newest generation holds, or was to hold, where its source is given again; else a new one.
-    Raises Refusal where the run is not complete, or holds the texts of that source already.
+    Raises Refusal where the run is not complete, holds the texts of that source already, or is being appended others.
     """
     base = base_of(run)
     newest = run.generations()[-1]
@@ -158,6 +158,12 @@ def find_append(run: Run, config: BuildConfig) -> Append:
     if record is not None and record["sources"][-1] == source:
         before = Generation(run.path / record["base"]) if record["base"] else None
         return Append(run.name, before, _recorded(before or base), tuple(record["sources"]))
+    if record is not None and not newest.complete and newest.done("ingest"):
+        other = record["sources"][-1]["source"]
+        raise Refusal(
+            f"{other} is being appended to run '{run.name}', and its append is not finished; give {other} with --append "
+            f"to go on, or remove its folder {newest.name}, before {source['source']} is appended."
+        )
     recorded = _recorded(base)
     held = [recorded["ingest"]["identity"], *appended_sources(base)]
     for other in held:

@@ -391,11 +391,18 @@ def test_a_damaged_run_is_not_appended_to(corpora: Corpora, own: Path, capsys: p
     assert [each.name for each in Run(own / "run").generations()] == ["g0001"]
 
 
-def test_another_append_takes_the_place_of_an_unfinished_one(corpora: Corpora, own: Path, tmp_path: Path) -> None:
-    new = pq.read_table(corpora.new)
+def test_no_other_append_undoes_an_unfinished_one(
+    corpora: Corpora, own: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     other = tmp_path / "other.parquet"
-    pq.write_table(new.slice(0, 10), other)
+    pq.write_table(pq.read_table(corpora.new).slice(0, 10), other)
     assert append(other, own, "--to", "encode") == 0
+    unfinished = Run(own / "run").generations()[-1]
+    held = hashes(unfinished.path)
+    assert append(corpora.new, own, "--to", "encode") == 2
+    assert "other.parquet is being appended to run 'run', and its append is not finished" in capsys.readouterr().err
+    assert unfinished.name == "g0002" and hashes(unfinished.path) == held
+    files.remove(unfinished.path)
     assert append(corpora.new, own, "--to", "encode") == 0
     generation = Run(own / "run").generations()[-1]
     assert generation.name == "g0002" and pq.read_metadata(generation.file(TEXTS)).num_rows == N_OLD + N_NEW
