@@ -161,8 +161,8 @@ def find_append(run: Run, config: BuildConfig) -> Append:
     if record is not None and not newest.complete and newest.done("ingest"):
         other = record["sources"][-1]["source"]
         raise Refusal(
-            f"{other} is being appended to run '{run.name}', and its append is not finished; give {other} with --append "
-            f"to go on, or remove its folder {newest.name}, before {source['source']} is appended."
+            f"{other} is being appended to run '{run.name}', and its append is not finished; give {other} with "
+            f"--append to go on, or remove its folder {newest.name}, before {source['source']} is appended."
         )
     recorded = _recorded(base)
     held = [recorded["ingest"]["identity"], *appended_sources(base)]

@@ -14,7 +14,8 @@ from scipy.stats import hypergeom
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from featurelib import queries
-from featurelib.labels.choice import Candidate, Evidence, choose, usable
+from featurelib.labels.choice import Candidate, choose, usable
+from featurelib.labels.evidence import Evidence
 from featurelib.labels.phrases import Candidate as Phrase
 from featurelib.labels.phrases import Phrases, TextWords, without_fragments
 from featurelib.labels.spelling import Spelling
@@ -153,7 +154,7 @@ def test_a_feature_that_fires_nowhere_has_no_name() -> None:
 
 
 def worth_by_definition(own: Evidence, combination: tuple[int, ...]) -> float:
-    """The formula at the top of featurelib/labels/choice.py for one set of texts, without what is taken off."""
+    """The formula at the top of featurelib/labels/evidence.py for one set of texts, without what is taken off."""
     fires, places = own.activations > 0, list(combination)
     counts = own.contains[places].sum(axis=0)
     resembles = counts if own.cosines is None else own.cosines[places].sum(axis=0)

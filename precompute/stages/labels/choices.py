@@ -8,7 +8,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from featurelib.labels.choice import Candidate, Choice, Evidence, Weighed, choose, usable
+from featurelib.labels.choice import Candidate, Choice, Weighed, choose, usable
+from featurelib.labels.evidence import Evidence
 from featurelib.labels.split import CHOOSING, NAMING
 from featurelib.labels.words import TextsContaining
 from featurelib.sae.checkpoints import load_sae
