@@ -13,6 +13,7 @@ import contextlib
 import importlib.metadata
 import importlib.util
 import os
+import sys
 import tempfile
 import threading
 import warnings
@@ -203,9 +204,19 @@ def _export_onnx(wrapped: Any, inputs: tuple[Any, ...], names: list[str], folder
     )
 
 
-def _export_openvino(wrapped: Any, inputs: tuple[Any, ...], names: list[str], folder: Path) -> None:
+def _import_openvino() -> Any:
+    """Import OpenVINO without openvino-telemetry, which would report each import and export to its makers.
+
+    OpenVINO takes a stand-in of its own where that package cannot be imported.
+    """
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # None makes an import fail
     import openvino
 
+    return openvino
+
+
+def _export_openvino(wrapped: Any, inputs: tuple[Any, ...], names: list[str], folder: Path) -> None:
+    openvino = _import_openvino()
     converted = openvino.convert_model(wrapped, example_input=inputs)
     openvino.save_model(converted, folder / "model.xml", compress_to_fp16=False)
 
@@ -213,6 +224,7 @@ def _export_openvino(wrapped: Any, inputs: tuple[Any, ...], names: list[str], fo
 def _open_onnx(folder: Path) -> Run:
     import onnxruntime
 
+    onnxruntime.disable_telemetry_events()  # on Windows it reports to its makers
     options = onnxruntime.SessionOptions()
     # batches are spread over threads by the caller
     options.intra_op_num_threads = options.inter_op_num_threads = 1
@@ -228,9 +240,9 @@ def _open_onnx(folder: Path) -> Run:
 
 
 def _open_openvino(folder: Path) -> Run:
-    import openvino
     import torch
 
+    openvino = _import_openvino()
     n_threads = torch.get_num_threads()
     options = {
         "INFERENCE_PRECISION_HINT": "f32",

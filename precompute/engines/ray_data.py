@@ -77,13 +77,15 @@ def open_ray(address: str, device: str, say: Callable[[str], None]) -> Iterator[
     if address != "local":
         _ask(address)
     logging.getLogger("ray.data").setLevel(logging.ERROR)
-    ours = {"object_store_memory": OBJECT_STORE_BYTES, "include_dashboard": False} if address == "local" else {}
+    own = {"object_store_memory": OBJECT_STORE_BYTES, "include_dashboard": False}
+    ours: dict[str, Any] = own if address == "local" else {}
     try:
         ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False, **ours)
     except (ConnectionError, RuntimeError, ValueError) as error:
         raise _no_answer(address, " ".join(str(error).split())[:160]) from error
     try:
-        machines = _machines(ray.nodes())
+        nodes: Callable[[], list[dict[str, Any]]] = ray.nodes
+        machines = _machines(nodes())
         if device == "cuda" and not machines.gpus:
             raise Refusal(
                 f"--device cuda was asked for but the Ray cluster {_named(address)} has no GPU; leave --device out, or "
@@ -194,8 +196,8 @@ class RayEngine:
         context = ray.data.DataContext.get_current()
         context.enable_progress_bars = False
         context.execution_options.resource_limits = ExecutionResources(object_store_memory=OBJECT_STORE_BYTES)
-        made = ray.data.from_items([{"number": number} for number in numbers], override_num_blocks=len(numbers))
-        made = made.map_batches(
+        parts = ray.data.from_items([{"number": number} for number in numbers], override_num_blocks=len(numbers))
+        made = parts.map_batches(
             Worker,
             fn_constructor_args=(opener, "cuda" if on_gpu else "cpu", marker),
             batch_size=1,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +15,7 @@ from featurelib.schema import Refusal
 from precompute.build.config import BuildConfig
 from precompute.build.stage_table import _options
 from precompute.stages.embed import STAGE
+from tests.support import ROOT
 from tests.support.sentence_models import make_transformer, save_model
 
 INSTALLED = [name for name, needed in backends.PACKAGES.items() if all(map(importlib.util.find_spec, needed))]
@@ -53,6 +56,16 @@ def test_a_backend_that_computes_something_else_is_refused(backend, model, tmp_p
     monkeypatch.setitem(backends._OPEN, backend, lambda path: lambda inputs: opened(path)(inputs) * np.float32(1.01))
     with pytest.raises(Refusal, match="gives other token states"):
         load_embedder(str(model), backend=backend)
+
+
+@pytest.mark.skipif("openvino" not in INSTALLED, reason="openvino is not installed")
+def test_openvino_reports_nothing_to_its_makers():
+    code = (
+        "from featurelib.embedder.backends import _import_openvino; _import_openvino();"
+        "from openvino.tools.ovc import telemetry_utils; print(telemetry_utils.tm.__name__)"
+    )
+    asked = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert asked.stdout.strip() == "openvino.tools.ovc.telemetry_stub"
 
 
 @pytest.mark.parametrize("backend", backends.PACKAGES)
