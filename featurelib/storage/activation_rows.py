@@ -13,10 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow.parquet as pq
 
 from featurelib.schema import BY_TEXT, TOKEN_BY_TEXT, Refusal
-from featurelib.storage import files
+from featurelib.storage.part_files import Part, PartFile, PartFolder, read_part
 
 ROWS_PER_PART = 2_000_000
 ROWS_IN_MEMORY = 8_000_000
@@ -46,22 +45,23 @@ class Rows:
         return Rows(self.text_ids[places], self.feature_ids[places], self.activations[places], positions)
 
 
-def write_rows(path: Path, rows: Rows) -> int:
+def write_rows(place: Path | PartFile, rows: Rows) -> int:
     """Write rows to a Parquet file and return their number."""
     table = BY_TEXT if rows.positions is None else TOKEN_BY_TEXT
     places = [] if rows.positions is None else [rows.positions]
     columns = [rows.text_ids, *places, rows.feature_ids, rows.activations]
-    return files.write_parquet(path, table.from_columns(columns), table.schema)
+    target = place if isinstance(place, PartFile) else PartFile(place)
+    return target.write(table.from_columns(columns), table.schema)
 
 
-def read_rows(path: Path) -> Rows:
+def read_rows(part: Part) -> Rows:
     """Read what `write_rows` wrote."""
-    table = pq.read_table(path)
+    table = read_part(part)
     columns = {name: table[name].to_numpy() for name in table.schema.names if name in TOKEN_BY_TEXT.schema.names}
     return Rows(columns["text_id"], columns["feature_id"], columns["activation"], columns.get("position"))
 
 
-def count_by_feature(parts: Sequence[Path], n_features: int, groups: np.ndarray, n_groups: int) -> np.ndarray:
+def count_by_feature(parts: Sequence[Part], n_features: int, groups: np.ndarray, n_groups: int) -> np.ndarray:
     """Return how many rows each feature has in the parts, by group of texts: int64 [n_groups, n_features].
 
     groups [n_texts] holds each text's group, from 0.
@@ -90,8 +90,8 @@ def split_features(counts: np.ndarray, rows_per_part: int = ROWS_PER_PART) -> li
 
 
 def sort_by_feature(
-    parts: Sequence[Path],
-    folder: Path,
+    parts: Sequence[Part],
+    folder: PartFolder,
     counts: np.ndarray,
     advance: Callable[[int], None],
     *,
@@ -105,20 +105,16 @@ def sort_by_feature(
     """
     ranges = split_features(counts, rows_per_part)
     for group in _groups(ranges, counts, rows_in_memory):
-        missing = [number for number in group if not _part(folder, number).is_file()]
+        missing = [number for number in group if not folder.number(number).exists]
         if missing:
             rows = _collect(parts, ranges[missing[0]][0], ranges[missing[-1]][1])
         for number in group:
             first, last = ranges[number]
             if number in missing:
                 inside = rows.take(slice(*np.searchsorted(rows.feature_ids, (first, last))))
-                write_rows(_part(folder, number), inside)
+                write_rows(folder.number(number), inside)
             advance(int(counts[first:last].sum()))
     return len(ranges)
-
-
-def _part(folder: Path, number: int) -> Path:
-    return folder / f"part-{number:05d}.parquet"
 
 
 def _groups(ranges: list[tuple[int, int]], counts: np.ndarray, rows_in_memory: int) -> Iterator[list[int]]:
@@ -135,7 +131,7 @@ def _groups(ranges: list[tuple[int, int]], counts: np.ndarray, rows_in_memory: i
     yield group
 
 
-def _collect(parts: Sequence[Path], first: int, last: int) -> Rows:
+def _collect(parts: Sequence[Part], first: int, last: int) -> Rows:
     """Return the rows of the features [first, last) in the order by feature."""
     selected = []
     for part in parts:

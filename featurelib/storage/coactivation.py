@@ -10,13 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow.parquet as pq
 
 from featurelib.storage.activation_rows import read_rows
+from featurelib.storage.part_files import Part, count_rows
 
 _Columns = tuple[np.ndarray, np.ndarray]
 """Text ids and feature ids, int32 [n]."""
@@ -77,13 +76,13 @@ def coactivation_counts(pieces: Iterable[Incidence], n_features: int, first: int
     return counts
 
 
-def count_coactivations(parts: Sequence[Path], n_features: int, n_bytes: int) -> Iterator[tuple[int, np.ndarray]]:
+def count_coactivations(parts: Sequence[Part], n_features: int, n_bytes: int) -> Iterator[tuple[int, np.ndarray]]:
     """Yield the number of the first row, and successive rows of C, of the part files of activations by text.
 
     About `n_bytes` are taken, or what one part and one row take. Where all activations fit into half of them the files
     are read once, else once for each range of rows.
     """
-    n_rows = sum(pq.read_metadata(part).num_rows for part in parts)
+    n_rows = sum(count_rows(part) for part in parts)
     fits = n_rows * ENTRY_BYTES <= n_bytes // 2
     pieces = list(_read_pieces(parts, n_features, n_bytes)) if fits else []
     for first, last in row_ranges(n_features, min(n_bytes // 4, BLOCK_BYTES) if fits else n_bytes // 2):
@@ -97,7 +96,7 @@ def row_ranges(n_features: int, n_bytes: int = BLOCK_BYTES) -> list[tuple[int, i
     return [(first, min(first + size, n_features)) for first in range(0, n_features, size)]
 
 
-def _read_pieces(parts: Sequence[Path], n_features: int, n_bytes: int) -> Iterator[Incidence]:
+def _read_pieces(parts: Sequence[Part], n_features: int, n_bytes: int) -> Iterator[Incidence]:
     """Yield what fires on the texts of some part files, so many together as `n_bytes` hold, or one.
 
     A text whose rows go on in the next part is left for the next piece.

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from featurelib.schema import EMBEDDINGS, Refusal
+from featurelib.storage.part_files import Part, count_rows, read_part, read_part_schema
 from featurelib.storage.runs import Generation
 
 BUFFER_BYTES = 1_500_000_000
@@ -19,15 +18,15 @@ BUFFER_BYTES = 1_500_000_000
 read once and shuffled as a whole; a larger one is read in groups of parts, drawn at random in each epoch."""
 
 
-def read_embeddings(part: Path, kind: np.dtype | type = np.float32) -> np.ndarray:
+def read_embeddings(part: Part, kind: np.dtype | type = np.float32) -> np.ndarray:
     """Return the embeddings in a part file, `kind` [n, d]; Refusal names the first text that is not finite."""
-    column = pq.read_table(part, columns=["embedding"])["embedding"].combine_chunks()
+    column = read_part(part, ["embedding"])["embedding"].combine_chunks()
     if isinstance(column, pa.ChunkedArray):
         column = column.chunk(0)
     rows: np.ndarray = column.flatten().to_numpy(zero_copy_only=False).astype(kind).reshape(len(column), -1)
     wrong = ~np.isfinite(rows).all(axis=1)
     if wrong.any():
-        first = pq.read_table(part, columns=["text_id"])["text_id"][int(wrong.argmax())].as_py()
+        first = read_part(part, ["text_id"])["text_id"][int(wrong.argmax())].as_py()
         raise Refusal(
             f"{int(wrong.sum())} embeddings of {part.name} hold NaN or infinite values, the first that of text {first};"
             " mend the embeddings and build again."
@@ -44,7 +43,7 @@ def read_embeddings_of(generation: Generation, text_ids: np.ndarray) -> np.ndarr
     embeddings = np.empty((len(text_ids), _dimension(parts[0]) if parts else 0), np.float32)
     start = filled = 0
     for part in parts:
-        end = start + pq.read_metadata(part).num_rows
+        end = start + count_rows(part)
         inside = text_ids[np.searchsorted(text_ids, start) : np.searchsorted(text_ids, end)] - start
         if len(inside):
             embeddings[filled : filled + len(inside)] = read_embeddings(part)[inside]
@@ -54,21 +53,21 @@ def read_embeddings_of(generation: Generation, text_ids: np.ndarray) -> np.ndarr
     return embeddings
 
 
-def stored_kind(part: Path) -> np.dtype:
+def stored_kind(part: Part) -> np.dtype:
     """Return the type of one embedding in a part file: d numbers, such as float16."""
-    kind = pq.read_schema(part).field("embedding").type
+    kind = read_part_schema(part).field("embedding").type
     return np.dtype((kind.value_type.to_pandas_dtype(), (kind.list_size,)))
 
 
-def _dimension(part: Path) -> int:
-    return int(pq.read_schema(part).field("embedding").type.list_size)
+def _dimension(part: Part) -> int:
+    return int(read_part_schema(part).field("embedding").type.list_size)
 
 
 @dataclass(frozen=True)
 class EmbeddingParts:
     """The embeddings in some part files, those of the texts in `mask`."""
 
-    parts: tuple[Path, ...]
+    parts: tuple[Part, ...]
     """The part files, in the order of text_id."""
     mask: np.ndarray
     """Which texts are read, bool [n_texts]."""
@@ -87,7 +86,7 @@ class EmbeddingParts:
 
     @cached_property
     def _starts(self) -> np.ndarray:
-        starts: np.ndarray = np.cumsum([0, *(pq.read_metadata(part).num_rows for part in self.parts)])
+        starts: np.ndarray = np.cumsum([0, *(count_rows(part) for part in self.parts)])
         return starts
 
     def _mask_of(self, number: int) -> np.ndarray:

@@ -143,25 +143,40 @@ def write_parquet(
     give equal bytes. One row group is held in memory: give fewer rows where rows are large.
     """
     rows = 0
-    leaves = dict(_leaf(field.name, field.type) for field in schema)
-    stream = batches.to_batches() if isinstance(batches, pa.Table) else batches
 
     def write(aside: Path) -> None:
         nonlocal rows
-        with pq.ParquetWriter(
-            aside,
-            schema,
-            compression="zstd",
-            compression_level=9,
-            write_page_checksum=True,
-            use_dictionary=[name for name, is_float in leaves.items() if not is_float],
-            use_byte_stream_split=[name for name, is_float in leaves.items() if is_float],
-        ) as writer:
-            for group in _row_groups(stream, schema, row_group):
-                writer.write_table(group, row_group_size=row_group)
-                rows += group.num_rows
+        rows = _fill(aside, batches, schema, row_group)
 
     write_aside(path, write)
+    return rows
+
+
+def parquet_bytes(
+    batches: pa.Table | Iterable[pa.RecordBatch], schema: pa.Schema, row_group: int = ROW_GROUP
+) -> tuple[pa.Buffer, int]:
+    """Return the bytes that `write_parquet` would write, and their number of rows."""
+    memory = pa.BufferOutputStream()
+    rows = _fill(memory, batches, schema, row_group)
+    return memory.getvalue(), rows
+
+
+def _fill(place: Any, batches: pa.Table | Iterable[pa.RecordBatch], schema: pa.Schema, row_group: int) -> int:
+    rows = 0
+    leaves = dict(_leaf(field.name, field.type) for field in schema)
+    stream = batches.to_batches() if isinstance(batches, pa.Table) else batches
+    with pq.ParquetWriter(
+        place,
+        schema,
+        compression="zstd",
+        compression_level=9,
+        write_page_checksum=True,
+        use_dictionary=[name for name, is_float in leaves.items() if not is_float],
+        use_byte_stream_split=[name for name, is_float in leaves.items() if is_float],
+    ) as writer:
+        for group in _row_groups(stream, schema, row_group):
+            writer.write_table(group, row_group_size=row_group)
+            rows += group.num_rows
     return rows
 
 

@@ -14,6 +14,8 @@ from typing import Any
 
 from featurelib.schema import FORMAT_VERSION, FORMERLY, RENAMED, STAGES, TABLES, Refusal, RunNotReady, Table
 from featurelib.storage import files
+from featurelib.storage.part_files import Part, PartFolder, StoredPart, is_pointer, parts_in, read_pointer
+from featurelib.storage.part_places import Place
 from featurelib.storage.progress import say_how_to_build
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -46,6 +48,8 @@ class Generation:
 
     path: Path
     """The folder, such as data/demo/g0001."""
+    parts_at: str | None = None
+    """The place that new parts are written to; None for the folder. Parts are read from wherever they lie."""
 
     @property
     def name(self) -> str:
@@ -112,10 +116,15 @@ class Generation:
             )
         return self.file(table)
 
-    def parts(self, table: Table) -> list[Path]:
+    def parts(self, table: Table) -> list[Part]:
         """The part files of `table`, in order; a table of one file is its own only part."""
         place = self.file(table)
-        return sorted(place.glob("part-*.parquet")) if table.parts else [place]
+        return parts_in(place) if table.parts else [place]
+
+    def part_folder(self, table: Table) -> PartFolder:
+        """Where new parts of `table` are written."""
+        key = f"{self.path.parent.name}/{self.name}/{table.path}"
+        return PartFolder(self.path / table.path, self.parts_at, key)
 
     @property
     def sae_folder(self) -> Path:
@@ -190,17 +199,24 @@ class Generation:
 
     def missing_or_resized(self) -> dict[str, str]:
         """Compare the files with the manifest by presence and size, cheaply; a sentence for each file that differs."""
-        return {name: sentence for name, sentence in self._compared(None) if sentence}
+        return {name: sentence for name, sentence in self._compared(None, _Listed().difference) if sentence}
 
-    def verify(self, sha256: Callable[[Path], str] = files.sha256_file) -> Iterator[tuple[str, str | None]]:
+    def verify(
+        self, sha256: Callable[[Path], str] = files.sha256_file, *, reads_back: bool = True
+    ) -> Iterator[tuple[str, str | None]]:
         """Hash every file of the manifest; yield its name and None, or a sentence that says what is wrong with it.
 
-        `sha256` hashes a file, or remembers what it is.
+        `sha256` hashes a file, or remembers what it is. A part in another place is read back whole and hashed too,
+        unless `reads_back` is False: then only its pointer is.
         """
-        yield from self._compared(sha256)
+        stored = StoredPart.read_back if reads_back else _unread
+        yield from self._compared(sha256, stored)
 
     def _compared(
-        self, sha256: Callable[[Path], str] | None, only: tuple[str, ...] = ("",)
+        self,
+        sha256: Callable[[Path], str] | None,
+        stored: Callable[[StoredPart], str | None],
+        only: tuple[str, ...] = ("",),
     ) -> Iterator[tuple[str, str | None]]:
         """Compare the files whose names begin with one of `only`, and those that another run shares with this one."""
         if not self.complete:
@@ -210,14 +226,17 @@ class Generation:
             if not f"{name}/".startswith(only):
                 continue
             try:
-                yield name, self._difference(name, expected, sha256)
+                wrong = self._difference(name, expected, sha256)
+                yield name, stored(read_pointer(self.path / name)) if wrong is None and is_pointer(name) else wrong
             except FileNotFoundError:
                 yield name, f"{name} is missing; the manifest lists it with {expected['bytes']} bytes."
             except OSError as error:
                 yield name, f"{name} cannot be read ({error.strerror or error}); the disk may be damaged."
-        yield from self._compared_shared(sha256)
+        yield from self._compared_shared(sha256, stored)
 
-    def _compared_shared(self, sha256: Callable[[Path], str] | None) -> Iterator[tuple[str, str | None]]:
+    def _compared_shared(
+        self, sha256: Callable[[Path], str] | None, stored: Callable[[StoredPart], str | None]
+    ) -> Iterator[tuple[str, str | None]]:
         """The same of the texts and embeddings that are another run's, with its name before theirs."""
         try:
             other = self.shared()
@@ -227,7 +246,7 @@ class Generation:
         if other is None:
             return
         shared = tuple(f"{table.path}/" for table in TABLES if table.stage in SHARED_STAGES)
-        for name, sentence in other._compared(sha256, only=shared):
+        for name, sentence in other._compared(sha256, stored, only=shared):
             place = f"{other.path.parent.name}/{other.name}"
             yield f"{place}/{name}", sentence and f"{place}/{sentence}"
 
@@ -295,6 +314,23 @@ class Run:
         existing = self.generations()
         number = int(existing[-1].name[1:]) + 1 if existing else 1
         return Generation(self.path / f"g{number:04d}")
+
+
+def _unread(part: StoredPart) -> None:
+    """Nothing is said of a part that is not looked at."""
+
+
+class _Listed:
+    """The sizes of parts in other places; each of their folders is listed once."""
+
+    def __init__(self) -> None:
+        self._sizes: dict[tuple[str, str], dict[str, int]] = {}
+
+    def difference(self, part: StoredPart) -> str | None:
+        folder = part.place, part.key.rpartition("/")[0]
+        if folder not in self._sizes:
+            self._sizes[folder] = Place(part.place).sizes(folder[1])
+        return part.difference(self._sizes[folder].get(part.key))
 
 
 def _read_object(path: Path) -> dict[str, Any]:

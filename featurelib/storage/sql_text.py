@@ -53,8 +53,9 @@ def first_rows(reader: pa.RecordBatchReader, row_cap: int) -> pa.Table:
 
 
 def first_line(error: duckdb.Error) -> str:
-    """Return what an error says, without its further lines."""
-    return str(error).splitlines()[0]
+    """Return what an error says, without its further lines; of one of ours, on the way through DuckDB, its sentence."""
+    lines = str(error).splitlines()
+    return lines[-1].partition(": ")[2] if lines[0].startswith("Traceback") else lines[0]
 
 
 class TooLittleMemory(Refusal):

@@ -13,7 +13,7 @@ import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import duckdb
 import pyarrow as pa
@@ -23,6 +23,7 @@ from featurelib.schema import TABLES, Refusal, Table
 from featurelib.storage.answers import Answers
 from featurelib.storage.index.in_use import IndexInUse
 from featurelib.storage.index.opened import Index
+from featurelib.storage.part_files import STORED, Part, StoredPart
 from featurelib.storage.runs import Generation
 from featurelib.storage.sql_text import (
     check_select,
@@ -34,6 +35,9 @@ from featurelib.storage.sql_text import (
     text_literal,
 )
 from featurelib.storage.time_limits import limited, too_long
+
+if TYPE_CHECKING:
+    from featurelib.storage.stored_files import StoredFiles
 
 Fact = TypeVar("Fact")
 
@@ -66,6 +70,7 @@ class Store:
         self._answers = Answers()
         self._lock = threading.Lock()
         self._settled = False
+        self._stored: StoredFiles | None = None
         self._in_use = IndexInUse(generation, self._answers.forget)
         self._missing = frozenset(READABLE)
         self._check_files()
@@ -241,7 +246,7 @@ class Store:
         """Return whether a file is damaged: a flipped bit may rename a column. Checking the hashes is slow."""
         if isinstance(broken, duckdb.InterruptException) or not self.generation.complete:
             return False
-        return any(wrong is not None for _, wrong in self.generation.verify())
+        return any(wrong is not None for _, wrong in self.generation.verify(reads_back=False))
 
     @property
     def _run(self) -> str:
@@ -268,10 +273,10 @@ class Store:
     def _make_view(self, table: Table) -> None:
         parts = self.generation.parts(table)
         for part in parts:
-            if not part.is_file():
+            if isinstance(part, Path) and not part.is_file():
                 name = f"{table.path}/{part.name}" if table.parts else table.path
                 raise Refusal(f"run '{self._run}' is damaged: {name} is missing; build it again, or copy it once more.")
-        listed = ", ".join(text_literal(part.absolute().as_posix()) for part in parts)
+        listed = ", ".join(text_literal(self._read_from(table, part)) for part in parts)
         rows = f"select * from read_parquet([{listed}])" if parts else empty_rows(table)
         cursor = self._con.cursor()
         try:
@@ -285,6 +290,17 @@ class Store:
         finally:
             cursor.close()
 
+    def _read_from(self, table: Table, part: Part) -> str:
+        """The name by which DuckDB reads a part."""
+        if not isinstance(part, StoredPart):
+            return part.absolute().as_posix()
+        from featurelib.storage.stored_files import StoredFiles
+
+        if self._stored is None:
+            self._stored = StoredFiles()
+            self._con.register_filesystem(self._stored)
+        return self._stored.add(table, part)
+
 
 def open_store(generation: Generation, **limits: Any) -> Store:
     """Open a generation for questions; what has not been made yet raises RunNotReady when it is asked for.
@@ -297,7 +313,7 @@ def open_store(generation: Generation, **limits: Any) -> Store:
 def _folders(generation: Generation) -> list[str]:
     generations = [each for each in (generation, generation.shared()) if each is not None]
     paths = {path for each in generations for path in (each.path.absolute(), each.path.resolve())}
-    return sorted(text_literal(path.as_posix() + "/") for path in paths)
+    return sorted(text_literal(path.as_posix() + "/") for path in paths) + [text_literal(STORED)]
 
 
 def _settings(memory_limit: str, threads: int | None, spill: Path | None) -> dict[str, Any]:

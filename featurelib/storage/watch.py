@@ -136,7 +136,7 @@ class FileWatch:
         wrong: dict[str, str] = {}
         with contextlib.suppress(OSError):
             try:
-                for name, sentence in watched.generation.verify(lambda path: self._sha256(path, again)):
+                for name, sentence in self._compared(watched.generation, again):
                     if sentence:
                         wrong[name] = sentence
                         self._note(watched, watched.wrong | wrong)
@@ -149,6 +149,10 @@ class FileWatch:
         watched.due = now + self.pace.look
         if again:
             watched.hash_due = now + max(self.pace.again, watched.spent / self.pace.share)
+
+    def _compared(self, generation: Generation, again: bool) -> Iterator[tuple[str, str | None]]:
+        # parts in another place are not read over and over: `verify` on the command line does that
+        return generation.verify(lambda path: self._sha256(path, again), reads_back=False)
 
     def _index_pass(self, generation: Generation, again: bool) -> Iterator[None]:
         """Compare an index with its own list; one that is not as it was written is removed, and so made anew."""

@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 from featurelib.corpus import identify
 from featurelib.schema import TEXTS, Refusal, Table
 from featurelib.storage import files
+from featurelib.storage.part_files import POINTER, StoredPart
 from featurelib.storage.runs import WORK_FOLDER, Generation, Run
 from precompute.build.config import BuildConfig
 
@@ -91,11 +92,14 @@ class Append:
     def link_parts(self, generation: Generation, table: Table) -> int:
         """Link the part files of `table` in the base that `generation` lacks; return how many the base has."""
         base = self.kept()
+        folder = generation.part_folder(table)
         parts = base.parts(table) if base.file(table).is_dir() else []
         for part in parts:
-            target = generation.file(table) / part.name
-            if not target.is_file():
-                files.link_or_copy(part, target)
+            file = folder.file(part.name)
+            if not file.exists:
+                # of a part in another place, what points to it
+                path = file.path.with_suffix(POINTER) if isinstance(part, StoredPart) else file.path
+                files.link_or_copy(base.file(table) / path.name, path)
         return len(parts)
 
     def link(self, generation: Generation, name: str) -> None:

@@ -25,6 +25,7 @@ from precompute.build.provenance import describe, write_manifest
 from precompute.build.stage import Stage
 from precompute.build.stage_selection import Span
 from precompute.build.stage_table import PIPELINE, Expected, difference, expect, readers_of, stage_of
+from precompute.build.stored_parts import claim, remove_stored, stored_parts
 from precompute.engines import Engine, open_engine
 
 KEPT_GENERATIONS = 2
@@ -59,6 +60,9 @@ def _build(config: BuildConfig, data_folder: Path, span: Span, say: Say, engine:
         generation = _generation_to_build(run, expected, span)
         if generation is None:
             return _leave(run, expected, say)
+        if config.parts is not None:
+            claim(config.parts, run)
+            generation = replace(generation, parts_at=config.parts)
         before = {stage.name: _done_before(generation, stage.name) for stage in PIPELINE}
         _forget(generation, expected, span)
         with _as_it_was(generation, append):
@@ -207,10 +211,21 @@ def _carry_over(old: Generation, new: Generation, expected: dict[str, Expected],
     return new
 
 
+def _prune(old: Generation, say: Say) -> None:
+    """Remove a generation; its parts in another place first, so that a killed build finds them again."""
+    try:
+        remove_stored(stored_parts(old), old.path.parent.parent, old)
+    except Refusal as refusal:
+        say(f"{old.path.parent.name}/{old.name} stays until its parts can be removed: {refusal}")
+        return
+    files.remove(old.path)
+
+
 def _clear(generation: Generation, stage: Stage) -> None:
     """Remove a stage's marker first, then its files, complete or not."""
     generation.unmark(stage.name)
     files.remove(generation.work(stage.name))
+    remove_stored(stored_parts(generation, stage.outputs), generation.path.parent.parent, generation)
     for output in stage.outputs:
         files.remove(generation.path / output)
     files.remove(_begun(generation, stage))
@@ -341,5 +356,5 @@ def _finish(run: Run, generation: Generation, expected: dict[str, Expected], mem
     with contextlib.suppress(Refusal):  # kept in the run's cache, so that the first reader need not wait for it
         metadata.column_summaries(generation)
     for old in run.generations()[:-KEPT_GENERATIONS]:
-        files.remove(old.path)
+        _prune(old, say)
     say(f"run '{run.name}' is complete ({generation.name}); look at it with: {installation.command('serve')}")

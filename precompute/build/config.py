@@ -23,6 +23,7 @@ from featurelib.llm.prompts import FORMS
 from featurelib.sae.training.loggers import LOGGERS, check_logger
 from featurelib.sae.training.registry import ARCHITECTURES
 from featurelib.schema import TOP_TEXTS, Refusal
+from featurelib.storage.part_places import parse_place
 from featurelib.storage.runs import check_name
 from precompute.build.memory import DEFAULT_MEMORY, memory_bytes
 from precompute.engines import ENGINES
@@ -139,6 +140,11 @@ class BuildConfig:
     address: str | None = _option(
         None, "the Ray cluster: HOST:PORT, auto (default: the one of this machine), or local, to start one here"
     )
+    parts: str | None = _option(
+        None,
+        "where the tables that are written in parts go (embeddings, activations, tokens): another folder, or a bucket, "
+        "s3://BUCKET/PREFIX or gs://BUCKET/PREFIX (default: with the rest of the run)",
+    )
     features: int | None = _option(None, "number of features (default: from the size of the corpus)")
     k: int | None = _option(
         None, "target L0: active features per text (default: from the number of features; with --sae: what it says)"
@@ -208,6 +214,8 @@ class BuildConfig:
         if self.shuffle and self.sample is None:
             raise Refusal("--shuffle draws a sample; give its size with --sample N.")
         self._check_engine()
+        if self.parts is not None:
+            object.__setattr__(self, "parts", parse_place(self.parts))
         check_language_model(self.labeller, self.labeller_model)
         for name in ("labelled_features", "labeller_prompts", "labeller_context"):
             if getattr(self, name) is not None and not self.labeller:

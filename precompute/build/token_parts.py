@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import NamedTuple, cast
 
 import numpy as np
-import pyarrow.parquet as pq
 
 from featurelib.embedder import TokenEmbedder, TokenRows
 from featurelib.schema import TOKEN_STATES, TOKENS, Refusal
 from featurelib.storage.embeddings import EmbeddingParts, read_embeddings
+from featurelib.storage.part_files import read_part
 from featurelib.storage.runs import Generation
 from featurelib.storage.texts import read_texts
 from precompute.build.config import BuildConfig
@@ -69,7 +68,7 @@ class TokenStateParts:
     @cached_property
     def text_ids(self) -> np.ndarray:
         """The text of each token, int64 [n_tokens]."""
-        return np.concatenate([pq.read_table(part, columns=["text_id"])["text_id"].to_numpy() for part in self.parts])
+        return np.concatenate([read_part(part, ["text_id"])["text_id"].to_numpy() for part in self.parts])
 
     def rows(self, mask: np.ndarray) -> EmbeddingParts:
         """The states of the tokens in `mask`, bool [n_tokens], for training and measuring."""
@@ -80,13 +79,13 @@ class TokenStateParts:
 
     def read(self, number: int) -> TokenPart:
         """Return the tokens of one part and their states."""
-        path: Path = self.parts[number]
-        places = pq.read_table(path, columns=["text_id", "position"])
+        part = self.parts[number]
+        places = read_part(part, ["text_id", "position"])
         text_ids, positions = places["text_id"].to_numpy(), places["position"].to_numpy()
         states = read_embeddings(self._stored[number]) if self._stored else self._from_model(np.unique(text_ids))
         if len(states) != len(text_ids):
             raise Refusal(
-                f"{path.name} holds {len(text_ids):,} tokens but {len(states):,} states belong to them; as many are "
+                f"{part.name} holds {len(text_ids):,} tokens but {len(states):,} states belong to them; as many are "
                 "expected: build again with --from embed."
             )
         return TokenPart(text_ids, positions, states)

@@ -10,7 +10,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import pyarrow.parquet as pq
 
 from featurelib.sae.checkpoints import load_sae
 from featurelib.sae.model import SAE
@@ -18,6 +17,7 @@ from featurelib.sae.near_misses import Misses, NearMisses, ranks
 from featurelib.schema import EMBEDDINGS, NEAR_MISSES, TOKENS
 from featurelib.storage import files
 from featurelib.storage.embeddings import read_embeddings
+from featurelib.storage.part_files import count_rows
 from precompute.build.job import Job, Made
 from precompute.build.stage import Stage
 from precompute.build.token_parts import TokenStateParts
@@ -36,7 +36,7 @@ def find_near_misses(job: Job) -> Made:
     device = find_device(job.config.device)
     sae = load_sae(generation.sae_folder).to(device)
     parts = generation.parts(EMBEDDINGS)
-    sizes = [pq.read_metadata(part).num_rows for part in parts]
+    sizes = [count_rows(part) for part in parts]
     tokens = TokenStateParts(generation, job.config) if generation.file(TOKENS).is_dir() else None
     nearest, n_done = _resume(generation.work("near_misses"), sae)
     saved = time.monotonic()

@@ -36,6 +36,7 @@ from featurelib.storage.activation_rows import (
     split_features,
     write_rows,
 )
+from featurelib.storage.part_files import PartFolder
 from featurelib.storage.runs import Generation
 from precompute.build.config import BuildConfig
 from precompute.build.job import Job
@@ -423,7 +424,7 @@ def test_the_order_by_feature_needs_few_rows_in_memory_and_keeps_features_whole(
     assert counts.sum() == 1200 and counts[20] == 0
     advanced = []
     options = {"rows_per_part": 150, "rows_in_memory": 400}
-    sort_by_feature(parts, tmp_path / "sorted", counts, advanced.append, **options)
+    sort_by_feature(parts, PartFolder(tmp_path / "sorted"), counts, advanced.append, **options)
     written = sorted((tmp_path / "sorted").glob("part-*.parquet"))
     assert len(written) == len(split_features(counts, 150)) > 5 and sum(advanced) == 1200
     ours = all_rows(written).to_pandas()
@@ -436,5 +437,5 @@ def test_the_order_by_feature_needs_few_rows_in_memory_and_keeps_features_whole(
     assert sum(len(set(read_rows(part).feature_ids)) for part in written) == 20
     before = [path.read_bytes() for path in written]
     written[2].unlink()
-    sort_by_feature(parts, tmp_path / "sorted", counts, advanced.append, **options)
+    sort_by_feature(parts, PartFolder(tmp_path / "sorted"), counts, advanced.append, **options)
     assert [path.read_bytes() for path in written] == before

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
-import pyarrow.parquet as pq
 
 from featurelib.embedder import (
     DEFAULT_EMBEDDER,
@@ -24,6 +23,7 @@ from featurelib.sae.model import SAE
 from featurelib.schema import EMBEDDINGS, TOKENS, Refusal, RunNotReady
 from featurelib.storage import files
 from featurelib.storage.embeddings import read_embeddings
+from featurelib.storage.part_files import read_part
 from featurelib.storage.progress import say_how_to_build
 from featurelib.storage.runs import Generation
 
@@ -181,7 +181,7 @@ def _mean_token(generation: Path, stamp: Stamp) -> np.ndarray:
     opened = Generation(generation)
     moments = Moments.none(0)
     for part, tokens in zip(opened.parts(EMBEDDINGS), opened.parts(TOKENS), strict=True):
-        means, text_ids = read_embeddings(part), pq.read_table(tokens, columns=["text_id"])["text_id"].to_numpy()
+        means, text_ids = read_embeddings(part), read_part(tokens, ["text_id"])["text_id"].to_numpy()
         counts = np.unique(text_ids, return_counts=True)[1]
         sums = (means.astype(np.float64) * counts[:, None]).sum(axis=0)
         moments = Moments(moments.n + int(counts.sum()), moments.total + sums if moments.n else sums)

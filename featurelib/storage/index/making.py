@@ -43,6 +43,7 @@ from featurelib.storage.index.rows import KEYS, Writer
 from featurelib.storage.index.token_arrays import TokenSizes, write_tokens
 from featurelib.storage.index.whole import find, write
 from featurelib.storage.own_columns import MetadataColumn, telling_columns
+from featurelib.storage.part_files import count_rows, read_batches, read_part_schema
 from featurelib.storage.runs import Generation
 from featurelib.storage.store import MEMORY_LIMIT, Store, open_store
 
@@ -118,13 +119,11 @@ def batches(store: Store, table: Table) -> Iterator[pa.RecordBatch]:
     if not store.has(table):
         return
     for part in store.generation.parts(table):
-        with pq.ParquetFile(part) as opened:
-            known = [name for name in table.schema.names if name in opened.schema_arrow.names]
-            for batch in opened.iter_batches(BATCH, columns=known):
-                missing = [field for field in table.schema if field.name not in known]
-                for field in missing:
+        for batch in read_batches(part, BATCH, table.schema.names):
+            for field in table.schema:
+                if field.name not in batch.schema.names:
                     batch = batch.append_column(field, pa.nulls(batch.num_rows, field.type))
-                yield batch.select(table.schema.names)
+            yield batch.select(table.schema.names)
 
 
 def _values(store: Store, column: MetadataColumn) -> pa.Table:
@@ -178,7 +177,7 @@ def _write(folder: Path, name: str, values: np.ndarray) -> None:
 
 
 def _n_rows(store: Store, table: Table) -> int:
-    return sum(pq.read_metadata(part).num_rows for part in store.generation.parts(table))
+    return sum(count_rows(part) for part in store.generation.parts(table))
 
 
 def _by_feature(store: Store, folder: Path) -> None:
@@ -232,15 +231,14 @@ def _embeddings(generation: Generation, folder: Path) -> None:
     """Write the embeddings of all texts; nothing where the run does not hold one for each."""
     parts = generation.parts(EMBEDDINGS) if generation.has(EMBEDDINGS) else []
     n_texts = pq.read_metadata(generation.file(TEXT_SUMMARIES)).num_rows if generation.has(TEXT_SUMMARIES) else -1
-    if not parts or sum(pq.read_metadata(part).num_rows for part in parts) != n_texts:
+    if not parts or sum(count_rows(part) for part in parts) != n_texts:
         return
-    kind = pq.read_schema(parts[0]).field("embedding").type
+    kind = read_part_schema(parts[0]).field("embedding").type
     writer = arrays.ArrayWriter(folder, arrays.EMBEDDINGS, (n_texts, kind.list_size), kind.value_type.to_pandas_dtype())
     for part in parts:
-        with pq.ParquetFile(part) as opened:
-            for batch in opened.iter_batches(BATCH, columns=["embedding"]):
-                flat = batch["embedding"].flatten().to_numpy(zero_copy_only=False)
-                writer.add(flat.reshape(-1, kind.list_size))
+        for batch in read_batches(part, BATCH, ["embedding"]):
+            flat = batch["embedding"].flatten().to_numpy(zero_copy_only=False)
+            writer.add(flat.reshape(-1, kind.list_size))
     writer.close()
 
 

@@ -29,6 +29,7 @@ from featurelib.sae.model import SAE
 from featurelib.schema import ATTRIBUTIONS, EMBEDDINGS, TEXT_WORDS, TEXTS, TOP_TEXT_ROWS
 from featurelib.storage import files
 from featurelib.storage.embeddings import read_embeddings
+from featurelib.storage.part_files import count_rows
 from featurelib.storage.runs import Generation
 from precompute.build.job import Job, Made
 from precompute.build.kept_shares import MOST_BYTES, KeptShares
@@ -132,7 +133,7 @@ def _make_parts(job: Job, embedder: Embedder, pairs: Pairs) -> None:
 def _embeddings_reader(generation: Generation) -> Callable[[np.ndarray], np.ndarray]:
     """A function from text_ids to the run's own embeddings, float32 [n, d]; it keeps the part file it read last."""
     paths = generation.parts(EMBEDDINGS)
-    starts = np.cumsum([0, *(pq.read_metadata(path).num_rows for path in paths)])
+    starts = np.cumsum([0, *(count_rows(part) for part in paths)])
     read_part = lru_cache(maxsize=1)(lambda number: read_embeddings(paths[number]))
 
     def embeddings_of(text_ids: np.ndarray) -> np.ndarray:

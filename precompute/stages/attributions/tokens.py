@@ -8,11 +8,11 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from featurelib.attribution import Words, find_words, rounded
 from featurelib.schema import ATTRIBUTIONS, TEXT_WORDS, TOKEN_BY_TEXT, TOKENS
 from featurelib.storage import files
+from featurelib.storage.part_files import read_part
 from featurelib.storage.runs import Generation
 from precompute.build.job import Job
 from precompute.stages.attributions.pairs import Pairs, part_files, read_texts_in_parts
@@ -66,7 +66,7 @@ def _tokens_of(generation: Generation, text_ids: np.ndarray) -> Iterator[_Tokens
     """Yield the tokens of the texts with these ids, which ascend; one part is in memory at a time."""
     parts = zip(generation.parts(TOKENS), generation.parts(TOKEN_BY_TEXT), strict=True)
     for tokens_file, rows_file in parts:
-        tokens, rows = pq.read_table(tokens_file), pq.read_table(rows_file)
+        tokens, rows = read_part(tokens_file), read_part(rows_file)
         of_token, of_row = tokens["text_id"].to_numpy(), rows["text_id"].to_numpy()
         first, last = (int(of_token[0]), int(of_token[-1])) if len(of_token) else (0, -1)
         for text_id in text_ids[(text_ids >= first) & (text_ids <= last)]:

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
-import pyarrow.parquet as pq
 
 from featurelib.audit.boilerplate import SEGMENT_TEXTS
 from featurelib.audit.seen_often import SeenOften
@@ -23,6 +22,7 @@ from featurelib.schema import EMBEDDINGS, Refusal
 from featurelib.storage import files
 from featurelib.storage.embeddings import read_embeddings, stored_kind
 from featurelib.storage.index.arrays import offsets_of, ragged
+from featurelib.storage.part_files import count_rows
 from featurelib.storage.runs import Generation
 from featurelib.storage.texts import stream_texts
 from precompute.build.job import Bar, Job
@@ -89,7 +89,7 @@ def write_embeddings(job: Job, needed: np.ndarray) -> WorkFile:
     Refusal when a text has none.
     """
     path, parts = job.generation.work("audit") / "embeddings.rows", job.generation.parts(EMBEDDINGS)
-    n_rows = sum(pq.read_metadata(part).num_rows for part in parts)
+    n_rows = sum(count_rows(part) for part in parts)
     if n_rows != len(needed) or not parts:
         raise Refusal(f"{n_rows:,} of {len(needed):,} texts have an embedding; all are expected: embed them again.")
     kind = stored_kind(parts[0])

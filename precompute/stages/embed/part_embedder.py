@@ -91,7 +91,7 @@ class EmbedderOpener:
 
     def exists(self, number: int) -> bool:
         """Whether the part is there: its embeddings, which are written last."""
-        return self.parts.path(number).is_file()
+        return self.parts.file(number).exists
 
     def open(self, device: str) -> PartMaker:
         """See `Opener.open`; Refusal when the embedder's files are others there."""

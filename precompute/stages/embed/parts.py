@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,7 +13,7 @@ import pyarrow.parquet as pq
 
 from featurelib.embedder import Embedder, TokenCounts
 from featurelib.schema import EMBEDDINGS, TEXTS, TOKEN_STATES, TOKENS, Refusal
-from featurelib.storage import files
+from featurelib.storage.part_files import PartFile, read_part
 from featurelib.storage.runs import Generation
 from featurelib.storage.texts import read_texts
 from precompute.build.append import count_texts
@@ -90,9 +89,9 @@ class Parts:
         """What run.json says about them."""
         return {"dtype": self.dtype, "n_texts": self.n_texts, "part_rows": self.rows}
 
-    def path(self, number: int) -> Path:
-        """Where part `number` lies."""
-        return self.generation.file(EMBEDDINGS) / f"part-{number:05d}.parquet"
+    def file(self, number: int) -> PartFile:
+        """Where part `number` is written, and may be already."""
+        return self.generation.part_folder(EMBEDDINGS).number(number)
 
     def n_existing(self) -> int:
         """The number of texts in parts that exist."""
@@ -104,7 +103,7 @@ class Parts:
         return {
             number: min(self.rows, self.n_texts - start)
             for number, start in enumerate(starts, self.n_kept)
-            if not self.path(number).is_file()
+            if not self.file(number).exists
         }
 
     def texts(self, number: int) -> pa.Table:
@@ -122,7 +121,7 @@ class Parts:
     def missing(self) -> Iterator[tuple[int, pa.Table]]:
         """Yield the number of each part that does not exist yet, and its rows of text_id, source_row and text."""
         for number, texts in enumerate(texts_in_slices(self.generation, self.rows, self.first), self.n_kept):
-            if not self.path(number).is_file():
+            if not self.file(number).exists:
                 yield number, texts
 
     def write(self, number: int, text_ids: pa.ChunkedArray, embeddings: np.ndarray, counts: TokenCounts | None) -> None:
@@ -139,13 +138,11 @@ class Parts:
             "cut": _or_null(counts.cut if counts else None, len(values), pa.int32()),
         }
         table = pa.table(columns)
-        files.write_parquet(self.path(number), table, table.schema)
+        self.file(number).write(table, table.schema)
 
     def n_truncated(self) -> int:
         """The number of texts that the embedder truncates."""
-        columns = (
-            pq.read_table(path, columns=["truncated"])["truncated"] for path in self.generation.parts(EMBEDDINGS)
-        )
+        columns = (read_part(part, ["truncated"])["truncated"] for part in self.generation.parts(EMBEDDINGS))
         return sum(pc.sum(column).as_py() or 0 for column in columns)
 
 

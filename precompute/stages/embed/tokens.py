@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 import time
 from collections.abc import Callable
@@ -10,11 +11,10 @@ from typing import Any, cast
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from featurelib.embedder import TokenEmbedder, TokenRows, find_embedder
 from featurelib.schema import TOKEN_STATES, TOKENS, VOCABULARY, Refusal
-from featurelib.storage import files
+from featurelib.storage.part_files import count_rows
 from precompute.build.config import BuildConfig
 from precompute.build.job import Job, Made
 from precompute.engines import Opener
@@ -81,7 +81,7 @@ def embed_tokens(job: Job, elsewhere: Opener) -> Made:
     with job.progress(parts.n_texts, "texts", n_before) as bar:
         traits = job.engine.make_parts(missing, here, elsewhere, bar.advance)
     seconds = max(time.monotonic() - started, 1e-9)
-    tokens_in_parts = [pq.read_metadata(path).num_rows for path in job.generation.parts(TOKENS)]
+    tokens_in_parts = [count_rows(part) for part in job.generation.parts(TOKENS)]
     n_tokens, n_read = sum(tokens_in_parts), sum(tokens_in_parts[number] for number in missing)
     facts: dict[str, Any] = embedder_facts(embedder) | parts.facts()
     facts |= {"n_tokens": n_tokens, "n_truncated": parts.n_truncated(), "precision": then or traits["precision"]}
@@ -102,7 +102,6 @@ def _means(rows: list[TokenRows], texts: list[str]) -> np.ndarray:
 
 
 def _write_part(parts: Parts, number: int, text_ids: pa.ChunkedArray, rows: list[TokenRows], keeps: bool) -> None:
-    name = f"part-{number:05d}.parquet"
     counts = [len(each.ids) for each in rows]
     of_token = np.repeat(text_ids.to_numpy(), counts)
     positions = np.concatenate([np.arange(count, dtype=np.int32) for count in counts])
@@ -112,7 +111,7 @@ def _write_part(parts: Parts, number: int, text_ids: pa.ChunkedArray, rows: list
         *(np.concatenate([getattr(each, name) for each in rows]) for name in ("ids", "starts", "ends")),
     ]
     table = TOKENS.from_columns(columns)
-    files.write_parquet(parts.generation.file(TOKENS) / name, table, table.schema)
+    parts.generation.part_folder(TOKENS).number(number).write(table, table.schema)
     states = np.concatenate([each.states for each in rows])
     with np.errstate(over="ignore"):
         stored = states.astype(parts.dtype)
@@ -120,7 +119,7 @@ def _write_part(parts: Parts, number: int, text_ids: pa.ChunkedArray, rows: list
     if keeps:
         values = pa.FixedSizeListArray.from_arrays(pa.array(stored.reshape(-1)), states.shape[1])
         kept = pa.table({"text_id": of_token, "position": positions, "embedding": values})
-        files.write_parquet(parts.generation.file(TOKEN_STATES) / name, kept, kept.schema, STATES_ROW_GROUP)
+        parts.generation.part_folder(TOKEN_STATES).number(number).write(kept, kept.schema, STATES_ROW_GROUP)
 
 
 def _say_size(job: Job, embedder: TokenEmbedder, parts: Parts, keeps: bool) -> None:
@@ -131,7 +130,7 @@ def _say_size(job: Job, embedder: TokenEmbedder, parts: Parts, keeps: bool) -> N
     if not keeps:
         job.say(f"about {n_tokens:,.0f} tokens; their hidden states are read from the model each time and not stored.")
         return
-    free = shutil.disk_usage(job.generation.path).free
+    free = math.inf if job.config.parts else shutil.disk_usage(job.generation.path).free
     mend = "--embedding-dtype float16 halves that, --no-keep-embeddings stores none"
     size = f"{n_bytes / 1e9:.2f} GB as {parts.dtype}"
     sentence = f"about {n_tokens:,.0f} tokens of {embedder.facts.dimension} dimensions: {size}"

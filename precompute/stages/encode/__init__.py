@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import math
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -34,6 +33,7 @@ from featurelib.schema import (
 )
 from featurelib.storage.activation_rows import count_by_feature, sort_by_feature
 from featurelib.storage.feature_weights import read_feature_weights
+from featurelib.storage.part_files import Part, read_part
 from featurelib.storage.runs import Generation
 from precompute.build.job import Job, Made
 from precompute.build.stage import Stage
@@ -89,7 +89,7 @@ def _sort(job: Job, by_text: Table, by_feature: Table, n_features: int, split: n
     with job.progress(int(counts.sum()), "rows sorted") as bar:
         sort_by_feature(
             parts,
-            job.generation.file(by_feature),
+            job.generation.part_folder(by_feature),
             counts.sum(axis=0),
             bar.advance,
             rows_in_memory=job.config.memory_bytes // SHARE_OF_ROW,
@@ -97,13 +97,13 @@ def _sort(job: Job, by_text: Table, by_feature: Table, n_features: int, split: n
     return counts
 
 
-def _join_measured(job: Job, parts: list[Path]) -> pa.Table:
+def _join_measured(job: Job, parts: list[Part]) -> pa.Table:
     paths = [PartFiles.of(job.generation, job.config, part.name).measured for part in parts]
     return pa.concat_tables(pq.read_table(path) for path in paths).combine_chunks()
 
 
-def _write_text_summaries(generation: Generation, parts: list[Path], measured: pa.Table, split: np.ndarray) -> None:
-    tokens = pa.concat_tables(pq.read_table(part, columns=["n_tokens", "truncated", "cut"]) for part in parts)
+def _write_text_summaries(generation: Generation, parts: list[Part], measured: pa.Table, split: np.ndarray) -> None:
+    tokens = pa.concat_tables(read_part(part, ["n_tokens", "truncated", "cut"]) for part in parts)
     error, spread = measured["error"].to_numpy(), measured["spread"].to_numpy()
     fvu = np.divide(error, spread, out=np.full_like(error, np.nan), where=spread > 0).astype(np.float32)
     columns = [

@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from featurelib.sae import evaluation
 from featurelib.sae.evaluation import Moments, Quality
@@ -21,6 +20,7 @@ from featurelib.schema import BY_TEXT, EMBEDDINGS, TOKEN_BY_TEXT
 from featurelib.storage import files
 from featurelib.storage.activation_rows import Rows, read_rows, write_rows
 from featurelib.storage.embeddings import read_embeddings
+from featurelib.storage.part_files import PartFile, count_rows
 from featurelib.storage.runs import Generation
 from precompute.build.config import BuildConfig
 from precompute.build.job import Job
@@ -75,7 +75,7 @@ class RunRows:
     def __init__(self, job: Job) -> None:
         self.parts = job.generation.parts(EMBEDDINGS)
         """The part files of the embeddings of texts."""
-        self.sizes = [pq.read_metadata(part).num_rows for part in self.parts]
+        self.sizes = [count_rows(part) for part in self.parts]
         """The number of texts in each."""
         self._starts = np.cumsum([0, *self.sizes]).tolist()
         self._tokens = TokenStateParts(job.generation, job.config) if job.config.has_tokens else None
@@ -128,9 +128,9 @@ def _add(sums: list[Moments], x: np.ndarray, split: np.ndarray) -> list[Moments]
 class PartFiles(NamedTuple):
     """Where what is made of one part lies."""
 
-    activations: Path
+    activations: PartFile
     """Those of texts."""
-    token_activations: Path | None
+    token_activations: PartFile | None
     """Those of tokens; None where the rows are texts."""
     measured: Path
     """What is measured on each text, until all are encoded."""
@@ -138,13 +138,15 @@ class PartFiles(NamedTuple):
     @classmethod
     def of(cls, generation: Generation, config: BuildConfig, name: str) -> PartFiles:
         """Those of the part file `name`."""
-        tokens = generation.file(TOKEN_BY_TEXT) / name if config.has_tokens else None
-        return cls(generation.file(BY_TEXT) / name, tokens, generation.work("encode") / f"measured-{name}")
+        tokens = generation.part_folder(TOKEN_BY_TEXT).file(name) if config.has_tokens else None
+        measured = generation.work("encode") / f"measured-{name}"
+        return cls(generation.part_folder(BY_TEXT).file(name), tokens, measured)
 
     @property
     def exist(self) -> bool:
         """Whether all are there."""
-        return all(path is None or path.is_file() for path in self)
+        tokens = self.token_activations is None or self.token_activations.exists
+        return tokens and self.activations.exists and self.measured.is_file()
 
 
 class Encoded(NamedTuple):
@@ -176,7 +178,7 @@ class Encoder:
         encoded = self.measure(part, stored)
         if stored is None and encoded.of_tokens is not None and paths.token_activations is not None:
             write_rows(paths.token_activations, encoded.of_tokens)
-        if stored is None or not paths.activations.is_file():
+        if stored is None or not paths.activations.exists:
             write_rows(paths.activations, encoded.of_texts)
         files.write_parquet(paths.measured, encoded.measured, MEASURED)
 
@@ -222,10 +224,10 @@ class Encoder:
 
 def _read_stored(part: PartRows, paths: PartFiles) -> Sparse | None:
     """Return the activations of a part's rows as they were written, or None where they were not."""
-    path = paths.activations if paths.token_activations is None else paths.token_activations
-    if not path.is_file():
+    file = paths.activations if paths.token_activations is None else paths.token_activations
+    if not file.exists:
         return None
-    stored = read_rows(path)
+    stored = read_rows(file.part)
     rows = np.searchsorted(part.text_ids, stored.text_ids)
     if stored.positions is not None:
         rows = rows + stored.positions

@@ -12,12 +12,12 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
-import pyarrow.parquet as pq
 
 from featurelib.labels.keywords import LABEL_KEYWORDS
 from featurelib.labels.words import adds
 from featurelib.schema import TOKEN_BY_FEATURE, TOKENS
 from featurelib.storage.activation_rows import read_rows
+from featurelib.storage.part_files import read_part
 from featurelib.storage.runs import Generation
 from featurelib.storage.texts import read_texts
 
@@ -128,7 +128,7 @@ def _texts(generation: Generation, text_ids: np.ndarray) -> Iterator[tuple[str, 
     """Each of some texts with the first and last characters of its tokens."""
     rows: list[tuple[np.ndarray, np.ndarray]] = [(np.empty(0, np.int32), np.empty(0, np.int32))] * len(text_ids)
     for path in generation.parts(TOKENS):
-        part = pq.read_table(path, columns=["text_id", "position", "start", "end"])
+        part = read_part(path, ["text_id", "position", "start", "end"])
         part = part.sort_by([("text_id", "ascending"), ("position", "ascending")])
         ids, first = np.unique(part["text_id"].to_numpy(), return_index=True)
         last = np.append(first[1:], part.num_rows)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
-import pyarrow.parquet as pq
 
 from featurelib.schema import EMBEDDINGS
 from featurelib.storage.embeddings import EmbeddingParts
+from featurelib.storage.part_files import Part, count_rows
 from precompute.build.job import Job
 from precompute.build.token_parts import TokenStateParts
 
@@ -18,7 +17,7 @@ from precompute.build.token_parts import TokenStateParts
 class TrainingRows:
     """The rows of a run: one for each text, or one for each token."""
 
-    parts: tuple[Path, ...]
+    parts: tuple[Part, ...]
     """The part files of the embeddings of texts."""
     tokens: TokenStateParts | None
     """The states of the tokens; None where the rows are texts."""
@@ -32,7 +31,7 @@ class TrainingRows:
     @property
     def n_texts(self) -> int:
         """The number of texts."""
-        return sum(pq.read_metadata(part).num_rows for part in self.parts)
+        return sum(count_rows(part) for part in self.parts)
 
     @property
     def unit(self) -> str:

@@ -1,0 +1,93 @@
+"""Parts in other places as files that DuckDB reads, without an extension of its own: it asks for pieces of them."""
+
+from __future__ import annotations
+
+import os
+import threading
+from datetime import datetime
+from typing import Any
+
+from fsspec.spec import AbstractFileSystem
+
+from featurelib.schema import Table
+from featurelib.storage.part_files import STORED, StoredPart
+from featurelib.storage.part_places import Place
+
+WRITTEN = datetime(2000, 1, 1)
+"""A part never changes, so one time does for all."""
+
+
+class StoredFiles(AbstractFileSystem):  # type: ignore[misc]  # fsspec comes without types
+    """The parts of one store, by the names that its views have for them; there are no other files."""
+
+    protocol = STORED.partition(":")[0]
+    cachable = False
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._parts: dict[str, StoredPart] = {}
+
+    def add(self, table: Table, part: StoredPart) -> str:
+        """Let DuckDB read a part; returns its name."""
+        name = f"{STORED}{table.path}/{part.name}"
+        self._parts[name] = part
+        return name
+
+    @classmethod
+    def _strip_protocol(cls, path: str) -> str:
+        return path
+
+    def exists(self, path: str, **kwargs: Any) -> bool:
+        """Whether there is such a part."""
+        return path in self._parts
+
+    def size(self, path: str) -> int:
+        """The size of a part, from its pointer."""
+        return self._find(path).n_bytes
+
+    def modified(self, path: str) -> datetime:
+        """When a part was written."""
+        return WRITTEN
+
+    def _open(self, path: str, mode: str = "rb", **kwargs: Any) -> _OpenPart:
+        if mode != "rb":
+            raise PermissionError(f"{path} is only read")
+        return _OpenPart(self._find(path))
+
+    def _find(self, path: str) -> StoredPart:
+        if path not in self._parts:
+            raise FileNotFoundError(path)
+        return self._parts[path]
+
+
+class _OpenPart:
+    """A part that is read piece by piece; its place is asked when the first is read, because most are only opened."""
+
+    def __init__(self, part: StoredPart) -> None:
+        self._part = part
+        self._at = 0
+        self._opened: Any = None
+        self._lock = threading.Lock()
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """Go to a position."""
+        self._at = offset + {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self._part.n_bytes}[whence]
+        return self._at
+
+    def tell(self) -> int:
+        """The position."""
+        return self._at
+
+    def read(self, n_bytes: int = -1) -> bytes:
+        """Read so many bytes from the position on; Refusal where the place does not give them."""
+        with self._lock:
+            if self._opened is None:
+                self._opened = Place(self._part.place).read_at(self._part.key)
+        left = self._part.n_bytes - self._at
+        piece: bytes = self._opened(left if n_bytes < 0 else min(n_bytes, left), self._at)
+        self._at += len(piece)
+        return piece
+
+    def close(self) -> None:
+        """Let the part go."""
+        self._opened = None
