@@ -226,15 +226,16 @@ class Place:
         known = (reason for pattern, reason in REASONS.items() if re.search(pattern, said))
         meaning, mend = next(known, ("it reports an error", "mend that"))
         return Refusal(
-            f"{self.shown} cannot be used for parts: {meaning} ({said[:200]}); {mend}, and give the same command "
-            "again: parts that are finished stay."
+            f"{self.shown} cannot be used for parts: {meaning} ({said[:200].strip()}); {mend}, and give the same "
+            "command again: parts that are finished stay."
         )
 
 
 def _first_line(error: OSError) -> str:
     lines = str(error).splitlines() or [type(error).__name__]
-    # the number of a request helps nobody who reads the sentence
-    return re.sub(r" \(Request ID: [^)]*\)", "", lines[0])
+    # neither which object it was nor the number of the request helps whoever reads the sentence
+    of_amazon = re.search(r"AWS Error .*", lines[0])
+    return re.sub(r" \(Request ID: [^)]*\)", "", of_amazon[0] if of_amazon else lines[0])
 
 
 def _bucket(uri: str) -> str:

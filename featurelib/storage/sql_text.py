@@ -55,7 +55,10 @@ def first_rows(reader: pa.RecordBatchReader, row_cap: int) -> pa.Table:
 def first_line(error: duckdb.Error) -> str:
     """Return what an error says, without its further lines; of one of ours, on the way through DuckDB, its sentence."""
     lines = str(error).splitlines()
-    return lines[-1].partition(": ")[2] if lines[0].startswith("Traceback") else lines[0]
+    if not lines[0].startswith("Traceback"):
+        return lines[0]
+    raised = next((line for line in lines[1:] if line and not line.startswith(" ")), lines[0])
+    return raised.partition(": ")[2] or raised
 
 
 class TooLittleMemory(Refusal):

@@ -41,6 +41,10 @@ class StoredFiles(AbstractFileSystem):  # type: ignore[misc]  # fsspec comes wit
         """Whether there is such a part."""
         return path in self._parts
 
+    def glob(self, path: str, maxdepth: int | None = None, **kwargs: Any) -> list[str]:
+        """The parts that a pattern means: a name is its own only one."""
+        return [path] if path in self._parts else []
+
     def size(self, path: str) -> int:
         """The size of a part, from its pointer."""
         return self._find(path).n_bytes

@@ -13,7 +13,7 @@ N_FEATURES = 32
 LAYER = 2
 
 
-def token_run_data(folder: Path) -> Path:
+def token_run_data(folder: Path, *more_flags: str) -> Path:
     """Build the run `tok` in the data folder that is returned."""
     model = save_language_model(folder / "lm")
     draw = random.Random(0)
@@ -23,5 +23,6 @@ def token_run_data(folder: Path) -> Path:
         writer.writerows([[" ".join(draw.choice(WORDS) for _ in range(draw.randint(5, 20)))] for _ in range(120)])
     flags = ["--layer", str(LAYER), "--pooling", "none", "--features", str(N_FEATURES), "--k", "4"]
     flags += ["--embedder", str(model), "--keyword-embedder", "stand-in:64"]
-    assert main(["build", str(folder / "texts.csv"), "--name", "tok", "--data", str(folder / "data"), *flags]) == 0
+    command = ["build", str(folder / "texts.csv"), "--name", "tok", "--data", str(folder / "data")]
+    assert main([*command, *flags, *more_flags]) == 0
     return folder / "data"
