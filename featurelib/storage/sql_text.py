@@ -53,12 +53,17 @@ def first_rows(reader: pa.RecordBatchReader, row_cap: int) -> pa.Table:
 
 
 def first_line(error: duckdb.Error) -> str:
-    """Return what an error says, without its further lines; of one of ours, on the way through DuckDB, its sentence."""
-    lines = str(error).splitlines()
-    if not lines[0].startswith("Traceback"):
-        return lines[0]
-    raised = next((line for line in lines[1:] if line and not line.startswith(" ")), lines[0])
-    return raised.partition(": ")[2] or raised
+    """Return what an error says, without its further lines."""
+    return str(error).splitlines()[0]
+
+
+def refusal_in(error: duckdb.Error) -> Refusal | None:
+    """Return the Refusal that a file of ours raised under DuckDB, which tells of it as a traceback; else None."""
+    for line in str(error).splitlines():
+        name, _, sentence = line.partition(": ")
+        if name.rpartition(".")[2] == Refusal.__name__:
+            return Refusal(sentence)
+    return None
 
 
 class TooLittleMemory(Refusal):

@@ -32,6 +32,7 @@ from featurelib.storage.sql_text import (
     first_rows,
     is_of_a_file,
     no_room,
+    refusal_in,
     text_literal,
 )
 from featurelib.storage.time_limits import limited, too_long
@@ -125,9 +126,13 @@ class Store:
         try:
             yield from cursor.sql(sql).to_arrow_reader(n_rows)
         except duckdb.Error as broken:
-            raise no_room(broken, self._memory_limit) or Refusal(
-                f"the files of run '{self._run}' cannot be read ({first_line(broken)}); check them: "
-                f"{installation.command(f'verify {self._run}')}."
+            raise (
+                no_room(broken, self._memory_limit)
+                or refusal_in(broken)
+                or Refusal(
+                    f"the files of run '{self._run}' cannot be read ({first_line(broken)}); check them: "
+                    f"{installation.command(f'verify {self._run}')}."
+                )
             ) from broken
         finally:
             self._close(cursor)
@@ -225,9 +230,9 @@ class Store:
             self._need_tables_of(sql)
             raise
         except duckdb.Error as broken:
-            full = no_room(broken, self._memory_limit)
-            if full is not None:
-                raise full from broken
+            known = no_room(broken, self._memory_limit) or refusal_in(broken)
+            if known is not None:
+                raise known from broken
             if is_of_a_file(broken) or (row_cap is None and self._is_damaged(broken)):
                 raise Refusal(
                     f"a file of run '{self._run}' ({self.generation.name}) is gone or cannot be read "
@@ -283,7 +288,7 @@ class Store:
             cursor.execute(f"create or replace view {table.view} as {rows}")
             cursor.execute(f"create or replace view maybe.{table.view} as select * from main.{table.view}")
         except duckdb.Error as broken:
-            raise Refusal(
+            raise refusal_in(broken) or Refusal(
                 f"the table {table.view} of run '{self._run}' cannot be read ({first_line(broken)}); "
                 "build the run again, or copy it once more."
             ) from broken

@@ -25,7 +25,7 @@ from precompute.build.provenance import describe, write_manifest
 from precompute.build.stage import Stage
 from precompute.build.stage_selection import Span
 from precompute.build.stage_table import PIPELINE, Expected, difference, expect, readers_of, stage_of
-from precompute.build.stored_parts import claim, remove_stored, stored_parts
+from precompute.build.stored_parts import claim, place_of, remove_stored, stored_parts
 from precompute.engines import Engine, open_engine
 
 KEPT_GENERATIONS = 2
@@ -63,6 +63,8 @@ def _build(config: BuildConfig, data_folder: Path, span: Span, say: Say, engine:
         if config.parts is not None:
             claim(config.parts, run)
             generation = replace(generation, parts_at=config.parts)
+        elif (elsewhere := next(filter(None, map(place_of, run.generations())), None)) is not None:
+            say(f"note: parts of this run lie in {elsewhere}; those made now go into its folder, without --parts.")
         before = {stage.name: _done_before(generation, stage.name) for stage in PIPELINE}
         _forget(generation, expected, span)
         with _as_it_was(generation, append):

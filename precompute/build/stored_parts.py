@@ -8,7 +8,7 @@ from pathlib import Path
 
 from featurelib.schema import TABLES, Refusal
 from featurelib.storage import files
-from featurelib.storage.part_files import StoredPart, pointed_at
+from featurelib.storage.part_files import POINTER, StoredPart, pointed_at, read_pointer
 from featurelib.storage.part_places import Place
 from featurelib.storage.runs import Generation, Run
 
@@ -41,6 +41,13 @@ def stored_parts(generation: Generation, paths: Iterable[str] | None = None) -> 
     """The parts of a generation that lie in other places: of the tables at `paths`, or of all."""
     chosen = [table.path for table in PARTED] if paths is None else [path for path in paths if _has_parts(path)]
     return [part for path in chosen for part in pointed_at(generation.path / path)]
+
+
+def place_of(generation: Generation) -> str | None:
+    """A place in which parts of a generation lie, in words; None where all are in its folder."""
+    paths = (path for table in PARTED for path in (generation.path / table.path).glob(f"part-*{POINTER}"))
+    first = next(paths, None)
+    return None if first is None else Place(read_pointer(first).place).shown
 
 
 def _has_parts(path: str) -> bool:

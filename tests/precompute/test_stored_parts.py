@@ -21,7 +21,7 @@ import pytest
 
 import featurelib
 from featurelib.schema import BY_FEATURE, BY_TEXT, EMBEDDINGS, TABLES, Refusal
-from featurelib.storage.part_files import PartFolder, StoredPart, parts_in, read_part
+from featurelib.storage.part_files import Part, PartFolder, StoredPart, parts_in, read_part
 from featurelib.storage.part_places import Place, parse_place
 from featurelib.storage.runs import Done, Generation, Run
 from featurelib.storage.store import open_store
@@ -85,15 +85,21 @@ def up_to_encode(planted: Planted, tmp_path_factory: pytest.TempPathFactory) -> 
     return folder
 
 
-def same_parts(stored: Generation, local: Generation, store: ObjectStore) -> None:
-    """Every part in the bucket has the bytes of the file in the folder; the run's own folder has none of them."""
+def content(store: ObjectStore, part: Part) -> bytes:
+    if isinstance(part, Path):
+        return part.read_bytes()
+    return store.content(f"{part.place.removeprefix('s3://')}/{part.key}")
+
+
+def same_parts(stored: Generation, expected: Generation, store: ObjectStore) -> None:
+    """Every part is in the bucket, with the bytes that it has in the other; the run's own folder has none of them."""
     for table in PARTED:
-        parts, expected = stored.parts(table), local.parts(table)
-        assert [part.name for part in parts] == [part.name for part in expected] and parts
-        for part, file in zip(parts, expected, strict=True):
-            assert isinstance(part, StoredPart) and isinstance(file, Path)
-            assert store.content(f"{part.place.removeprefix('s3://')}/{part.key}") == file.read_bytes()
-            assert part.n_rows == pq.read_metadata(file).num_rows
+        parts = stored.parts(table)
+        assert [part.name for part in parts] == [part.name for part in expected.parts(table)] and parts
+        for part, other in zip(parts, expected.parts(table), strict=True):
+            assert isinstance(part, StoredPart)
+            assert content(store, part) == content(store, other)
+            assert part.n_rows == pq.read_metadata(pa.BufferReader(content(store, other))).num_rows
         assert not list(stored.file(table).glob("*.parquet"))
 
 
@@ -278,6 +284,47 @@ def test_a_run_whose_bucket_is_away_says_so(
     assert "it does not answer" in complaint(capsys)
 
 
+def test_summaries_of_parts_that_cannot_be_read_are_the_same_sentence(
+    planted: Planted, store: ObjectStore, place: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert build(planted, tmp_path, *UP_TO_ENCODE, "--parts", place) == 0
+    store.parts_until_refusal = -1
+    capsys.readouterr()
+    assert build(planted, tmp_path, "--to", "summarise") == 2
+    assert complaint(capsys) == (
+        f"error: {place} cannot be used for parts: it refuses these credentials (AWS Error ACCESS_DENIED during "
+        "HeadObject operation: No response body.); give credentials that may list, read, write and delete there, as "
+        "its own tools read them from the environment, and give the same command again: parts that are finished stay."
+    )
+    store.parts_until_refusal = None
+    assert build(planted, tmp_path, "--to", "summarise") == 0
+    said = capsys.readouterr().out
+    assert f"note: parts of this run lie in {place}; those made now go into its folder" in said
+    assert "encode: skipped" in said and newest(tmp_path).done("summarise") is not None
+
+
+def test_a_run_that_has_lost_a_part_is_built_again_from_there(
+    planted: Planted,
+    stored_data: Path,
+    store: ObjectStore,
+    place: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    own = shutil.copytree(stored_data, tmp_path / "own")
+    path = "bucket/some/labs/tiny/g0001/embeddings/part-00002.parquet"
+    whole = store.content(path)
+    store.system().delete_file(path)
+    try:
+        assert build(planted, own, *UP_TO_ENCODE, "--parts", place) == 0
+    finally:
+        store.put(path, whole)
+    said = capsys.readouterr().out
+    assert "run 'tiny' is damaged: tiny/g0001/embeddings/part-00002.parquet is missing in s3://bucket/some/labs" in said
+    assert "ingest: skipped" in said and newest(own).name == "g0002"
+    same_parts(newest(own), newest(stored_data), store)
+
+
 def test_a_build_killed_in_the_middle_goes_on(
     planted: Planted, store: ObjectStore, place: str, up_to_encode: Path, tmp_path: Path
 ) -> None:
@@ -372,10 +419,22 @@ def test_a_token_run_is_the_same_too(store: ObjectStore, place: str, tmp_path: P
 
 @pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason='ray is not installed (pip install "ray[data]")')
 def test_workers_of_a_cluster_write_into_the_bucket(
-    planted: Planted, store: ObjectStore, place: str, up_to_encode: Path, tmp_path: Path
+    planted: Planted,
+    store: ObjectStore,
+    place: str,
+    up_to_encode: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    flags = ("--parts", place, "--engine", "ray", "--address", "local", "--device", "cpu")
-    assert build(planted, tmp_path, *UP_TO_ENCODE, *flags) == 0
+    flags = (*UP_TO_ENCODE, "--parts", place, "--engine", "ray", "--address", "local", "--device", "cpu")
+    store.parts_until_refusal = 1
+    assert build(planted, tmp_path, *flags) == 2
+    assert f"{place} cannot be used for parts: it refuses these credentials (AWS Error ACCESS_DENIED" in complaint(
+        capsys
+    )
+    store.parts_until_refusal = None
+    assert len(stored_parts(newest(tmp_path))) == 1
+    assert build(planted, tmp_path, *flags) == 0
     same_parts(newest(tmp_path), newest(up_to_encode), store)
 
 
