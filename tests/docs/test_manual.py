@@ -59,7 +59,7 @@ def test_every_flag_exists() -> None:
 def test_every_option_belongs_to_a_stage_or_says_nothing_about_its_output() -> None:
     covered = {name for stage in PIPELINE for name in stage.options}
     elsewhere = {"source", "name", "embedder", "revision", "embeddings", "sae", "device", "batch_size", "logger"}
-    elsewhere |= {"labeller", "memory", "engine", "address", "append"}
+    elsewhere |= {"labeller", "memory", "engine", "address", "parts", "append"}
     assert set(BuildConfig.__dataclass_fields__) == covered | elsewhere
 
 

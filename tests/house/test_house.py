@@ -74,6 +74,7 @@ DOORS = {
     "datasets": {"corpus"},
     "duckdb": {"storage"},
     "faiss": {"storage"},
+    "fsspec": {"storage"},
     "streamlit": {"ui", "pages", "app"},
     "plotly": {"charts"},
     "ray": {"engines"},

@@ -15,6 +15,9 @@ import pytest
 DENIED = b"""<?xml version="1.0" encoding="UTF-8"?>
 <Error><Code>AccessDenied</Code><Message>Access Denied</Message><RequestId>1</RequestId></Error>"""
 
+UPLOAD = re.compile(r"POST .*/part-\d+\.parquet\?uploads=?|PUT .*/part-\d+\.parquet")
+"""How an upload of a part begins: in several requests, or in one."""
+
 
 @dataclass
 class ObjectStore:
@@ -49,13 +52,13 @@ class ObjectStore:
         return sorted(entry.path for entry in self.system().get_file_info(selector) if entry.is_file)
 
     def uploaded(self) -> list[str]:
-        """The paths of all uploads that began, in their order."""
-        return [path for method, path in self.asked if method == "POST" and path.endswith("?uploads")]
+        """The paths of all uploads of parts that began, in their order."""
+        return [path for method, path in self.asked if UPLOAD.fullmatch(f"{method} {path}")]
 
     def refuses(self, method: str, path: str) -> bool:
         if self.parts_until_refusal is None:
             return False
-        if re.search(r"part-\d+\.parquet\?uploads$", f"{path}") and method == "POST":
+        if UPLOAD.fullmatch(f"{method} {path}"):
             self.parts_until_refusal -= 1
         return self.parts_until_refusal < 0
 
