@@ -29,7 +29,7 @@ QUERY = {"s3": ("region", "endpoint_override", "scheme"), "gs": ("endpoint_overr
 """What may stand behind the ? of a place, as pyarrow calls it."""
 ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
 REGIONS = ("AWS_REGION", "AWS_DEFAULT_REGION")
-CONNECT_SECONDS, ANSWER_SECONDS = 3.0, 20.0
+CONNECT_SECONDS, ANSWER_SECONDS = 3.0, 10.0
 ATTEMPTS = 3
 """How often a request is tried, by pyarrow's own pace: a place that is away for a moment does not end a build."""
 FIRST_ANSWER_SECONDS = 5.0
