@@ -270,7 +270,7 @@ def _open_s3(region: str | None, endpoint: str | None, scheme: str, seconds: flo
         connect_timeout=min(CONNECT_SECONDS, seconds),
         request_timeout=seconds,
         retry_strategy=AwsStandardS3RetryStrategy(max_attempts=attempts),
-        # a part of a few megabytes is one request, and a killed build leaves no upload half done
+        # a part of a few megabytes is one request, which a killed build cannot leave half done
         allow_delayed_open=True,
     )
 

@@ -335,10 +335,15 @@ def _twin(stage: Stage, expected: dict[str, Expected], data_folder: Path, not_th
         for generation in reversed(run.generations()):
             with contextlib.suppress(Refusal):
                 damaged = generation.complete and generation.missing_or_resized()
-                own = not (generation.path / SHARES).exists()
+                own = not (generation.path / SHARES).exists() and _keeps_parts(generation, stage)
                 if own and generation.path != not_this.path and not damaged and _stands(generation, stage, expected):
                     return generation
     return None
+
+
+def _keeps_parts(generation: Generation, stage: Stage) -> bool:
+    """Whether no build writes over what this stage made: a link keeps a file, but not an object that it points to."""
+    return generation.complete or not stored_parts(generation, stage.outputs)
 
 
 def _finish(run: Run, generation: Generation, expected: dict[str, Expected], memory: str, say: Say) -> None:

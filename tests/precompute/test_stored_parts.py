@@ -393,6 +393,22 @@ def test_a_rebuild_shares_parts_and_removes_those_that_nothing_points_to(
     assert n_embeddings == 3
 
 
+def test_another_run_takes_parts_from_a_complete_one_only(
+    planted: Planted, stored_data: Path, place: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert build(planted, tmp_path / "unfinished", *UP_TO_ENCODE, "--parts", place) == 0
+    assert build(planted, tmp_path / "unfinished", *UP_TO_ENCODE, "--parts", place, name="other") == 0
+    said = capsys.readouterr().out
+    assert "train: taken from tiny/g0001" in said
+    assert "embed: taken from" not in said and "encode: taken from" not in said
+    own = shutil.copytree(stored_data, tmp_path / "own")
+    assert build(planted, own, *UP_TO_ENCODE, "--parts", place, name="another") == 0
+    said = capsys.readouterr().out
+    assert "embed: taken from tiny/g0001" in said and "encode: taken from tiny/g0001" in said
+    for table in PARTED:
+        assert newest(own, "another").parts(table) == newest(own).parts(table)
+
+
 def test_new_texts_are_appended_to_parts_in_a_bucket(
     stored_data: Path, store: ObjectStore, place: str, planted: Planted, tmp_path: Path
 ) -> None:
