@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
@@ -65,33 +66,41 @@ class StoredFiles(AbstractFileSystem):  # type: ignore[misc]  # fsspec comes wit
 
 
 class _OpenPart:
-    """A part that is read piece by piece; its place is asked when the first is read, because most are only opened."""
+    """A part that is read piece by piece; its place is asked when the first is read, because most are only opened.
+
+    DuckDB's threads share it, and each says where it reads before it reads: so each has a position of its own.
+    """
 
     def __init__(self, part: StoredPart) -> None:
         self._part = part
-        self._at = 0
-        self._opened: Any = None
+        self._at: dict[int, int] = {}
         self._lock = threading.Lock()
+        self._read_at: Callable[[int, int], bytes] | None = None
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
         """Go to a position."""
-        self._at = offset + {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self._part.n_bytes}[whence]
-        return self._at
+        begin = {os.SEEK_SET: 0, os.SEEK_CUR: self.tell(), os.SEEK_END: self._part.n_bytes}[whence]
+        self._at[threading.get_ident()] = begin + offset
+        return begin + offset
 
     def tell(self) -> int:
         """The position."""
-        return self._at
+        return self._at.get(threading.get_ident(), 0)
 
     def read(self, n_bytes: int = -1) -> bytes:
         """Read so many bytes from the position on; Refusal where the place does not give them."""
-        with self._lock:
-            if self._opened is None:
-                self._opened = Place(self._part.place).read_at(self._part.key)
-        left = self._part.n_bytes - self._at
-        piece: bytes = self._opened(left if n_bytes < 0 else min(n_bytes, left), self._at)
-        self._at += len(piece)
+        start = self.tell()
+        left = self._part.n_bytes - start
+        piece = self._open()(left if n_bytes < 0 else min(n_bytes, left), start)
+        self.seek(start + len(piece))
         return piece
 
     def close(self) -> None:
         """Let the part go."""
-        self._opened = None
+        self._read_at = None
+
+    def _open(self) -> Callable[[int, int], bytes]:
+        with self._lock:
+            if self._read_at is None:
+                self._read_at = Place(self._part.place).read_at(self._part.key)
+            return self._read_at

@@ -23,6 +23,8 @@ def claim(uri: str, run: Run) -> None:
     Refusal too, within seconds, where the place does not answer or may not be written to.
     """
     place, own = Place(uri), run.path / ".parts-owner"
+    if not place.is_bucket and Path(uri).resolve() == run.path.parent.resolve():
+        raise Refusal(f"--parts {uri} is the data folder, where parts go without it; leave it out, or name another.")
     place.check()
     if not own.is_file():
         files.write_text(own, uuid.uuid4().hex + "\n")

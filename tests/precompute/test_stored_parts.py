@@ -199,17 +199,23 @@ def test_a_server_does_not_read_parts_over_and_over(stored_data: Path, store: Ob
     assert len(store.asked) == asked
 
 
-def test_duckdb_reads_only_the_pieces_that_it_needs(store: ObjectStore, place: str, tmp_path: Path) -> None:
-    n = 400_000
-    rows = BY_FEATURE.from_columns([np.arange(n), np.arange(n) // 1000, np.random.default_rng(0).random(n)])
-    generation = Generation(tmp_path / "run" / "g0001", place)
-    generation.part_folder(BY_FEATURE).number(0).write(rows, BY_FEATURE.schema)
-    (part,) = generation.parts(BY_FEATURE)
-    assert isinstance(part, StoredPart)
+def write_by_feature(generation: Generation, parts: list[pa.Table]) -> Generation:
+    """Write activations by feature, and so much of the rest that the stage counts as done."""
+    for number, rows in enumerate(parts):
+        generation.part_folder(BY_FEATURE).number(number).write(rows, BY_FEATURE.schema)
     for table in TABLES:
         if table.stage == "encode" and not table.parts:
             generation.write_rows(table, [])
     generation.mark_done("encode", Done("", {}, "", {}))
+    return generation
+
+
+def test_duckdb_reads_only_the_pieces_that_it_needs(store: ObjectStore, place: str, tmp_path: Path) -> None:
+    n = 400_000
+    rows = BY_FEATURE.from_columns([np.arange(n), np.arange(n) // 1000, np.random.default_rng(0).random(n)])
+    generation = write_by_feature(Generation(tmp_path / "run" / "g0001", place), [rows])
+    (part,) = generation.parts(BY_FEATURE)
+    assert isinstance(part, StoredPart)
     opened = open_store(generation)
     store.n_bytes.clear()
     answer = opened.ask("select sum(text_id) as n from activations_by_feature where feature_id = 7")
@@ -220,6 +226,16 @@ def test_duckdb_reads_only_the_pieces_that_it_needs(store: ObjectStore, place: s
         opened.select("select * from read_parquet('stored://parts/other.parquet')")
     with pytest.raises(Refusal, match="refuses this SQL"):
         opened.select(f"select * from read_parquet('s3://bucket/{part.key}')")
+
+
+def test_threads_that_read_one_part_get_their_own_pieces_of_it(place: str, tmp_path: Path) -> None:
+    n, draw = 600_000, np.random.default_rng(0)
+    parts = [BY_FEATURE.from_columns([draw.integers(0, n, n), np.arange(n) // 999, draw.random(n)]) for _ in range(3)]
+    stored = write_by_feature(Generation(tmp_path / "run" / "g0001", place), parts)
+    local = write_by_feature(Generation(tmp_path / "local" / "g0001"), parts)
+    sums = "sum(hash(text_id)) as t, sum(hash(feature_id)) as f, sum(hash(activation)) as a"
+    sql = f"select {sums} from activations_by_feature"
+    assert open_store(stored, threads=4).ask(sql).equals(open_store(local, threads=4).ask(sql))
 
 
 def test_a_bucket_that_does_not_exist_is_a_sentence_and_the_run_goes_on(
@@ -356,6 +372,13 @@ def test_a_folder_is_a_place_too(planted: Planted, up_to_encode: Path, tmp_path:
             assert (tmp_path / "big" / part.key).read_bytes() == file.read_bytes()
         sql = f"select * from {table.view} order by all"
         assert open_store(stored).ask(sql).equals(open_store(local).ask(sql))
+
+
+def test_the_data_folder_itself_is_no_place(
+    planted: Planted, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert build(planted, tmp_path, "--to", "embed", "--parts", str(tmp_path)) == 2
+    assert "is the data folder, where parts go without it" in complaint(capsys)
 
 
 def test_parts_of_another_run_of_the_same_name_are_not_overwritten(
