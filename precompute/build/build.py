@@ -334,9 +334,9 @@ def _twin(stage: Stage, expected: dict[str, Expected], data_folder: Path, not_th
     for run in find_runs(data_folder).values():
         for generation in reversed(run.generations()):
             with contextlib.suppress(Refusal):
-                damaged = generation.complete and generation.missing_or_resized()
                 own = not (generation.path / SHARES).exists() and _keeps_parts(generation, stage)
-                if own and generation.path != not_this.path and not damaged and _stands(generation, stage, expected):
+                stands = own and generation.path != not_this.path and _stands(generation, stage, expected)
+                if stands and not (generation.complete and generation.missing_or_resized()):
                     return generation
     return None
 
