@@ -411,6 +411,18 @@ def test_a_larger_corpus_says_on_how_many_of_its_texts_the_sae_was_judged(run, t
     assert {name: trained.facts[name] for name in same} == {name: run[1].facts[name] for name in same}
 
 
+def test_of_many_held_out_texts_some_are_measured_and_the_line_says_how_many(tmp_path, monkeypatch):
+    monkeypatch.setattr(held_out, "MAX_JUDGED", 20)
+    generation = begin_run(tmp_path / "larger", planted_rows())
+    trained = train(work_on(generation, **TRAINING))
+    split = pq.read_table(generation.file(SAE_SPLIT))["sae_split"].to_numpy(zero_copy_only=False)
+    held = np.flatnonzero(split == "held_out")
+    assert trained.facts["n_held_out"] == len(held) > 20 == trained.facts["measured"]["n_texts"]
+    assert " of 20 texts, " in trained.line
+    fired = plain_activations(generation)[held[np.arange(20) * len(held) // 20]] > 0
+    assert trained.facts["measured"]["l0"] == pytest.approx(fired.sum(axis=1).mean())
+
+
 def test_the_order_by_feature_needs_few_rows_in_memory_and_keeps_features_whole(tmp_path):
     draw = np.random.default_rng(0)
     parts = []

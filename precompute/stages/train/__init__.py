@@ -219,14 +219,14 @@ def _facts(generation: Generation, sae: SAE, source: str) -> dict[str, Any]:
 
 
 def _measure(job: Job, sae: SAE, rows: TrainingRows, held_out: np.ndarray, facts: dict[str, Any], device: str) -> Made:
-    """Measure the SAE on the held-out texts, or on at most 10,000 texts where none are known to be held out.
+    """Measure the SAE on (at most 50,000 of) the held-out texts, or on 10,000 texts where none are known to be.
 
     Warn of what looks wrong on the training texts (see `draw_judged`) of an SAE trained here; one that was taken has
     been checked before.
     """
     n_held_out = int(held_out.sum())
     step = -(-len(held_out) // MAX_HELD_OUT)
-    measured_on = held_out if n_held_out else np.arange(len(held_out)) % step == 0
+    measured_on = draw_judged(held_out) if n_held_out else np.arange(len(held_out)) % step == 0
     measured = measure_sae(sae, rows.of_texts(measured_on))
     trained_here = facts["source"] == TRAINED_HERE
     among = ~held_out if trained_here else np.ones_like(held_out)
@@ -245,6 +245,8 @@ def _measure(job: Job, sae: SAE, rows: TrainingRows, held_out: np.ndarray, facts
     where = f"{facts['n_judged']:,} of " if "n_judged" in facts else ""
     where += "the training" if trained_here else "all"
     fvu = "no FVU (its texts are all the same)" if measured["fvu"] is None else f"FVU {measured['fvu']:.3f}"
+    if measured_on.sum() < n_held_out:
+        fvu += f" of {measured_on.sum():,} texts"
     line = (
         f"{sae.n_features:,} features, L0 {measured['l0']:.1f}, {'held-out ' if n_held_out else ''}{fvu}, "
         f"{'every one of them' if dead == 1 else f'{dead:.1%}'} dead on {where} texts "
