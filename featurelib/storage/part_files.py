@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,11 +20,14 @@ import pyarrow.parquet as pq
 
 from featurelib.schema import Refusal
 from featurelib.storage import files
-from featurelib.storage.part_places import Place
+from featurelib.storage.part_places import Place, parse_place
 
 PART, POINTER = ".parquet", ".json"
 STORED = "stored://parts/"
 """What the name of a part in another place begins with in DuckDB, which reads those of its store's views only."""
+
+KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*/g[0-9]{4,}(/[a-z_]+)+/(part-[0-9]{5,})[.]parquet")
+"""What the key of a part looks like: RUN/GENERATION/TABLE/PART, and so no way out of its place."""
 
 
 @dataclass(frozen=True)
@@ -133,8 +137,9 @@ class PartFolder:
 
 def parts_in(folder: Path) -> list[Part]:
     """The parts in a folder, and those that it points to, in order."""
-    by_name = {path.stem: path for path in folder.glob("part-*") if path.suffix in (PART, POINTER)}
-    return [path if path.suffix == PART else read_pointer(path) for path in (by_name[name] for name in sorted(by_name))]
+    # where a build went on without a place, a part may be there both ways: the file comes last, and is read
+    by_name = {path.stem: path for path in sorted(folder.glob("part-*")) if path.suffix in (PART, POINTER)}
+    return [path if path.suffix == PART else read_pointer(path) for path in by_name.values()]
 
 
 def pointed_at(folder: Path) -> list[StoredPart]:
@@ -152,12 +157,17 @@ def is_pointer(name: str) -> bool:
 
 
 def read_pointer(path: Path) -> StoredPart:
-    """Read the part that a pointer points to; Refusal where the pointer is damaged."""
+    """Read the part that a pointer points to; Refusal where the pointer is damaged, or points to what is no part."""
     content = files.read_json(path)
     try:
-        return StoredPart(content["place"], content["key"], content["bytes"], content["sha256"], content["rows"])
-    except (TypeError, KeyError) as error:
+        part = StoredPart(content["place"], content["key"], content["bytes"], content["sha256"], content["rows"])
+        key = KEY.fullmatch(part.key)
+        is_part = key is not None and key[2] == path.stem and part.place.isprintable()
+        if not is_part or parse_place(part.place) != part.place or part.n_bytes < 0 or part.n_rows < 0:
+            raise ValueError("not written by PartFile.write")
+    except (TypeError, KeyError, ValueError, AttributeError, Refusal) as error:
         raise files.damaged(path, "place, key, bytes, sha256 and rows of a part are expected") from error
+    return part
 
 
 def count_rows(part: Part) -> int:

@@ -6,11 +6,11 @@ holds no credentials, which are each machine's own.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import lru_cache
@@ -127,7 +127,7 @@ class Place:
         except FileNotFoundError:
             return None
 
-    @contextmanager
+    @contextlib.contextmanager
     def open(self, key: str) -> Iterator[Any]:
         """Give a file to read from any position in it; Refusal where it cannot be read, or no longer."""
         with self._answering(), self._open(key) as opened:
@@ -158,15 +158,16 @@ class Place:
         return digest.hexdigest()
 
     def sizes(self, folder: str) -> dict[str, int]:
-        """Return the bytes of each file in a folder by its key, as the place lists them; none of a missing folder."""
+        """Return the bytes of each file under a folder by its key, as the place lists it; none where there is none."""
         if not self.is_bucket:
-            paths = self.path(folder).glob("*")
-            return {f"{folder}/{path.name}": path.stat().st_size for path in paths if path.is_file()}
+            paths = self.path(folder).rglob("*")
+            return {path.relative_to(self.uri).as_posix(): path.stat().st_size for path in paths if path.is_file()}
         from pyarrow.fs import FileSelector
 
+        selector = FileSelector(self._object(folder), allow_not_found=True, recursive=True)
         with self._answering():
-            listed = self._system.get_file_info(FileSelector(self._object(folder), allow_not_found=True))
-        return {f"{folder}/{entry.base_name}": entry.size for entry in listed if entry.is_file}
+            listed = self._system.get_file_info(selector)
+        return {entry.path.removeprefix(self._object("")): entry.size for entry in listed if entry.is_file}
 
     def remove(self, keys: Iterable[str]) -> None:
         """Remove files, those that are there; folders that become empty go too."""
@@ -182,7 +183,8 @@ class Place:
             for key in keys:
                 files.remove(self.path(key))
             if whole:
-                files.remove(self.path(folder))
+                with contextlib.suppress(OSError):  # somebody has just written into it, or it is gone
+                    self.path(folder).rmdir()
             return
         with self._answering():
             if whole and keys:
@@ -208,7 +210,7 @@ class Place:
     def _system(self) -> Any:
         return _open_system(self.uri, ANSWER_SECONDS, ATTEMPTS)
 
-    @contextmanager
+    @contextlib.contextmanager
     def _answering(self, *, missing_too: bool = True) -> Iterator[None]:
         try:
             yield

@@ -21,7 +21,7 @@ import pytest
 
 import featurelib
 from featurelib.schema import BY_FEATURE, BY_TEXT, EMBEDDINGS, TABLES, Refusal
-from featurelib.storage.part_files import Part, PartFolder, StoredPart, parts_in, read_part
+from featurelib.storage.part_files import Part, PartFolder, StoredPart, parts_in, pointed_at, read_part
 from featurelib.storage.part_places import Place, parse_place
 from featurelib.storage.runs import Done, Generation, Run
 from featurelib.storage.store import open_store
@@ -535,6 +535,53 @@ def test_a_damaged_pointer_is_a_sentence_and_an_object_that_is_gone_too(
     pointer.write_text(json.dumps({"place": place}))
     with pytest.raises(Refusal, match=r"part-00000.json is damaged \(place, key, bytes, sha256 and rows"):
         parts_in(folder.path)
+
+
+@pytest.mark.parametrize(
+    ("place", "key"),
+    [
+        ("/etc", "passwd"),
+        ("/etc", "run/g0001/embeddings/../../../part-00000.parquet"),
+        ("/big", "/run/g0001/embeddings/part-00000.parquet"),
+        ("/big", "run/g0001/embeddings/part-00001.parquet"),
+        ("/big/../etc\n", "run/g0001/embeddings/part-00000.parquet"),
+        ("big", "run/g0001/embeddings/part-00000.parquet"),
+        ("http://host/a", "run/g0001/embeddings/part-00000.parquet"),
+        ("s3://key:secret@bucket/a", "run/g0001/embeddings/part-00000.parquet"),
+        (7, "run/g0001/embeddings/part-00000.parquet"),
+        ("/big", None),
+    ],
+)
+def test_a_pointer_out_of_its_place_is_damaged(place: object, key: object, tmp_path: Path) -> None:
+    pointer = tmp_path / "part-00000.json"
+    good = {"place": "/big", "key": "run/g0001/embeddings/part-00000.parquet", "bytes": 1, "sha256": "0", "rows": 1}
+    pointer.write_text(json.dumps(good))
+    assert [part.name for part in parts_in(tmp_path)] == ["part-00000.parquet"]
+    pointer.write_text(json.dumps(good | {"place": place, "key": key}))
+    with pytest.raises(Refusal, match=r"part-00000.json is damaged"):
+        parts_in(tmp_path)
+    assert pointed_at(tmp_path) == [], "what it names is never removed"
+
+
+def test_what_lies_beside_parts_stays_when_they_go(store: ObjectStore, place: str, tmp_path: Path) -> None:
+    folder, table = "run/g0001/embeddings", pa.table({"text_id": [1, 2]})
+    for where in (place, str(tmp_path / "big")):
+        files = PartFolder(tmp_path / "run" / where[-3:], where, folder)
+        for number in (0, 1):
+            files.number(number).write(table, table.schema)
+        Place(where).write(f"{folder}/mine/notes.txt", b"mine")
+        keys = [part.key for part in pointed_at(files.path)]
+        Place(where).remove(keys)
+        assert Place(where).sizes(folder) == {f"{folder}/mine/notes.txt": 4}
+    Place(str(tmp_path / "empty")).remove(["run/g0001/embeddings/part-00000.parquet"])
+
+
+def test_a_part_that_is_there_both_ways_is_the_file(tmp_path: Path) -> None:
+    table = pa.table({"text_id": [1, 2]})
+    for number in range(20):
+        for where in (str(tmp_path / "big"), None)[:: 1 if number % 2 else -1]:
+            PartFolder(tmp_path / "run", where, "run/g0001/embeddings").number(number).write(table, table.schema)
+    assert parts_in(tmp_path / "run") == sorted((tmp_path / "run").glob("*.parquet"))
 
 
 def test_the_environment_is_not_written_down(stored_data: Path) -> None:
