@@ -14,6 +14,7 @@ from typing import Any
 
 from featurelib.schema import FORMAT_VERSION, FORMERLY, RENAMED, STAGES, TABLES, Refusal, RunNotReady, Table
 from featurelib.storage import files
+from featurelib.storage.known_places import check_place
 from featurelib.storage.part_files import Part, PartFolder, StoredPart, is_pointer, parts_in, read_pointer
 from featurelib.storage.part_places import Place
 from featurelib.storage.progress import say_how_to_build
@@ -117,9 +118,16 @@ class Generation:
         return self.file(table)
 
     def parts(self, table: Table) -> list[Part]:
-        """The part files of `table`, in order; a table of one file is its own only part."""
-        place = self.file(table)
-        return parts_in(place) if table.parts else [place]
+        """The part files of `table`, in order; a table of one file is its own only part.
+
+        Refusal where one lies in a place that the data folder does not know.
+        """
+        if not table.parts:
+            return [self.file(table)]
+        parts = parts_in(self.file(table))
+        for place in {part.place for part in parts if isinstance(part, StoredPart)} - {self.parts_at}:
+            check_place(place, self.path.parent)
+        return parts
 
     def part_folder(self, table: Table) -> PartFolder:
         """Where new parts of `table` are written."""
@@ -227,7 +235,7 @@ class Generation:
                 continue
             try:
                 wrong = self._difference(name, expected, sha256)
-                yield name, stored(read_pointer(self.path / name)) if wrong is None and is_pointer(name) else wrong
+                yield name, self._stored_difference(name, stored) if wrong is None and is_pointer(name) else wrong
             except FileNotFoundError:
                 yield name, f"{name} is missing; the manifest lists it with {expected['bytes']} bytes."
             except OSError as error:
@@ -259,6 +267,12 @@ class Generation:
         if sha256 is not None and sha256(path) != expected["sha256"]:
             return f"{name} has changed: its sha256 is not the one in the manifest."
         return None
+
+    def _stored_difference(self, name: str, stored: Callable[[StoredPart], str | None]) -> str | None:
+        part = read_pointer(self.path / name)
+        if part.place != self.parts_at:
+            check_place(part.place, self.path.parent)
+        return stored(part)
 
 
 @dataclass(frozen=True)

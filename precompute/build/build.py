@@ -25,7 +25,7 @@ from precompute.build.provenance import describe, write_manifest
 from precompute.build.stage import Stage
 from precompute.build.stage_selection import Span
 from precompute.build.stage_table import PIPELINE, Expected, difference, expect, readers_of, stage_of
-from precompute.build.stored_parts import claim, place_of, remove_stored, stored_parts
+from precompute.build.stored_parts import check_places, claim, place_of, remove_stored, stored_parts
 from precompute.engines import Engine, open_engine
 
 KEPT_GENERATIONS = 2
@@ -56,6 +56,7 @@ def _build(config: BuildConfig, data_folder: Path, span: Span, say: Say, engine:
         if append is None:
             refuse_leaving_out(run, expected["ingest"].slices["identity"])
         expected = expected or expect(config, append)
+        check_places(run)
         span = _from_damage(run, span, say)
         generation = _generation_to_build(run, expected, span)
         if generation is None:

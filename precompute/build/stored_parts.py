@@ -8,35 +8,64 @@ from pathlib import Path
 
 from featurelib.schema import TABLES, Refusal
 from featurelib.storage import files
+from featurelib.storage.known_places import check_place, know_place, known_places
 from featurelib.storage.part_files import POINTER, StoredPart, pointed_at, read_pointer
 from featurelib.storage.part_places import Place
 from featurelib.storage.runs import Generation, Run
 
-OWNER = "owner.txt"
-"""In a run's folder of a place, and as .parts-owner in the run: a word by which a run knows its own parts."""
+OWNER, WORD, LOCK = "owner.txt", ".parts-owner", ".parts-lock"
+"""In a run's folder of a place: the words of the run and of its data folder, each in a file of that folder. A copy of a
+run in another data folder has the one word only, and so neither writes over nor removes what the run itself has."""
 PARTED = tuple(table for table in TABLES if table.parts)
 
 
 def claim(uri: str, run: Run) -> None:
-    """Note in a place, once, that the parts of this run go there; Refusal where another run of its name has parts.
+    """Note in a place, once, that the parts of this run go there; Refusal where something else has that name there.
 
-    Refusal too, within seconds, where the place does not answer or may not be written to.
+    Refusal too, within seconds, where the place does not answer. The data folder knows the place from then on.
     """
-    place, own = Place(uri), run.path / ".parts-owner"
-    if not place.is_bucket and Path(uri).resolve() == run.path.parent.resolve():
+    from filelock import FileLock
+
+    place, data_folder = Place(uri), run.path.parent
+    if not place.is_bucket and Path(uri).resolve() == data_folder.resolve():
         raise Refusal(f"--parts {uri} is the data folder, where parts go without it; leave it out, or name another.")
     place.check()
-    if not own.is_file():
-        files.write_text(own, uuid.uuid4().hex + "\n")
-    word, key = own.read_bytes(), f"{run.name}/{OWNER}"
-    found = place.read(key)
-    if found is None:
-        place.write(key, word)
-    elif found != word:
+    with FileLock(data_folder / LOCK):
+        for folder in (data_folder, run.path):
+            if not (folder / WORD).is_file():
+                files.write_text(folder / WORD, uuid.uuid4().hex)
+        know_place(data_folder, uri)
+    _put_owner(place, run)
+
+
+def _put_owner(place: Place, run: Run) -> None:
+    found = place.read(f"{run.name}/{OWNER}")
+    if found == _words(run):
+        return
+    if found is not None:
         raise Refusal(
             f"{place.shown}/{run.name} holds parts of another run '{run.name}', from another data folder or built "
             "before this one; give another --parts or --name, or remove them there."
         )
+    if place.sizes(run.name):
+        raise Refusal(
+            f"{place.shown}/{run.name} holds files that no build with --parts wrote, and none are overwritten; give "
+            "another --parts or --name."
+        )
+    place.write(f"{run.name}/{OWNER}", _words(run))
+
+
+def _words(run: Run) -> bytes:
+    """What tells a run from all others; nothing where it never had parts in another place."""
+    paths = (run.path.parent / WORD, run.path / WORD)
+    return b" ".join(path.read_bytes() for path in paths) if all(path.is_file() for path in paths) else b""
+
+
+def check_places(run: Run) -> None:
+    """Refusal where the run points to parts in a place that its data folder does not know."""
+    places = {part.place for generation in run.generations() for part in stored_parts(generation)}
+    for place in sorted(places):
+        check_place(place, run.path)
 
 
 def stored_parts(generation: Generation, paths: Iterable[str] | None = None) -> list[StoredPart]:
@@ -57,16 +86,22 @@ def _has_parts(path: str) -> bool:
 
 
 def remove_stored(parts: list[StoredPart], data_folder: Path, generation: Generation) -> None:
-    """Remove parts to which, of all the runs in the data folder, only `generation` points."""
+    """Remove parts to which, of all the runs in the data folder, only `generation` points, and that one of them wrote.
+
+    Those of a place that the data folder does not know, or of a run that is not in it, stay.
+    """
     if not parts:
         return
     others = {(part.place, part.key) for other in _others(data_folder, generation) for part in stored_parts(other)}
-    unused: dict[str, list[str]] = {}
+    unused: dict[tuple[str, str], list[str]] = {}
     for part in parts:
         if (part.place, part.key) not in others:
-            unused.setdefault(part.place, []).append(part.key)
-    for place, keys in unused.items():
-        Place(place).remove(keys)
+            unused.setdefault((part.place, part.key.partition("/")[0]), []).append(part.key)
+    known = known_places(data_folder)
+    for (uri, writer), keys in unused.items():
+        words = _words(Run(data_folder / writer))
+        if uri in known and words and Place(uri).read(f"{writer}/{OWNER}") == words:
+            Place(uri).remove(keys)
 
 
 def _others(data_folder: Path, generation: Generation) -> Iterator[Generation]:

@@ -563,6 +563,61 @@ def test_a_pointer_out_of_its_place_is_damaged(place: object, key: object, tmp_p
     assert pointed_at(tmp_path) == [], "what it names is never removed"
 
 
+def test_a_run_from_elsewhere_opens_no_place_that_its_data_folder_does_not_know(
+    planted: Planted, stored_data: Path, store: ObjectStore, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(stored_data / "tiny", tmp_path / "tiny")
+    generation, n_asked = Run(tmp_path / "tiny").current(), len(store.asked)
+    said = "run 'tiny' points to parts in s3://bucket/some/labs, a place that its data folder does not know"
+    with pytest.raises(Refusal, match=said):
+        open_store(generation)
+    with pytest.raises(Refusal, match=said):
+        generation.parts(EMBEDDINGS)
+    for command in ("verify", "status"):
+        assert main([command, "tiny", "--data", str(tmp_path)]) == 2
+        assert said in complaint(capsys)
+    assert build(planted, tmp_path, "--parts", "s3://bucket/some/labs") == 2
+    assert said in complaint(capsys)
+    assert build(planted, tmp_path, "--to", "embed", name="other") == 0
+    assert "embed: taken from" not in capsys.readouterr().out
+    assert len(store.asked) == n_asked
+    (tmp_path / ".parts-places").write_text("s3://bucket/some/labs\n")
+    assert len(open_store(generation).ask("select text_id from activations_by_text")) > 0
+
+
+def test_a_copy_of_a_run_leaves_the_parts_of_the_run_itself(
+    planted: Planted, store: ObjectStore, place: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ours, theirs, prefix = tmp_path / "ours", tmp_path / "theirs", place.removeprefix("s3://")
+    assert build(planted, ours, *UP_TO_ENCODE, "--parts", place) == 0
+    shutil.copytree(ours / "tiny", theirs / "tiny")
+    (theirs / ".parts-places").write_text(f"{place}\n")
+    before = {path: store.content(path) for path in store.objects(prefix)}
+    again = (*UP_TO_ENCODE, "--from", "embed")
+    capsys.readouterr()
+    assert build(planted, theirs, *again, "--parts", place) == 2
+    assert f"{place}/tiny holds parts of another run 'tiny'" in complaint(capsys)
+    assert build(planted, theirs, *again, "--parts", str(tmp_path / "big")) == 0
+    assert {path: store.content(path) for path in store.objects(prefix)} == before
+    assert build(planted, ours, *again, "--parts", str(tmp_path / "big")) == 2, "the name is taken there"
+    assert build(planted, ours, "--to", "embed", "--from", "embed") == 0
+    assert store.objects(f"{prefix}/tiny") == [path for path in before if "/embeddings/" not in path]
+
+
+def test_files_that_no_build_put_there_are_not_overwritten(
+    planted: Planted, store: ObjectStore, place: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = f"{place.removeprefix('s3://')}/tiny/g0001/embeddings/part-00000.parquet"
+    store.put(path, b"a backup")
+    other = tmp_path / "other" / "tiny" / "g0001" / "embeddings" / "part-00000.parquet"
+    other.parent.mkdir(parents=True)
+    other.write_bytes(b"another run's")
+    for taken in (place, str(tmp_path / "other")):
+        assert build(planted, tmp_path / "data", "--to", "embed", "--parts", taken) == 2
+        assert f"{taken}/tiny holds files that no build with --parts wrote" in complaint(capsys)
+    assert store.content(path) == b"a backup" and other.read_bytes() == b"another run's"
+
+
 def test_what_lies_beside_parts_stays_when_they_go(store: ObjectStore, place: str, tmp_path: Path) -> None:
     folder, table = "run/g0001/embeddings", pa.table({"text_id": [1, 2]})
     for where in (place, str(tmp_path / "big")):
