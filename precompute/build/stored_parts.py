@@ -34,8 +34,8 @@ def claim(uri: str, run: Run) -> None:
         for folder in (data_folder, run.path):
             if not (folder / WORD).is_file():
                 files.write_text(folder / WORD, uuid.uuid4().hex)
+        _put_owner(place, run)
         know_place(data_folder, uri)
-    _put_owner(place, run)
 
 
 def _put_owner(place: Place, run: Run) -> None:

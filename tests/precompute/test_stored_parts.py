@@ -615,6 +615,7 @@ def test_files_that_no_build_put_there_are_not_overwritten(
     for taken in (place, str(tmp_path / "other")):
         assert build(planted, tmp_path / "data", "--to", "embed", "--parts", taken) == 2
         assert f"{taken}/tiny holds files that no build with --parts wrote" in complaint(capsys)
+    assert not (tmp_path / "data" / ".parts-places").exists()
     assert store.content(path) == b"a backup" and other.read_bytes() == b"another run's"
 
 
