@@ -163,20 +163,27 @@ def find_append(run: Run, config: BuildConfig) -> Append:
         before = Generation(run.path / record["base"]) if record["base"] else None
         return Append(run.name, before, _recorded(before or base), tuple(record["sources"]))
     if record is not None and not newest.complete and newest.done("ingest"):
-        other = record["sources"][-1]["source"]
-        raise Refusal(
-            f"{other} is being appended to run '{run.name}', and its append is not finished; give {other} with "
-            f"--append to go on, or remove its folder {newest.name}, before {source['source']} is appended."
-        )
+        other = record["sources"][-1]
+        if not _same_texts(other, source):
+            raise Refusal(
+                f"{other['source']} is being appended to run '{run.name}', and its append is not finished; give "
+                f"{other['source']} with --append to go on, or remove its folder {newest.name}, before "
+                f"{source['source']} is appended."
+            )
     recorded = _recorded(base)
     held = [recorded["ingest"]["identity"], *appended_sources(base)]
     for other in held:
-        if other.get("sha256") == source.get("sha256") and other.get("revision") == source.get("revision"):
+        if _same_texts(other, source):
             raise Refusal(
                 f"run '{run.name}' holds the texts of {source['source']} already (they came as {other['source']}); "
                 "give a source of new texts."
             )
     return Append(run.name, base, recorded, (*appended_sources(base), source))
+
+
+def _same_texts(source: dict[str, Any], other: dict[str, Any]) -> bool:
+    """Whether two sources are the same file, whatever embeddings or encoding came with it."""
+    return all(source.get(name) == other.get(name) for name in ("sha256", "revision"))
 
 
 def refuse_leaving_out(run: Run, identity: dict[str, Any]) -> None:
