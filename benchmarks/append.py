@@ -26,7 +26,7 @@ from featurelib.schema import FIRING_LAYOUT, LAYOUT, REGION_FEATURES, REGION_TEX
 from featurelib.storage import files
 from featurelib.storage.runs import Generation, Run
 from precompute.__main__ import parser, read_keys
-from precompute.build.append_options import append_config
+from precompute.build.append.options import append_config
 from precompute.build.build import build
 from precompute.build.config import BuildConfig
 from precompute.build.stage_selection import Span

@@ -226,7 +226,7 @@ def run(arguments: Sequence[str]) -> int:
     options = parser().parse_args(arguments)
     options.data = getattr(options, "data", None) or installation.data_folder()
     if options.command == "build":
-        from precompute.build.append_options import append_config
+        from precompute.build.append.options import append_config
         from precompute.build.build import build
         from precompute.build.stage_selection import Span
 
