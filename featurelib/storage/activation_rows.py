@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from featurelib.schema import BY_TEXT, TOKEN_BY_TEXT, Refusal
-from featurelib.storage.part_files import Part, PartFile, PartFolder, read_part
+from featurelib.storage.parts.part_files import Part, PartFile, PartFolder, read_part
 
 ROWS_PER_PART = 2_000_000
 ROWS_IN_MEMORY = 8_000_000

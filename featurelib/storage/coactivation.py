@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from featurelib.storage.activation_rows import read_rows
-from featurelib.storage.part_files import Part, count_rows
+from featurelib.storage.parts.part_files import Part, count_rows
 
 _Columns = tuple[np.ndarray, np.ndarray]
 """Text ids and feature ids, int32 [n]."""

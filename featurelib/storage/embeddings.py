@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from featurelib.schema import EMBEDDINGS, Refusal
-from featurelib.storage.part_files import Part, count_rows, read_part, read_part_schema
+from featurelib.storage.parts.part_files import Part, count_rows, read_part, read_part_schema
 from featurelib.storage.runs import Generation
 
 BUFFER_BYTES = 1_500_000_000

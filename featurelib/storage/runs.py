@@ -14,9 +14,9 @@ from typing import Any
 
 from featurelib.schema import FORMAT_VERSION, FORMERLY, RENAMED, STAGES, TABLES, Refusal, RunNotReady, Table
 from featurelib.storage import files
-from featurelib.storage.known_places import check_place
-from featurelib.storage.part_files import Part, PartFolder, StoredPart, is_pointer, parts_in, read_pointer
-from featurelib.storage.part_places import Place
+from featurelib.storage.parts.known_places import check_place
+from featurelib.storage.parts.part_files import Part, PartFolder, StoredPart, is_pointer, parts_in, read_pointer
+from featurelib.storage.parts.part_places import Place
 from featurelib.storage.progress import say_how_to_build
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")

@@ -23,7 +23,7 @@ from featurelib.schema import TABLES, Refusal, Table
 from featurelib.storage.answers import Answers
 from featurelib.storage.index.in_use import IndexInUse
 from featurelib.storage.index.opened import Index
-from featurelib.storage.part_files import STORED, Part, StoredPart
+from featurelib.storage.parts.part_files import STORED, Part, StoredPart
 from featurelib.storage.runs import Generation
 from featurelib.storage.sql_text import (
     check_select,
@@ -38,7 +38,7 @@ from featurelib.storage.sql_text import (
 from featurelib.storage.time_limits import limited, too_long
 
 if TYPE_CHECKING:
-    from featurelib.storage.stored_files import StoredFiles
+    from featurelib.storage.parts.duckdb_files import StoredFiles
 
 Fact = TypeVar("Fact")
 
@@ -299,7 +299,7 @@ class Store:
         """The name by which DuckDB reads a part."""
         if not isinstance(part, StoredPart):
             return part.absolute().as_posix()
-        from featurelib.storage.stored_files import StoredFiles
+        from featurelib.storage.parts.duckdb_files import StoredFiles
 
         if self._stored is None:
             self._stored = StoredFiles()

@@ -23,7 +23,7 @@ from featurelib.llm.prompts import FORMS
 from featurelib.sae.training.loggers import LOGGERS, check_logger
 from featurelib.sae.training.registry import ARCHITECTURES
 from featurelib.schema import TOP_TEXTS, Refusal
-from featurelib.storage.part_places import parse_place
+from featurelib.storage.parts.part_places import parse_place
 from featurelib.storage.runs import check_name
 from precompute.build.memory import DEFAULT_MEMORY, memory_bytes
 from precompute.engines import ENGINES

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from featurelib.schema import TABLES, Refusal
 from featurelib.storage import files
-from featurelib.storage.known_places import check_place, know_place, known_places
-from featurelib.storage.part_files import POINTER, StoredPart, pointed_at, read_pointer
-from featurelib.storage.part_places import Place
+from featurelib.storage.parts.known_places import check_place, know_place, known_places
+from featurelib.storage.parts.part_files import POINTER, StoredPart, pointed_at, read_pointer
+from featurelib.storage.parts.part_places import Place
 from featurelib.storage.runs import Generation, Run
 
 OWNER, WORD, LOCK = "owner.txt", ".parts-owner", ".parts-lock"

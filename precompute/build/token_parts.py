@@ -12,7 +12,7 @@ import numpy as np
 from featurelib.embedder import TokenEmbedder, TokenRows
 from featurelib.schema import TOKEN_STATES, TOKENS, Refusal
 from featurelib.storage.embeddings import EmbeddingParts, read_embeddings
-from featurelib.storage.part_files import read_part
+from featurelib.storage.parts.part_files import read_part
 from featurelib.storage.runs import Generation
 from featurelib.storage.texts import read_texts
 from precompute.build.config import BuildConfig

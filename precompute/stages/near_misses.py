@@ -17,7 +17,7 @@ from featurelib.sae.near_misses import Misses, NearMisses, ranks
 from featurelib.schema import EMBEDDINGS, NEAR_MISSES, TOKENS
 from featurelib.storage import files
 from featurelib.storage.embeddings import read_embeddings
-from featurelib.storage.part_files import count_rows
+from featurelib.storage.parts.part_files import count_rows
 from precompute.build.job import Job, Made
 from precompute.build.stage import Stage
 from precompute.build.token_parts import TokenStateParts

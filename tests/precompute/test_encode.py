@@ -36,7 +36,7 @@ from featurelib.storage.activation_rows import (
     split_features,
     write_rows,
 )
-from featurelib.storage.part_files import PartFolder
+from featurelib.storage.parts.part_files import PartFolder
 from featurelib.storage.runs import Generation
 from precompute.build.config import BuildConfig
 from precompute.build.job import Job

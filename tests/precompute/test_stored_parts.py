@@ -21,8 +21,8 @@ import pytest
 
 import featurelib
 from featurelib.schema import BY_FEATURE, BY_TEXT, EMBEDDINGS, TABLES, Refusal
-from featurelib.storage.part_files import Part, PartFolder, StoredPart, parts_in, pointed_at, read_part
-from featurelib.storage.part_places import Place, parse_place
+from featurelib.storage.parts.part_files import Part, PartFolder, StoredPart, parts_in, pointed_at, read_part
+from featurelib.storage.parts.part_places import Place, parse_place
 from featurelib.storage.runs import Done, Generation, Run
 from featurelib.storage.store import open_store
 from featurelib.storage.watch import FileWatch

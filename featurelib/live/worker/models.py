@@ -23,7 +23,7 @@ from featurelib.sae.model import SAE
 from featurelib.schema import EMBEDDINGS, TOKENS, Refusal, RunNotReady
 from featurelib.storage import files
 from featurelib.storage.embeddings import read_embeddings
-from featurelib.storage.part_files import read_part
+from featurelib.storage.parts.part_files import read_part
 from featurelib.storage.progress import say_how_to_build
 from featurelib.storage.runs import Generation
 

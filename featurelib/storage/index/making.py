@@ -43,7 +43,7 @@ from featurelib.storage.index.rows import KEYS, Writer
 from featurelib.storage.index.token_arrays import TokenSizes, write_tokens
 from featurelib.storage.index.whole import find, write
 from featurelib.storage.own_columns import MetadataColumn, telling_columns
-from featurelib.storage.part_files import count_rows, read_batches, read_part_schema
+from featurelib.storage.parts.part_files import count_rows, read_batches, read_part_schema
 from featurelib.storage.runs import Generation
 from featurelib.storage.store import MEMORY_LIMIT, Store, open_store
 

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from featurelib.corpus import identify
 from featurelib.schema import TEXTS, Refusal, Table
 from featurelib.storage import files
-from featurelib.storage.part_files import POINTER, StoredPart
+from featurelib.storage.parts.part_files import POINTER, StoredPart
 from featurelib.storage.runs import WORK_FOLDER, Generation, Run
 from precompute.build.config import BuildConfig
 

@@ -29,7 +29,7 @@ from featurelib.sae.model import SAE
 from featurelib.schema import ATTRIBUTIONS, EMBEDDINGS, TEXT_WORDS, TEXTS, TOP_TEXT_ROWS
 from featurelib.storage import files
 from featurelib.storage.embeddings import read_embeddings
-from featurelib.storage.part_files import count_rows
+from featurelib.storage.parts.part_files import count_rows
 from featurelib.storage.runs import Generation
 from precompute.build.job import Job, Made
 from precompute.build.kept_shares import MOST_BYTES, KeptShares

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from featurelib.attribution import Words, find_words, rounded
 from featurelib.schema import ATTRIBUTIONS, TEXT_WORDS, TOKEN_BY_TEXT, TOKENS
 from featurelib.storage import files
-from featurelib.storage.part_files import read_part
+from featurelib.storage.parts.part_files import read_part
 from featurelib.storage.runs import Generation
 from precompute.build.job import Job
 from precompute.stages.attributions.pairs import Pairs, part_files, read_texts_in_parts

@@ -22,7 +22,7 @@ from featurelib.schema import EMBEDDINGS, Refusal
 from featurelib.storage import files
 from featurelib.storage.embeddings import read_embeddings, stored_kind
 from featurelib.storage.index.arrays import offsets_of, ragged
-from featurelib.storage.part_files import count_rows
+from featurelib.storage.parts.part_files import count_rows
 from featurelib.storage.runs import Generation
 from featurelib.storage.texts import stream_texts
 from precompute.build.job import Bar, Job

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from featurelib.embedder import Embedder, TokenCounts
 from featurelib.schema import EMBEDDINGS, TEXTS, TOKEN_STATES, TOKENS, Refusal
-from featurelib.storage.part_files import PartFile, read_part
+from featurelib.storage.parts.part_files import PartFile, read_part
 from featurelib.storage.runs import Generation
 from featurelib.storage.texts import read_texts
 from precompute.build.append import count_texts

@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from featurelib.embedder import TokenEmbedder, TokenRows, find_embedder
 from featurelib.schema import TOKEN_STATES, TOKENS, VOCABULARY, Refusal
-from featurelib.storage.part_files import count_rows
+from featurelib.storage.parts.part_files import count_rows
 from precompute.build.config import BuildConfig
 from precompute.build.job import Job, Made
 from precompute.engines import Opener

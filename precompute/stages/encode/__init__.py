@@ -33,7 +33,7 @@ from featurelib.schema import (
 )
 from featurelib.storage.activation_rows import count_by_feature, sort_by_feature
 from featurelib.storage.feature_weights import read_feature_weights
-from featurelib.storage.part_files import Part, read_part
+from featurelib.storage.parts.part_files import Part, read_part
 from featurelib.storage.runs import Generation
 from precompute.build.job import Job, Made
 from precompute.build.stage import Stage

@@ -20,7 +20,7 @@ from featurelib.schema import BY_TEXT, EMBEDDINGS, TOKEN_BY_TEXT
 from featurelib.storage import files
 from featurelib.storage.activation_rows import Rows, read_rows, write_rows
 from featurelib.storage.embeddings import read_embeddings
-from featurelib.storage.part_files import PartFile, count_rows
+from featurelib.storage.parts.part_files import PartFile, count_rows
 from featurelib.storage.runs import Generation
 from precompute.build.config import BuildConfig
 from precompute.build.job import Job

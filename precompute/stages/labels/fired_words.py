@@ -17,7 +17,7 @@ from featurelib.labels.keywords import LABEL_KEYWORDS
 from featurelib.labels.words import adds
 from featurelib.schema import TOKEN_BY_FEATURE, TOKENS
 from featurelib.storage.activation_rows import read_rows
-from featurelib.storage.part_files import read_part
+from featurelib.storage.parts.part_files import read_part
 from featurelib.storage.runs import Generation
 from featurelib.storage.texts import read_texts
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from featurelib.schema import EMBEDDINGS
 from featurelib.storage.embeddings import EmbeddingParts
-from featurelib.storage.part_files import Part, count_rows
+from featurelib.storage.parts.part_files import Part, count_rows
 from precompute.build.job import Job
 from precompute.build.token_parts import TokenStateParts
 

@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 
 from featurelib.schema import Refusal
 from featurelib.storage import files
-from featurelib.storage.part_places import Place, parse_place
+from featurelib.storage.parts.part_places import Place, parse_place
 
 PART, POINTER = ".parquet", ".json"
 STORED = "stored://parts/"

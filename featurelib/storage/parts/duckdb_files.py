@@ -11,8 +11,8 @@ from typing import Any
 from fsspec.spec import AbstractFileSystem
 
 from featurelib.schema import Table
-from featurelib.storage.part_files import STORED, StoredPart
-from featurelib.storage.part_places import Place
+from featurelib.storage.parts.part_files import STORED, StoredPart
+from featurelib.storage.parts.part_places import Place
 
 WRITTEN = datetime(2000, 1, 1)
 """A part never changes, so one time does for all."""
