@@ -6,9 +6,10 @@ Usage: python -m benchmarks.gpu [RUN] [--device auto|cuda|cpu] [--texts 2000] [-
 RUN (default data/demo) gives the texts, the embedder and a trained SAE. Without a GPU the sizes are small, the table
 says that the device is the CPU, and it shows no more than that the code runs. What is in it:
 
-- equality: embeddings, activations and near misses of the device beside those of the CPU, on the run's own texts;
-  exit code 1 where a cosine is under 0.9999, an activation differs by more than 1e-4 of its size, or a pair that fires
-  on one side alone is further than that from its threshold;
+- equality: embeddings, of keywords too, activations and near misses of the device beside those of the CPU, on the
+  run's own texts; exit code 1 where a cosine is under 0.9999, a keyword's embedding differs by more than 1e-4, an
+  activation by more than 1e-4 of its size, or a pair that fires on one side alone is further than that from its
+  threshold;
 - texts a second of MiniLM, and of an mpnet-base whose weights are drawn (its speed does not depend on them);
 - rows a second of encoding and of near misses beside the bare product of the same shapes on the same device;
 - a build from drawn embeddings, stage by stage, each a process: seconds, CPU seconds and peak memory.
@@ -45,7 +46,7 @@ from featurelib.storage.runs import Run
 
 LEAST_COSINE = 0.9999
 MOST_DIFFERENCE = 1e-4
-"""Of an activation, relative to its size, or to 1 where it is smaller."""
+"""Of an activation, relative to its size, or to 1 where it is smaller; of a number of a keyword's embedding."""
 COMPARED = 2_048
 """Embeddings on which activations and near misses are compared."""
 SMALL = {"texts": 64, "features": 2_048, "rows": 20_000}
@@ -96,6 +97,11 @@ def compare_embeddings(table: Table, texts: list[str], device: str) -> None:
     table.add("MiniLM: lowest cosine to the CPU's embeddings, 64 texts", f"{cosine:.6f}")
     table.check(cosine > LEAST_COSINE, f"an embedding's cosine to the CPU's is {cosine:.6f}")
     table.add(f"MiniLM: texts a second ({there.precision})", _rate(there.embed, texts, device))
+    exact = load_embedder(None, device=device, exact=True)
+    words = sorted({word for text in few for word in text.split()})
+    apart = float(np.abs(here.embed(words) - exact.embed(words)).max())
+    table.add(f"keywords ({exact.precision}): largest difference to the CPU, {len(words):,} words", f"{apart:.1e}")
+    table.check(apart < MOST_DIFFERENCE, f"a keyword's embedding differs by {apart:.1e} from the CPU's")
 
 
 def time_mpnet(table: Table, texts: list[str], device: str) -> None:

@@ -10,7 +10,7 @@ that stood already is said to be so. Without --data the run lies in a temporary 
 from __future__ import annotations
 
 import argparse
-import os
+import json
 import subprocess
 import sys
 import tempfile
@@ -24,6 +24,13 @@ from precompute.build.stage_table import PIPELINE
 
 KILOBYTE = 1024
 """ru_maxrss is in kilobytes on Linux."""
+BETWEEN = """
+import json, resource, subprocess, sys
+code = subprocess.call(sys.argv[1:])
+used = resource.getrusage(resource.RUSAGE_CHILDREN)
+print(json.dumps([code, used.ru_utime + used.ru_stime, used.ru_maxrss]))
+"""
+"""Runs a command and prints its exit code, CPU seconds and peak."""
 
 
 @dataclass(frozen=True)
@@ -37,18 +44,18 @@ class Cost:
 
 
 def run_stage(command: list[str], log: Path, root: Path = ROOT) -> Cost:
-    """Run the build of one stage in the checkout `root`; ask the kernel what the process and its children took."""
+    """Run the build of one stage in the checkout `root`; ask the kernel what the process and its children took.
+
+    A small process stands between: the peak of a process that a large one starts is said to be no less than its own.
+    """
+    between = [sys.executable, "-S", "-c", BETWEEN, *command]
     began = time.perf_counter()
     with log.open("a", encoding="utf-8") as stream:
-        child = subprocess.Popen(command, cwd=root, stdout=stream, stderr=stream)
-        _, status, usage = os.wait4(child.pid, 0)
-    child.returncode = os.waitstatus_to_exitcode(status)
-    return Cost(
-        seconds=time.perf_counter() - began,
-        cpu_seconds=usage.ru_utime + usage.ru_stime,
-        peak_bytes=usage.ru_maxrss * KILOBYTE,
-        code=child.returncode,
-    )
+        done = subprocess.run(between, cwd=root, stdout=subprocess.PIPE, stderr=stream, text=True, check=False)
+        *printed, figures = done.stdout.splitlines()
+        stream.write("\n".join(printed) + "\n")
+    code, cpu_seconds, peak = json.loads(figures)
+    return Cost(time.perf_counter() - began, cpu_seconds, peak * KILOBYTE, code)
 
 
 def measure(options: argparse.Namespace, data_folder: Path) -> int:

@@ -41,6 +41,7 @@ class SentenceEmbedder:
         max_seq_length: int | None,
         device: str,
         backend: str = "torch",
+        exact: bool = False,
     ) -> None:
         self.device = choose_device(device) if backend == "torch" else "cpu"
         self._model = _load(model_files, self.device)
@@ -49,7 +50,7 @@ class SentenceEmbedder:
         own_normalize = type(self._model[-1]).__name__ == "Normalize"
         if own_normalize and normalize is False:
             del self._model[-1]
-        self.precision = "float16" if self.device == "cuda" else "float32"
+        self.precision = "float16" if self.device == "cuda" and not exact else "float32"
         self._renormalize = normalize is True and not own_normalize
         _limit(self._model, model_files.name, max_seq_length)
         self._prompt = self._model.prompts.get(self._model.default_prompt_name) if prompt is None else prompt
@@ -204,14 +205,14 @@ class SentenceEmbedder:
     def _forward(self, texts: list[str], prompt: str, with_shares: bool) -> _Embedded:
         import torch
 
-        on_gpu = self.device == "cuda"
+        is_half = self.precision == "float16"
         with self._tokenizing:
             features = self._model.preprocess(texts, prompt=prompt)
-        with torch.inference_mode(), torch.autocast("cuda", torch.float16, enabled=on_gpu):
+        with torch.inference_mode(), torch.autocast("cuda", torch.float16, enabled=is_half):
             features = {name: _moved(value, self.device) for name, value in features.items()}
             features = self._model(features)
             embedded = features["sentence_embedding"].float()
-            if self._renormalize or (on_gpu and self.facts.normalize):
+            if self._renormalize or (is_half and self.facts.normalize):
                 embedded = torch.nn.functional.normalize(embedded, p=2, dim=1)
             split = states.batch_shares(self._model, features) if with_shares else []
             shares = [torch.vstack([own, offset]).cpu().numpy() for own, offset in split]

@@ -127,17 +127,21 @@ def _top_texts(generation: Generation, limit: int) -> dict[int, np.ndarray]:
 
 
 class KeywordEmbedder:
-    """The embedder of keywords: float32 on the CPU whatever the run's device, so that scores keep their 4 decimals."""
+    """The embedder of keywords: float32 on the GPU too, so that scores keep their 4 decimals."""
 
     def __init__(self, config: BuildConfig) -> None:
         from featurelib.embedder import load_embedder
 
         # the cosines of hidden states say little about meaning: keywords of such a run have a sentence encoder
         if config.keyword_embedder or config.layer is not None:
-            self._embedder = load_embedder(config.keyword_embedder, device="cpu")
+            self._embedder = load_embedder(config.keyword_embedder, device=config.device, exact=True)
         else:
             self._embedder = load_embedder(
-                config.embedder, revision=config.revision, max_seq_length=config.max_seq_length, device="cpu"
+                config.embedder,
+                revision=config.revision,
+                max_seq_length=config.max_seq_length,
+                device=config.device,
+                exact=True,
             )
         self.facts = self._embedder.facts
 
