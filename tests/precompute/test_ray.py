@@ -63,12 +63,12 @@ def alone(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def cluster() -> Iterator[Any]:
-    """A Ray cluster of three machines with a core each, on this one; the first is the head."""
+def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """A Ray cluster of three machines with a core each, on this one; the first is the head. All have the project."""
     from ray.cluster_utils import Cluster
 
-    before = os.environ.get("RAY_USAGE_STATS_ENABLED")
-    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH")))))
     head = {"num_cpus": 1, "include_dashboard": False, "_system_config": SOON_DEAD, **SMALL}
     cluster = Cluster(initialize_head=True, head_node_args=head)
     for _ in range(2):
@@ -76,8 +76,6 @@ def cluster() -> Iterator[Any]:
     cluster.wait_for_nodes()
     yield cluster
     cluster.shutdown()
-    if before is None:
-        del os.environ["RAY_USAGE_STATS_ENABLED"]
 
 
 def command(corpus: Path, folder: Path, *flags: str) -> list[str]:
