@@ -81,7 +81,9 @@ def main() -> int:
         subprocess.run(command(given.source, data_folder, flags), cwd=ROOT, check=True, stderr=subprocess.DEVNULL)
         reference = Run(data_folder / NAME)
         expected, seconds = hashes(reference), reference.current().volatile()
-        for stage in PIPELINE:
+        # a stage that does not apply to such a run has taken no time
+        made = [stage for stage in PIPELINE if stage.name in seconds]
+        for stage in made:
             for trial in range(given.trials):
                 data_folder = Path(folder) / f"{stage.name}-{trial}"
                 lay_before(stage, reference, data_folder)
@@ -97,7 +99,7 @@ def main() -> int:
                     flush=True,
                 )
                 shutil.rmtree(data_folder)
-    print(f"{len(PIPELINE) * given.trials} kills, {differing} runs that differ from the one never killed")
+    print(f"{len(made) * given.trials} kills, {differing} runs that differ from the one never killed")
     return 1 if differing else 0
 
 
