@@ -69,7 +69,7 @@ def run_title(made: Mapping[str, Any], name: str) -> str:
 def run_sentence(made: Mapping[str, Any]) -> str:
     """One sentence of what the run is made of, as far as it is built."""
     embedder, sae = _of(made, "embedder"), _of(made, "sae")
-    corpus = _of(made, "corpus").get("source", "texts")
+    corpus = _corpus_words(_of(made, "corpus"))
     if not embedder:
         return f"Texts of {corpus}; they are not embedded yet."
     words = (
@@ -80,6 +80,15 @@ def run_sentence(made: Mapping[str, Any]) -> str:
     k = _of(made, "evaluation").get("l0") or sae.get("k")
     words += f", read by a sparse autoencoder with {count(sae.get('n_features'))} features."
     return f"{words} It describes each text by about {k:.0f} of them." if k else words
+
+
+def _corpus_words(corpus: Mapping[str, Any]) -> str:
+    """The source of the texts, and the one that was appended, or how many were."""
+    appended = corpus.get("appended") or ()
+    first = str(corpus.get("source", "texts"))
+    if not appended:
+        return first
+    return f"{first} and {appended[0]['source'] if len(appended) == 1 else f'{len(appended)} files appended since'}"
 
 
 def provenance(made: Mapping[str, Any]) -> list[tuple[str, str]]:

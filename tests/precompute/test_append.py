@@ -33,7 +33,7 @@ from featurelib.schema import (
 )
 from featurelib.storage import files
 from featurelib.storage.runs import WORK_FOLDER, Generation, Run
-from featurelib.ui.overview import provenance
+from featurelib.ui.overview import provenance, run_sentence
 from precompute.__main__ import main, parser, read_keys
 from precompute.build.build import build as build_config
 from precompute.build.config import BuildConfig
@@ -160,6 +160,9 @@ def test_run_json_says_what_was_appended(corpora: Corpora, after: Generation) ->
     assert described["corpus"]["n_texts"] == described["evaluation"]["n_texts"] == N_OLD + N_NEW
     assert described["sae"]["source"] == "trained here"
     assert described["sae"]["appended"] == {"train": 0, "held_out": N_NEW, "unknown": 0}
+    assert run_sentence(described).startswith("Texts of old.parquet and new.parquet, embedded by stand-in:64 in 64")
+    twice = described["corpus"] | {"appended": described["corpus"]["appended"] * 2}
+    assert run_sentence({"corpus": twice}).startswith("Texts of old.parquet and 2 files appended since; they are not")
     made_from = dict(provenance(described))
     assert made_from["appended"].startswith("new.parquet · 60 texts · sha256")
     assert made_from["trained on"] == "486 of these texts, 54 held out, 60 appended since"
