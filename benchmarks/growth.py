@@ -16,14 +16,10 @@ from __future__ import annotations
 
 import argparse
 import json
-import multiprocessing
 import resource
 import sys
-from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -72,12 +68,6 @@ class Plan:
     def corpus(self, n_texts: int) -> Path:
         """The file of the first `n_texts` texts."""
         return self.folder / f"texts-{n_texts}.parquet"
-
-
-def apart(function: Callable[..., Any], *given: Any) -> Any:
-    """Call a function in a process of its own: a stage that is started from a large one is said to be as large."""
-    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as other:
-        return other.submit(function, *given).result()
 
 
 def write_corpora(plan: Plan, sources: list[str], sizes: list[int]) -> None:
@@ -141,14 +131,14 @@ def bare_product(size: int, d_in: int, features: int) -> float:
     import torch
 
     draw = torch.Generator().manual_seed(SEED)
-    rows = torch.randn(min(size, PRODUCT_ROWS), d_in, generator=draw)
+    rows = torch.randn(PRODUCT_ROWS, d_in, generator=draw)
     weights, out = torch.randn(d_in, features, generator=draw), torch.empty(BLOCK, features)
     before = resource.getrusage(resource.RUSAGE_SELF)
-    for start in range(0, len(rows) - BLOCK + 1, BLOCK):
+    for start in range(0, PRODUCT_ROWS, BLOCK):
         torch.mm(rows[start : start + BLOCK], weights, out=out)
     after = resource.getrusage(resource.RUSAGE_SELF)
     spent = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return spent * size / (len(rows) // BLOCK * BLOCK)
+    return spent * size / PRODUCT_ROWS
 
 
 def read_figures(path: Path) -> dict[tuple[int, str], Cost]:
@@ -172,7 +162,7 @@ def measure(plan: Plan, sizes: list[int], stages: list[str], sae: Path) -> None:
     for size in sizes:
         known = read_figures(plan.figures)
         if (size, PRODUCT) not in known:
-            spent = apart(bare_product, size, D_IN, plan.features)
+            spent = bare_product(size, D_IN, plan.features)
             note(plan, size, PRODUCT, Cost(spent, spent, 0, 0))
         for stage in STAGES:
             flags = ["--sae", str(sae)]
@@ -219,8 +209,8 @@ def main() -> int:
         folder.mkdir(parents=True, exist_ok=True)
         plan = Plan(folder, options.label, options.root.resolve(), options.features)
         sizes = [int(size) for size in options.sizes.split(",")]
-        apart(write_corpora, plan, options.texts, sorted({*sizes, options.trained_on}))
-        apart(write_embedder, folder / "word-vectors")
+        write_corpora(plan, options.texts, sorted({*sizes, options.trained_on}))
+        write_embedder(folder / "word-vectors")
         measure(plan, sizes, options.stages.split(","), trained_sae(plan, options.trained_on, options.epochs))
     print_table(folder, options.table.split(",") if options.table else [options.label])
     return 0
