@@ -97,7 +97,7 @@ def compare_embeddings(table: Table, texts: list[str], device: str) -> None:
     table.add("MiniLM: lowest cosine to the CPU's embeddings, 64 texts", f"{cosine:.6f}")
     table.check(cosine > LEAST_COSINE, f"an embedding's cosine to the CPU's is {cosine:.6f}")
     table.add(f"MiniLM: texts a second ({there.precision})", _rate(there.embed, texts, device))
-    exact = load_embedder(None, device=device, exact=True)
+    exact = load_embedder(None, device=device, dtype="float32")
     words = sorted({word for text in few for word in text.split()})
     apart = float(np.abs(here.embed(words) - exact.embed(words)).max())
     table.add(f"keywords ({exact.precision}): largest difference to the CPU, {len(words):,} words", f"{apart:.1e}")

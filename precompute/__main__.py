@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 from featurelib import __version__, installation
 from featurelib.schema import RENAMED, STAGES, Refusal
 from precompute.build import config as configuration
+from precompute.build.flag import flag
 from precompute.build.job import Say
 
 OTHER_FLAGS = ["--config", "--data", "--from", "--layout", "--only", "--to"]
@@ -29,7 +30,7 @@ class _Parser(argparse.ArgumentParser):
         """End with one sentence instead of the usage text; an unknown flag names the nearest one."""
         unknown = message.removeprefix("unrecognized arguments: ").split()
         if message.startswith("unrecognized arguments") and unknown[0].startswith("-"):
-            flags = [configuration.flag(name) for name in configuration.fields()] + OTHER_FLAGS
+            flags = [flag(name) for name in configuration.fields()] + OTHER_FLAGS
             near = difflib.get_close_matches(unknown[0].split("=")[0], flags, n=1)
             mend = f"did you mean {near[0]}?" if near else "see --help for those there are."
             message = f"{unknown[0]} is not a flag; {mend}"
@@ -51,12 +52,12 @@ def parser() -> argparse.ArgumentParser:
     for name, field in configuration.fields().items():
         if name != "source":
             _add_flag(build, name, field.metadata)
-    for flag, dest, text in (
+    for spelled, dest, text in (
         ("--only", "only", f"build only this stage: one of {', '.join(STAGES)}"),
         ("--from", "start", "make everything again from this stage on"),
         ("--to", "end", "build no further than this stage"),
     ):
-        build.add_argument(flag, dest=dest, type=_stage_name, metavar="STAGE", help=text)
+        build.add_argument(spelled, dest=dest, type=_stage_name, metavar="STAGE", help=text)
     status = commands.add_parser("status", help="the stages of every run")
     status.add_argument("name", nargs="?", help="one run (default: all)")
     verify = commands.add_parser("verify", help="compare every file of a run with its manifest")
@@ -156,7 +157,7 @@ def _classify_mosaic(keys: dict[str, Any], options: argparse.Namespace) -> int:
 
     given = [name for name in CLASSIFY_FLAGS if getattr(options, name) is not None]
     if given:
-        raise Refusal(f"{configuration.flag(given[0])} is given beside a MOSAIC file; write it there, or leave it out.")
+        raise Refusal(f"{flag(given[0])} is given beside a MOSAIC file; write it there, or leave it out.")
     plan = read_mosaic(keys)
     for sentence in plan.said:
         say(f"note: {sentence}")
@@ -182,12 +183,10 @@ def _add_sae_commands(commands: Any) -> None:
 def _add_flag(command: argparse.ArgumentParser, name: str, metadata: Any) -> None:
     value_type = configuration.plain_type(name)
     if value_type is bool:
-        command.add_argument(
-            configuration.flag(name), action=argparse.BooleanOptionalAction, default=None, help=metadata["help"]
-        )
+        command.add_argument(flag(name), action=argparse.BooleanOptionalAction, default=None, help=metadata["help"])
     else:
         choices = metadata["choices"] or None
-        command.add_argument(configuration.flag(name), type=value_type, choices=choices, help=metadata["help"])
+        command.add_argument(flag(name), type=value_type, choices=choices, help=metadata["help"])
 
 
 def say(sentence: str) -> None:
@@ -207,7 +206,9 @@ def read_keys(options: argparse.Namespace) -> dict[str, Any]:
     if yaml_file is not None:
         if not yaml_file.is_file():
             raise Refusal(f"there is no file {yaml_file}; give --config a YAML file of build keys.")
-        keys = configuration.read_yaml(yaml_file)
+        from precompute.build.config_file import read_yaml
+
+        keys = read_yaml(yaml_file)
     flags = {name: getattr(options, name) for name in configuration.fields() if name != "source"} | {"source": source}
     keys |= {name: value for name, value in flags.items() if value is not None}
     for name, mend in (

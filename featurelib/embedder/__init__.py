@@ -29,14 +29,15 @@ def load_embedder(
     device: str = "auto",
     hidden_states: HiddenStateOptions | None = None,
     backend: str = "torch",
-    exact: bool = False,
+    dtype: str | None = None,
 ) -> Embedder:
     """Find the embedder `name` (see `find_embedder`) and load it.
 
     `prompt` None means the model's own default prompt, `normalize` None and `max_seq_length` None what the model says;
-    `device` is auto, cpu or cuda. Computes in float32 on a cpu and with float16 autocast on a GPU, or there in float32
-    too when `exact`. With `hidden_states` it is a transformers model read at a hook. `backend` (torch, onnx or
-    openvino) computes the transformer of a sentence encoder, the latter two on a cpu. Raises Refusal.
+    `device` is auto, cpu or cuda. A sentence encoder's transformer computes with numbers of the kind `dtype` (float32,
+    bfloat16 or, on a GPU, float16), None meaning float32 on a cpu and float16 on a GPU; what stands behind it computes
+    in float32. With `hidden_states` it is a transformers model read at a hook, whose dtype is among them. `backend`
+    (torch, onnx or openvino) computes the transformer of a sentence encoder, the latter two on a cpu. Raises Refusal.
     """
     model_files = find_embedder(name, revision=revision)
     if hidden_states is not None:
@@ -63,7 +64,7 @@ def load_embedder(
         max_seq_length=max_seq_length,
         device=device,
         backend=backend,
-        exact=exact,
+        dtype=dtype,
     )
 
 

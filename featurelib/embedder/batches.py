@@ -55,3 +55,15 @@ def choose_device(device: str) -> str:
     if device == "cuda" and not torch.cuda.is_available():
         raise Refusal("the device cuda was asked for but torch finds no GPU; leave --device out or give --device cpu.")
     return "cuda" if device == "cuda" or (device == "auto" and torch.cuda.is_available()) else "cpu"
+
+
+BFLOAT16_CAPABILITIES = ("avx512_bf16", "amx_bf16", "bf16", "sve_bf16")
+"""What torch calls the instructions that multiply in bfloat16, on x86 and on ARM."""
+
+
+def multiplies_in_bfloat16() -> bool:
+    """Whether this CPU has instructions for products in bfloat16; without them they take longer than in float32."""
+    import torch
+
+    capabilities = torch.cpu.get_capabilities()
+    return any(capabilities.get(name, False) for name in BFLOAT16_CAPABILITIES)

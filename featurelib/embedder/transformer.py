@@ -41,16 +41,16 @@ class SentenceEmbedder:
         max_seq_length: int | None,
         device: str,
         backend: str = "torch",
-        exact: bool = False,
+        dtype: str | None = None,
     ) -> None:
         self.device = choose_device(device) if backend == "torch" else "cpu"
+        self.precision = _precision(dtype, self.device)
         self._model = _load(model_files, self.device)
         self._model.eval()
         self._tokenizing = threading.Lock()
         own_normalize = type(self._model[-1]).__name__ == "Normalize"
         if own_normalize and normalize is False:
             del self._model[-1]
-        self.precision = "float16" if self.device == "cuda" and not exact else "float32"
         self._renormalize = normalize is True and not own_normalize
         _limit(self._model, model_files.name, max_seq_length)
         self._prompt = self._model.prompts.get(self._model.default_prompt_name) if prompt is None else prompt
@@ -205,20 +205,50 @@ class SentenceEmbedder:
     def _forward(self, texts: list[str], prompt: str, with_shares: bool) -> _Embedded:
         import torch
 
-        is_half = self.precision == "float16"
         with self._tokenizing:
             features = self._model.preprocess(texts, prompt=prompt)
-        with torch.inference_mode(), torch.autocast("cuda", torch.float16, enabled=is_half):
+        with torch.inference_mode():
             features = {name: _moved(value, self.device) for name, value in features.items()}
-            features = self._model(features)
+            features = self._compute(features)
             embedded = features["sentence_embedding"].float()
-            if self._renormalize or (is_half and self.facts.normalize):
+            if self._renormalize:
                 embedded = torch.nn.functional.normalize(embedded, p=2, dim=1)
             split = states.batch_shares(self._model, features) if with_shares else []
             shares = [torch.vstack([own, offset]).cpu().numpy() for own, offset in split]
         if self._renormalize:
             shares = [states.shares_normalized(own) for own in shares]
         return _Embedded(embedded.cpu().numpy(), shares)
+
+    def _compute(self, features: dict[str, Any]) -> dict[str, Any]:
+        """What the model makes of its features: the transformer in `precision`, what stands behind it in float32."""
+        import torch
+
+        if self.precision == "float32":
+            computed: dict[str, Any] = self._model(features)
+            return computed
+        transformer, *rest = self._model
+        with torch.autocast(self.device, getattr(torch, self.precision)):
+            features = transformer(features)
+        features = {name: _in_float32(value) for name, value in features.items()}
+        for module in rest:
+            features = module(features)
+        return features
+
+
+def _precision(dtype: str | None, device: str) -> str:
+    """The numbers that a transformer computes with where `dtype` is asked for; Refusal for float16 on a CPU."""
+    if dtype == "float16" and device == "cpu":
+        raise Refusal(
+            "the embedder is asked to compute in float16 and there is no GPU, which that is for; ask for bfloat16, or "
+            "for nothing to have float32."
+        )
+    return dtype or ("float16" if device == "cuda" else "float32")
+
+
+def _in_float32(value: Any) -> Any:
+    import torch
+
+    return value.float() if torch.is_tensor(value) and value.is_floating_point() else value
 
 
 def _moved(value: Any, device: str) -> Any:

@@ -1,59 +1,22 @@
-"""What a build is asked for: one frozen dataclass, filled from flags or from a YAML file with the same keys."""
+"""What a build is asked for: one frozen dataclass, filled from flags or from a file with the same keys."""
 
 from __future__ import annotations
 
 import dataclasses
-import difflib
-import math
-import re
-import reprlib
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, get_type_hints
 
 from featurelib.embedder import DEFAULT_EMBEDDER, Embedder, HiddenStateOptions, open_embedder
-from featurelib.embedder.backends import BACKENDS, find_backend
+from featurelib.embedder.backends import BACKENDS
 from featurelib.embedder.hidden_states import POOLINGS
-from featurelib.embedder.hidden_states.hooks import parse_hook
-from featurelib.embedder.lookup import is_stand_in
 from featurelib.embedder.precomputed import precomputed_dimension
-from featurelib.llm.context import LEAST_CONTEXT
-from featurelib.llm.language_model import check_language_model
 from featurelib.llm.prompts import FORMS
-from featurelib.sae.training.loggers import LOGGERS, check_logger
+from featurelib.sae.training.loggers import LOGGERS
 from featurelib.sae.training.registry import ARCHITECTURES
-from featurelib.schema import TOP_TEXTS, Refusal
 from featurelib.storage.parts.part_places import parse_place
-from featurelib.storage.runs import check_name
+from precompute.build.config_checks import check
 from precompute.build.memory import DEFAULT_MEMORY, memory_bytes
 from precompute.engines import ENGINES
-
-MOST_BRACKETS = 500
-"""Brackets in a YAML file: a build needs none, and thousands inside each other take seconds to refuse."""
-SEEDS = 2**32
-"""The number of seeds that every library accepts."""
-NO_THRESHOLD = {
-    "topk": "which keeps the k largest activations of a text",
-    "vanilla": "whose features fire where they are above 0",
-    "gated": "whose gates decide which features fire",
-}
-"""The architectures that are trained without a threshold, and what they have instead."""
-
-
-HIDDEN_STATE_OPTIONS = (
-    "pooling",
-    "pool",
-    "context_size",
-    "bos",
-    "special_tokens",
-    "chat_template",
-    "dtype",
-    "keep_embeddings",
-)
-"""What has no meaning without --layer."""
-ADDRESS = re.compile(r"([\w.-]{1,253}|\[[0-9a-fA-F:.]{2,45}\]):[0-9]{1,5}", re.ASCII)
-"""HOST:PORT."""
-POOL = re.compile(r"max|mean|sum|last|top[1-9][0-9]{0,4}", re.ASCII)
 
 
 def _option(default: Any, text: str, *, choices: tuple[str, ...] = ()) -> Any:
@@ -108,7 +71,8 @@ class BuildConfig:
     chat_template: bool | None = _option(None, "put each text into the model's chat template (default: no)")
     dtype: str | None = _option(
         None,
-        "numbers that the model computes with (default: float32 on a cpu, else bfloat16)",
+        "numbers that the model computes with (default: float32 on a CPU; on a GPU bfloat16, of a sentence encoder "
+        "float16); bfloat16 is faster on CPUs that have instructions for it",
         choices=("float32", "bfloat16", "float16"),
     )
     keep_embeddings: bool | None = _option(
@@ -194,36 +158,12 @@ class BuildConfig:
 
     def __post_init__(self) -> None:
         """Refuse values that contradict each other or their range."""
-        check_name(self.name)
-        for name, field_ in fields().items():
-            # an empty prompt means none; any other empty text is a variable of a shell that was not set
-            if field_.default is None and getattr(self, name) == "" and name != "prompt":
-                raise Refusal(f"{flag(name)} is empty; give a value, or leave it out.")
-        self._check_ranges()
-        memory_bytes(self.memory)
-        if self.features and self.k and self.k > self.features:
-            raise Refusal(f"--k is {self.k} but there are only {self.features} features; give a smaller --k.")
-        self._check_training()
-        self._check_hidden_states()
-        self._check_backend()
-        for name in ("prompt", "normalize", "revision"):
-            if self.embeddings and not self.embedder and getattr(self, name) is not None:
-                raise Refusal(
-                    f"{flag(name)} has no meaning for --embeddings without --embedder; name the one that made them."
-                )
-        if self.shuffle and self.sample is None:
-            raise Refusal("--shuffle draws a sample; give its size with --sample N.")
-        self._check_engine()
+        if self.embed_backend == "torch":
+            # the default, said: no other build than without it
+            object.__setattr__(self, "embed_backend", None)
+        check(self)
         if self.parts is not None:
             object.__setattr__(self, "parts", parse_place(self.parts))
-        check_language_model(self.labeller, self.labeller_model)
-        for name in ("labelled_features", "labeller_prompts", "labeller_context"):
-            if getattr(self, name) is not None and not self.labeller:
-                raise Refusal(f"{flag(name)} has no meaning without --labeller; give both, or leave it out.")
-        if self.labeller_context is not None and self.labeller_context < LEAST_CONTEXT:
-            raise Refusal(
-                f"--labeller-context is {self.labeller_context}; a question needs {LEAST_CONTEXT} tokens or more."
-            )
 
     @property
     def memory_bytes(self) -> int:
@@ -272,6 +212,7 @@ class BuildConfig:
             device=self.device,
             hidden_states=self.hidden_states,
             backend=self.embed_backend or "torch",
+            dtype=self.dtype,
         )
 
     def find_dimension(self) -> int:
@@ -279,96 +220,6 @@ class BuildConfig:
         if self.embeddings:
             return precomputed_dimension(self.embeddings)
         return self.open_embedder().facts.dimension
-
-    def _check_engine(self) -> None:
-        if self.address is None:
-            return
-        if self.engine == "local":
-            raise Refusal("--address is for a Ray cluster; give --engine ray with it, or leave it out.")
-        if self.address not in ("auto", "local") and not ADDRESS.fullmatch(self.address):
-            raise Refusal(
-                f"--address is {self.address[:80]}; auto, local or HOST:PORT is expected, such as 10.0.0.7:6379, which "
-                "`ray start --head` prints."
-            )
-
-    def _check_backend(self) -> None:
-        if self.embed_backend == "torch":
-            # the default, said: no other build than without it
-            object.__setattr__(self, "embed_backend", None)
-        if self.embed_backend is None:
-            return
-        mend = f"leave --embed-backend {self.embed_backend} out."
-        if self.layer is not None:
-            raise Refusal(f"--layer reads hidden states with torch; {mend}")
-        if not self.has_embedder or is_stand_in(self.embedder):
-            raise Refusal(f"there is no sentence encoder to compute; {mend}")
-        if self.device == "cuda":
-            raise Refusal(f"--device cuda embeds with torch, and {self.embed_backend} on the CPU; {mend}")
-        find_backend(self.embed_backend)
-
-    def _check_hidden_states(self) -> None:
-        for name in HIDDEN_STATE_OPTIONS:
-            if self.layer is None and getattr(self, name) is not None:
-                raise Refusal(f"{flag(name)} is for hidden states; say which with --layer N, or leave it out.")
-        if self.layer is not None:
-            parse_hook(self.layer)
-            if not self.embedder:
-                raise Refusal("--layer needs a model; give --embedder with a folder, a GGUF file or a hub id.")
-            if self.embeddings:
-                raise Refusal("--layer has no meaning for --embeddings, which exist; leave one of them out.")
-        for name in ("pool", "keep_embeddings"):
-            if getattr(self, name) is not None and not self.has_tokens:
-                raise Refusal(f"{flag(name)} is for token runs; give --pooling none, or leave it out.")
-        if self.normalize and self.has_tokens:
-            raise Refusal(
-                "--normalize is for embeddings of texts, and states of tokens keep their lengths: leave it out."
-            )
-        if self.pool is not None and not POOL.fullmatch(self.pool):
-            raise Refusal(
-                f"--pool is {self.pool[:40]}; one of max, mean, sum, last or topN (such as top20) is expected."
-            )
-
-    def _check_training(self) -> None:
-        for name in ("features", "epochs", "patience", "logger"):
-            if self.sae and getattr(self, name) not in (None, "none"):
-                raise Refusal(
-                    f"{flag(name)} has no meaning together with --sae, which is not trained; leave one of them out."
-                )
-        if not self.sae and self.threshold is not None and self.architecture in NO_THRESHOLD:
-            instead = NO_THRESHOLD[self.architecture]
-            raise Refusal(
-                f"--threshold has no meaning for --architecture {self.architecture}, {instead}; leave it out."
-            )
-        check_logger(self.logger)
-
-    def _check_ranges(self) -> None:
-        for name in (
-            "sample",
-            "features",
-            "k",
-            "epochs",
-            "patience",
-            "batch_size",
-            "keyword_texts",
-            "max_seq_length",
-            "attributed_texts",
-            "labelled_features",
-            "context_size",
-        ):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise Refusal(f"{flag(name)} is {value}; give a whole number from 1.")
-        for name in ("keyword_texts", "attributed_texts"):
-            value = getattr(self, name)
-            if value > TOP_TEXTS:
-                raise Refusal(f"{flag(name)} is {value}; of a feature {TOP_TEXTS} top texts are kept.")
-        for name in ("merge_at", "pair_at", "cluster_at"):
-            if not -1 <= getattr(self, name) <= 1:
-                raise Refusal(f"{flag(name)} is {getattr(self, name)}; it is a cosine: give a number from -1 to 1.")
-        if self.threshold is not None and not 0 <= self.threshold < math.inf:
-            raise Refusal(f"--threshold is {self.threshold}; give a number from 0.")
-        if not 0 <= self.seed < SEEDS:
-            raise Refusal(f"--seed is {self.seed}; give a whole number from 0 to {SEEDS - 1}.")
 
 
 def one_each_layer(keys: dict[str, Any]) -> list[BuildConfig]:
@@ -384,11 +235,6 @@ def one_each_layer(keys: dict[str, Any]) -> list[BuildConfig]:
     ]
 
 
-def flag(name: str) -> str:
-    """The flag of a field: text_column is --text-column."""
-    return "--" + name.replace("_", "-")
-
-
 def fields() -> dict[str, dataclasses.Field[Any]]:
     """The fields of BuildConfig by name."""
     return {own.name: own for own in dataclasses.fields(BuildConfig)}
@@ -399,54 +245,3 @@ def plain_type(name: str) -> type:
     hint = get_type_hints(BuildConfig)[name]
     types: list[type] = [kind for kind in getattr(hint, "__args__", (hint,)) if kind is not type(None)]
     return types[0]
-
-
-def read_yaml(path: Path) -> dict[str, Any]:
-    """Read a YAML file of build keys; Refusal for a key that does not exist or a value of the wrong type."""
-    import yaml
-
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-        if text.count("[") + text.count("{") > MOST_BRACKETS:
-            raise ValueError(f"it has more than {MOST_BRACKETS} brackets")
-        keys = yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: 2024-02-30, !!int "abc", no UTF-8
-        raise Refusal(
-            f"{path.name} is not YAML ({' '.join(str(error).split())[:120]}); write one 'key: value' a line."
-        ) from error
-    if not isinstance(keys, dict):
-        raise Refusal(f"{path.name} holds no keys; write one 'key: value' a line, for example 'source: texts.csv'.")
-    return {_known(str(key)): _typed(_known(str(key)), value) for key, value in keys.items()}
-
-
-def _known(key: str) -> str:
-    name = key.replace("-", "_")
-    if name not in fields():
-        near = difflib.get_close_matches(name, fields(), n=1)
-        mend = f"did you mean '{near[0]}'?" if near else f"known keys: {', '.join(fields())}."
-        raise Refusal(f"'{key[:60]}' is not a key of a build; {mend}")
-    return name
-
-
-def _typed(name: str, value: Any) -> Any:
-    kind = plain_type(name)
-    if value is None and fields()[name].default is None:
-        return None
-    if name == "layer" and isinstance(value, int) and not isinstance(value, bool):
-        return str(value)
-    if kind is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if not isinstance(value, kind) or (kind is not bool and isinstance(value, bool)):
-        raise Refusal(f"{name} is {_shown(value)}; a {_WORDS[kind]} is expected.")
-    choices = fields()[name].metadata["choices"]
-    if choices and value not in choices:
-        raise Refusal(f"{name} is {_shown(value)}; one of {', '.join(choices)} is expected.")
-    return value
-
-
-def _shown(value: Any) -> str:
-    """A value in few characters: aliases of aliases in a YAML file would otherwise be written out without end."""
-    return reprlib.repr(value)[:80]
-
-
-_WORDS = {str: "text", int: "whole number", float: "number", bool: "true or false"}

@@ -8,7 +8,8 @@ from typing import Any
 from featurelib.schema import FORMERLY, RENAMED, STAGES
 from featurelib.storage import files
 from precompute.build.append import APPENDED, Append
-from precompute.build.config import BuildConfig, flag
+from precompute.build.config import BuildConfig
+from precompute.build.flag import flag
 from precompute.build.stage import Stage
 from precompute.stages import (
     attributions,

@@ -38,8 +38,8 @@ LANGUAGE_TEXTS = 20_000
 """Texts by which the languages of the corpus are known."""
 COMPARED = 4
 """So many of the longest texts, and as many others, are embedded again to see whether the run's embeddings will do."""
-SAME_NUMBER = 2e-6
-"""Two float32 embeddings of a text differ by less in every number; with float16, some numbers differ by over 1e-5."""
+SAME_NUMBER = {"float32": 2e-6, "float16": 1e-3, "bfloat16": 4e-3}
+"""Two embeddings of a text differ by less in every number, by what they are computed with."""
 
 
 def identity(config: BuildConfig) -> dict[str, Any]:
@@ -127,23 +127,23 @@ def _top_texts(generation: Generation, limit: int) -> dict[int, np.ndarray]:
 
 
 class KeywordEmbedder:
-    """The embedder of keywords: float32 on the GPU too, so that scores keep their 4 decimals."""
+    """The embedder of keywords: float32 unless a dtype is asked for, on the GPU too, so that scores keep 4 decimals."""
 
     def __init__(self, config: BuildConfig) -> None:
         from featurelib.embedder import load_embedder
 
         # the cosines of hidden states say little about meaning: keywords of such a run have a sentence encoder
         if config.keyword_embedder or config.layer is not None:
-            self._embedder = load_embedder(config.keyword_embedder, device=config.device, exact=True)
+            self._embedder = load_embedder(config.keyword_embedder, device=config.device, dtype="float32")
         else:
             self._embedder = load_embedder(
                 config.embedder,
                 revision=config.revision,
                 max_seq_length=config.max_seq_length,
                 device=config.device,
-                exact=True,
+                dtype=config.dtype or "float32",
             )
-        self.facts = self._embedder.facts
+        self.facts, self.precision = self._embedder.facts, self._embedder.precision
 
     def embed(self, strings: Sequence[str], on_batch: Callable[[int], None] | None = None) -> np.ndarray:
         """Return float32 [n, d]; a prompt that the run puts before its texts is left out."""
@@ -233,7 +233,7 @@ def _merge_best_words(
 def _text_vectors(job: Job, embedder: KeywordEmbedder, text_ids: np.ndarray, texts: list[str]) -> np.ndarray:
     """The embeddings of the texts, float32 [n, d]: the run's own where the keyword embedder gives the same, else new.
 
-    They are not the same if the run has a prompt, uses float16 or has another embedder.
+    They are not the same if the run has a prompt, stores float16 or has another embedder.
     """
     if not texts:
         return np.empty((0, embedder.facts.dimension), np.float32)
@@ -251,4 +251,4 @@ def _same_embeddings(stored: np.ndarray, texts: list[str], embedder: KeywordEmbe
     spread = np.linspace(0, len(texts) - 1, COMPARED).astype(np.int64)
     rows = np.unique(np.concatenate([longest, spread]))
     embedded = keybert.unit(embedder.embed([texts[row] for row in rows]))
-    return bool(np.abs(embedded - keybert.unit(stored[rows])).max() < SAME_NUMBER)
+    return bool(np.abs(embedded - keybert.unit(stored[rows])).max() < SAME_NUMBER[embedder.precision])

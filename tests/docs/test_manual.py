@@ -8,7 +8,8 @@ import pytest
 
 from featurelib.schema import STAGES
 from precompute.__main__ import parser
-from precompute.build.config import BuildConfig, fields, flag
+from precompute.build.config import BuildConfig, fields
+from precompute.build.flag import flag
 from precompute.build.stage_table import PIPELINE
 from tests.support import ROOT
 

@@ -76,7 +76,7 @@ def test_a_missing_package_is_named_with_its_command(backend, model, monkeypatch
 
 
 def test_older_runs_stand_and_another_backend_makes_other_embeddings(model, monkeypatch):
-    monkeypatch.setattr("precompute.build.config.find_backend", lambda name: None)
+    monkeypatch.setattr("precompute.build.config_checks.find_backend", lambda name: None)
     plain = BuildConfig(source="x", name="run", embedder=str(model))
     assert "embed_backend" not in _options(STAGE, plain)
     assert _options(STAGE, BuildConfig(source="x", name="run", embedder=str(model), embed_backend="torch")) == _options(

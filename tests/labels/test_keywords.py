@@ -279,6 +279,18 @@ def counted(monkeypatch: pytest.MonkeyPatch, stop_at: int = 10**9) -> Counter:
     return seen
 
 
+@pytest.mark.parametrize("dtype", [None, "bfloat16"])
+def test_a_runs_own_embeddings_do_where_they_are_of_the_same_numbers_and_prompt(dtype: str | None) -> None:
+    texts = ["Black holes.", "We study the entropy of black holes. " * 12, "graph neural networks " * 30, "x", "prime"]
+    embedder = verb.KeywordEmbedder(BuildConfig(source="x", name="run", device="cpu", dtype=dtype))
+    stored = load_embedder(device="cpu", dtype=dtype).embed(texts)
+    assert verb._same_embeddings(stored, texts, embedder), "in other batches"
+    others = [load_embedder(device="cpu", dtype=dtype, prompt="query: ").embed(texts), stored[::-1]]
+    if dtype is None:
+        others += [load_embedder(device="cpu", dtype="bfloat16").embed(texts), stored.astype(np.float16)]
+    assert not any(verb._same_embeddings(other, texts, embedder) for other in others)
+
+
 def test_each_distinct_string_is_embedded_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     world = make_world(tmp_path)
     seen = counted(monkeypatch)

@@ -10,7 +10,8 @@ import pytest
 
 from featurelib.embedder.precomputed import open_precomputed
 from featurelib.schema import Refusal
-from precompute.build.config import BuildConfig, read_yaml
+from precompute.build.config import BuildConfig
+from precompute.build.config_file import read_yaml
 
 NESTED = "[" + ", ".join(["&a [1,1,1,1,1,1,1,1,1,1]", *["[*a,*a,*a,*a,*a,*a,*a,*a,*a,*a]"] * 3]) + "]"
 ALIASES = "\n".join(["k:", " - &x0 [1, 1]", *(f" - &x{n} [*x{n - 1}, *x{n - 1}, *x{n - 1}]" for n in range(1, 60))])

@@ -16,6 +16,7 @@ from featurelib.storage.runs import Done, Generation
 from precompute.build.config import BuildConfig
 from precompute.build.job import Job
 from precompute.stages import embed as verb
+from tests.support.sentence_models import make_transformer, save_model
 
 N_TEXTS = 600
 SOURCE_ROWS = np.delete(np.arange(N_TEXTS + 3), [0, 5, 100])
@@ -82,6 +83,18 @@ def test_float16_is_what_float32_rounds_to(generation, texts):
     assert pq.read_schema(generation.parts(EMBEDDINGS)[0]).field("embedding").type == pa.list_(pa.float16(), 16)
     expected = load_embedder("stand-in:16").embed(texts).astype(np.float16)
     assert (embeddings_of(generation) == expected).all()
+
+
+@pytest.mark.parametrize("has_instructions", [True, False])
+def test_a_run_says_what_its_transformer_computed_with(generation, tmp_path, monkeypatch, has_instructions):
+    model = save_model(tmp_path / "model", make_transformer(tmp_path / "plain"), "mean")
+    monkeypatch.setattr(verb, "multiplies_in_bfloat16", lambda: has_instructions)
+    said: list[str] = []
+    config = BuildConfig(source="x", name="run", embedder=str(model), device="cpu", dtype="bfloat16")
+    assert verb.embed(Job(generation, config, said.append)).facts["precision"] == "bfloat16"
+    assert [line.startswith("warning: this CPU has no instructions for bfloat16") for line in said] == (
+        [] if has_instructions else [True]
+    )
 
 
 def test_the_identity_changes_with_the_embedder_and_with_the_given_file(generation, tmp_path):

@@ -19,7 +19,8 @@ from featurelib.storage.activation_rows import read_rows
 from featurelib.storage.index.making import make_index
 from featurelib.storage.store import open_store
 from precompute.build.build import build
-from precompute.build.config import BuildConfig, one_each_layer, read_yaml
+from precompute.build.config import BuildConfig, one_each_layer
+from precompute.build.config_file import read_yaml
 from precompute.build.stage_selection import Span
 from precompute.stages.encode.measuring import Encoder, Means, PartRows
 from precompute.stages.labels.fired_words import read_token_words

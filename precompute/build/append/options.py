@@ -9,7 +9,8 @@ from featurelib.embedder.precomputed import PRECOMPUTED, precomputed_dimension
 from featurelib.schema import Refusal
 from featurelib.storage.runs import SHARES, Generation, check_name, find_run
 from precompute.build.append import FROZEN, REBUILD, base_of, without
-from precompute.build.config import BuildConfig, fields, flag
+from precompute.build.config import BuildConfig, fields
+from precompute.build.flag import flag
 from precompute.build.stage_table import PIPELINE
 
 OF_THE_SOURCE = ("encoding",)

@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 
 from featurelib.embedder import Embedder, TokenCounts, find_embedder, open_embedder
 from featurelib.embedder.backends import find_backend
+from featurelib.embedder.batches import multiplies_in_bfloat16
 from featurelib.embedder.precomputed import Precomputed, open_precomputed, precomputed_identity
 from featurelib.schema import EMBEDDINGS, Refusal
 from featurelib.storage import files
@@ -90,6 +91,7 @@ def _embed_texts(job: Job) -> Made:
     parts, then = Parts.of(job), precision_of_base(job)
     if config.engine == "local":  # else whoever embeds says whether it may
         check_precision(then, embedder.precision)
+        _warn_of_bfloat16(job, embedder)
     n_before = parts.n_existing()
     started = time.monotonic()
     here = PartEmbedder(parts, embedder, config.batch_size, _keeps_shares(job, embedder, parts))
@@ -105,6 +107,14 @@ def _embed_texts(job: Job) -> Made:
         volatile["embedder_folder"] = str(find_embedder(config.embedder).folder)
     line = f"{_line(facts)}; {parts.first:,} of them kept" if job.append else _line(facts)
     return Made(line, facts, volatile | {"n_from_before": n_before})
+
+
+def _warn_of_bfloat16(job: Job, embedder: Embedder) -> None:
+    if embedder.precision == "bfloat16" and embedder.device == "cpu" and not multiplies_in_bfloat16():
+        job.say(
+            "warning: this CPU has no instructions for bfloat16, with which it embeds slower than with float32; "
+            "leave --dtype out."
+        )
 
 
 def _keeps_shares(job: Job, embedder: Embedder, parts: Parts) -> bool:

@@ -1,0 +1,96 @@
+"""The numbers that a sentence encoder's transformer computes with: bfloat16 where it is asked for, stated and kept."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from featurelib.embedder import load_embedder
+from featurelib.schema import Refusal
+from precompute.build.config import BuildConfig
+from precompute.build.stage_table import _options
+from precompute.stages.embed import STAGE
+from tests.support.sentence_models import make_transformer, save_model
+
+TEXTS = [
+    "Black holes.",
+    "We study the entropy of black holes. " * 12,
+    "中文 🙂 text",
+    "x",
+    "graph neural networks " * 150,
+]
+
+
+@pytest.fixture(scope="module")
+def behind(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A transformer, pooling by weighted mean, a Dense layer and LayerNorm."""
+    from sentence_transformers.sentence_transformer.modules import Dense, LayerNorm
+
+    folder = tmp_path_factory.mktemp("dtype")
+    torch.manual_seed(0)
+    modules = [Dense(16, 12, activation_function=torch.nn.Identity()), LayerNorm(12)]
+    return save_model(folder / "model", make_transformer(folder / "plain"), "weightedmean", modules)
+
+
+def cosines(rows: np.ndarray, others: np.ndarray) -> np.ndarray:
+    lengths = np.linalg.norm(rows.astype(np.float64), axis=1) * np.linalg.norm(others.astype(np.float64), axis=1)
+    return np.sum(rows.astype(np.float64) * others, axis=1) / lengths
+
+
+def test_bfloat16_embeddings_are_those_of_the_transformer_under_autocast_pooled_in_float32():
+    embedder = load_embedder(device="cpu", dtype="bfloat16")
+    own, exact = embedder.embed(TEXTS), load_embedder(device="cpu").embed(TEXTS)
+    assert embedder.precision == "bfloat16" and own.dtype == np.float32
+    similar = cosines(own, exact)
+    assert similar.min() > 0.999 and not np.array_equal(own, exact), similar
+    assert np.abs(np.linalg.norm(own, axis=1) - 1).max() < 1e-6, "brought to length 1 in float32"
+    assert np.array_equal(own, embedder.embed(TEXTS)), "the same list, the same bytes"
+    model = embedder._model
+    for row, text in enumerate(TEXTS):
+        features = model.preprocess([text])
+        with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
+            states = model[0].model(**{name: features[name] for name in ("input_ids", "attention_mask")})
+        mean = states.last_hidden_state[0].float().mean(dim=0).numpy()
+        assert cosines(embedder.embed([text]), mean[None]) > 1 - 1e-6, f"text {row}"
+
+
+def test_shares_sum_to_the_bfloat16_embedding(behind):
+    embedder = load_embedder(str(behind), device="cpu", dtype="bfloat16")
+    shares: dict[int, np.ndarray] = {}
+    x = embedder.embed(TEXTS, on_shares=shares.__setitem__)
+    assert np.array_equal(x, embedder.embed(TEXTS))
+    for row, own in shares.items():
+        assert np.abs(own.sum(axis=0, dtype=np.float64) - x[row]).max() < 2e-6 * np.abs(x[row]).max()
+    exact = load_embedder(str(behind), device="cpu")
+    for states, others in zip(embedder.token_states(TEXTS), exact.token_states(TEXTS), strict=True):
+        assert np.array_equal(states.shares, others.shares), "words are attributed in float32"
+
+
+def test_float16_needs_a_gpu():
+    with pytest.raises(Refusal, match="float16 and there is no GPU.*ask for bfloat16"):
+        load_embedder(device="cpu", dtype="float16")
+    assert load_embedder("stand-in:8", device="cpu").precision == "float32"
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ({"embedder": "stand-in:8"}, "no model embeds these texts"),
+        ({"embeddings": "x.npy", "embedder": "y"}, "no model embeds these texts"),
+        ({"device": "cpu", "dtype": "float16"}, "--dtype float16 is for a GPU"),
+        ({"embed_backend": "onnx"}, "onnx computes in float32; leave one of --dtype and --embed-backend out"),
+    ],
+)
+def test_a_dtype_without_a_meaning_is_refused(options, reason):
+    with pytest.raises(Refusal, match=reason):
+        BuildConfig(**{"source": "x", "name": "run", "dtype": "bfloat16"} | options)
+
+
+def test_older_runs_stand_and_another_dtype_makes_other_embeddings(behind):
+    plain = BuildConfig(source="x", name="run", embedder=str(behind))
+    assert "dtype" not in _options(STAGE, plain)
+    half = BuildConfig(source="x", name="run", embedder=str(behind), dtype="bfloat16")
+    assert _options(STAGE, half) == _options(STAGE, plain) | {"dtype": "bfloat16"}
