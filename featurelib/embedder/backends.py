@@ -12,9 +12,7 @@ from __future__ import annotations
 import contextlib
 import importlib.metadata
 import importlib.util
-import os
 import sys
-import tempfile
 import threading
 import warnings
 from collections.abc import Callable, Iterator
@@ -26,6 +24,7 @@ import numpy as np
 from featurelib.embedder.lookup import EmbedderFiles
 from featurelib.schema import Refusal
 from featurelib.storage import files
+from featurelib.storage.converted import converted
 
 BACKENDS = ("torch", "onnx", "openvino")
 """What `--embed-backend` may be."""
@@ -147,29 +146,12 @@ def _exported(model: Any, names: list[str], features: dict[str, Any], backend: s
     """The folder of the exported model, made when it is not there; its key is the weights and all versions."""
     packages = ("torch", "transformers", *PACKAGES[backend])
     key = {package: importlib.metadata.version(package) for package in packages} | {"files": model_files.files_sha256}
-    cache = cache_folder()
-    folder = cache / f"{backend}-{files.fingerprint(key)}"
-    if not folder.is_dir():
-        aside = Path(tempfile.mkdtemp(prefix="aside-", dir=cache))
-        try:
-            with _silent():
-                _EXPORT[backend](_wrapped(model, names), tuple(features[name] for name in names), names, aside)
-            # another process may have put its own there meanwhile
-            with contextlib.suppress(OSError):
-                aside.rename(folder)
-        finally:
-            files.remove(aside)
-    return folder
 
+    def convert(folder: Path) -> None:
+        with _silent():
+            _EXPORT[backend](_wrapped(model, names), tuple(features[name] for name in names), names, folder)
 
-def cache_folder() -> Path:
-    """The folder for what is converted once and can be made again; Refusal when it cannot be written."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "feature-browser"
-    try:
-        cache.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise Refusal(f"the folder {cache} cannot be made; set XDG_CACHE_HOME to a folder that can.") from error
-    return cache
+    return converted(f"{backend}-{files.fingerprint(key)}", convert)
 
 
 @contextlib.contextmanager

@@ -6,18 +6,17 @@ safetensors, because reading it takes a hundred times as long.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import struct
-import tempfile
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from featurelib.embedder.lookup import EmbedderFiles
 from featurelib.schema import Refusal
 from featurelib.storage import files
-from featurelib.storage.own_folder import own_temporary_folder
+from featurelib.storage.converted import converted
 
 DTYPES = ("float32", "bfloat16", "float16")
 NO_GGUF = "a GGUF file is read with two more packages; pip install gguf accelerate."
@@ -70,7 +69,8 @@ def load_model(
     name, folder = model_files.name, model_files.folder
     if folder is None:
         raise Refusal(f"the embedder {name} has no hidden states; give a transformers model, or leave --layer out.")
-    folder = _converted(model_files, folder) if folder.suffix == ".gguf" else folder
+    if folder.suffix == ".gguf":
+        folder = converted(f"gguf-{model_files.weights_sha256[:32]}", partial(_convert, folder))
     dtype = dtype or ("float32" if device == "cpu" else "bfloat16")
     _check_memory(name, folder, dtype, device)
     kind = transformers.AutoModelForCausalLM if with_head else transformers.AutoModel
@@ -169,26 +169,6 @@ def _free_on_gpu() -> int:
     import torch
 
     return int(torch.cuda.mem_get_info()[0])
-
-
-def _converted(model_files: EmbedderFiles, path: Path) -> Path:
-    """The cached folder of a GGUF file's model as safetensors, made when it is not there; its key is the sha256."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "feature-browser"
-    try:
-        cache.mkdir(parents=True, exist_ok=True)
-    except OSError:
-        cache = own_temporary_folder()
-    folder = cache / f"gguf-{model_files.weights_sha256[:32]}"
-    if not folder.is_dir():
-        aside = Path(tempfile.mkdtemp(prefix="aside-", dir=cache))
-        try:
-            _convert(path, aside)
-            # another process may have put its own there meanwhile
-            with contextlib.suppress(OSError):
-                aside.rename(folder)
-        finally:
-            files.remove(aside)
-    return folder
 
 
 def _convert(path: Path, folder: Path) -> None:
