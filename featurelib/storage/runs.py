@@ -7,16 +7,15 @@ modified; `current` names the one that is read.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from featurelib.schema import FORMAT_VERSION, FORMERLY, RENAMED, STAGES, TABLES, Refusal, RunNotReady, Table
+from featurelib.schema import FORMAT_VERSION, FORMERLY, RENAMED, STAGES, Refusal, RunNotReady, Table
 from featurelib.storage import files
 from featurelib.storage.parts.known_places import check_place
-from featurelib.storage.parts.part_files import Part, PartFolder, StoredPart, is_pointer, parts_in, read_pointer
-from featurelib.storage.parts.part_places import Place
+from featurelib.storage.parts.part_files import Part, PartFolder, StoredPart, parts_in
 from featurelib.storage.progress import say_how_to_build
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -102,7 +101,7 @@ class Generation:
         if not self.complete:
             done = self.done(table.stage) is not None
             return done and (not (table.came_later or table.only_tokens) or self.file(table).exists())
-        if any(f"{name}/".startswith(f"{table.path}/") for name in self._manifest()):
+        if any(f"{name}/".startswith(f"{table.path}/") for name in self.manifest()):
             return True
         other = self.shared() if table.stage in SHARED_STAGES else None
         return other is not None and other.has(table)
@@ -196,7 +195,8 @@ class Generation:
             if inside.as_posix() not in ("manifest.json", "volatile.json"):
                 yield path
 
-    def _manifest(self) -> dict[str, dict[str, Any]]:
+    def manifest(self) -> dict[str, dict[str, Any]]:
+        """Bytes and sha256 of every file, by its name inside the generation; Refusal when the manifest is damaged."""
         path = self.path / "manifest.json"
         listed = _read_object(path).get("files")
         if not isinstance(listed, dict) or not all(
@@ -204,75 +204,6 @@ class Generation:
         ):
             raise files.damaged(path, "bytes and sha256 of every file are expected")
         return listed
-
-    def missing_or_resized(self) -> dict[str, str]:
-        """Compare the files with the manifest by presence and size, cheaply; a sentence for each file that differs."""
-        return {name: sentence for name, sentence in self._compared(None, _Listed().difference) if sentence}
-
-    def verify(
-        self, sha256: Callable[[Path], str] = files.sha256_file, *, reads_back: bool = True
-    ) -> Iterator[tuple[str, str | None]]:
-        """Hash every file of the manifest; yield its name and None, or a sentence that says what is wrong with it.
-
-        `sha256` hashes a file, or remembers what it is. A part in another place is read back whole and hashed too,
-        unless `reads_back` is False: then only its pointer is.
-        """
-        stored = StoredPart.read_back if reads_back else _unread
-        yield from self._compared(sha256, stored)
-
-    def _compared(
-        self,
-        sha256: Callable[[Path], str] | None,
-        stored: Callable[[StoredPart], str | None],
-        only: tuple[str, ...] = ("",),
-    ) -> Iterator[tuple[str, str | None]]:
-        """Compare the files whose names begin with one of `only`, and those that another run shares with this one."""
-        if not self.complete:
-            yield "manifest.json", f"{self.path.parent.name}/{self.name} has no manifest: its build has not finished."
-            return
-        for name, expected in self._manifest().items():
-            if not f"{name}/".startswith(only):
-                continue
-            try:
-                wrong = self._difference(name, expected, sha256)
-                yield name, self._stored_difference(name, stored) if wrong is None and is_pointer(name) else wrong
-            except FileNotFoundError:
-                yield name, f"{name} is missing; the manifest lists it with {expected['bytes']} bytes."
-            except OSError as error:
-                yield name, f"{name} cannot be read ({error.strerror or error}); the disk may be damaged."
-        yield from self._compared_shared(sha256, stored)
-
-    def _compared_shared(
-        self, sha256: Callable[[Path], str] | None, stored: Callable[[StoredPart], str | None]
-    ) -> Iterator[tuple[str, str | None]]:
-        """The same of the texts and embeddings that are another run's, with its name before theirs."""
-        try:
-            other = self.shared()
-        except Refusal as missing:
-            yield SHARES, str(missing)
-            return
-        if other is None:
-            return
-        shared = tuple(f"{table.path}/" for table in TABLES if table.stage in SHARED_STAGES)
-        for name, sentence in other._compared(sha256, stored, only=shared):
-            place = f"{other.path.parent.name}/{other.name}"
-            yield f"{place}/{name}", sentence and f"{place}/{sentence}"
-
-    def _difference(self, name: str, expected: dict[str, Any], sha256: Callable[[Path], str] | None) -> str | None:
-        """What is wrong with one file; FileNotFoundError where it is missing."""
-        path = self.path / name
-        size = path.stat().st_size
-        if size != expected["bytes"]:
-            return f"{name} has {size} bytes; the manifest says {expected['bytes']}."
-        if sha256 is not None and sha256(path) != expected["sha256"]:
-            return f"{name} has changed: its sha256 is not the one in the manifest."
-        return None
-
-    def _stored_difference(self, name: str, stored: Callable[[StoredPart], str | None]) -> str | None:
-        part = read_pointer(self.path / name)
-        if part.place != self.parts_at:
-            check_place(part.place, self.path.parent)
-        return stored(part)
 
 
 @dataclass(frozen=True)
@@ -328,23 +259,6 @@ class Run:
         existing = self.generations()
         number = int(existing[-1].name[1:]) + 1 if existing else 1
         return Generation(self.path / f"g{number:04d}")
-
-
-def _unread(part: StoredPart) -> None:
-    """Nothing is said of a part that is not looked at."""
-
-
-class _Listed:
-    """The sizes of parts in other places; each of their folders is listed once."""
-
-    def __init__(self) -> None:
-        self._sizes: dict[tuple[str, str], dict[str, int]] = {}
-
-    def difference(self, part: StoredPart) -> str | None:
-        folder = part.place, part.key.rpartition("/")[0]
-        if folder not in self._sizes:
-            self._sizes[folder] = Place(part.place).sizes(folder[1])
-        return part.difference(self._sizes[folder].get(part.key))
 
 
 def _read_object(path: Path) -> dict[str, Any]:

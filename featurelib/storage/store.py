@@ -24,6 +24,7 @@ from featurelib.storage.answers import Answers
 from featurelib.storage.index.in_use import IndexInUse
 from featurelib.storage.index.opened import Index
 from featurelib.storage.parts.part_files import STORED, Part, StoredPart
+from featurelib.storage.run_manifest import missing_or_resized, verify
 from featurelib.storage.runs import Generation
 from featurelib.storage.sql_text import (
     check_select,
@@ -251,7 +252,7 @@ class Store:
         """Return whether a file is damaged: a flipped bit may rename a column. Checking the hashes is slow."""
         if isinstance(broken, duckdb.InterruptException) or not self.generation.complete:
             return False
-        return any(wrong is not None for _, wrong in self.generation.verify(reads_back=False))
+        return any(wrong is not None for _, wrong in verify(self.generation, reads_back=False))
 
     @property
     def _run(self) -> str:
@@ -260,7 +261,7 @@ class Store:
     def _check_files(self) -> None:
         if not self.generation.complete:
             return
-        wrong = list(self.generation.missing_or_resized().values())
+        wrong = list(missing_or_resized(self.generation).values())
         if wrong:
             raise Refusal(f"run '{self._run}' is damaged: {wrong[0]} Build it again, or copy it once more.")
 

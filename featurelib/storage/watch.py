@@ -20,6 +20,7 @@ from typing import TypeAlias
 
 from featurelib.schema import Refusal
 from featurelib.storage.index import whole
+from featurelib.storage.run_manifest import verify
 from featurelib.storage.runs import Generation
 
 LOG = logging.getLogger(__name__)
@@ -152,7 +153,7 @@ class FileWatch:
 
     def _compared(self, generation: Generation, again: bool) -> Iterator[tuple[str, str | None]]:
         # parts in another place are not read over and over: `verify` on the command line does that
-        return generation.verify(lambda path: self._sha256(path, again), reads_back=False)
+        return verify(generation, lambda path: self._sha256(path, again), reads_back=False)
 
     def _index_pass(self, generation: Generation, again: bool) -> Iterator[None]:
         """Compare an index with its own list; one that is not as it was written is removed, and so made anew."""

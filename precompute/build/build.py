@@ -12,6 +12,7 @@ from featurelib.schema import STAGES, Refusal
 from featurelib.search.word_index import make_indexes
 from featurelib.storage import files, metadata
 from featurelib.storage.progress import LOCK_FILE
+from featurelib.storage.run_manifest import missing_or_resized
 from featurelib.storage.runs import SHARES, WORK_FOLDER, Done, Generation, Run
 from precompute.build.append import Append, find_append, note_append, refuse_leaving_out
 from precompute.build.build_progress import report_progress
@@ -109,7 +110,7 @@ def _as_it_was(generation: Generation, append: Append | None) -> Iterator[None]:
 def _from_damage(run: Run, span: Span, say: Say) -> Span:
     """Begin no later than the first stage of which the complete newest generation lacks a file, or a part of one."""
     generations = run.generations()
-    wrong = generations[-1].missing_or_resized() if generations and generations[-1].complete else {}
+    wrong = missing_or_resized(generations[-1]) if generations and generations[-1].complete else {}
     if not wrong:
         return span
     first = min(wrong, key=lambda file: STAGES.index(stage_of(file)))

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from featurelib.schema import Refusal
 from featurelib.storage import files
+from featurelib.storage.run_manifest import missing_or_resized
 from featurelib.storage.runs import SHARES, WORK_FOLDER, Done, Generation, find_runs
 from featurelib.storage.sql_text import TooLittleMemory
 from precompute.build.estimate import say_estimate
@@ -148,7 +149,7 @@ def _twin(stage: Stage, expected: dict[str, Expected], data_folder: Path, not_th
             with contextlib.suppress(Refusal):
                 own = not (generation.path / SHARES).exists() and _keeps_parts(generation, stage)
                 whole = own and generation.path != not_this.path and stands(generation, stage, expected)
-                if whole and not (generation.complete and generation.missing_or_resized()):
+                if whole and not (generation.complete and missing_or_resized(generation)):
                     return generation
     return None
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from featurelib import installation
 from featurelib.schema import STAGES, Refusal
 from featurelib.storage.progress import find_progress
+from featurelib.storage.run_manifest import missing_or_resized
 from featurelib.storage.runs import Generation, Run, find_run, find_runs
 from precompute.build.job import Say
 from precompute.build.stage_table import PIPELINE
@@ -52,5 +53,5 @@ def _say_generation(run: Run, generation: Generation, say: Say) -> None:
         if progress and progress.stage == stage.name:
             state = f"now{', ' if progress.percent else ''}{progress.percent}"
         say(f"  {stage.name:<{WIDTH}} {done.line + took if done else f'{state}: {stage.makes}'}")
-    for sentence in generation.missing_or_resized().values() if generation.complete else []:
+    for sentence in missing_or_resized(generation).values() if generation.complete else []:
         say(f"  damaged: {sentence}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from featurelib.schema import STAGES, Refusal
+from featurelib.storage import run_manifest
 from featurelib.storage.index.checking import check_index
 from featurelib.storage.progress import say_how_to_build
 from featurelib.storage.runs import find_run
@@ -15,7 +16,7 @@ from precompute.build.stage_table import stage_of
 def verify(data_folder: Path, name: str, say: Say) -> int:
     """Hash every file of a run's current generation; return 0. Refusal when one is not as the manifest says."""
     generation = find_run(data_folder, name).current()
-    checked = dict(generation.verify())
+    checked = dict(run_manifest.verify(generation))
     wrong = {file: sentence for file, sentence in checked.items() if sentence}
     for sentence in wrong.values():
         say(sentence)

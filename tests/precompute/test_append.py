@@ -32,6 +32,7 @@ from featurelib.schema import (
     TEXTS,
 )
 from featurelib.storage import files
+from featurelib.storage.run_manifest import verify
 from featurelib.storage.runs import WORK_FOLDER, Generation, Run
 from featurelib.ui.overview import provenance, run_sentence
 from precompute.__main__ import main, parser, read_keys
@@ -452,7 +453,7 @@ def test_features_that_fire_on_new_texts_only_have_no_place(taken: Path) -> None
     placed = set(pq.read_table(after.file(FIRING_LAYOUT))["feature_id"].to_pylist())
     assert woken and not woken & placed and len(placed) == 32 - len(dead[0])
     check_region_texts(after)
-    assert not list(problem for _, problem in after.verify() if problem)
+    assert not list(problem for _, problem in verify(after) if problem)
 
 
 def test_what_a_taken_sae_has_seen_of_new_texts_is_unknown_unless_it_has(taken: Path, tiny_data: Path) -> None:

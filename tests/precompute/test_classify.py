@@ -14,6 +14,7 @@ import pytest
 from featurelib.schema import TEXTS, Refusal
 from featurelib.storage import files
 from featurelib.storage.experiments import ExperimentSet, experiment_sets
+from featurelib.storage.run_manifest import verify
 from featurelib.storage.runs import Generation
 from precompute.__main__ import main
 from precompute.classify import experiments
@@ -217,4 +218,4 @@ def test_a_link_out_of_the_folder_is_no_set(made: NumpyRun, tmp_path: Path) -> N
 
 def test_the_generation_itself_is_not_touched(made: NumpyRun) -> None:
     generation: Generation = made.generation
-    assert all(sentence is None for _, sentence in generation.verify())
+    assert all(sentence is None for _, sentence in verify(generation))

@@ -11,6 +11,7 @@ import pytest
 from featurelib import queries
 from featurelib.schema import BY_TEXT, EMBEDDINGS, TEXTS, Refusal
 from featurelib.storage.embeddings import read_embeddings
+from featurelib.storage.run_manifest import verify
 from featurelib.storage.runs import Done, Run, find_run
 from featurelib.storage.store import open_store
 from precompute.__main__ import main
@@ -34,7 +35,7 @@ def share(tmp_path: Path, *flags: str) -> int:
 
 def test_the_copy_reads_the_texts_of_the_other_run(folder: Path) -> None:
     lean, whole = (find_run(folder, name).current() for name in ("lean", "whole"))
-    assert lean.complete and not list(lean.verify())[0][1]
+    assert lean.complete and not list(verify(lean))[0][1]
     own = [path.relative_to(lean.path).as_posix() for path in lean.path.rglob("*.parquet")]
     assert not any(name.startswith((TEXTS.path, EMBEDDINGS.path)) for name in own)
     assert any(name.startswith(BY_TEXT.path) for name in own) and not any("audit" in name for name in own)

@@ -17,6 +17,7 @@ from featurelib.sae.evaluation import evaluate_usual_tokens
 from featurelib.schema import Refusal
 from featurelib.storage.activation_rows import read_rows
 from featurelib.storage.index.making import make_index
+from featurelib.storage.run_manifest import missing_or_resized
 from featurelib.storage.store import open_store
 from precompute.build.build import build
 from precompute.build.config import BuildConfig, one_each_layer
@@ -352,7 +353,7 @@ def test_the_size_is_said_before_states_are_stored_and_a_full_disk_is_a_sentence
 
 
 def test_every_stage_of_a_token_run_is_there_and_verified(run):
-    assert run[0].complete and not run[0].missing_or_resized()
+    assert run[0].complete and not missing_or_resized(run[0])
     assert any("run 'run' is complete" in sentence for sentence in run[1])
 
 

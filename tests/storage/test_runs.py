@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from featurelib.schema import FORMAT_VERSION, TEXTS, Refusal, RunNotReady
 from featurelib.storage import files
+from featurelib.storage.run_manifest import missing_or_resized, verify
 from featurelib.storage.runs import Generation, Run, check_name, find_runs, open_run
 from tests.support.shared import TEXT_STAGES
 
@@ -73,7 +74,7 @@ def test_the_tiny_run_is_complete_and_verifies(tiny: Run) -> None:
     generation = tiny.current()
     assert generation.complete
     assert all(generation.done(stage) for stage in TEXT_STAGES)
-    assert [sentence for _, sentence in generation.verify() if sentence] == []
+    assert [sentence for _, sentence in verify(generation) if sentence] == []
     assert not (generation.path / "work").exists()
 
 
@@ -86,5 +87,5 @@ def test_verify_finds_every_damage_and_size_check_the_coarse_ones(own_data: Path
     path.unlink()
     if damage != "remove":
         path.write_bytes(content if damage == "flip" else content[:-1])
-    assert [name for name, sentence in generation.verify() if sentence] == ["summaries/features.parquet"]
-    assert bool(generation.missing_or_resized()) is (damage != "flip")
+    assert [name for name, sentence in verify(generation) if sentence] == ["summaries/features.parquet"]
+    assert bool(missing_or_resized(generation)) is (damage != "flip")

@@ -17,6 +17,7 @@ from featurelib.corpus import identify
 from featurelib.schema import TEXTS, Refusal, Table
 from featurelib.storage import files
 from featurelib.storage.parts.part_files import POINTER, StoredPart
+from featurelib.storage.run_manifest import missing_or_resized
 from featurelib.storage.runs import WORK_FOLDER, Generation, Run
 from precompute.build.config import BuildConfig
 
@@ -71,7 +72,7 @@ class Append:
                 f"the generation of '{self.run}' that {self.sources[-1]['source']} was appended to is no longer there, "
                 f"so its texts cannot be taken from it again; {REBUILD}."
             )
-        damaged = self.base.missing_or_resized()
+        damaged = missing_or_resized(self.base)
         if damaged:
             raise Refusal(
                 f"run '{self.run}' is damaged: {next(iter(damaged.values()))} Build it again before texts are appended."

@@ -20,6 +20,7 @@ from featurelib.sae.formats.readers import READERS
 from featurelib.sae.sources.find import find_place
 from featurelib.sae.weights.contents import Contents, read_contents
 from featurelib.schema import Refusal
+from featurelib.storage.run_manifest import verify
 from featurelib.storage.runs import Run
 from precompute.__main__ import main
 from tests.support.sae_files import Example, Tensors, examples, planted_rows
@@ -252,7 +253,7 @@ def test_every_flipped_bit_of_a_runs_sae_is_found_by_its_sha256(own_data, capsys
             with pytest.raises(Refusal, match="sha256|manifest"):
                 load_sae(own_data / "tiny")
             if bit % 16 == 0:
-                assert {file for file, sentence in generation.verify() if sentence} == {name}
+                assert {file for file, sentence in verify(generation) if sentence} == {name}
             path.write_bytes(before)
     load_sae(own_data / "tiny")
     flipped(listed[1], 12345)
