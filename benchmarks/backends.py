@@ -1,4 +1,4 @@
-"""What computes the embedder: torch, ONNX Runtime, OpenVINO and torch in bfloat16 beside bare products.
+"""What computes the embedder: torch, ONNX Runtime, OpenVINO, and two of them in bfloat16, beside bare products.
 
 Usage: python -m benchmarks.backends CORPUS.parquet [--texts 2000] [--rounds 2] [--run data/demo] [--backends onnx]
 
@@ -30,7 +30,8 @@ from featurelib.schema import Refusal
 from featurelib.storage.runs import open_run
 
 TOP = 10
-HALF = "bfloat16"
+HALF = {"bfloat16": {"dtype": "bfloat16"}, "openvino-bfloat16": {"dtype": "bfloat16", "backend": "openvino"}}
+"""Those that compute in bfloat16, and how they are loaded."""
 
 
 def main() -> None:
@@ -41,7 +42,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--embedder", default=DEFAULT_EMBEDDER)
     parser.add_argument("--run", type=Path)
-    parser.add_argument("--backends", default=",".join((*BACKENDS, HALF)))
+    parser.add_argument("--backends", default=",".join((*BACKENDS, *HALF)))
     flags = parser.parse_args()
     texts = read_texts(flags.corpus, flags.texts)
     embedders = load_all(flags.embedder, flags.backends.split(","))
@@ -75,8 +76,7 @@ def load_all(name: str, backends: list[str]) -> dict[str, SentenceEmbedder]:
     embedders: dict[str, SentenceEmbedder] = {}
     for backend in backends:
         try:
-            how = {"dtype": HALF} if backend == HALF else {"backend": backend}
-            embedder: Embedder = load_embedder(name, device="cpu", **how)
+            embedder: Embedder = load_embedder(name, device="cpu", **HALF.get(backend, {"backend": backend}))
         except Refusal as refusal:
             print(refusal)
             continue

@@ -4,7 +4,7 @@ Only the transformer is exchanged; tokenizer, pooling and what stands behind it 
 own `backend="onnx"` needs optimum-onnx, which wants transformers below 4.58, while sentence-transformers 6.2 wants one
 from 5.0: both cannot be installed. So the transformer is exported here, once for each weights and versions, into
 ~/.cache/feature-browser. It is float32, as with torch, and both are compared on three texts before any other
-is embedded.
+is embedded. OpenVINO computes it in bfloat16 too, where that is asked for.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ PACKAGES = {"onnx": ("onnxruntime", "onnx", "onnxscript"), "openvino": ("openvin
 PROBES = ("a", "Two texts of another length, which are read together.")
 CHECKED = ("Three texts of which one is long: " + "it says the same again and again, " * 6, "b", "a few words")
 """Texts of other numbers and lengths than those that a model is exported with."""
-SAME_STATE = 1e-3
-"""How far token states may be from those of torch, over the largest of them: float32 gives 1e-6."""
+SAME_STATE = {"float32": 1e-3, "bfloat16": 0.05}
+"""How far token states may be from those of torch in float32, over the largest of them: 1e-6 and 3e-3 with MiniLM."""
 FAILURES = (RuntimeError, ValueError, TypeError, KeyError, AttributeError, IndexError, NotImplementedError, OSError)
 """What an export raises that a model is not made for; each library's own errors are kinds of these."""
 
@@ -64,14 +64,18 @@ def find_backend(name: str) -> Versions:
     return Versions(name, importlib.metadata.version(PACKAGES[name][0]))
 
 
-def use_backend(model: Any, backend: str, model_files: EmbedderFiles) -> None:
-    """Let `backend` compute the transformer of a loaded sentence-transformers model, on the CPU.
+def use_backend(model: Any, backend: str, model_files: EmbedderFiles, precision: str) -> None:
+    """Let `backend` compute the transformer of a loaded sentence-transformers model, on the CPU, in `precision`.
 
     Raises Refusal where a package is missing, or where the model cannot be exported or then gives other states.
     """
     import torch
 
     find_backend(backend)
+    if backend == "onnx" and precision != "float32":
+        raise Refusal(
+            f"ONNX Runtime computes in float32, and {precision} was asked for; ask for openvino or for torch."
+        )
     if type(model[0]).__name__ != "Transformer":
         raise Refusal(f"{model_files.name} has no transformer to export; leave --embed-backend {backend} out.")
     with torch.no_grad():  # an exporter cannot follow the tensors of inference_mode
@@ -81,7 +85,7 @@ def use_backend(model: Any, backend: str, model_files: EmbedderFiles) -> None:
         expected = model[0](dict(checked))["token_embeddings"]
     try:
         path = _exported(model[0].model, names, features, backend, model_files)
-        model[0].model = _exchanged(model[0].model, names, _OPEN[backend](path))
+        model[0].model = _exchanged(model[0].model, names, _OPEN[backend](path, precision))
         with torch.inference_mode():
             states = model[0](dict(checked))["token_embeddings"]
     except FAILURES as error:
@@ -91,10 +95,10 @@ def use_backend(model: Any, backend: str, model_files: EmbedderFiles) -> None:
             f"leave --embed-backend out."
         ) from error
     difference = float((states - expected)[checked["attention_mask"].bool()].abs().max() / expected.abs().max())
-    if not difference < SAME_STATE:
+    if not difference < SAME_STATE[precision]:
         raise Refusal(
             f"{backend} gives other token states of {model_files.name} than torch (by {difference:.1e} of the largest, "
-            f"below {SAME_STATE} is expected); leave --embed-backend out."
+            f"below {SAME_STATE[precision]} is expected); leave --embed-backend out."
         )
 
 
@@ -203,7 +207,7 @@ def _export_openvino(wrapped: Any, inputs: tuple[Any, ...], names: list[str], fo
     openvino.save_model(converted, folder / "model.xml", compress_to_fp16=False)
 
 
-def _open_onnx(folder: Path) -> Run:
+def _open_onnx(folder: Path, precision: str) -> Run:
     import onnxruntime
 
     onnxruntime.disable_telemetry_events()  # on Windows it reports to its makers
@@ -221,13 +225,13 @@ def _open_onnx(folder: Path) -> Run:
     return run
 
 
-def _open_openvino(folder: Path) -> Run:
+def _open_openvino(folder: Path, precision: str) -> Run:
     import torch
 
     openvino = _import_openvino()
     n_threads = torch.get_num_threads()
     options = {
-        "INFERENCE_PRECISION_HINT": "f32",
+        "INFERENCE_PRECISION_HINT": "bf16" if precision == "bfloat16" else "f32",
         "NUM_STREAMS": n_threads,
         "INFERENCE_NUM_THREADS": n_threads,
         "ENABLE_CPU_PINNING": False,

@@ -44,6 +44,7 @@ class SentenceEmbedder:
         dtype: str | None = None,
     ) -> None:
         self.device = choose_device(device) if backend == "torch" else "cpu"
+        self._backend = backend
         self.precision = _precision(dtype, self.device)
         self._model = _load(model_files, self.device)
         self._model.eval()
@@ -55,7 +56,7 @@ class SentenceEmbedder:
         _limit(self._model, model_files.name, max_seq_length)
         self._prompt = self._model.prompts.get(self._model.default_prompt_name) if prompt is None else prompt
         if backend != "torch":
-            use_backend(self._model, backend, model_files)
+            use_backend(self._model, backend, model_files, self.precision)
         limit = self._model.max_seq_length
         self.whole_reason = states.why_whole(self._model)
         # a GPU embeds with float16, and what takes no transformer is embedded again in no time
@@ -223,7 +224,7 @@ class SentenceEmbedder:
         """What the model makes of its features: the transformer in `precision`, what stands behind it in float32."""
         import torch
 
-        if self.precision == "float32":
+        if self.precision == "float32" or self._backend != "torch":  # which knows its precision
             computed: dict[str, Any] = self._model(features)
             return computed
         transformer, *rest = self._model

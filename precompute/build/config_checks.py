@@ -127,12 +127,9 @@ def _check_dtype(config: BuildConfig) -> None:
         return
     if config.embeddings or is_stand_in(config.embedder):
         raise Refusal("--dtype is for what a model computes, and no model embeds these texts; leave it out.")
-    if config.embed_backend is not None:
-        raise Refusal(
-            f"--dtype is for torch, and {config.embed_backend} computes in float32; leave one of --dtype and "
-            "--embed-backend out."
-        )
-    if config.device == "cpu" and config.dtype == "float16":
+    if config.embed_backend == "onnx" and config.dtype != "float32":
+        raise Refusal("--embed-backend onnx computes in float32; leave --dtype out, or give --embed-backend openvino.")
+    if config.dtype == "float16" and (config.device == "cpu" or config.embed_backend is not None):
         raise Refusal("--dtype float16 is for a GPU; on a CPU give bfloat16, or leave it out for float32.")
 
 

@@ -53,7 +53,7 @@ def test_a_backend_that_computes_something_else_is_refused(backend, model, tmp_p
         pytest.skip(f"{backend} is not installed")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     opened = backends._OPEN[backend]
-    monkeypatch.setitem(backends._OPEN, backend, lambda path: lambda inputs: opened(path)(inputs) * np.float32(1.01))
+    monkeypatch.setitem(backends._OPEN, backend, lambda *how: lambda inputs: opened(*how)(inputs) * np.float32(1.01))
     with pytest.raises(Refusal, match="gives other token states"):
         load_embedder(str(model), backend=backend)
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import importlib.util
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from featurelib.embedder import load_embedder
+from featurelib.embedder import backends, load_embedder
+from featurelib.embedder.batches import multiplies_in_bfloat16
 from featurelib.schema import Refusal
 from precompute.build.config import BuildConfig
 from precompute.build.stage_table import _options
@@ -69,7 +71,21 @@ def test_shares_sum_to_the_bfloat16_embedding(behind):
         assert np.array_equal(states.shares, others.shares), "words are attributed in float32"
 
 
-def test_float16_needs_a_gpu():
+@pytest.mark.skipif(not importlib.util.find_spec("openvino"), reason="openvino is not installed")
+def test_openvino_computes_in_bfloat16_too(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    embedder = load_embedder(device="cpu", backend="openvino", dtype="bfloat16")
+    own, exact = embedder.embed(TEXTS), load_embedder(device="cpu").embed(TEXTS)
+    similar = cosines(own, exact)
+    assert embedder.precision == "bfloat16" and similar.min() > 0.999
+    # without instructions for it OpenVINO computes in float32
+    assert multiplies_in_bfloat16() == (similar.min() < 1 - 1e-6)
+
+
+def test_what_no_device_or_backend_computes_in_is_refused(monkeypatch):
+    monkeypatch.setattr(backends, "find_backend", lambda name: None)
+    with pytest.raises(Refusal, match="ONNX Runtime computes in float32, and bfloat16 was asked for"):
+        load_embedder(device="cpu", backend="onnx", dtype="bfloat16")
     with pytest.raises(Refusal, match="float16 and there is no GPU.*ask for bfloat16"):
         load_embedder(device="cpu", dtype="float16")
     assert load_embedder("stand-in:8", device="cpu").precision == "float32"
@@ -81,7 +97,8 @@ def test_float16_needs_a_gpu():
         ({"embedder": "stand-in:8"}, "no model embeds these texts"),
         ({"embeddings": "x.npy", "embedder": "y"}, "no model embeds these texts"),
         ({"device": "cpu", "dtype": "float16"}, "--dtype float16 is for a GPU"),
-        ({"embed_backend": "onnx"}, "onnx computes in float32; leave one of --dtype and --embed-backend out"),
+        ({"embed_backend": "openvino", "dtype": "float16"}, "--dtype float16 is for a GPU"),
+        ({"embed_backend": "onnx"}, "onnx computes in float32; leave --dtype out, or give --embed-backend openvino"),
     ],
 )
 def test_a_dtype_without_a_meaning_is_refused(options, reason):
