@@ -73,9 +73,7 @@ def use_backend(model: Any, backend: str, model_files: EmbedderFiles, precision:
 
     find_backend(backend)
     if backend == "onnx" and precision != "float32":
-        raise Refusal(
-            f"ONNX Runtime computes in float32, and {precision} was asked for; ask for openvino or for torch."
-        )
+        raise Refusal(f"ONNX Runtime computes in float32, not in {precision}; ask for openvino or for torch.")
     if type(model[0]).__name__ != "Transformer":
         raise Refusal(f"{model_files.name} has no transformer to export; leave --embed-backend {backend} out.")
     with torch.no_grad():  # an exporter cannot follow the tensors of inference_mode

@@ -84,7 +84,7 @@ def test_openvino_computes_in_bfloat16_too(tmp_path, monkeypatch):
 
 def test_what_no_device_or_backend_computes_in_is_refused(monkeypatch):
     monkeypatch.setattr(backends, "find_backend", lambda name: None)
-    with pytest.raises(Refusal, match="ONNX Runtime computes in float32, and bfloat16 was asked for"):
+    with pytest.raises(Refusal, match="ONNX Runtime computes in float32, not in bfloat16"):
         load_embedder(device="cpu", backend="onnx", dtype="bfloat16")
     with pytest.raises(Refusal, match="float16 and there is no GPU.*ask for bfloat16"):
         load_embedder(device="cpu", dtype="float16")
