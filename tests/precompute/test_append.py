@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ import pytest
 
 from benchmarks.compared_tables import compare
 from featurelib.schema import (
+    ATTRIBUTIONS,
     BY_TEXT,
     EMBEDDINGS,
     FEATURES,
@@ -250,6 +252,22 @@ def test_a_later_stage_is_made_again_without_the_generation_before(
     assert Run(data / "run").current().complete
 
 
+def test_what_is_made_again_may_have_other_options(
+    corpora: Corpora, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = shutil.copytree(folder / "after", tmp_path / "own")
+    run = Run(data / "run")
+    assert append(corpora.new, data, "--attributed-texts", "3", "--keyword-texts", "4") == 0
+    printed = capsys.readouterr().out
+    for stage in ("ingest", "embed", "train", "encode", "summarise"):
+        assert f"{stage}: skipped" in printed
+    assert "attributions: made again" in printed and "keywords: made again" in printed
+    ranks = Counter(row["feature_id"] for row in pq.read_table(run.current().file(ATTRIBUTIONS)).to_pylist())
+    assert run.current().name == "g0003" and max(ranks.values()) == 3
+    assert append(corpora.new, data) == 0
+    assert "attributions: skipped" in capsys.readouterr().out, "what was said once is the run's"
+
+
 def kill_at(stage: str, source: Path, data: Path) -> None:
     """Start the append and kill it when `stage` has begun."""
     command = [sys.executable, "-m", "precompute", "build", str(source), "--name", "run", "--data", str(data)]
@@ -334,7 +352,6 @@ ANY: Callable[[pa.Table], pa.Table] = lambda table: table  # noqa: E731  # a fun
             "(p0000, p0001, p0002, p0003, p0004, …)",
         ),
         (ANY, ["--embedder", "stand-in:32"], "was embedded by stand-in:64"),
-        (ANY, ["--keyword-embedder", "stand-in:32"], "--keyword-embedder is 'stand-in:32', and run 'run' was built"),
         (ANY, ["--k", "5"], "--k is 5, and run 'run' was built with 3"),
         (ANY, ["--prompt", "query: "], "--prompt is 'query: ', and run 'run' was built without it"),
         (ANY, ["--text-column", "title"], "--text-column is 'title', and run 'run' was built with 'abstract'"),

@@ -1,4 +1,8 @@
-"""The options of an append: those that the run was built with; flags that say otherwise are refused."""
+"""The options of an append: those that the run was built with, unless flags say otherwise.
+
+Flags that say otherwise are refused where a frozen stage was made with them; the other stages are made again from all
+texts, and so may have other options.
+"""
 
 from __future__ import annotations
 
@@ -20,16 +24,14 @@ NOT_WITH_APPEND = {
     "shuffle": "every text of the source is appended",
     "sae": "the SAE of the run stays",
 }
-LABELLER = ("labeller_model", "labeller_prompts", "labeller_context", "labelled_features")
-"""Options that may be given where the run was built without a labeller."""
 STAGES_BY_NAME = {stage.name: stage for stage in PIPELINE}
 
 
 def append_config(keys: dict[str, Any], data_folder: Path) -> BuildConfig:
     """Return the build that appends the source of `keys` to the run that they name, with that run's options.
 
-    Raises Refusal when there is no such run, when it is not complete, when a key contradicts what it was built with,
-    and when its embedder or the embeddings of the new texts are missing or others.
+    Raises Refusal when there is no such run, when it is not complete, when a key contradicts what a frozen stage was
+    made with, and when its embedder or the embeddings of the new texts are missing or others.
     """
     base = base_of(find_run(data_folder, check_name(keys["name"])))
     _check_base(base)
@@ -80,9 +82,9 @@ def _refuse_contradiction(name: str, value: Any, recorded: dict[str, Any], base:
     run = base.path.parent.name
     if name in NOT_WITH_APPEND and value not in (None, False):
         raise Refusal(f"{flag(name)} has no meaning together with --append, {NOT_WITH_APPEND[name]}; leave it out.")
-    options = {option for stage in PIPELINE for option in stage.options} - {*OF_THE_SOURCE, *NOT_WITH_APPEND}
-    without_labeller = name in LABELLER and recorded.get("labeller_model") is None
-    if name not in options or without_labeller or value in (recorded.get(name), _came_to(base).get(name)):
+    frozen = {option for stage in FROZEN for option in STAGES_BY_NAME[stage].options}
+    options = frozen - {*OF_THE_SOURCE, *NOT_WITH_APPEND}
+    if name not in options or value in (recorded.get(name), _came_to(base).get(name)):
         return
     was = recorded.get(name)
     built = f"without it{_which(_came_to(base).get(name))}" if was is None else f"with {was!r}"
