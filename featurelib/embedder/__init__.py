@@ -34,10 +34,10 @@ def load_embedder(
     """Find the embedder `name` (see `find_embedder`) and load it.
 
     `prompt` None means the model's own default prompt, `normalize` None and `max_seq_length` None what the model says;
-    `device` is auto, cpu or cuda. A sentence encoder's transformer computes with numbers of the kind `dtype` (float32,
-    bfloat16 or, on a GPU, float16), None meaning float32 on a cpu and float16 on a GPU; what stands behind it computes
-    in float32. With `hidden_states` it is a transformers model read at a hook, whose dtype is among them. `backend`
-    (torch, onnx or openvino) computes the transformer of a sentence encoder, the latter two on a cpu. Raises Refusal.
+    `device` is auto, cpu or cuda. A sentence encoder's transformer computes in `dtype`, float32 or bfloat16; None means
+    float32 on a cpu and float16 on a GPU. What stands behind it computes in float32. With `hidden_states` it is a
+    transformers model read at a hook, whose dtype is among them. `backend` (torch, onnx or openvino) computes the
+    transformer of a sentence encoder, the latter two on a cpu. Raises Refusal.
     """
     model_files = find_embedder(name, revision=revision)
     if hidden_states is not None:

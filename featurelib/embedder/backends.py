@@ -38,6 +38,9 @@ SAME_STATE = {"float32": 1e-3, "bfloat16": 0.05}
 FAILURES = (RuntimeError, ValueError, TypeError, KeyError, AttributeError, IndexError, NotImplementedError, OSError)
 """What an export raises that a model is not made for; each library's own errors are kinds of these."""
 
+PRECISION = "INFERENCE_PRECISION_HINT"
+"""OpenVINO's name for the numbers it computes with; where a CPU cannot, it takes others."""
+
 Run = Callable[[list[np.ndarray]], np.ndarray]
 """From the inputs of a transformer, int64 [n, length] each, to its last hidden states, float32 [n, length, d]."""
 
@@ -86,6 +89,8 @@ def use_backend(model: Any, backend: str, model_files: EmbedderFiles, precision:
         model[0].model = _exchanged(model[0].model, names, _OPEN[backend](path, precision))
         with torch.inference_mode():
             states = model[0](dict(checked))["token_embeddings"]
+    except Refusal:
+        raise
     except FAILURES as error:
         reason = " ".join(str(error).split())[:160]
         raise Refusal(
@@ -201,8 +206,8 @@ def _import_openvino() -> Any:
 
 def _export_openvino(wrapped: Any, inputs: tuple[Any, ...], names: list[str], folder: Path) -> None:
     openvino = _import_openvino()
-    converted = openvino.convert_model(wrapped, example_input=inputs)
-    openvino.save_model(converted, folder / "model.xml", compress_to_fp16=False)
+    model = openvino.convert_model(wrapped, example_input=inputs)
+    openvino.save_model(model, folder / "model.xml", compress_to_fp16=False)
 
 
 def _open_onnx(folder: Path, precision: str) -> Run:
@@ -228,13 +233,16 @@ def _open_openvino(folder: Path, precision: str) -> Run:
 
     openvino = _import_openvino()
     n_threads = torch.get_num_threads()
+    numbers = openvino.Type.bf16 if precision == "bfloat16" else openvino.Type.f32
     options = {
-        "INFERENCE_PRECISION_HINT": "bf16" if precision == "bfloat16" else "f32",
+        PRECISION: numbers,
         "NUM_STREAMS": n_threads,
         "INFERENCE_NUM_THREADS": n_threads,
         "ENABLE_CPU_PINNING": False,
     }
     compiled = openvino.Core().compile_model(folder / "model.xml", "CPU", options)
+    if compiled.get_property(PRECISION) != numbers:
+        raise Refusal(f"OpenVINO does not compute in {precision} on this CPU; leave --dtype out.")
     own = threading.local()
 
     def run(inputs: list[np.ndarray]) -> np.ndarray:

@@ -142,7 +142,7 @@ class Embedder(Protocol):
         """Return how many tokens each text has and where the embedder stops reading it."""
 
     def token_states(self, texts: Sequence[str], known: Sequence[np.ndarray | None] = ()) -> list[TokenStates]:
-        """Return what each token of each text brings to its embedding, computed in float32 whatever the device.
+        """Return what each token of each text brings to its embedding, computed with the numbers that `embed` takes.
 
         A text takes n_tokens × dimension × 4 bytes: give some hundred at a time. Of a text whose shares are `known`, as
         `on_shares` gave them, nothing is computed again. Raises Refusal with `whole_reason`.

@@ -114,8 +114,8 @@ def split_static(model: Any, spans: Spans) -> TokenStates:
 
 
 def split_batch(model: Any, features: dict[str, Any], batch: Sequence[Spans]) -> list[TokenStates]:
-    """Return the shares of the tokens of some texts; `features` is what the model's own preprocess made of them."""
-    for module in list(model)[: _pooling_at(model)]:
+    """Return the shares of the tokens of some texts; `features` is what the model's first module made of them."""
+    for module in list(model)[1 : _pooling_at(model)]:
         features = module(features)
     _check_tokens(features["input_ids"], features["attention_mask"], features["token_embeddings"], batch)
     return [_placed(*split, spans) for split, spans in zip(batch_shares(model, features), batch, strict=True)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
@@ -18,6 +19,8 @@ from featurelib.schema import Refusal
 
 BATCH_TEXTS = {"cpu": 256, "cuda": 1024}
 """The most texts that go through the model at a time."""
+DTYPES = ("float32", "bfloat16")
+"""What a sentence encoder may be asked to compute in; float16 is what a GPU computes in when nothing is asked for."""
 NO_LIMIT = 1_000_000
 """A max_seq_length from here on stands for none."""
 
@@ -45,9 +48,9 @@ class SentenceEmbedder:
     ) -> None:
         self.device = choose_device(device) if backend == "torch" else "cpu"
         self._backend = backend
-        self.precision = _precision(dtype, self.device)
         self._model = _load(model_files, self.device)
         self._model.eval()
+        self.precision = _precision(dtype, self.device, self._model, model_files.name)
         self._tokenizing = threading.Lock()
         own_normalize = type(self._model[-1]).__name__ == "Normalize"
         if own_normalize and normalize is False:
@@ -59,7 +62,7 @@ class SentenceEmbedder:
             use_backend(self._model, backend, model_files, self.precision)
         limit = self._model.max_seq_length
         self.whole_reason = states.why_whole(self._model)
-        # a GPU embeds with float16, and what takes no transformer is embedded again in no time
+        # on a GPU, and where there is no transformer, texts are embedded again in no time
         self.gives_shares = self.whole_reason is None and self.device == "cpu" and not _is_bare(self._model.tokenizer)
         self.facts = EmbedderFacts(
             name=model_files.name,
@@ -162,7 +165,7 @@ class SentenceEmbedder:
         with self._tokenizing:
             features = self._model.preprocess(texts, prompt=self._prompt or "")
         features = {name: _moved(value, self.device) for name, value in features.items()}
-        return states.split_batch(self._model, features, spans)
+        return states.split_batch(self._model, self._transformed(features), spans)
 
     def _lengths(self, texts: list[str]) -> np.ndarray:
         """int64 [n]: tokens that the model will read, without the prompt."""
@@ -221,28 +224,29 @@ class SentenceEmbedder:
         return _Embedded(embedded.cpu().numpy(), shares)
 
     def _compute(self, features: dict[str, Any]) -> dict[str, Any]:
-        """What the model makes of its features: the transformer in `precision`, what stands behind it in float32."""
-        import torch
-
-        if self.precision == "float32" or self._backend != "torch":  # which knows its precision
-            computed: dict[str, Any] = self._model(features)
-            return computed
-        transformer, *rest = self._model
-        with torch.autocast(self.device, getattr(torch, self.precision)):
-            features = transformer(features)
-        features = {name: _in_float32(value) for name, value in features.items()}
-        for module in rest:
+        """What the model makes of its features; what stands behind the transformer computes in float32."""
+        features = self._transformed(features)
+        for module in list(self._model)[1:]:
             features = module(features)
         return features
 
+    def _transformed(self, features: dict[str, Any]) -> dict[str, Any]:
+        """What the transformer makes of its features, in `precision`; as float32."""
+        import torch
 
-def _precision(dtype: str | None, device: str) -> str:
-    """The numbers that a transformer computes with where `dtype` is asked for; Refusal for float16 on a CPU."""
-    if dtype == "float16" and device == "cpu":
-        raise Refusal(
-            "the embedder is asked to compute in float16 and there is no GPU, which that is for; ask for bfloat16, or "
-            "for nothing to have float32."
-        )
+        is_exact = self.precision == "float32" or self._backend != "torch"  # another backend sees to it itself
+        numbers = getattr(torch, self.precision)
+        with contextlib.nullcontext() if is_exact else torch.autocast(self.device, numbers):
+            features = self._model[0](features)
+        return {name: _in_float32(value) for name, value in features.items()}
+
+
+def _precision(dtype: str | None, device: str, model: Any, name: str) -> str:
+    """The numbers that a transformer computes with where `dtype` is asked for; Refusal where it has no meaning."""
+    if dtype not in (None, *DTYPES):
+        raise Refusal(f"a sentence encoder computes in {' or '.join(DTYPES)}, and {dtype} was asked for.")
+    if dtype == "bfloat16" and type(model[0]).__name__ != "Transformer":
+        raise Refusal(f"{name} has no transformer to compute in bfloat16; leave --dtype out.")
     return dtype or ("float16" if device == "cuda" else "float32")
 
 

@@ -107,6 +107,8 @@ def provenance(made: Mapping[str, Any]) -> list[tuple[str, str]]:
     if embedder:
         rows.append(("embedder", _joined(short_name(embedder.get("name")), _sha(embedder.get("weights_sha256")))))
         rows.append(("reads at most", _reading(embedder)))
+        if embedder.get("precision") not in (None, "float32"):
+            rows.append(("computed in", str(embedder["precision"])))
     if sae:
         rows.append(("SAE", _joined(_architecture(sae), f"k {sae['k']}" if sae.get("k") else "", _threshold(sae))))
         rows.append(_trained(sae))

@@ -71,8 +71,8 @@ class BuildConfig:
     chat_template: bool | None = _option(None, "put each text into the model's chat template (default: no)")
     dtype: str | None = _option(
         None,
-        "numbers that the model computes with (default: float32 on a CPU; on a GPU bfloat16, of a sentence encoder "
-        "float16); bfloat16 is faster on CPUs that have instructions for it",
+        "numbers that the model computes with (default: float32 on a CPU; on a GPU float16 for a sentence encoder, "
+        "bfloat16 for hidden states); bfloat16 is faster on CPUs that have instructions for it",
         choices=("float32", "bfloat16", "float16"),
     )
     keep_embeddings: bool | None = _option(

@@ -126,11 +126,14 @@ def _check_dtype(config: BuildConfig) -> None:
     if config.dtype is None or config.layer is not None:
         return
     if config.embeddings or is_stand_in(config.embedder):
-        raise Refusal("--dtype is for what a model computes, and no model embeds these texts; leave it out.")
+        raise Refusal("--dtype is for a model that embeds the texts, and here none does; leave it out.")
+    if config.dtype == "float16":
+        raise Refusal(
+            "--dtype float16 is for hidden states; a sentence encoder computes so on a GPU when nothing is asked for, "
+            "and in bfloat16 or float32 when it is."
+        )
     if config.embed_backend == "onnx" and config.dtype != "float32":
         raise Refusal("--embed-backend onnx computes in float32; leave --dtype out, or give --embed-backend openvino.")
-    if config.dtype == "float16" and (config.device == "cpu" or config.embed_backend is not None):
-        raise Refusal("--dtype float16 is for a GPU; on a CPU give bfloat16, or leave it out for float32.")
 
 
 def _check_backend(config: BuildConfig) -> None:

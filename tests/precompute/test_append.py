@@ -357,6 +357,11 @@ ANY: Callable[[pa.Table], pa.Table] = lambda table: table  # noqa: E731  # a fun
         (ANY, ["--text-column", "title"], "--text-column is 'title', and run 'run' was built with 'abstract'"),
         (ANY, ["--embedding-dtype", "float16"], "--embedding-dtype is 'float16', and run 'run' was built with"),
         (ANY, ["--embed-backend", "onnx"], "--embed-backend is 'onnx', and run 'run' was built without it"),
+        (
+            ANY,
+            ["--dtype", "bfloat16"],
+            "--dtype is 'bfloat16', and run 'run' was built without it (which came to 'float32'",
+        ),
         (ANY, ["--seed", "1"], "--seed is 1, and run 'run' was built with 0"),
         (ANY, ["--sample", "10"], "--sample has no meaning together with --append"),
         (ANY, ["--sae", "x"], "--sae has no meaning together with --append"),

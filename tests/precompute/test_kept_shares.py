@@ -134,12 +134,15 @@ def test_shares_keep_their_sign_and_seven_digits():
     assert np.abs(again - shares).max() < 4e-7 * np.abs(shares).max()
 
 
-def test_attributions_of_kept_shares_are_those_of_the_embedder_which_computes_nothing(generation, models, monkeypatch):
-    work = job(generation, models["mean"])
+@pytest.mark.parametrize(("dtype", "tolerance"), [(None, 1e-5), ("bfloat16", 0.05)])
+def test_attributions_of_kept_shares_are_those_of_the_embedder_which_computes_nothing(
+    generation, models, monkeypatch, dtype, tolerance
+):
+    work = job(generation, models["mean"], dtype=dtype)
     give_features(generation, 16, monkeypatch)
     embed.embed(work)
     KeptShares(generation).remove()
-    attributions.make_attributions(work)
+    assert attributions.make_attributions(work).facts["largest_difference"] < tolerance
     words, rows = attributions_of(generation)
     files.remove(generation.path / "embeddings")
     files.remove(generation.work("attributions"))
@@ -150,7 +153,7 @@ def test_attributions_of_kept_shares_are_those_of_the_embedder_which_computes_no
     again = attributions_of(generation)
     assert again[0] == words and facts["largest_difference"] < 1e-5
     for row, other in zip(rows, again[1], strict=True):
-        assert np.abs(np.array(row["parts"]) - other["parts"]).max() < 1e-5 * max(1, abs(row["pre_activation"]))
+        assert np.abs(np.array(row["parts"]) - other["parts"]).max() < tolerance * max(1, abs(row["pre_activation"]))
     assert not generation.work(kept_shares.FOLDER).exists(), "the folder is removed"
 
 

@@ -63,6 +63,8 @@ def open_embedder(generation: Path) -> Embedder:
                 "is not known; build it again with --embedder NAME beside --embeddings to try texts."
             )
         facts = facts["embedder"]
+    # what a GPU computed in float16 is computed in float32 here
+    dtype = "bfloat16" if facts.get("precision") == "bfloat16" else None
     folder = local_folder(generation) if facts["origin"] == "local" else None
     return _load_embedder(
         folder or facts["name"],
@@ -73,6 +75,7 @@ def open_embedder(generation: Path) -> Embedder:
         facts["max_seq_length"],
         facts["weights_sha256"],
         HiddenStateOptions(**facts["hidden_states"]) if facts.get("hidden_states") else None,
+        dtype,
     )
 
 
@@ -93,6 +96,7 @@ def _load_embedder(
     max_seq_length: int | None,
     weights_sha256: str,
     hidden_states: HiddenStateOptions | None,
+    dtype: str | None,
 ) -> Embedder:
     try:
         embedder_files = find_embedder(place, revision=revision)
@@ -114,6 +118,7 @@ def _load_embedder(
         max_seq_length=max_seq_length,
         device="cpu",
         hidden_states=hidden_states,
+        dtype=dtype,
     )
 
 

@@ -109,6 +109,7 @@ def _came_to(base: Generation) -> dict[str, Any]:
         "k": facts["train"].get("k"),
         "architecture": facts["train"].get("architecture"),
         "embed_backend": facts["embed"].get("backend") or "torch",
+        "dtype": facts["embed"].get("precision"),
     }
 
 

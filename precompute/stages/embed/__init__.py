@@ -112,8 +112,8 @@ def _embed_texts(job: Job) -> Made:
 def _warn_of_bfloat16(job: Job, embedder: Embedder) -> None:
     if embedder.precision == "bfloat16" and embedder.device == "cpu" and not multiplies_in_bfloat16():
         job.say(
-            "warning: this CPU has no instructions for bfloat16, with which it embeds slower than with float32; "
-            "leave --dtype out."
+            "warning: this CPU has no instructions for bfloat16, with which it embeds slower than a run without "
+            "--dtype would."
         )
 
 

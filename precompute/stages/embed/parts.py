@@ -44,9 +44,10 @@ def precision_of_base(job: Job) -> str | None:
 def check_precision(then: str | None, precision: str) -> None:
     """Refuse to embed appended texts in other numbers than those that are there."""
     if then not in (None, precision):
+        mend = "give --device cuda" if then == "float16" else f"give --dtype {then}"
         raise Refusal(
-            f"the texts that are there were embedded in {then}, and this device embeds in {precision}; give another "
-            "--device, or build a run of all texts under another --name."
+            f"the texts that are there were embedded in {then}, and this device embeds in {precision}; {mend}, or "
+            "build a run of all texts under another --name."
         )
 
 
