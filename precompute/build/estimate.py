@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from featurelib.embedder.batches import multiplies_in_bfloat16
 from featurelib.sae.training.recipe import find_recipe
 from featurelib.storage.texts import read_texts
 from precompute.build.append import count_texts
@@ -27,6 +28,8 @@ OTHER_SECONDS_PER_TEXT = 0.001
 OTHER_SECONDS = 20.0
 """What these stages take on the smallest corpus: mostly imports and the map's compilation."""
 WORTH_SAYING = 120.0
+TRANSFORMER = 500.0
+"""Texts a second that no transformer embeds on a CPU; an embedder without one gains nothing from fewer bits."""
 D_IN = 384
 """A usual dimension of embeddings; how many features are trained depends on the texts alone."""
 
@@ -52,6 +55,7 @@ def say_estimate(job: Job) -> None:
     if total > WORTH_SAYING and n_texts > 2000 and not job.append:
         smaller = max(1000, n_texts // 10)
         sentence += f"; --sample {smaller} would take about {_spoken(_seconds(job, smaller, smaller, rates))}"
+        sentence += ", and --dtype bfloat16 embeds sooner on this CPU" if _could_halve(job, rates) else ""
     if job.engine.sharing:
         sentence += f", if this machine were alone: {job.engine.sharing}"
     job.say(sentence + ".")
@@ -69,6 +73,14 @@ def _measure_rates(job: Job, n_texts: int) -> _Rates:
     between = time.monotonic()
     embed(words)
     return _Rates(len(sample) / (between - began), len(words) / (time.monotonic() - between))
+
+
+def _could_halve(job: Job, rates: _Rates) -> bool:
+    """Whether a transformer embeds on a CPU that would do so sooner in bfloat16."""
+    config, is_slow = job.config, rates.texts is not None and rates.texts < TRANSFORMER
+    asked = config.dtype is not None or config.layer is not None or config.embed_backend == "onnx"
+    on_cpu = config.engine == "local" and is_slow and config.open_embedder().device == "cpu"
+    return on_cpu and not asked and multiplies_in_bfloat16()
 
 
 def _seconds(job: Job, n_all: int, n_new: int, rates: _Rates) -> float:
