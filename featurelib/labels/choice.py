@@ -158,7 +158,7 @@ def _is_beyond_chance(n_both: np.ndarray, n_holding: np.ndarray, n_fires: int, n
 
 def _predicts(naming: Evidence, choosing: Evidence) -> np.ndarray:
     """Which candidates resemble the firing texts of both sets by themselves, bool [n_candidates]."""
-    return np.asarray(auroc_over_sets([naming.ordered, choosing.ordered]) >= OWN_AUROC)
+    return np.asarray(auroc_over_sets([naming.scores, choosing.scores]) >= OWN_AUROC)
 
 
 class _Worth:

@@ -19,7 +19,7 @@ from functools import cached_property
 import numpy as np
 
 from featurelib.labels.keywords import LABEL_KEYWORDS
-from featurelib.stats import Agreement, OrderedScores, agreement_of_tallies
+from featurelib.stats import Agreement, Scores, agreement_of_tallies
 
 RESEMBLANCE, WORDS, COVERAGE = 2.0, 0.5, 0.5
 """The weights in the formula above."""
@@ -55,8 +55,8 @@ class Evidence:
         """Return the same about some of the candidates."""
         cosines = None if self.cosines is None else self.cosines[places]
         taken = Evidence(cosines, self.contains[places], self.activations)
-        if "ordered" in vars(self):  # sorted once, they need not be sorted again
-            vars(taken)["ordered"] = OrderedScores(*(scores[places] for scores in self.ordered))
+        if "alone" in vars(self):  # measured once, they need not be measured again
+            vars(taken)["scores"] = self.scores.take(places)
             vars(taken)["alone"] = Agreement(*(values[places] for values in self.alone))
         return taken
 
@@ -70,15 +70,15 @@ class Evidence:
         return Evidence(None, *(np.concatenate(pair, axis=-1) for pair in pairs))
 
     @cached_property
-    def ordered(self) -> OrderedScores:
-        """The cosines of each candidate in their order; without an embedder what it contains."""
+    def scores(self) -> Scores:
+        """The cosines of each candidate; without an embedder what it contains."""
         scores = self.contains.astype(np.float32) if self.cosines is None else self.cosines
-        return OrderedScores.of(scores, self.fires)
+        return Scores.of(scores, self.fires)
 
     @cached_property
     def alone(self) -> Agreement:
         """How well each candidate alone predicts firing."""
-        return self.ordered.agreement()
+        return self.scores.agreement()
 
     def worth(self, combinations: Sequence[Combination]) -> np.ndarray | None:
         """The worth of combinations, float64 [n]; they are all of one candidate, or have no more than 16 in all.
@@ -136,17 +136,11 @@ class Evidence:
 
     def _resembling(self, combinations: Sequence[Combination]) -> Agreement:
         """How well the sums of cosines predict firing: the sum ranks texts as the cosine to the mean does."""
-        hits, others = self._divided
         sums = [
             np.stack([functools.reduce(np.add, scores[list(combination)]) for combination in combinations])
-            for scores in (hits, others)
+            for scores in self.scores
         ]
-        return OrderedScores.sort(*sums).agreement()
-
-    @cached_property
-    def _divided(self) -> tuple[np.ndarray, np.ndarray]:
-        assert self.cosines is not None
-        return self.cosines[:, self.fires], self.cosines[:, ~self.fires]
+        return Scores(*sums).agreement()
 
 
 def _members(combinations: Sequence[Combination], n_candidates: int) -> np.ndarray:

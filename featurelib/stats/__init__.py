@@ -27,7 +27,7 @@ from featurelib.stats.estimates import (
 )
 from featurelib.stats.ranking import (
     Agreement,
-    OrderedScores,
+    Scores,
     agreement_of_tallies,
     ap_interval,
     auroc_and_ap,
@@ -37,6 +37,7 @@ from featurelib.stats.ranking import (
     correlation,
     correlation_chance,
     correlation_interval,
+    counts_below,
     midranks,
     nesting,
     rank_correlation,

@@ -9,6 +9,12 @@ import numpy as np
 
 from featurelib.stats.estimates import NORMAL_95, wilson
 
+LEVELS = 2**16 - 1
+"""The largest 16-bit number."""
+WITHIN = LEVELS - 64
+"""What scores are scaled to: below LEVELS, whichever way float32 rounds."""
+MANY = 2048
+"""Scores from which rounding them first is quicker than sorting them."""
 BISECTIONS = 60
 """Halvings of [0, 1] in the search for an interval's end: float64 holds no more."""
 
@@ -44,49 +50,82 @@ def auroc_of_rank_sum(rank_sum: np.ndarray, n_positive: np.ndarray, n_other: np.
     return auroc
 
 
-class OrderedScores(NamedTuple):
-    """The scores of cases, n rows of them, each row ascending; without NaN."""
+class Scores(NamedTuple):
+    """The scores of cases, n rows of them, float without NaN."""
 
     hits: np.ndarray
     """Of the positive cases, [n, n_hits]."""
     others: np.ndarray
-    """Of the others, [n, n_others]."""
+    """Of the others, [n, n_others], of the same dtype."""
 
     @classmethod
-    def of(cls, scores: np.ndarray, positive: np.ndarray) -> OrderedScores:
-        """Order each row of scores [n, n_cases]; `positive` is bool [n_cases]."""
-        return cls.sort(scores[:, positive], scores[:, ~positive])
+    def of(cls, scores: np.ndarray, positive: np.ndarray) -> Scores:
+        """Divide scores [n, n_cases]; `positive` is bool [n_cases]."""
+        return cls(scores[:, positive], scores[:, ~positive])
 
-    @classmethod
-    def sort(cls, hits: np.ndarray, others: np.ndarray) -> OrderedScores:
-        """Order the rows of both arrays, which are changed."""
-        hits.sort(axis=1)
-        others.sort(axis=1)
-        return cls(hits, others)
+    def take(self, rows: np.ndarray) -> Scores:
+        """Return some rows."""
+        return Scores(self.hits[rows], self.others[rows])
 
     def agreement(self) -> Agreement:
         """Return AUROC and average precision of each row; see `auroc_and_ap`."""
         n, (n_hits, n_others) = len(self.hits), (self.hits.shape[1], self.others.shape[1])
         auroc, ap = np.full(n, np.nan), np.full(n, np.nan)
-        for row, (own, rest) in enumerate(zip(self.hits, self.others, strict=True) if n_hits else ()):
-            below = np.searchsorted(rest, own, "left")
+        for row, (hits, others) in enumerate(zip(self.hits, self.others, strict=True) if n_hits else ()):
+            own = np.sort(hits)
+            below, not_above = counts_below(own, others)
             true = n_hits - np.searchsorted(own, own, "left")
             ap[row] = (true / (true + n_others - below)).mean()
             if n_others:
-                auroc[row] = (below + np.searchsorted(rest, own, "right")).sum() / (2 * n_hits * n_others)
+                auroc[row] = (below + not_above).sum() / (2 * n_hits * n_others)
         return Agreement(auroc, ap)
+
+
+def counts_below(own: np.ndarray, others: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return for each of `own` how many of the others are less, and how many are no more, int64 [n_own] each.
+
+    Both are float without NaN, of one dtype. Numpy sorts 16-bit numbers several times as fast as floats, by radix. So
+    all are rounded to 16 bits, which keeps their order, and only those others that become the same number as one of
+    `own` are compared as they are.
+    """
+    if len(others) < MANY:
+        return _among(own, np.sort(others))
+    low, scale = _range(own, others)
+    if not 0 < scale < np.inf:
+        return _among(own, np.sort(others))
+    code, code_of_other = (((scores - low) * scale).astype(np.uint16) for scores in (own, others))
+    lower, no_higher = _among(code, np.sort(code_of_other, kind="stable"))
+    if (lower == no_higher).all():
+        return lower, lower
+    is_own = np.zeros(LEVELS + 1, bool)
+    is_own[code] = True
+    close = is_own[code_of_other]
+    lower -= _among(code, np.sort(code_of_other[close]))[0]
+    below, no_more = _among(own, np.sort(others[close]))
+    return lower + below, lower + no_more
+
+
+def _range(own: np.ndarray, others: np.ndarray) -> tuple[np.floating, np.floating]:
+    """The least of all scores, and by what their distances from it are to be multiplied to come below LEVELS."""
+    low, high = min(own.min(), others.min()), max(own.max(), others.max())
+    with np.errstate(divide="ignore", over="ignore"):
+        return low, type(low)(WITHIN) / (high - low)
+
+
+def _among(own: np.ndarray, ordered: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    return np.searchsorted(ordered, own, "left"), np.searchsorted(ordered, own, "right")
 
 
 def auroc_and_ap(scores: np.ndarray, positive: np.ndarray) -> Agreement:
     """Return AUROC and average precision of each row of scores [n, n_cases], without NaN; `positive` is bool [n_cases].
 
     AUROC counts ties half. Average precision is Σ (R_k − R_{k−1})·P_k over the distinct scores, as scikit-learn defines
-    it. The cost is one sort of each row, in which only the positive cases are then looked up.
+    it. What costs is to find the places of the positive cases among the others of each row.
     """
-    return OrderedScores.of(scores, positive).agreement()
+    return Scores.of(scores, positive).agreement()
 
 
-def auroc_over_sets(sets: Sequence[OrderedScores]) -> np.ndarray:
+def auroc_over_sets(sets: Sequence[Scores]) -> np.ndarray:
     """Return the AUROC of each row over the cases of all sets together, float64 [n]; NaN as above."""
     n_hits, n_others = (sum(of_set[kind].shape[1] for of_set in sets) for kind in (0, 1))
     if not n_hits or not n_others:
@@ -94,8 +133,8 @@ def auroc_over_sets(sets: Sequence[OrderedScores]) -> np.ndarray:
     auroc = np.zeros(len(sets[0].hits))
     for row in range(len(auroc)):
         own = np.concatenate([of_set.hits[row] for of_set in sets])
-        below = [np.searchsorted(of_set.others[row], own, side).sum() for of_set in sets for side in ("left", "right")]
-        auroc[row] = sum(below) / (2 * n_hits * n_others)
+        counts = [counts_below(own, of_set.others[row]) for of_set in sets if of_set.others.shape[1]]
+        auroc[row] = sum(below.sum() + no_more.sum() for below, no_more in counts) / (2 * n_hits * n_others)
     return auroc
 
 

@@ -138,17 +138,34 @@ def test_tallies_of_scores_agree_as_the_scores_do() -> None:
     np.testing.assert_allclose(agreement.ap, [average_precision_score(fires, row) for row in counts])
 
 
+SCALES = {"plain": 1, "tiny": 1e-42, "huge": 1e36, "equal": 0}
+
+
+@pytest.mark.parametrize("scale", SCALES.values(), ids=SCALES)
+@pytest.mark.parametrize("decimals", [0, 3, 9])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("n_others", [1, 100, 20_000])
+def test_counts_below_are_those_of_a_sort(n_others: int, dtype: type, decimals: int, scale: float) -> None:
+    draw = np.random.default_rng(decimals)
+    others = (draw.standard_t(3, n_others).round(decimals) * scale).astype(dtype)
+    own = np.concatenate([draw.choice(others, 30), (draw.standard_normal(40).round(decimals) * scale).astype(dtype)])
+    below, no_more = stats.counts_below(own, others)
+    ordered = np.sort(others)
+    assert (below == np.searchsorted(ordered, own, "left")).all()
+    assert (no_more == np.searchsorted(ordered, own, "right")).all()
+
+
 @pytest.mark.parametrize("decimals", [1, 8])
 def test_auroc_over_several_sets_is_that_of_all_their_cases(decimals: int) -> None:
     draw = np.random.default_rng(decimals)
     scores, fires = draw.standard_normal((4, 500)).round(decimals).astype(np.float32), draw.random(500) < 0.1
-    sets = [stats.OrderedScores.of(scores[:, part], fires[part]) for part in (slice(0, 120), slice(120, 500))]
+    sets = [stats.Scores.of(scores[:, part], fires[part]) for part in (slice(0, 120), slice(120, 500))]
     expected = [roc_auc_score(fires, row) for row in scores]
     np.testing.assert_allclose(stats.auroc_over_sets(sets), expected, atol=1e-12)
-    nothing = stats.OrderedScores.of(scores[:, ~fires][:, :9], np.zeros(9, bool))
+    nothing = stats.Scores.of(scores[:, ~fires][:, :9], np.zeros(9, bool))
     assert np.isnan(stats.auroc_over_sets([nothing])).all()
     np.testing.assert_allclose(
-        stats.auroc_over_sets([sets[0], stats.OrderedScores.of(scores[:, 120:], fires[120:])]), expected, atol=1e-12
+        stats.auroc_over_sets([sets[0], stats.Scores.of(scores[:, 120:], fires[120:])]), expected, atol=1e-12
     )
 
 
