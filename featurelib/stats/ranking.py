@@ -99,7 +99,7 @@ def counts_below(own: np.ndarray, others: np.ndarray) -> tuple[np.ndarray, np.nd
         return lower, lower
     is_own = np.zeros(LEVELS + 1, bool)
     is_own[code] = True
-    close = is_own[code_of_other]
+    close = is_own.take(code_of_other)
     lower -= _among(code, np.sort(code_of_other[close]))[0]
     below, no_more = _among(own, np.sort(others[close]))
     return lower + below, lower + no_more

@@ -8,7 +8,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from featurelib.embedder.batches import spread_over_threads
 from featurelib.labels.choice import Candidate, Choice, Weighed, choose, usable
 from featurelib.labels.evidence import Evidence
 from featurelib.labels.split import CHOOSING, NAMING
@@ -93,16 +92,11 @@ class Grounds:
                 row.setdefault(candidate.keyword, len(row))
         units = vectors.units(list(row)) if vectors and row else None
         naming, choosing = (None if units is None else ground.cosines(units) for ground in (self.naming, self.choosing))
-
-        def answer(asked: _Asked) -> Choice:
+        for asked in block:
             rows = np.array([row[candidate.keyword] for candidate in asked.candidates])
             of_naming = asked.naming.with_cosines(None if naming is None else naming[rows])
             of_choosing = asked.choosing.with_cosines(None if choosing is None else choosing[rows])
-            return choose(asked.candidates, of_naming, of_choosing)
-
-        with spread_over_threads("cpu", len(block)) as each:
-            for asked, choice in each(answer, block):
-                yield asked.number, choice
+            yield asked.number, choose(asked.candidates, of_naming, of_choosing)
 
 
 class _Asked(NamedTuple):
