@@ -11,6 +11,8 @@ from featurelib.schema import Refusal
 
 BATCH_TOKENS = {"cpu": 2048, "cuda": 131_072}
 """Tokens, padding included, that go through the model at a time: measured to be the quickest."""
+BFLOAT16_CAPABILITIES = ("avx512_bf16", "amx_bf16", "bf16", "sve_bf16")
+"""What torch calls the instructions that multiply in bfloat16, on x86 and on ARM."""
 
 
 @contextlib.contextmanager
@@ -55,10 +57,6 @@ def choose_device(device: str) -> str:
     if device == "cuda" and not torch.cuda.is_available():
         raise Refusal("the device cuda was asked for but torch finds no GPU; leave --device out or give --device cpu.")
     return "cuda" if device == "cuda" or (device == "auto" and torch.cuda.is_available()) else "cpu"
-
-
-BFLOAT16_CAPABILITIES = ("avx512_bf16", "amx_bf16", "bf16", "sve_bf16")
-"""What torch calls the instructions that multiply in bfloat16, on x86 and on ARM."""
 
 
 def multiplies_in_bfloat16() -> bool:

@@ -66,3 +66,18 @@ def _first_position(ids: Any) -> int | None:
         return None
     row = ids.reshape(-1)[:LOOKED_AT]
     return int(row[0]) if bool((row.diff() == 1).all()) else None
+
+
+def limit_length(model: Any, name: str, max_seq_length: int | None) -> None:
+    """Set the number of tokens that is read: at most as many as the model has positions for; Refusal for more."""
+    room = count_positions(model, name)
+    if max_seq_length is None:
+        own = model.max_seq_length
+        if room is not None and (own is None or own > room):
+            model.max_seq_length = room
+        return
+    if room is not None and max_seq_length > room:
+        raise Refusal(
+            f"--max-seq-length is {max_seq_length} but {name} has positions for {room} tokens; give at most that."
+        )
+    model.max_seq_length = max_seq_length

@@ -14,7 +14,7 @@ from featurelib.embedder.backends import use_backend
 from featurelib.embedder.batches import BATCH_TOKENS, choose_device, gpu_memory, spread_over_threads
 from featurelib.embedder.facts import EmbedderFacts, OnShares, TokenCounts, TokenStates
 from featurelib.embedder.lookup import EmbedderFiles
-from featurelib.embedder.positions import count_positions
+from featurelib.embedder.positions import limit_length
 from featurelib.schema import Refusal
 
 BATCH_TEXTS = {"cpu": 256, "cuda": 1024}
@@ -56,7 +56,7 @@ class SentenceEmbedder:
         if own_normalize and normalize is False:
             del self._model[-1]
         self._renormalize = normalize is True and not own_normalize
-        _limit(self._model, model_files.name, max_seq_length)
+        limit_length(self._model, model_files.name, max_seq_length)
         self._prompt = self._model.prompts.get(self._model.default_prompt_name) if prompt is None else prompt
         if backend != "torch":
             use_backend(self._model, backend, model_files, self.precision)
@@ -280,21 +280,6 @@ def _load(model_files: EmbedderFiles, device: str) -> Any:
             f"the embedder {model_files.name} cannot be loaded ({type(error).__name__}: {reason}); "
             "give a model that sentence-transformers loads without code of its own."
         ) from error
-
-
-def _limit(model: Any, name: str, max_seq_length: int | None) -> None:
-    """Set the number of tokens that is read: at most as many as the model has positions for; Refusal for more."""
-    room = count_positions(model, name)
-    if max_seq_length is None:
-        own = model.max_seq_length
-        if room is not None and (own is None or own > room):
-            model.max_seq_length = room
-        return
-    if room is not None and max_seq_length > room:
-        raise Refusal(
-            f"--max-seq-length is {max_seq_length} but {name} has positions for {room} tokens; give at most that."
-        )
-    model.max_seq_length = max_seq_length
 
 
 def _pooling(model: Any) -> str:
