@@ -135,7 +135,11 @@ def page(title: str, lead: object = "", *, crumbs: str = "", faint: bool = False
 
 
 def heading(title: str, note: str = "", *, help: str = "") -> None:
-    """The head of a section of a page: a few words, a note in grey, an explanation on hover."""
+    """The head of a section of a page: a few words, a note in grey, an explanation on hover.
+
+    A note that only repeats the title, as of a feature without a name, is left out.
+    """
+    note = "" if note == title else note
     html(tag("h3", tag("span", title, cls="term" if help else "", help=help), tag("span", note, cls="note")))
 
 
